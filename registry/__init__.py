@@ -1,0 +1,1 @@
+"""Where models live: a bucket, and the protocol that makes it a registry."""

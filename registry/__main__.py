@@ -1,0 +1,247 @@
+"""`python -m registry`: look at the registry, fetch from it, move its aliases."""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TextIO
+
+from registry.alias import aliases, history, move, rollback
+from registry.errors import AddressError, BadReference, Conflict, NotFound, RegistryError, SettingsError
+from registry.pull import pull_into, read_manifest
+from registry.record import Version, model_names, read_version, version_numbers
+from registry.reference import parse, resolve
+from registry.room import size_text
+from registry.settings import RegistrySettings
+from registry.store import Store, open_store
+from registry.verify import verify
+
+_EPILOG = """\
+references:
+  reviews, reviews@latest     the highest version
+  reviews@production          where an alias points
+  reviews:7                   version 7
+  reviews@sha256:...          by the digest of its manifest
+  models:/reviews/7           as in MLflow (also models:/reviews@production)
+
+settings (environment):
+  REGISTRY_URI            s3://bucket/prefix or a folder (default ./var/registry)
+  REGISTRY_SINGLE_WRITER  true: accept a server without conditional writes
+  AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE ...: as for the aws tools
+
+exit codes: 0 done; 1 the store or a version is not in order; 2 the request makes no sense; 130 interrupted
+"""
+_USER_ERRORS = (AddressError, BadReference, Conflict, NotFound, SettingsError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = RegistrySettings()
+        command: Callable[[Store, argparse.Namespace], int] = options.command
+        return command(open_store(settings.uri, single_writer=settings.single_writer), options)
+    except RegistryError as error:
+        _say(f"registry: {error}", sys.stderr)
+        return 2 if isinstance(error, _USER_ERRORS) else 1
+    except KeyboardInterrupt:
+        _say("registry: interrupted", sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output (`| head`) has seen enough
+        sys.stderr.close()
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m registry",
+        description="Look at a model registry, fetch versions from it and move its aliases.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[[Store, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(command=command)
+        return added
+
+    listing = add("list", _list, "The models, or the versions of one model.")
+    listing.add_argument("name", nargs="?", help="a model; without it all models are listed")
+    _json_option(listing)
+    show = add("show", _show, "One version: its files, and what its publisher said about it.")
+    show.add_argument("reference", metavar="REF")
+    _json_option(show)
+    fetch = add("pull", _pull, "Copy a version's files to a folder, every digest checked.")
+    fetch.add_argument("reference", metavar="REF")
+    fetch.add_argument("--to", required=True, type=Path, metavar="DIR", help="the folder; made when missing")
+    fetch.add_argument("--variant", help="of the folders in onnx/ only this one, as in fp32 or int8")
+    promote = add("promote", _promote, "Point an alias at a version.")
+    promote.add_argument("reference", metavar="REF")
+    promote.add_argument("alias", metavar="ALIAS")
+    promote.add_argument("--reason", default="", help="kept in the alias's history")
+    promote.add_argument("--force", action="store_true", help="allow going back to a lower number")
+    back = add("rollback", _rollback, "Point an alias at the version it pointed at before.")
+    back.add_argument("reference", metavar="NAME@ALIAS")
+    log = add("history", _history, "Every move of an alias.")
+    log.add_argument("reference", metavar="NAME@ALIAS")
+    _json_option(log)
+    check = add("verify", _verify, "Read every byte of a version again and compare the digests.")
+    check.add_argument("reference", metavar="REF")
+    return parser
+
+
+def _json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _list(store: Store, options: argparse.Namespace) -> int:
+    return _list_versions(store, options) if options.name else _list_models(store, options)
+
+
+def _list_models(store: Store, options: argparse.Namespace) -> int:
+    rows = []
+    for name in model_names(store):
+        rows.append({"name": name, "latest": version_numbers(store, name)[-1], "aliases": aliases(store, name)})
+    if options.json:
+        _print_json(rows)
+    elif rows:
+        _print_table(("MODEL", "LATEST", "ALIASES"), [(r["name"], r["latest"], _spoken(r["aliases"])) for r in rows])
+    else:
+        _say(f"there are no models in {store.uri} yet")
+    return 0
+
+
+def _list_versions(store: Store, options: argparse.Namespace) -> int:
+    resolve(store, options.name)  # says what there is when there is no such model
+    pointing = aliases(store, options.name)
+    versions = [read_version(store, options.name, number) for number in version_numbers(store, options.name)]
+    names = {v.number: sorted(a for a, number in pointing.items() if number == v.number) for v in versions}
+    if options.json:
+        _print_json([asdict(v) | {"aliases": names[v.number]} for v in versions])
+    else:
+        rows = [(v, v.created, size_text(v.size), ", ".join(names[v.number]), v.run_id) for v in reversed(versions)]
+        _print_table(("VERSION", "CREATED", "SIZE", "ALIASES", "RUN"), rows)
+    return 0
+
+
+def _show(store: Store, options: argparse.Namespace) -> int:
+    version = resolve(store, options.reference)
+    manifest = read_manifest(store, version)
+    if options.json:
+        layers = [asdict(layer) for layer in manifest.layers]
+        _print_json(asdict(version) | {"config": dict(manifest.config), "files": layers})
+        return 0
+    _print_pairs(_facts(store, version) + [(k, _short(v)) for k, v in sorted(manifest.config.items())])
+    _say("")
+    _print_table(("FILE", "SIZE", "DIGEST"), [(x.path, size_text(x.size), x.digest) for x in manifest.layers])
+    return 0
+
+
+def _pull(store: Store, options: argparse.Namespace) -> int:
+    version = resolve(store, options.reference)
+    layers = read_manifest(store, version).layers
+    only = _only(options.variant, version, [layer.path for layer in layers])
+    pulled = pull_into(store, str(version), options.to, only=only)
+    files = [layer for layer in layers if only(layer.path)]
+    _say(f"{version}: {len(files)} files, {size_text(sum(x.size for x in files))}, in {pulled.folder}")
+    return 0
+
+
+def _promote(store: Store, options: argparse.Namespace) -> int:
+    version = resolve(store, options.reference)
+    made = move(store, version.name, options.alias, version.number, reason=options.reason, force=options.force)
+    _say(f"{made.name}@{made.alias} -> {made.number} (before: {made.previous or 'nothing'})")
+    return 0
+
+
+def _rollback(store: Store, options: argparse.Namespace) -> int:
+    made = rollback(store, *_name_and_alias(options.reference))
+    _say(f"{made.name}@{made.alias} -> {made.number} (before: {made.previous})")
+    return 0
+
+
+def _history(store: Store, options: argparse.Namespace) -> int:
+    moves = history(store, *_name_and_alias(options.reference))
+    if options.json:
+        _print_json([asdict(m) for m in moves])
+    else:
+        rows = [(m.moved, m.number, m.previous or "", m.kind, m.reason) for m in reversed(moves)]
+        _print_table(("MOVED", "TO", "FROM", "KIND", "REASON"), rows)
+    return 0
+
+
+def _verify(store: Store, options: argparse.Namespace) -> int:
+    found = verify(store, options.reference)
+    for problem in found.problems:
+        _say(problem)
+    verdict = f"{len(found.problems)} problems" if found.problems else "all digests match"
+    _say(f"{found.version}: {found.files} files, {size_text(found.size)}: {verdict}")
+    return 1 if found.problems else 0
+
+
+def _only(variant: str | None, version: Version, paths: Sequence[str]) -> Callable[[str], bool]:
+    """Which files to fetch: everything, or everything but the other variants. Raises NotFound."""
+    if variant is None:
+        return lambda _: True
+    variants = sorted({path.split("/")[1] for path in paths if path.startswith("onnx/")})
+    if variant not in variants:
+        raise NotFound(f"{version} has no variant {variant!r}; it has {', '.join(variants) or 'none'}")
+    return lambda path: not path.startswith("onnx/") or path.startswith(f"onnx/{variant}/")
+
+
+def _name_and_alias(text: str) -> tuple[str, str]:
+    reference = parse(text)
+    if reference.alias is None:
+        raise BadReference(f"{text!r} names no alias; expected name@alias, as in reviews@production")
+    return reference.name, reference.alias
+
+
+def _facts(store: Store, version: Version) -> list[tuple[str, str]]:
+    pointing = [alias for alias, number in aliases(store, version.name).items() if number == version.number]
+    return [
+        ("version", str(version)),
+        ("aliases", ", ".join(pointing) or "-"),
+        ("digest", version.digest),
+        ("created", version.created),
+        ("run", version.run_id),
+        ("size", size_text(version.size)),
+    ]
+
+
+def _spoken(pointing: object) -> str:
+    return ", ".join(f"{a} -> {n}" for a, n in pointing.items()) if isinstance(pointing, dict) else ""
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    cells = [list(map(str, row)) for row in (head, *rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    for row in cells:
+        _say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
+        _say(f"{name.ljust(width)}  {value}")
+
+
+def _print_json(value: object) -> None:
+    _say(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    # What a publisher wrote may hold control sequences for the terminal.
+    clean = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+    (stream or sys.stdout).write(clean + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""The registry's settings: three variables, read once at the edge."""
+
+import os
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from registry.errors import SettingsError
+from registry.variables import build_settings
+
+_PREFIX = "REGISTRY_"
+
+
+class RegistrySettings(BaseSettings):
+    """Where the registry is. Raises SettingsError, naming every mistake at once."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, hide_input_in_errors=True, frozen=True, extra="forbid")
+
+    uri: str = Field(default="./var/registry", description="Address of the registry: s3://bucket/prefix or a folder.")
+    cache: Path = Field(default=Path("./var/cache"), description="Folder for downloaded files, shared by processes.")
+    single_writer: bool = Field(
+        default=False,
+        description="Accept a store without create-only writes: no two processes may write to it at once.",
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_every_mistake(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        built = build_settings(lambda: handler(values), cls, _PREFIX, os.environ)
+        if isinstance(built, list):
+            raise SettingsError("; ".join(built))
+        return built

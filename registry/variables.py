@@ -1,0 +1,179 @@
+"""Settings of a tree of models: built, or every mistake in the words the user typed."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import SettingsError as UnreadableSetting
+
+NESTED = "__"
+"""Between the levels of a tree: JOB_TRAIN__EPOCHS."""
+
+_SHOWN = 120
+"""Characters of a value that a sentence shows."""
+
+Path = tuple[str, ...]
+Built = TypeVar("Built")
+
+
+def build_settings(
+    build: Callable[[], Built],
+    kind: type[BaseModel],
+    prefix: str,
+    environ: Mapping[str, str],
+    *,
+    only_variables: bool = True,
+) -> Built | list[str]:
+    """What `build` makes of the variables with the prefix, or one sentence per mistake.
+
+    `only_variables` says that nothing but the environment sets anything, so each setting is called by its variable;
+    otherwise it is, where the value stands in its variable, and `train.epochs` where not.
+    """
+    given = {name.upper(): value for name, value in environ.items() if name.upper().startswith(prefix)}
+    mistakes = unknown_variables(kind, prefix, environ)
+    try:
+        built = build()
+    except ValidationError as error:
+        return mistakes + _fault_sentences(error, _Words(list(leaves(kind)), prefix, given, only_variables))
+    except UnreadableSetting as error:
+        return mistakes + (_unreadable(kind, prefix, given) or [str(error)])
+    return mistakes or built
+
+
+def leaves(kind: type[BaseModel]) -> Iterator[Path]:
+    """The path of every setting in the tree, for example `("train", "epochs")`."""
+    return (path for path, _ in _leaves(kind))
+
+
+def unknown_variables(kind: type[BaseModel], prefix: str, environ: Mapping[str, str]) -> list[str]:
+    """One sentence per variable with the prefix that names no setting, with the nearest that does."""
+    known = {_variable(path, prefix): annotation for path, annotation in _leaves(kind)}
+    groups = {_variable(path[:depth], prefix) for path in leaves(kind) for depth in range(1, len(path))}
+    tables = tuple(name + NESTED for name, annotation in known.items() if _takes(dict, annotation))
+    mistakes = []
+    for name, value in sorted(environ.items()):
+        upper = name.upper()
+        if not upper.startswith(prefix) or _is_service_link(upper, value, prefix):
+            continue
+        if upper not in known and upper not in groups and not upper.startswith(tables):
+            near = get_close_matches(upper, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}"
+            mistakes.append(f"the variable {name} is not known; {hint}")
+    return mistakes
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What to call a setting."""
+
+    settings: list[Path]
+    prefix: str
+    given: Mapping[str, str]
+    only_variables: bool
+
+    def place(self, path: Path, value: object) -> str:
+        """The variable, or the path with dots."""
+        leaf = next((leaf for leaf in self.settings if path[: len(leaf)] == leaf), None)
+        if leaf is None:
+            return ".".join(path)
+        variable = _variable(leaf, self.prefix)
+        came_from_it = variable in self.given and str(value) in self.given[variable]
+        return variable if self.only_variables or came_from_it else ".".join(leaf)
+
+    def is_variable(self, path: Path) -> bool:
+        """Whether a variable of that name is set."""
+        return _variable(path, self.prefix) in self.given
+
+
+def _fault_sentences(error: ValidationError, words: _Words) -> list[str]:
+    """One sentence per setting at fault; the faults of one value (a union) are joined."""
+    sentences: dict[str, list[str]] = {}
+    for fault in error.errors(include_url=False):
+        path = tuple(str(part) for part in fault["loc"])
+        # A variable without a setting has been reported already, with the nearest one.
+        if not (fault["type"] == "extra_forbidden" and words.is_variable(path)):
+            start, legal = _sentence(fault, path, words)
+            sentences.setdefault(start, []).append(legal)
+    return [start + " or ".join(dict.fromkeys(legal)) for start, legal in sentences.items()]
+
+
+def _sentence(fault: Any, path: Path, words: _Words) -> tuple[str, str]:
+    """What was said, and what is legal."""
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        return f"{'.'.join(path)} is not a setting", f"; {_nearest(path, words.settings)}"
+    if fault["type"] == "missing":
+        return f"{words.place(path, '')} must be set", ""
+    if not path:
+        return message, ""
+    value = repr(fault["input"])
+    value = value if len(value) <= _SHOWN else value[: _SHOWN - 3] + "..."
+    return f"{words.place(path, fault['input'])} is {value}: ", f"{message[:1].lower()}{message[1:]}"
+
+
+def _nearest(path: Path, settings: list[Path]) -> str:
+    """The setting that was probably meant, else those that stand beside it."""
+    names = [".".join(leaf) for leaf in settings]
+    near = get_close_matches(".".join(path), names, 1)
+    if near:
+        return f"did you mean {near[0]}?"
+    beside = dict.fromkeys(leaf[len(path) - 1] for leaf in settings if leaf[: len(path) - 1] == path[:-1])
+    return f"known are {', '.join(beside or names)}"
+
+
+def _unreadable(kind: type[BaseModel], prefix: str, given: Mapping[str, str]) -> list[str]:
+    """One sentence per variable whose value must be JSON and is not."""
+    mistakes = []
+    for path, annotation in [*_leaves(kind), *((path[:1], dict) for path in leaves(kind) if len(path) > 1)]:
+        name = _variable(path, prefix)
+        if name in given and _takes((list, dict), annotation) and not _is_json(given[name]):
+            example = '["a", "b"]' if _takes(list, annotation) else '{"name": "value"}'
+            mistakes.append(f"{name} is {given[name]!r}, which is not JSON; expected something like {example}")
+    return list(dict.fromkeys(mistakes))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _variable(path: Path, prefix: str) -> str:
+    return prefix + NESTED.join(path).upper()
+
+
+def _leaves(kind: type[BaseModel], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """The path and the annotation of every setting."""
+    for name, field in kind.model_fields.items():
+        branch = _branch(field.annotation)
+        if branch is None:
+            yield (*path, name), field.annotation
+        else:
+            yield from _leaves(branch, (*path, name))
+
+
+def _branch(annotation: Any) -> type[BaseModel] | None:
+    for one in (annotation, *get_args(annotation)):
+        if isinstance(one, type) and issubclass(one, BaseModel):
+            return one
+    return None
+
+
+def _takes(kinds: type | tuple[type, ...], annotation: Any) -> bool:
+    """Whether a setting of this type may be a list or a mapping."""
+    origins = [get_origin(one) or one for one in (annotation, *get_args(annotation))]
+    return any(isinstance(one, type) and issubclass(one, kinds) for one in origins)
+
+
+def _is_service_link(name: str, value: str, prefix: str) -> bool:
+    """Kubernetes gives every pod such variables for a Service that happens to have the prefix as its name."""
+    rest = name.removeprefix(prefix)
+    return bool(re.fullmatch(r"SERVICE_(HOST|PORT.*)|PORT_\d+.*", rest)) or (
+        rest == "PORT" and value.startswith("tcp://")
+    )

@@ -1,0 +1,196 @@
+"""The command line: what each command prints, and the exit code of each kind of mistake."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from registry.__main__ import main
+from registry.store import open_store
+
+
+@pytest.fixture
+def registry(tmp_path, monkeypatch, publish_version):
+    """A folder with `reviews:1` and `reviews:2`, named by REGISTRY_URI."""
+    monkeypatch.setenv("REGISTRY_URI", str(tmp_path / "registry"))
+    store = open_store(str(tmp_path / "registry"))
+    publish_version(store, "run-1")
+    publish_version(store, "run-2")
+    return store
+
+
+@pytest.fixture
+def run(capsys):
+    """run("list") returns (exit code, standard output, standard error)."""
+
+    def call(*arguments):
+        code = main(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_the_commands_are_frozen(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert "{" not in text
+    for command in ("list", "show", "pull", "promote", "rollback", "history", "verify"):
+        assert f"\n    {command} " in text
+    assert "reviews@production" in text
+    assert "REGISTRY_URI" in text
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("list", ["--json"]),
+        ("show", ["--json"]),
+        ("pull", ["--to", "--variant"]),
+        ("promote", ["--force", "--reason"]),
+        ("rollback", []),
+        ("history", ["--json"]),
+        ("verify", []),
+    ],
+)
+def test_the_options_of_each_command_are_frozen(capsys, command, options):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    words = capsys.readouterr().out.replace("[", " ").replace("]", " ").replace(",", " ").split()
+    assert sorted({word for word in words if word.startswith("--")}) == sorted({*options, "--help"})
+
+
+def test_an_empty_registry_says_so(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("REGISTRY_URI", str(tmp_path / "none"))
+    assert run("list") == (0, f"there are no models in {tmp_path / 'none'} yet\n", "")
+    assert run("list", "--json") == (0, "[]\n", "")
+
+
+def test_models_are_listed_with_their_aliases(run, registry):
+    run("promote", "reviews:1", "production")
+    code, out, _ = run("list")
+    assert (code, out.splitlines()) == (0, ["MODEL    LATEST  ALIASES", "reviews  2       production -> 1"])
+    assert json.loads(run("list", "--json")[1]) == [{"name": "reviews", "latest": 2, "aliases": {"production": 1}}]
+
+
+def test_versions_are_listed_newest_first(run, registry):
+    run("promote", "reviews:1", "production")
+    _, out, _ = run("list", "reviews")
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[0] == ["VERSION", "CREATED", "SIZE", "ALIASES", "RUN"]
+    assert [(line[0], line[-1]) for line in lines[1:]] == [("reviews:2", "run-2"), ("reviews:1", "run-1")]
+    assert json.loads(run("list", "reviews", "--json")[1])[0]["aliases"] == ["production"]
+
+
+def test_a_version_is_shown_with_its_files_and_config(run, registry):
+    code, out, _ = run("show", "reviews:1")
+    assert code == 0
+    for text in (
+        "version  reviews:1",
+        "run      run-1",
+        "task     text-classification",
+        "onnx/int8/model.onnx  3.6 kB",
+    ):
+        assert text in out
+    shown = json.loads(run("show", "reviews", "--json")[1])
+    assert (shown["number"], shown["config"]) == (2, {"task": "text-classification"})
+    assert shown["files"][0]["path"] == "model.json"
+
+
+def test_control_sequences_do_not_reach_the_terminal(run, registry, bundle):
+    from registry.publish import publish
+
+    publish(registry, "evil", bundle, run_id="r", config={"task": "\x1b[2J\x07gone"})
+    assert "task     ?[2J?gone" in run("show", "evil")[1]
+
+
+def test_a_variant_is_pulled_without_the_others(run, registry, tmp_path):
+    code, out, _ = run("pull", "reviews:1", "--to", str(tmp_path / "out"), "--variant", "int8")
+    assert (code, out) == (0, f"reviews:1: 4 files, 3.7 kB, in {tmp_path / 'out'}\n")
+    assert [path.name for path in (tmp_path / "out/onnx").iterdir()] == ["int8"]
+
+
+def test_a_variant_that_is_not_there_is_refused_before_anything_is_fetched(run, registry, tmp_path):
+    code, _, err = run("pull", "reviews:1", "--to", str(tmp_path / "out"), "--variant", "fp16")
+    assert (code, err) == (2, "registry: reviews:1 has no variant 'fp16'; it has fp32, int8\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_alias_moves_and_comes_back(run, registry):
+    assert run("promote", "reviews:1", "production")[1] == "reviews@production -> 1 (before: nothing)\n"
+    assert run("promote", "reviews", "production", "--reason", "better")[1] == "reviews@production -> 2 (before: 1)\n"
+    assert run("rollback", "reviews@production")[1] == "reviews@production -> 1 (before: 2)\n"
+    lines = run("history", "reviews@production")[1].splitlines()
+    assert [line.split()[1:] for line in lines[1:]] == [
+        ["1", "2", "rollback", "back", "from", "2"],
+        ["2", "1", "move", "better"],
+        ["1", "move"],
+    ]
+    assert len(json.loads(run("history", "reviews@production", "--json")[1])) == 3
+
+
+def test_a_damaged_version_fails_its_verification(run, registry, tmp_path):
+    assert run("verify", "reviews:1") == (0, "reviews:1: 5 files, 15.7 kB: all digests match\n", "")
+    blob = max((tmp_path / "registry/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    blob.write_bytes(b"x" * blob.stat().st_size)
+    code, out, _ = run("verify", "reviews:1")
+    assert code == 1
+    assert "onnx/fp32/model.onnx: the blob" in out
+    assert out.endswith("reviews:1: 5 files, 15.7 kB: 1 problems\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["show", "reviews:9"], "there is no version 9 of 'reviews'"),
+        (["show", "Reviews"], "'Reviews' is not a model name"),
+        (["list", "other"], "there is no model 'other'"),
+        (["promote", "reviews:1", "latest"], "the alias 'latest' is reserved"),
+        (["rollback", "reviews:1"], "'reviews:1' names no alias; expected name@alias, as in reviews@production"),
+        (["rollback", "reviews@production"], "there is no alias 'production' of 'reviews'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(run, registry, arguments, sentence):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("registry: ")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_a_misspelt_setting_is_exit_code_2(run, monkeypatch):
+    monkeypatch.setenv("REGISTRY_URL", "x")
+    assert run("list") == (2, "", "registry: the variable REGISTRY_URL is not known; did you mean REGISTRY_URI?\n")
+
+
+def test_a_store_that_does_not_answer_is_exit_code_1(run, s3_uri, monkeypatch):
+    monkeypatch.setenv("REGISTRY_URI", s3_uri)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+    code, _, err = run("list")
+    assert code == 1
+    assert err.startswith("registry: nothing answers at http://127.0.0.1:1; check AWS_ENDPOINT_URL_S3")
+
+
+def test_an_interrupt_is_exit_code_130_without_a_traceback(s3_uri, faults, monkeypatch):
+    monkeypatch.setenv("REGISTRY_URI", s3_uri)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", faults.url)
+    faults.inject("503 SlowDown", "GET", times=99)
+    process = subprocess.Popen([sys.executable, "-m", "registry", "list"], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not faults.requests and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "registry: interrupted\n")
+
+
+def test_the_registry_imports_quickly_and_without_boto3():
+    program = "import sys, registry.__main__; print('boto3' in sys.modules or 'botocore' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=True)
+    assert done.stdout == "False\n"
