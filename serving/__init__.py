@@ -1,0 +1,1 @@
+"""How a model answers: one ONNX file, one tokenizer file, numpy."""

@@ -1,0 +1,106 @@
+"""Serve one registered version over HTTP: `python -m serving`."""
+
+import argparse
+import json
+import shlex
+import signal
+import socket
+import sys
+import textwrap
+from collections.abc import Sequence
+
+from registry.errors import RegistryError
+from registry.settings import RegistrySettings
+from registry.store import open_store
+from serving.app import create_app
+from serving.errors import ServingError
+from serving.events import capture_logging, emit
+from serving.fetch import fetch
+from serving.golden import replay
+from serving.predictor import open_predictor
+from serving.server import listen, serve, take_signals
+from serving.service import Service
+from serving.settings import ServingSettings, read_settings, reference
+from serving.tasks import TASKS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; the exit code: 0 stopped as asked, 2 something the user can put right, 130 interrupted."""
+    _parser().parse_args(arguments)
+    capture_logging()
+    # As process 1 of a container there is no default for SIGTERM; until the server listens it is a Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run(read_settings(), RegistrySettings())
+    except (ServingError, RegistryError) as error:
+        emit("failed", f"{type(error).__name__}: {error}", level="error")
+        return 2
+    except KeyboardInterrupt:
+        emit("failed", "interrupted before the server listened", level="error")
+        return 130
+    return 0
+
+
+def run(settings: ServingSettings, registry: RegistrySettings) -> None:
+    """Pull, load, warm up, listen; returns when the server has drained."""
+    service = load(settings, registry)
+    try:
+        app = create_app(service)
+        listener = listen(settings.host, settings.port)
+        stop = take_signals()
+        announce(service, listener)
+        serve(app, service, listener, stop=stop, drain_seconds=settings.drain_seconds)
+    finally:
+        service.close()
+    emit("stopped", "stopped", model=str(service))
+
+
+def load(settings: ServingSettings, registry: RegistrySettings) -> Service:
+    """The version asked for, pulled, loaded and proven to compute what was measured."""
+    emit("pulling", f"pulling {settings.model} from {registry.uri}", model=settings.model, registry=registry.uri)
+    pulled, variant = fetch(open_store(registry.uri), settings.model, cache=registry.cache, variant=settings.variant)
+    predictor = open_predictor(
+        pulled.folder, variant=variant, threads=settings.threads, tokens_per_run=settings.tokens_per_run
+    )
+    cases = replay(predictor)
+    service = Service(predictor, pulled.version, limits=settings.limits, threads=settings.threads)
+    emit(
+        "loaded",
+        f"loaded {service} ({predictor.model.task}), {cases} golden cases replayed",
+        model=str(service),
+        digest=pulled.version.digest,
+        task=predictor.model.task,
+        golden_cases=cases,
+    )
+    return service
+
+
+def announce(service: Service, listener: socket.socket) -> None:
+    """Say where the server listens and how to ask it."""
+    host, port = listener.getsockname()[:2]
+    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    url = f"http://{name}:{port}"
+    example = TASKS[service.predictor.model.task].shapes(service.predictor.model).example
+    curl = f"curl {url}/predict -d {shlex.quote(json.dumps({'inputs': example}))}"
+    message = f"{service} answers at {url} (docs: {url}/docs)\n  {curl}"
+    emit("listening", message, model=str(service), url=url, example=curl)
+
+
+def _parser() -> argparse.ArgumentParser:
+    lines = [
+        f"  {setting.variable} ({setting.default})\n" + textwrap.indent(textwrap.fill(setting.meaning, 92), " " * 6)
+        for setting in reference()
+    ]
+    return argparse.ArgumentParser(
+        prog="python -m serving",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Serve one version of the registry over HTTP: POST /predict, GET /readyz /livez /metrics /docs.",
+        epilog="Settings are environment variables, with their defaults:\n\n"
+        + "\n".join(lines)
+        + "\n\nThe registry is named by REGISTRY_URI (s3://bucket/prefix or a folder); downloads are kept in "
+        "REGISTRY_CACHE.\n\nExample:\n  REGISTRY_URI=./var/registry SERVING_MODEL=reviews@production python -m serving",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""HTTP around a service: routes, status codes and headers, nothing else."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from swagger_ui_bundle import swagger_ui_path
+
+from serving.body import read_body
+from serving.errors import (
+    DeadlineExceeded,
+    Incomplete,
+    InputError,
+    Malformed,
+    ModelFault,
+    Overloaded,
+    ServingError,
+    TooLarge,
+)
+from serving.meters import CONTENT_TYPE
+from serving.openapi import document
+from serving.service import Service, to_json
+
+STATUS: dict[type[ServingError], int] = {
+    Malformed: 400,
+    Incomplete: 408,
+    TooLarge: 413,
+    InputError: 422,
+    Overloaded: 429,
+    ModelFault: 500,
+    DeadlineExceeded: 503,
+}
+"""The HTTP status of each error a request can end with."""
+
+
+def create_app(service: Service) -> FastAPI:
+    """The web application of one service."""
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    app.state.service = service
+    app.state.document = to_json(document(service))
+    for path, handler in _GET.items():
+        app.add_api_route(path, handler, methods=["GET", "HEAD"], response_model=None)
+    app.add_api_route("/predict", predict, methods=["POST"], response_model=None)
+    app.mount("/docs/assets", StaticFiles(directory=str(swagger_ui_path)))
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(Exception, _crashed)
+    app.add_middleware(_Stamp, service=service)
+    return app
+
+
+async def predict(request: Request) -> Response:
+    """Answer the inputs of a request, whatever happens with JSON."""
+    service = _service(request)
+    begun = time.monotonic()
+    response = await _answered(request, service)
+    service.meters.answered(response.status_code, time.monotonic() - begun)
+    return response
+
+
+async def alive(request: Request) -> Response:
+    """The process runs and its event loop turns."""
+    return _json(to_json({"status": "alive"}))
+
+
+async def ready(request: Request) -> Response:
+    """Whether a load balancer should send requests here."""
+    service = _service(request)
+    if service.draining:
+        return _error(503, "NotReady", "this server is about to stop: send requests to another one")
+    return _json(to_json({"status": "ready", "model": str(service)}))
+
+
+async def metrics(request: Request) -> Response:
+    """The page for Prometheus."""
+    return Response(_service(request).meters.page(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def openapi(request: Request) -> Response:
+    """The OpenAPI document."""
+    return _json(request.app.state.document)
+
+
+async def docs(request: Request) -> Response:
+    """The Swagger page; its addresses are relative, so that it works behind a path prefix and without internet."""
+    return get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title=f"Tunewright: {_service(request)}",
+        swagger_js_url="docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="docs/assets/swagger-ui.css",
+        swagger_favicon_url="docs/assets/favicon-32x32.png",
+    )
+
+
+async def home(request: Request) -> Response:
+    """There is no page of its own yet."""
+    return RedirectResponse("docs", status_code=307)
+
+
+_GET: dict[str, Callable[[Request], Any]] = {
+    "/healthz": alive,
+    "/livez": alive,
+    "/readyz": ready,
+    "/metrics": metrics,
+    "/openapi.json": openapi,
+    "/docs": docs,
+    "/": home,
+}
+
+
+class _Stamp:
+    """Writes on each reply who answered, and asks callers to leave while the server drains."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def stamped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Tunewright-Model"] = str(self._service)
+                # A kept-alive connection would otherwise be cut when the server closes.
+                if self._service.draining:
+                    headers["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, receive, stamped)
+
+
+async def _answered(request: Request, service: Service) -> Response:
+    try:
+        with service.admission.slot():
+            return _json(await service.answer(await read_body(request, service.limits)))
+    except ServingError as error:
+        return _fault(error)
+    except Exception:  # here, so that the connection lives on
+        logging.getLogger(__name__).exception("a request failed")
+        return _broken()
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
+
+
+def _error(status: int, kind: str, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    content = to_json({"error": sentence, "error_type": kind})
+    return Response(content, status, headers, "application/json")
+
+
+def _fault(error: ServingError) -> Response:
+    headers: dict[str, str] = {}
+    if isinstance(error, Overloaded):
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Incomplete):
+        headers["Connection"] = "close"
+    return _error(STATUS.get(type(error), 500), type(error).__name__, str(error), headers)
+
+
+def _broken() -> Response:
+    """A fault of this program: the caller learns that much, the log has the rest."""
+    return _error(500, "InternalError", "this server made a mistake; its log says which")
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    """No such page, or not with this method."""
+    assert isinstance(error, HTTPException)
+    place = f"{request.method} {request.url.path!r}"
+    if error.status_code == 404:
+        return _error(404, "NotFound", f"there is nothing at {place}; ask with POST /predict, read /docs")
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "").split(", ")
+        sentence = f"{place} is not possible; allowed: {', '.join(sorted(allowed))}"
+        return _error(405, "MethodNotAllowed", sentence, dict(error.headers or {}))
+    return _error(error.status_code, "Refused", f"{place}: {error.detail}", dict(error.headers or {}))
+
+
+async def _crashed(request: Request, error: Exception) -> Response:
+    return _broken()

@@ -1,0 +1,126 @@
+"""Text to token ids: the only tokenizer code in the house, used by training too.
+
+Axes: B rows of a batch, T tokens of the longest row in it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from serving.bundle import Padding
+from serving.cleaning import Cleaning, clean
+from serving.errors import BundleError, InputError
+
+Text = str | tuple[str, str]
+"""One text, or the two texts of a pair."""
+
+_CHARACTERS_PER_TOKEN = 64
+"""A text is cut to this many characters per token of the limit before it is tokenized: no ordinary text is
+that dense, and a tokenizer would otherwise walk all of a 10 MB text to keep its first 256 tokens."""
+
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+"""What a graph may ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One encoded row."""
+
+    ids: list[int]
+    type_ids: list[int]
+    truncated: bool
+    """Whether the end of the text was left out."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Encoder:
+    """A `tokenizer.json` with the limits a model was trained with."""
+
+    def __init__(self, tokenizer: Path, *, max_length: int, padding: Padding, cleaning: Cleaning) -> None:
+        self.max_length = max_length
+        self.padding = padding
+        self.cleaning = cleaning
+        self._tokenizer = load_tokenizer(tokenizer)
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length)
+
+    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+        """Clean and tokenize; rows over `max_length` tokens are cut, the longer text of a pair first."""
+        prepared = [self._prepared(text) for text in texts]
+        rows = []
+        for index, encoding in enumerate(self._tokenized([text for text, _ in prepared])):
+            if not encoding.ids:
+                raise InputError(f"text {index} is empty: this model's tokenizer makes no token of it")
+            truncated = prepared[index][1] or bool(encoding.overflowing)
+            rows.append(Encoded(encoding.ids, encoding.type_ids, truncated))
+        return rows
+
+    def _prepared(self, text: Text) -> tuple[Text, bool]:
+        """The text cleaned and bounded, and whether that cost it its end."""
+        if isinstance(text, str):
+            return self._bounded(text)
+        (first, first_cut), (second, second_cut) = (self._bounded(part) for part in text)
+        return (first, second), first_cut or second_cut
+
+    def _bounded(self, text: str) -> tuple[str, bool]:
+        most = self.max_length * _CHARACTERS_PER_TOKEN
+        # Twice the bound before cleaning, which may shorten: a page that begins with blanks keeps its words.
+        cleaned = clean(text[: 2 * most], self.cleaning)
+        return cleaned[:most], len(text) > 2 * most or len(cleaned) > most
+
+    def _tokenized(self, texts: list[Text]) -> list[Any]:
+        try:
+            return list(self._tokenizer.encode_batch_fast(texts))
+        except BaseException as error:
+            if _is_panic(error):
+                raise InputError(f"the tokenizer gives up on a text: {error}") from error
+            raise
+
+    def pad(self, rows: Sequence[Encoded], names: Iterable[str]) -> dict[str, NDArray[np.int64]]:
+        """Rows to int64 arrays `[B, T]` for the named model inputs, padded on the right."""
+        longest = max(len(row) for row in rows)
+        arrays: dict[str, NDArray[np.int64]] = {}
+        for name in names:
+            array = np.full((len(rows), longest), self._fill(name), dtype=np.int64)
+            for index, row in enumerate(rows):
+                array[index, : len(row)] = _values(row, name)
+            arrays[name] = array
+        return arrays
+
+    def _fill(self, name: str) -> int:
+        return {"input_ids": self.padding.id, "token_type_ids": self.padding.type_id}.get(name, 0)
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Read a `tokenizer.json`; BundleError names the file when the library refuses it."""
+    try:
+        return Tokenizer.from_file(str(path))
+    except BaseException as error:  # the library raises a bare Exception for any fault of the file
+        if isinstance(error, Exception) or _is_panic(error):
+            raise BundleError(f"{path} is not a tokenizer this program can read: {error}") from error
+        raise
+
+
+def _is_panic(error: BaseException) -> bool:
+    """A panic of the Rust library derives from BaseException and has no class that could be imported."""
+    return type(error).__name__ == "PanicException"
+
+
+def check_inputs(names: Iterable[str]) -> None:
+    """BundleError when a graph asks for something that a text model does not have."""
+    for name in names:
+        if name not in MODEL_INPUTS:
+            raise BundleError(f"the graph wants an input {name!r}; text models have {', '.join(MODEL_INPUTS)}")
+
+
+def _values(row: Encoded, name: str) -> list[int] | int:
+    if name == "attention_mask":
+        return 1
+    return row.type_ids if name == "token_type_ids" else row.ids

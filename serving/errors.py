@@ -1,0 +1,63 @@
+"""What can go wrong while answering.
+
+ServingError
+├── SettingsError    a SERVING_* variable is missing, unknown or has an impossible value
+├── BundleError      the pulled folder is not a model this program can serve
+├── ModelFault       the model's own output cannot be answered with (HTTP 500)
+├── DeadlineExceeded the model did not answer in time (HTTP 503)
+└── RequestError     the caller's doing
+    ├── Malformed    the body is not a JSON object (HTTP 400)
+    ├── Incomplete   the body did not arrive in time (HTTP 408)
+    ├── TooLarge     the request is over a limit (HTTP 413)
+    ├── InputError   the inputs or parameters are wrong (HTTP 422)
+    └── Overloaded   too many requests at once (HTTP 429)
+"""
+
+
+class ServingError(Exception):
+    """The root of the tree; `str()` of it is one sentence for people."""
+
+
+class SettingsError(ServingError):
+    """A setting cannot be used; all mistakes are in the message."""
+
+
+class BundleError(ServingError):
+    """The folder of a version is incomplete, inconsistent or made for another program."""
+
+
+class ModelFault(ServingError):
+    """The model answered with something that is not a finite number."""
+
+
+class DeadlineExceeded(ServingError):
+    """The model took longer than the limit."""
+
+
+class RequestError(ServingError):
+    """The request cannot be answered as it stands, and it is not this program's fault."""
+
+
+class Malformed(RequestError):
+    """The body is not a JSON object of the expected shape."""
+
+
+class Incomplete(RequestError):
+    """The body did not arrive whole."""
+
+
+class TooLarge(RequestError):
+    """The request is over one of the limits of this server."""
+
+
+class InputError(RequestError, ValueError):
+    """The inputs or the parameters are wrong."""
+
+
+class Overloaded(RequestError):
+    """As many requests as allowed are being answered already."""
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds after which it makes sense to try again."""

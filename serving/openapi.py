@@ -1,0 +1,110 @@
+"""The OpenAPI document of a server: written for the version it serves, with a real answer as the example."""
+
+from typing import Any
+
+from serving.schema import TEXT, Schema, closed, list_of
+from serving.service import Service
+from serving.session import TimeLimit
+from serving.tasks import TASKS
+
+_FAULTS = {
+    "400": "The body is not a JSON object.",
+    "408": "The body did not arrive in time.",
+    "413": "The body, the number of texts or a text is over a limit.",
+    "422": "The inputs or the parameters are wrong; the message says which.",
+    "429": "As many requests as allowed are in flight; `Retry-After` says when to try again.",
+    "500": "The model or the server is broken.",
+    "503": "No answer before the deadline.",
+}
+
+
+def document(service: Service) -> Schema:
+    """The whole document, in the dialect 3.0."""
+    model = service.predictor.model
+    return {
+        "openapi": "3.0.3",
+        "info": {
+            "title": f"Tunewright: {service}",
+            "version": str(service.version.number),
+            "description": f"{model.task} ({model.problem.replace('_', ' ')}) with {len(model.labels)} label(s).",
+        },
+        "paths": {
+            "/predict": {"post": _predict(service)},
+            "/healthz": {"get": _health("Whether the process runs.")},
+            "/livez": {"get": _health("Whether the process runs.")},
+            "/readyz": {"get": _ready()},
+            "/metrics": {"get": _metrics()},
+        },
+        "components": {"schemas": {"Error": closed({"error": TEXT, "error_type": TEXT})}},
+    }
+
+
+def _predict(service: Service) -> Schema:
+    limits = service.limits
+    shapes = TASKS[service.predictor.model.task].shapes(service.predictor.model)
+    request = closed(
+        {
+            "inputs": {"anyOf": [shapes.item, list_of(shapes.item, minItems=1, maxItems=limits.inputs)]},
+            "parameters": {**shapes.parameters, "nullable": True},
+        },
+        optional=("parameters",),
+    )
+    answers = {"oneOf": [shapes.answer, list_of(shapes.answer, minItems=1, maxItems=limits.inputs)]}
+    return {
+        "summary": "Answer one input or a list of them",
+        "description": "A single input is answered by one answer, a list by a list in the same order.",
+        "operationId": "predict",
+        "requestBody": {"required": True, "content": _json(request, _requests(shapes.example))},
+        "responses": {
+            "200": {
+                "description": "The answer or answers.",
+                "headers": {"X-Tunewright-Model": {"description": "Who answered.", "schema": TEXT}},
+                "content": _json(answers, _replies(service, shapes.example)),
+            },
+            **{code: _fault(meaning) for code, meaning in _FAULTS.items()},
+        },
+    }
+
+
+def _requests(example: Any) -> dict[str, Any]:
+    return {"one": {"value": {"inputs": example}}, "several": {"value": {"inputs": [example, example]}}}
+
+
+def _replies(service: Service, example: Any) -> dict[str, Any]:
+    predictor = service.predictor
+    task = TASKS[predictor.model.task]
+    texts, _ = task.read_inputs(example, predictor.model)
+    with TimeLimit(service.limits.deadline_seconds) as limit:
+        wanted = task.read_parameters({}, predictor.model)
+        (answer,) = predictor.answers(predictor.encoder.encode(texts), wanted, limit=limit)
+    return {"one": {"value": answer}, "several": {"value": [answer, answer]}}
+
+
+def _health(meaning: str) -> Schema:
+    answer = {"description": "Yes.", "content": _json(closed({"status": TEXT}))}
+    return {"summary": meaning, "responses": {"200": answer}}
+
+
+def _ready() -> Schema:
+    return {
+        "summary": "Whether requests should be sent here.",
+        "responses": {
+            "200": {"description": "Yes.", "content": _json(closed({"status": TEXT, "model": TEXT}))},
+            "503": _fault("No: the server is about to stop."),
+        },
+    }
+
+
+def _metrics() -> Schema:
+    return {
+        "summary": "Counters and timings for Prometheus.",
+        "responses": {"200": {"description": "The page.", "content": {"text/plain": {"schema": TEXT}}}},
+    }
+
+
+def _fault(meaning: str) -> Schema:
+    return {"description": meaning, "content": _json({"$ref": "#/components/schemas/Error"})}
+
+
+def _json(schema: Schema, examples: dict[str, Any] | None = None) -> Schema:
+    return {"application/json": {"schema": schema, **({"examples": examples} if examples else {})}}

@@ -1,0 +1,91 @@
+"""The life of the process: listen, answer, drain on SIGTERM, end."""
+
+import math
+import os
+import signal
+import socket
+import threading
+from dataclasses import dataclass, field
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from serving.errors import SettingsError
+from serving.events import emit
+from serving.service import Service
+
+_KEEP_ALIVE_SECONDS = 75
+"""Longer than the idle time-out of common load balancers (60 s), so that they close first and never lose a race."""
+_STEP_SECONDS = 0.5
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; SettingsError when the address cannot be had."""
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        # create_server adds the address to strerror; the errors of name look-up have negative numbers.
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise SettingsError(
+            f"cannot listen on {host} port {port}: {why}; choose with SERVING_HOST and SERVING_PORT"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Stop:
+    """What signals have asked for."""
+
+    asked: threading.Event = field(default_factory=threading.Event)
+    hurried: threading.Event = field(default_factory=threading.Event)
+
+
+def take_signals() -> Stop:
+    """From now on SIGTERM asks to stop; a second one, or Ctrl-C, hurries. From the main thread only."""
+    stop = Stop()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        if stop.asked.is_set() or number == signal.SIGINT:
+            stop.hurried.set()
+        stop.asked.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    return stop
+
+
+def serve(app: FastAPI, service: Service, listener: socket.socket, *, stop: Stop, drain_seconds: float) -> None:
+    """Answer until told to stop; then drain: not ready first, no new connections next, nothing cut off.
+
+    The web server has its own thread, so that this one is free to wait for signals.
+    """
+    server = uvicorn.Server(web_config(app, service))
+    thread = threading.Thread(target=server.run, args=([listener],), name="http")
+    thread.start()
+    while thread.is_alive() and not stop.asked.wait(_STEP_SECONDS):
+        pass
+    if not stop.asked.is_set():
+        raise RuntimeError("the web server ended by itself; its log says why")
+    service.draining = True
+    emit("draining", f"stopping: not ready from now on, closing in {drain_seconds:g} s", model=str(service))
+    stop.hurried.wait(drain_seconds)
+    server.should_exit = True
+    thread.join()
+
+
+def web_config(app: FastAPI, service: Service) -> uvicorn.Config:
+    """How the web server is set up: plain HTTP/1.1, quiet, patient with what is in flight when it stops."""
+    return uvicorn.Config(
+        app,
+        http="h11",
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(service.limits.body_seconds + service.limits.deadline_seconds) + 1,
+    )

@@ -1,0 +1,91 @@
+"""Text classification, answered: logits `[N, labels]` to `[{"label", "score"}]`, best first.
+
+Single label: softmax over the labels. Multi label: sigmoid per label, and `predicted` says whether that reaches
+the threshold that was tuned for the label.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from serving import request, schema
+from serving.bundle import ModelFile
+from serving.encoding import Text
+from serving.session import Array
+from serving.tasks.task import Shapes
+
+Answer = list[dict[str, Any]]
+
+
+class Parameters(BaseModel):
+    """What a caller may set."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    top_k: int | None = Field(default=None, ge=1)
+    """Return only the best so many labels; all of them when absent."""
+    function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
+    """How logits become scores; the function the model was trained with when absent."""
+
+
+def shapes(model: ModelFile) -> Shapes:
+    """How requests and answers look for this model."""
+    properties: schema.Schema = {"label": {"type": "string", "enum": model.labels}, "score": {"type": "number"}}
+    if model.thresholds is not None:
+        properties["predicted"] = {"type": "boolean", "description": "Whether the label's threshold is reached."}
+    return Shapes(
+        item=schema.text_item(pair=model.pair),
+        parameters=schema.schema_of(Parameters),
+        answer=schema.list_of(schema.closed(properties), minItems=1, maxItems=len(model.labels)),
+        example=schema.text_example(pair=model.pair),
+    )
+
+
+def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
+    """The texts of a request."""
+    return request.read_texts(inputs, pair=model.pair)
+
+
+def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+    """Check a caller's parameters."""
+    return request.read_parameters(Parameters, parameters, model.task)
+
+
+def answers(logits: Array, model: ModelFile, parameters: Parameters) -> list[Answer]:
+    """One list of labels with their scores per row."""
+    function = parameters.function_to_apply or ("sigmoid" if model.problem == "multi_label" else "softmax")
+    reached = _reached(logits, model)
+    return [
+        _answer(row, model, parameters.top_k, reached=reached[index] if reached is not None else None)
+        for index, row in enumerate(scores(logits, function))
+    ]
+
+
+def scores(logits: Array, function: str) -> Array:
+    """Softmax over the last axis, sigmoid of each value, or the logits as they are."""
+    if function == "softmax":
+        shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
+    if function == "sigmoid":
+        # 1 / (1 + e^-x), written so that no logit overflows.
+        return np.asarray(np.exp(-np.logaddexp(0.0, -logits.astype(np.float64))), dtype=np.float32)
+    return logits
+
+
+def _reached(logits: Array, model: ModelFile) -> NDArray[np.bool_] | None:
+    """Which labels are predicted `[N, labels]`: a threshold holds for the sigmoid, whatever the caller applies."""
+    if model.thresholds is None:
+        return None
+    return np.asarray(scores(logits, "sigmoid") >= np.asarray(model.thresholds, dtype=np.float32))
+
+
+def _answer(row: Array, model: ModelFile, top_k: int | None, *, reached: NDArray[np.bool_] | None) -> Answer:
+    order = np.argsort(-row, kind="stable")[:top_k]
+    items: Answer = [{"label": model.labels[index], "score": float(row[index])} for index in order]
+    if reached is not None:
+        for item, index in zip(items, order, strict=True):
+            item["predicted"] = bool(reached[index])
+    return items

@@ -1,0 +1,46 @@
+"""Text regression, answered: one number per text as `[{"label", "score"}]`, in the unit of the training data."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from serving import request, schema
+from serving.bundle import ModelFile
+from serving.encoding import Text
+from serving.session import Array
+from serving.tasks.task import Shapes
+
+Answer = list[dict[str, Any]]
+
+
+class Parameters(BaseModel):
+    """There is nothing to set."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def shapes(model: ModelFile) -> Shapes:
+    """How requests and answers look for this model."""
+    answer = schema.closed({"label": {"type": "string", "enum": model.labels}, "score": {"type": "number"}})
+    return Shapes(
+        item=schema.text_item(pair=model.pair),
+        parameters=schema.schema_of(Parameters),
+        answer=schema.list_of(answer, minItems=1, maxItems=1),
+        example=schema.text_example(pair=model.pair),
+    )
+
+
+def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
+    """The texts of a request."""
+    return request.read_texts(inputs, pair=model.pair)
+
+
+def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+    """Check a caller's parameters."""
+    return request.read_parameters(Parameters, parameters, model.task)
+
+
+def answers(logits: Array, model: ModelFile, parameters: Parameters) -> list[Answer]:
+    """The number of each row under the name of its column."""
+    return [[{"label": model.labels[0], "score": float(row[0])}] for row in logits]

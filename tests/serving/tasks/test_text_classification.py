@@ -1,0 +1,87 @@
+"""Text classification, answered."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serving.bundle import read_model_file
+from serving.errors import InputError
+from serving.tasks.text_classification import answers, read_parameters, scores
+
+
+@pytest.fixture
+def answer(reviews, emotions):
+    """The answer to one row of logits."""
+
+    def decode(logits, *, multi_label=False, **parameters):
+        model = read_model_file(emotions if multi_label else reviews)
+        (one,) = answers(np.array([logits], dtype=np.float32), model, read_parameters(parameters, model))
+        return one
+
+    return decode
+
+
+def test_labels_come_best_first_with_scores_that_sum_to_one(answer):
+    first, second = answer([0.0, np.log(3)])
+    assert (first["label"], second["label"]) == ("positive", "negative")
+    assert (first["score"], second["score"]) == (pytest.approx(0.75), pytest.approx(0.25))
+
+
+def test_top_k_keeps_the_best_and_may_be_more_than_there_are(answer):
+    assert [item["label"] for item in answer([2.0, 1.0], top_k=1)] == ["negative"]
+    assert len(answer([2.0, 1.0], top_k=100)) == 2
+
+
+@pytest.mark.parametrize(
+    ("function", "score"), [("softmax", 0.731059), ("sigmoid", 0.880797), ("none", 2.0), (None, 0.731059)]
+)
+def test_function_to_apply_turns_logits_into_scores(answer, function, score):
+    assert answer([2.0, 1.0], function_to_apply=function)[0]["score"] == pytest.approx(score, abs=1e-6)
+
+
+def test_multi_label_scores_are_independent_and_compared_with_their_thresholds(answer):
+    items = answer([0.0, -0.3, 3.0], multi_label=True)
+    assert [(item["label"], item["predicted"]) for item in items] == [
+        ("surprise", False),
+        ("joy", True),
+        ("anger", True),
+    ]
+    assert items[2]["score"] == pytest.approx(0.425557, abs=1e-6)
+
+
+@pytest.mark.parametrize("function", ["softmax", "sigmoid", "none"])
+def test_a_threshold_holds_for_the_sigmoid_whatever_the_caller_applies(answer, function):
+    items = answer([0.1, -3.0, 9.0], multi_label=True, function_to_apply=function)
+    assert {item["label"]: item["predicted"] for item in items} == {"joy": True, "anger": False, "surprise": True}
+
+
+def test_a_score_on_the_threshold_is_reached(answer):
+    assert {item["label"]: item["predicted"] for item in answer([0.0, 0.0, 0.0], multi_label=True)}["joy"] is True
+
+
+@given(
+    st.lists(st.floats(-(2.0**99), 2.0**99, width=32), min_size=1, max_size=6), st.sampled_from(["softmax", "sigmoid"])
+)
+def test_scores_of_any_logits_are_between_zero_and_one(logits, function):
+    row = scores(np.array([logits], dtype=np.float32), function)
+    assert ((row >= 0) & (row <= 1)).all()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "sentence"),
+    [
+        ({"top_k": 0}, "parameter 'top_k' is 0: Input should be greater than or equal to 1"),
+        ({"top_k": True}, "parameter 'top_k' is True: Input should be a valid integer"),
+        ({"top_k": "3"}, "parameter 'top_k' is '3': Input should be a valid integer"),
+        (
+            {"function_to_apply": "relu"},
+            "parameter 'function_to_apply' is 'relu': Input should be 'softmax', 'sigmoid' or 'none'",
+        ),
+        ({"k": 1}, "unknown parameter 'k'; text-classification knows: top_k, function_to_apply"),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_its_value(reviews, parameters, sentence):
+    with pytest.raises(InputError) as caught:
+        read_parameters(parameters, read_model_file(reviews))
+    assert str(caught.value) == sentence

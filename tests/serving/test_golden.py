@@ -1,0 +1,61 @@
+"""Golden cases."""
+
+import json
+
+import pytest
+
+from serving.errors import BundleError
+from serving.golden import replay
+
+
+def change_logits(folder, change):
+    path = folder / "model.json"
+    content = json.loads(path.read_text())
+    content["golden"][2]["logits"]["fp32"] = change(content["golden"][2]["logits"]["fp32"])
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("variant", ["fp32", "int8"])
+def test_what_was_recorded_is_what_is_computed(reviews, open_bundle, variant):
+    assert replay(open_bundle(reviews, variant=variant)) == 6
+
+
+def test_pairs_are_replayed_too(entailment, open_bundle):
+    assert replay(open_bundle(entailment)) == 5
+
+
+def test_a_difference_within_the_tolerance_is_accepted(make_bundle, open_bundle):
+    folder = make_bundle()
+    change_logits(folder, lambda logits: [logits[0] + 0.009, logits[1]])
+    assert replay(open_bundle(folder)) == 6
+
+
+def test_a_difference_is_refused_with_its_size(make_bundle, open_bundle):
+    folder = make_bundle()
+    change_logits(folder, lambda logits: [logits[0] + 0.5, logits[1]])
+    with pytest.raises(BundleError) as caught:
+        replay(open_bundle(folder))
+    assert str(caught.value) == (
+        "golden case 2 of variant fp32 differs by 0.5 from what was recorded at export (allowed: 0.01): "
+        "this machine does not compute what was measured"
+    )
+
+
+def test_a_case_of_another_width_is_refused(make_bundle, open_bundle):
+    folder = make_bundle()
+    change_logits(folder, lambda logits: logits[:1])
+    with pytest.raises(BundleError, match=r"^golden case 2 has 1 logits, but the model answers 2$"):
+        replay(open_bundle(folder))
+
+
+def test_a_broken_model_does_not_pass(make_bundle, open_bundle, edit_model, recipe):
+    folder = make_bundle(recipe(nan_on="guitar"))
+    edit_model(folder, golden=[{"inputs": "a guitar", "logits": {"fp32": [0.0, 0.0]}}])
+    with pytest.raises(BundleError, match="differs by nan"):
+        replay(open_bundle(folder))
+
+
+def test_a_variant_without_cases_has_none_to_replay(make_bundle, open_bundle, edit_model):
+    folder = make_bundle()
+    edit_model(folder, golden=[{"inputs": "great", "logits": {"int8": [0.0, 0.0]}}])
+    assert replay(open_bundle(folder)) == 0

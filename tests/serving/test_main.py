@@ -1,0 +1,206 @@
+"""The whole program: `python -m serving` over a real registry, from start to SIGTERM."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from registry.publish import publish
+from registry.store import open_store
+from serving.__main__ import main
+
+
+@pytest.fixture
+def start(published, tmp_path):
+    """A function that starts the program with these settings; what it started has ended after the test."""
+    processes = []
+
+    def run(**settings):
+        environment = {
+            **os.environ,
+            "REGISTRY_URI": str(published),
+            "REGISTRY_CACHE": str(tmp_path / "cache"),
+            "SERVING_MODEL": "reviews",
+            "SERVING_HOST": "127.0.0.1",
+            "SERVING_PORT": "0",
+            **settings,
+        }
+        processes.append(
+            subprocess.Popen([sys.executable, "-m", "serving"], env=environment, stderr=subprocess.PIPE, text=True)
+        )
+        return processes[-1]
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def event(process, name):
+    """The first event of that name; the lines before it are dropped."""
+    for line in process.stderr:
+        content = json.loads(line)
+        if content["event"] == name:
+            return content
+    raise AssertionError(f"the program ended without {name}")
+
+
+def failure(process):
+    """The exit code and the one line of a program that gives up."""
+    _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+    return process.returncode, json.loads(errors.splitlines()[-1])["message"]
+
+
+def test_it_pulls_answers_and_ends(start):
+    process = start(SERVING_VARIANT="int8")
+    loaded, listening = event(process, "loaded"), event(process, "listening")
+    assert (loaded["model"], loaded["golden_cases"]) == ("reviews:1/int8", 6)
+    with httpx.Client(base_url=listening["url"], trust_env=False) as client:
+        assert client.get("/readyz").json() == {"status": "ready", "model": "reviews:1/int8"}
+        answer = client.post("/predict", json={"inputs": "This product is amazing!"}).json()
+    assert answer[0]["label"] == "positive"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+
+
+def test_the_printed_example_works(start):
+    listening = event(start(), "listening")
+    answer = subprocess.run(
+        listening["example"].replace("curl", "curl --noproxy '*' -s"), shell=True, capture_output=True, check=True
+    )
+    assert json.loads(answer.stdout)[0]["label"] == "positive"
+
+
+def test_sigterm_under_load_fails_no_request(start):
+    process = start(SERVING_DRAIN_SECONDS="3")
+    callers = Callers(event(process, "listening")["url"])
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(callers.send_requests) for _ in range(4)]
+        assert callers.busy.wait(timeout=30)
+        process.send_signal(signal.SIGTERM)
+        event(process, "draining")
+        time.sleep(0.5)  # a load balancer does not look all the time; requests keep coming meanwhile
+        ready = httpx.get(callers.url + "/readyz", trust_env=False)
+        callers.gone.set()
+        statuses = {status for caller in running for status in caller.result(timeout=60)}
+    assert (ready.status_code, statuses) == (503, {200})
+    assert process.wait(timeout=30) == 0
+
+
+class Callers:
+    """Send requests without pause until they are told to go elsewhere."""
+
+    def __init__(self, url):
+        self.url = url
+        self.busy = threading.Event()
+        self.gone = threading.Event()
+
+    def send_requests(self):
+        statuses = []
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=30) as client:
+            while not self.gone.is_set():
+                statuses.append(client.post("/predict", json={"inputs": ["great"] * 8}).status_code)
+                if len(statuses) == 5:
+                    self.busy.set()
+        return statuses
+
+
+def test_a_request_that_has_begun_is_answered_after_the_listener_has_closed(start):
+    process = start(SERVING_DRAIN_SECONDS="0")
+    url = httpx.URL(event(process, "listening")["url"])
+    body = b'{"inputs": "great"}'
+    with socket.create_connection((url.host, url.port), timeout=30) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\n" + body[:5])
+        wait_until(lambda: in_flight(url) == 1)
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: is_refused(url))
+        connection.sendall(body[5:])
+        assert connection.makefile("rb").readline().startswith(b"HTTP/1.1 200")
+    assert process.wait(timeout=30) == 0
+
+
+def in_flight(url):
+    page = httpx.get(f"{url}/metrics", trust_env=False).text
+    return float(re.search(r"^tunewright_requests_in_flight\{.*\} (.*)$", page, re.MULTILINE)[1])
+
+
+def is_refused(url):
+    try:
+        socket.create_connection((url.host, url.port), timeout=30).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def wait_until(condition):
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen")
+
+
+def test_a_second_sigterm_skips_the_drain(start):
+    process = start(SERVING_DRAIN_SECONDS="3600")
+    event(process, "listening")
+    process.send_signal(signal.SIGTERM)
+    event(process, "draining")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+
+
+def test_wrong_settings_end_with_code_2_and_all_mistakes_in_one_line(start):
+    code, said = failure(start(SERVING_PORT="abc", SERVING_MODLE="x"))
+    assert code == 2
+    assert said == (
+        "SettingsError: the variable SERVING_MODLE is not known; did you mean SERVING_MODEL?; "
+        "SERVING_PORT is 'abc': input should be a valid integer, unable to parse string as an integer"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"SERVING_MODEL": "nobody"}, "NotFound: "),
+        ({"SERVING_MODEL": "reviews:9"}, "NotFound: "),
+        ({"SERVING_MODEL": "Reviews!"}, "BadReference: "),
+        ({"SERVING_VARIANT": "int4"}, "BundleError: this version has no variant 'int4': the variants are fp32, int8"),
+        ({"SERVING_HOST": "192.0.2.1"}, "SettingsError: cannot listen on 192.0.2.1 port 0: "),
+        ({"REGISTRY_URI": "ftp://x"}, "AddressError: "),
+        ({"REGISTRY_URL": "x"}, "SettingsError: the variable REGISTRY_URL is not known; did you mean REGISTRY_URI?"),
+    ],
+)
+def test_what_the_user_can_put_right_ends_with_code_2_and_one_sentence(start, settings, said):
+    code, line = failure(start(**settings))
+    assert code == 2
+    assert line.startswith(said)
+
+
+def test_a_machine_that_computes_something_else_does_not_serve(start, make_bundle, edit_model, published):
+    folder = make_bundle()
+    edit_model(folder, golden=[{"inputs": "great", "logits": {"fp32": [100.0, 0.0]}}])
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    publish(open_store(str(published)), "broken", files, run_id="run-2")
+    code, line = failure(start(SERVING_MODEL="broken"))
+    assert code == 2
+    assert line.startswith("BundleError: golden case 0 of variant fp32 differs by ")
+
+
+def test_help_names_every_setting_and_its_default(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["--help"])
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    assert "SERVING_MODEL (required)" in said
+    assert "SERVING_LIMITS__INPUTS (256)" in said
+    assert "REGISTRY_URI" in said

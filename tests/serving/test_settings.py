@@ -1,0 +1,96 @@
+"""The settings of the server."""
+
+import pytest
+
+from serving.errors import SettingsError
+from serving.settings import read_settings, reference
+
+
+@pytest.fixture
+def mistakes(monkeypatch):
+    """What is said of these variables."""
+
+    def read(**variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SettingsError) as caught:
+            read_settings()
+        return str(caught.value)
+
+    return read
+
+
+def test_one_variable_is_enough(monkeypatch):
+    monkeypatch.setenv("SERVING_MODEL", "reviews@production")
+    settings = read_settings()
+    assert (settings.model, settings.port, settings.limits.inputs) == ("reviews@production", 8080, 256)
+
+
+def test_nested_settings_are_read(monkeypatch):
+    monkeypatch.setenv("SERVING_MODEL", "reviews")
+    monkeypatch.setenv("SERVING_LIMITS__INPUTS", "7")
+    monkeypatch.setenv("SERVING_DRAIN_SECONDS", "0.5")
+    assert (read_settings().limits.inputs, read_settings().drain_seconds) == (7, 0.5)
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch):
+    monkeypatch.setenv("SERVING_MODEL", "reviews")
+    monkeypatch.setenv("SERVING_VARIANT", "")
+    assert read_settings().variant is None
+
+
+def test_a_missing_model_is_named_as_its_variable(mistakes):
+    assert mistakes() == "SERVING_MODEL must be set"
+
+
+def test_all_mistakes_are_named_at_once(mistakes):
+    said = mistakes(SERVING_MODLE="a", SERVING_PORT="abc", SERVING_LIMITS__INPUTS="0", SERVING_LIMITS__FOO="1")
+    assert said == (
+        "the variable SERVING_LIMITS__FOO is not known; did you mean SERVING_LIMITS__INPUTS?; "
+        "the variable SERVING_MODLE is not known; did you mean SERVING_MODEL?; "
+        "SERVING_MODEL must be set; "
+        "SERVING_PORT is 'abc': input should be a valid integer, unable to parse string as an integer; "
+        "SERVING_LIMITS__INPUTS is '0': input should be greater than or equal to 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("SERVING_PORT", "70000", "SERVING_PORT is '70000': input should be less than or equal to 65535"),
+        ("SERVING_DRAIN_SECONDS", "nan", "SERVING_DRAIN_SECONDS is 'nan': input should be a finite number"),
+        ("SERVING_DRAIN_SECONDS", "-1", "SERVING_DRAIN_SECONDS is '-1': input should be greater than or equal to 0"),
+        ("SERVING_LIMITS__DEADLINE_SECONDS", "inf", "SERVING_LIMITS__DEADLINE_SECONDS is 'inf': input should be "),
+        ("SERVING_LIMITS", "{", "SERVING_LIMITS is '{', which is not JSON; expected something like {"),
+        ("SERVING_LIMITS", '{"inptus": 1}', "limits.inptus is not a setting; did you mean limits.inputs?"),
+        ("SERVING_LIMITS", "[1]", "limits is [1]: input should be a valid dictionary"),
+    ],
+)
+def test_an_impossible_value_is_shown_with_what_is_legal(mistakes, variable, value, said):
+    assert mistakes(SERVING_MODEL="reviews", **{variable: value}).startswith(said)
+
+
+def test_variables_that_kubernetes_makes_of_a_service_are_no_mistake(monkeypatch):
+    monkeypatch.setenv("SERVING_MODEL", "reviews")
+    monkeypatch.setenv("SERVING_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("SERVING_PORT_80_TCP_ADDR", "10.0.0.1")
+    assert read_settings().port == 8080
+
+
+def test_the_one_that_hides_the_port_is_explained(mistakes):
+    assert mistakes(SERVING_MODEL="reviews", SERVING_PORT="tcp://10.0.0.1:80") == (
+        "SERVING_PORT is 'tcp://10.0.0.1:80': kubernetes sets this for a Service called 'serving'; "
+        "set enableServiceLinks: false in the pod, or rename the Service"
+    )
+
+
+def test_the_names_of_the_settings_are_frozen():
+    assert [setting.variable.removeprefix("SERVING_") for setting in reference()] == [
+        *("MODEL", "VARIANT", "HOST", "PORT", "THREADS", "TOKENS_PER_RUN", "DRAIN_SECONDS"),
+        *("LIMITS__BODY_BYTES", "LIMITS__BODY_SECONDS", "LIMITS__INPUTS", "LIMITS__CHARACTERS"),
+        *("LIMITS__REQUESTS", "LIMITS__DEADLINE_SECONDS"),
+    ]
+
+
+def test_every_setting_has_a_meaning():
+    assert all(len(setting.meaning) > 20 for setting in reference())
