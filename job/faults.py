@@ -1,0 +1,49 @@
+"""Faults of single rows, counted by kind, so that one error can tell all of them."""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from job.errors import DataError
+
+_SHOWN = 60
+"""Characters of a value that an error shows."""
+_MOST_KINDS = 10
+"""Kinds of fault that an error tells."""
+
+
+@dataclass
+class Faults:
+    """What is wrong with the rows of one split; `raise_any` turns it into one DataError."""
+
+    _first: dict[str, str] = field(default_factory=dict)
+    _count: dict[str, int] = field(default_factory=dict)
+
+    def add(self, kind: str, place: str, hint: str = "") -> None:
+        """Count one fault of a kind; the place and hint of the first one are shown."""
+        self._first.setdefault(kind, f"{place} {kind}" + (f"; {hint}" if hint else ""))
+        self._count[kind] = self._count.get(kind, 0) + 1
+
+    def raise_any(self) -> None:
+        """DataError with a line per kind of fault, or nothing."""
+        if self._first:
+            told = [text + self._others(kind) for kind, text in self._first.items()]
+            left = len(told) - _MOST_KINDS
+            more = [f"{left:,} more kinds of fault are not shown"] if left > 0 else []
+            raise DataError("\n".join(told[:_MOST_KINDS] + more))
+
+    def _others(self, kind: str) -> str:
+        others = self._count[kind] - 1
+        return f" ({others:,} more {'row shares' if others == 1 else 'rows share'} this fault)" if others else ""
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: quoted, and cut when it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def listed(names: Iterable[str], most: int = 10) -> str:
+    """The legal values as an error lists them."""
+    some = list(itertools.islice(names, most + 1))
+    return ", ".join(some[:most]) + (", ..." if len(some) > most else "")

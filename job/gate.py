@@ -1,0 +1,53 @@
+"""Gates: what the exported files must reach on the test split before anything is released."""
+
+from collections.abc import Sequence
+
+from job.errors import GateFailed, SettingsError
+from job.evaluate import Evaluation
+from job.settings import GateSettings, JobSettings
+from job.train import lower_is_better
+
+
+def check_metrics(settings: JobSettings, measured: Sequence[str]) -> None:
+    """SettingsError, before any training, for a metric or variant that will not be measured."""
+    gate = settings.gate
+    wanted = {"gate.min": list(gate.min), "train.metric": [settings.train.metric] if settings.train.metric else []}
+    for setting, names in wanted.items():
+        for name in names:
+            if name not in measured:
+                raise SettingsError(f"{setting} names {name!r}; this task measures {', '.join(measured)}")
+    for name, floor in gate.min.items():
+        if lower_is_better(name):
+            raise SettingsError(f"gate.min names {name!r}, which is an error and has no floor; use another metric")
+        if floor > 1:
+            raise SettingsError(f"gate.min.{name} is {floor:g}, but {name} is at most 1; 80 % is written 0.8")
+    # int8 has a default, which is no mistake when int8 is not asked for; fp32 is what the others are compared with.
+    droppable = dict.fromkeys([*settings.export.variants, "int8"])
+    droppable.pop("fp32", None)
+    unknown = [name for name in gate.max_drop if name not in droppable]
+    if unknown:
+        raise SettingsError(f"gate.max_drop names {unknown[0]!r}; it may name {', '.join(droppable)}")
+
+
+def check_floor(gate: GateSettings, measured: Evaluation) -> None:
+    """GateFailed when the fp32 file misses a floor."""
+    missed = [
+        f"{name} is {measured.metrics[name]:.4f}, the gate asks for {floor:g}"
+        for name, floor in gate.min.items()
+        if not measured.metrics[name] >= floor
+    ]
+    if missed:
+        raise GateFailed(
+            f"the fp32 file did not pass on {measured.rows:,} test rows: {'; '.join(missed)}; nothing was registered"
+        )
+
+
+def drop_reason(gate: GateSettings, variant: str, headline: str, fp32: Evaluation, measured: Evaluation) -> str | None:
+    """Why a variant is left out, or None when it loses no more than it may."""
+    allowed = gate.max_drop.get(variant)
+    lost = fp32.metrics[headline] - measured.metrics[headline]
+    if allowed is None or lost <= allowed:
+        return None
+    return (
+        f"{headline} falls from {fp32.metrics[headline]:.4f} to {measured.metrics[headline]:.4f} (may lose {allowed:g})"
+    )

@@ -1,0 +1,263 @@
+"""The model that learns: a pretrained encoder, its pooling, and a new head; and which of its weights move.
+
+Axes: B rows of a batch, T tokens, D hidden size, L labels.
+"""
+
+import inspect
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers.utils import logging as transformers_logging
+
+from job.base_model import BaseModel
+from job.errors import BaseModelError, JobError, SettingsError
+from job.settings import TrainSettings
+
+HEAD = "classifier"
+
+
+class MeanPooledClassifier(nn.Module):
+    """An encoder, the mean over its tokens, dropout and one linear layer.
+
+    Its weights carry the names transformers gives them (`bert.*`, `classifier.*`), so that its file can be read as
+    an encoder by anything that reads encoders.
+    """
+
+    def __init__(self, encoder: nn.Module, config: Any, dropout: float) -> None:
+        super().__init__()
+        self.config = config
+        self._prefix: str = encoder.base_model_prefix  # type: ignore[assignment]
+        self.add_module(self._prefix, encoder)
+        self.dropout = nn.Dropout(dropout)
+        self.add_module(HEAD, nn.Linear(config.hidden_size, config.num_labels))
+        _make_new(getattr(self, HEAD), config)
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Token ids `[B, T]` to logits `[B, L]`."""
+        segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        encoder = getattr(self, self._prefix)
+        hidden_BTD = encoder(input_ids=input_ids, attention_mask=attention_mask, **segments).last_hidden_state
+        mask_BT1 = attention_mask.unsqueeze(-1).to(hidden_BTD.dtype)
+        pooled_BD = (hidden_BTD * mask_BT1).sum(1) / mask_BT1.sum(1).clamp(min=1)
+        return {"logits": getattr(self, HEAD)(self.dropout(pooled_BD))}
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How many weights there are, and how many learn."""
+
+    total: int
+    learning: int
+
+
+def load_config(base: BaseModel) -> Any:
+    """The configuration as transformers reads it; BaseModelError when a value in it cannot be used."""
+    try:
+        return AutoConfig.from_pretrained(base.folder, trust_remote_code=False)
+    except Exception as error:  # a configuration's class raises whatever its code raises for an unforeseen value
+        raise BaseModelError(
+            f"base model {base.address!r}: config.json cannot be used: {_first_line(error)}"
+        ) from error
+
+
+def build_model(
+    base: BaseModel, labels: list[str], settings: TrainSettings, scale: tuple[float, float] = (0.0, 1.0)
+) -> nn.Module:
+    """The model with the base's weights and a new head; BaseModelError when weights are missing or not finite.
+
+    A base that was fine-tuned to the same labels, pooled in the same way, keeps its head. `scale`: the offset and
+    factor that `scale_head` will fold into the last layer, which a head that is kept already has.
+    """
+    torch.manual_seed(settings.seed)
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    mean = settings.pooling == "mean" or (settings.pooling == "auto" and base.mean_pooling)
+    keep = _keeps_head(base, labels, "mean" if mean else "native")
+    config = _configured(load_config(base), labels, settings)
+    config.tunewright_pooling = "mean" if mean else "native"
+    model = _mean_pooled(base, config, keep=keep) if mean else _native(base, config, keep=keep)
+    for name, weight in model.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise BaseModelError(f"base model {base.address!r}: the weight {name} is not finite: the file is damaged")
+    if keep:
+        scale_head(model, (-scale[0] / scale[1], 1 / scale[1]))
+    return model.float()
+
+
+def _keeps_head(base: BaseModel, labels: list[str], pooling: str) -> bool:
+    config = base.config()
+    same_labels = config.get("label2id") == {label: number for number, label in enumerate(labels)}
+    return same_labels and config.get("tunewright_pooling", "native") == pooling
+
+
+def _configured(config: Any, labels: list[str], settings: TrainSettings) -> Any:
+    config.num_labels = len(labels)
+    config.id2label = dict(enumerate(labels))
+    config.label2id = {label: number for number, label in enumerate(labels)}
+    config.dtype = torch.float32
+    _set_dropout(config, settings.dropout)
+    return config
+
+
+def _mean_pooled(base: BaseModel, config: Any, *, keep: bool) -> nn.Module:
+    # The mean does not use the pooler that some encoders bring.
+    encoder_class: Any = MODEL_MAPPING[type(config)]
+    accepted = inspect.signature(encoder_class).parameters
+    extra = {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
+    model = MeanPooledClassifier(_load(AutoModel, base, config, extra), config, _head_dropout(config))
+    if keep:
+        _restore_head(model, base)
+    return model
+
+
+def _restore_head(model: MeanPooledClassifier, base: BaseModel) -> None:
+    try:
+        with safe_open(base.folder / "model.safetensors", framework="pt") as file:
+            head = {name: file.get_tensor(f"{HEAD}.{name}") for name in ("weight", "bias")}
+        getattr(model, HEAD).load_state_dict(head)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise BaseModelError(f"base model {base.address!r}: its head cannot be loaded: {_first_line(error)}") from error
+
+
+def _native(base: BaseModel, config: Any, *, keep: bool) -> nn.Module:
+    model = _load(AutoModelForSequenceClassification, base, config, {})
+    if not keep:
+        # A head of the same size, but for other labels, would have to be unlearned first.
+        _make_new(last_layer(model), config)
+    return model
+
+
+def _make_new(layer: nn.Linear, config: Any) -> None:
+    nn.init.normal_(layer.weight, std=getattr(config, "initializer_range", 0.02))
+    nn.init.zeros_(layer.bias)
+
+
+def _load(kind: Any, base: BaseModel, config: Any, extra: dict[str, Any]) -> nn.Module:
+    """Weights from safetensors only; all of the encoder's must be there and of the right shape, but for a pooler."""
+    try:
+        model, report = kind.from_pretrained(
+            base.folder,
+            config=config,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **extra,
+        )
+    except Exception as error:  # an architecture's class raises whatever its code raises for such a configuration
+        raise BaseModelError(f"base model {base.address!r} cannot be loaded: {_first_line(error)}") from error
+    absent = [*report["missing_keys"], *report["mismatched_keys"]]
+    missing = sorted(name for name in absent if _is_encoders(name, model))
+    if missing:
+        raise BaseModelError(
+            f"base model {base.address!r}: model.safetensors lacks {len(missing)} weights that config.json asks for, "
+            f"or has them in another shape, such as {missing[0]}"
+        )
+    return model  # type: ignore[no-any-return]
+
+
+def _is_encoders(name: str, model: Any) -> bool:
+    """Whether a weight belongs to the pretrained encoder, whose pooler may be new as the head is."""
+    prefix = f"{model.base_model_prefix}." if hasattr(model, model.base_model_prefix) else ""
+    return name.startswith(prefix) and "pooler" not in name
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+_HEAD_DROPOUTS = (
+    "classifier_dropout",
+    "classifier_dropout_prob",
+    "seq_classif_dropout",
+    "cls_dropout",
+    "hidden_dropout_prob",
+    "dropout",
+)
+"""What the architectures call the dropout before the last layer, the most particular name first."""
+
+
+def _set_dropout(config: Any, dropout: float | None) -> None:
+    """Every probability of dropout that the architecture has; a flag such as `token_dropout` is none."""
+    if dropout is None:
+        return
+    for name, value in list(vars(config).items()):
+        if "dropout" in name and (value is None or _is_number(value)):
+            setattr(config, name, dropout)
+
+
+def _head_dropout(config: Any) -> float:
+    values = [getattr(config, name, None) for name in _HEAD_DROPOUTS]
+    return float(next((value for value in values if _is_number(value)), 0.1))  # type: ignore[arg-type]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def choose_layers(model: nn.Module, layers: str | int) -> Parameters:
+    """Let all weights learn, only the head, or the head and the top k layers of the encoder.
+
+    A pooler between the last layer and the head counts as head: it may be new.
+    """
+    if layers != "all":
+        encoder = getattr(model, _encoder_name(model))
+        for name, weight in encoder.named_parameters():
+            weight.requires_grad_("pooler" in name)
+        if isinstance(layers, int):
+            blocks = _blocks(encoder)
+            if layers > len(blocks):
+                raise SettingsError(f"train.layers is {layers}, but the encoder has {len(blocks)} layers; say 'all'")
+            for block in blocks[len(blocks) - layers :]:
+                block.requires_grad_(True)
+    counts = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
+    return Parameters(sum(count for count, _ in counts), sum(count for count, learns in counts if learns))
+
+
+def _encoder_name(model: nn.Module) -> str:
+    prefix = model._prefix if isinstance(model, MeanPooledClassifier) else model.base_model_prefix
+    return str(prefix)
+
+
+def _blocks(encoder: nn.Module) -> list[nn.Module]:
+    """The stack of layers: the longest list of modules of one class."""
+    lists = [list(module) for module in encoder.modules() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=len, default=[])
+
+
+def last_layer(model: nn.Module) -> nn.Linear:
+    """The linear layer that makes the logits."""
+    labels = model.config.num_labels  # type: ignore[union-attr]
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear) and module.out_features == labels]
+    return linear[-1]
+
+
+def scale_head(model: nn.Module, scale: tuple[float, float]) -> None:
+    """Fold the offset and factor of the targets into the last layer, so that the graph answers in their unit."""
+    offset, factor = scale
+    head = last_layer(model)
+    with torch.no_grad():
+        head.weight.mul_(factor)
+        head.bias.mul_(factor).add_(offset)
+
+
+def save_weights(model: nn.Module, folder: Path) -> None:
+    """Write `model.safetensors` and `config.json`, to continue training from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # clone: tied weights share memory, which the format refuses.
+    weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    try:
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise JobError(f"the weights cannot be written to {folder}: {_first_line(error)}") from error
+    config = model.config.to_diff_dict()  # type: ignore[union-attr, operator]
+    config["architectures"] = [type(model).__name__]
+    (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False))

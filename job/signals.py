@@ -1,0 +1,50 @@
+"""Ctrl-C and SIGTERM end a job with one sentence and an exit code, whatever it is doing."""
+
+import os
+import signal
+from types import FrameType
+from typing import NoReturn
+
+from job.errors import Interrupted
+
+CTRL_C = "stopped by Ctrl-C; nothing half-made is left in the registry"
+SIGTERM = "stopped by SIGTERM; nothing half-made is left in the registry, the same job may run again"
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_asked: BaseException | None = None
+
+
+def leave_at_once() -> None:
+    """While the program is being imported there is nothing to clean up, and what a signal raises there may be lost:
+    compiled modules catch whatever an optional import raises."""
+    _listen(_leave)
+
+
+def unwind() -> None:
+    """From here on a signal is raised where the program stands, so that what is half-made is removed on the way."""
+    _listen(_raise)
+
+
+def check() -> None:
+    """Raise again what a signal raised where nobody could catch it, such as in a finalizer."""
+    if _asked is not None:
+        raise _asked
+
+
+def _listen(handler: signal.Handlers | object) -> None:
+    for number in _SIGNALS:
+        signal.signal(number, handler)  # type: ignore[arg-type]
+
+
+def _leave(signum: int, frame: FrameType | None) -> NoReturn:
+    sentence, code = (CTRL_C, 130) if signum == signal.SIGINT else (SIGTERM, Interrupted.exit_code)
+    os.write(2, f"error: {sentence}\n".encode())
+    os._exit(code)
+
+
+def _raise(signum: int, frame: FrameType | None) -> NoReturn:
+    global _asked
+    # Once is enough: a second signal must not cut off the cleaning up.
+    _listen(signal.SIG_IGN)
+    _asked = KeyboardInterrupt() if signum == signal.SIGINT else Interrupted(SIGTERM)
+    raise _asked

@@ -1,0 +1,162 @@
+"""Where data comes from: files, globs and folders, local or in a bucket, fetched once into a verified cache."""
+
+import fnmatch
+import hashlib
+import itertools
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from job.errors import DataError
+from job.faults import listed
+from job.formats import KNOWN_NAMES, format_of
+from job.progress import bar, say
+from job.settings import Sources
+from registry.errors import NotFound
+from registry.store import Stat, Store, open_store
+from registry.transfer import download, sha256_of
+
+_GLOB = re.compile(r"[*?\[]")
+_NEIGHBOURS = 5
+"""Names that an error shows when the one asked for is not there."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One data file on the local disk, with what identifies its bytes."""
+
+    address: str
+    """What the user would call it: a path or s3://bucket/key."""
+    path: Path
+    sha256: str
+    size: int
+
+
+def fetch(sources: Sources, cache: Path) -> list[SourceFile]:
+    """The local files behind one data setting, in the order of their names. DataError when there are none."""
+    files: list[SourceFile] = []
+    for source in [sources] if isinstance(sources, str) else sources:
+        files += _fetch_bucket(source, cache) if source.startswith("s3://") else _fetch_local(source)
+    return files
+
+
+def _fetch_local(source: str) -> list[SourceFile]:
+    if "://" in source:
+        raise DataError(f"data source {source!r} is not a place to read from; use a path or s3://bucket/key")
+    try:
+        paths = _local_files(source)
+        return [SourceFile(str(found), found, sha256_of(found), found.stat().st_size) for found in paths]
+    except OSError as error:
+        raise DataError(
+            f"data source {source!r}: {error.filename or source} cannot be read: {error.strerror}"
+        ) from error
+
+
+def _local_files(source: str) -> list[Path]:
+    path = Path(source)
+    if path.is_dir():
+        return _data_files((one for one in path.rglob("*") if one.is_file()), source)
+    if path.is_file():
+        return [path]
+    found = Path(path.anchor).glob(source.removeprefix(path.anchor)) if _GLOB.search(source) else iter(())
+    paths = sorted(one for one in found if one.is_file())
+    if not paths:
+        raise DataError(f"data source {source!r}: no such file{_beside(path)}")
+    return paths
+
+
+def _data_files(found: Iterable[Path], source: str) -> list[Path]:
+    files = sorted(path for path in found if not path.name.startswith("."))
+    data = [path for path in files if format_of(path.name)]
+    _say_ignored([path.name for path in files if not format_of(path.name)], source)
+    if not data:
+        raise DataError(f"data source {source!r} is a folder without a data file; data files are named {KNOWN_NAMES}")
+    return data
+
+
+def _say_ignored(names: Sequence[str], source: str) -> None:
+    if names:
+        say("data", f"{source}: files that are not data are not read ({listed(names, 3)})", left_out=len(names))
+
+
+def _beside(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"; there is no folder {path.parent}"
+    names = sorted(one.name for one in path.parent.iterdir())[:_NEIGHBOURS]
+    return f"; {path.parent} holds {', '.join(names) or 'nothing'}"
+
+
+def _fetch_bucket(source: str, cache: Path) -> list[SourceFile]:
+    bucket, _, key = source.removeprefix("s3://").partition("/")
+    store = open_store(f"s3://{bucket}")
+    objects = _objects(store, key, source)
+    with bar("download", sum(one.size for one in objects)) as advance:
+        return [_fetch_object(store, one, f"s3://{bucket}/{one.key}", cache / "data", advance) for one in objects]
+
+
+def _objects(store: Store, key: str, source: str) -> list[Stat]:
+    if match := _GLOB.search(key):
+        folder = key[: match.start()].rpartition("/")[0]
+        listed = store.list(folder + "/" if folder else "")
+        found = [one for one in listed if one.key == key or _matches(one.key.split("/"), key.split("/"))]
+    else:
+        found = _object_or_folder(store, key, source)
+    if not found:
+        above = key.rpartition("/")[0]
+        names = [one.key for one in itertools.islice(store.list(above + "/" if above else ""), _NEIGHBOURS)]
+        raise DataError(
+            f"data source {source!r}: no such object, and no data file below that name; "
+            f"{store.uri}/{above} holds {', '.join(names) or 'nothing'}"
+        )
+    return found
+
+
+def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    """Like a glob over folders: `*` stays within one name, `**` stands for any number of them."""
+    if not names or not patterns:
+        return not names and not patterns
+    if patterns[0] == "**":
+        return _matches(names, patterns[1:]) or _matches(names[1:], patterns)
+    return fnmatch.fnmatchcase(names[0], patterns[0]) and _matches(names[1:], patterns[1:])
+
+
+def _object_or_folder(store: Store, key: str, source: str) -> list[Stat]:
+    if key and not key.endswith("/"):
+        try:
+            return [store.stat(key)]
+        except NotFound:
+            # A missing bucket is told here by listing; a missing key may be the name of a folder.
+            pass
+    inside = [one for one in store.list(key.rstrip("/") + "/" if key else "") if one.size]
+    _say_ignored([PurePosixPath(one.key).name for one in inside if not format_of(one.key)], source)
+    return [one for one in inside if format_of(one.key)]
+
+
+def _fetch_object(store: Store, one: Stat, address: str, cache: Path, advance: Callable[[int], None]) -> SourceFile:
+    """The object from the cache when its ETag and its digest still match, else downloaded."""
+    path = cache / hashlib.sha256(f"{address}\n{one.etag}\n{one.size}".encode()).hexdigest()[:32]
+    record = path.with_suffix(".json")
+    digest = _recorded(record)
+    if digest is not None and path.is_file() and sha256_of(path) == digest:
+        advance(one.size)
+        return SourceFile(address, path, digest, one.size)
+    got = download(store, one.key, path, on_bytes=advance)
+    _write_record(record, address, got.sha256)
+    return SourceFile(address, path, got.sha256, got.size)
+
+
+def _recorded(record: Path) -> str | None:
+    """The digest in a record; None where there is none that can be read."""
+    try:
+        return str(json.loads(record.read_bytes())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _write_record(record: Path, address: str, sha256: str) -> None:
+    new = record.with_suffix(f".{os.getpid()}.new")
+    new.write_text(json.dumps({"address": address, "sha256": sha256}))
+    new.replace(record)

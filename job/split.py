@@ -1,0 +1,71 @@
+"""Missing splits, made deterministically: by label in proportion, equal texts always on one side.
+
+Which side a text falls on depends on the text, its label and the seed alone, not on the order of the rows.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+Keys = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Positions of the rows of each side."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+
+
+def split(keys: Keys, labels: Sequence[Sequence[str]], *, validation: float, test: float, seed: int) -> Parts:
+    """Divide rows into sides with the given shares.
+
+    `keys` are equal for equal texts; `labels` of a row are kept in proportion, the rarest one where it has several.
+    """
+    texts, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    side = np.zeros(len(texts), dtype=np.int8)
+    drawn = _draw(texts, seed)
+    for stratum in _strata(group, labels, len(texts)):
+        ordered = stratum[np.lexsort((texts[stratum], drawn[stratum]))]
+        _deal(ordered, sizes, (test, validation), side)
+    train, tests, held_out = (np.flatnonzero(side[group] == number) for number in range(3))
+    return Parts(train, held_out, tests)
+
+
+def _strata(group: Rows, labels: Sequence[Sequence[str]], groups: int) -> list[Rows]:
+    """The groups of equal texts by the rarest label among their rows."""
+    counts = Counter(label for row in labels for label in row)
+    rank = {label: number for number, label in enumerate(sorted(counts, key=lambda one: (counts[one], one)), 1)}
+    rarest = np.full(groups, len(rank) + 1, dtype=np.int64)
+    np.minimum.at(rarest, group, [min((rank[label] for label in row), default=len(rank) + 1) for row in labels])
+    members: dict[int, list[int]] = defaultdict(list)
+    for one, label in enumerate(rarest.tolist()):
+        members[label].append(one)
+    return [np.array(members[label], dtype=np.int64) for label in sorted(members)]
+
+
+def _deal(groups: Rows, sizes: Rows, shares: Sequence[float], side: NDArray[np.int8]) -> None:
+    """Give each side (1, 2, ...) its share of the rows of one stratum; train (0) keeps at least one group."""
+    total = int(sizes[groups].sum())
+    given = 0
+    for number, share in enumerate(shares, 1):
+        wanted = max(round(total * share), 1 if share and len(groups) > len(shares) else 0)
+        taken = 0
+        while taken < wanted and given < len(groups) - 1:
+            side[groups[given]] = number
+            taken += int(sizes[groups[given]])
+            given += 1
+
+
+def _draw(texts: Keys, seed: int) -> Keys:
+    """Numbers that look random and are the same on every machine: the mixing function of SplitMix64."""
+    mixed = texts + np.uint64((seed * 0x9E3779B97F4A7C15 + 0x9E3779B97F4A7C15) % 2**64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))

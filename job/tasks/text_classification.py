@@ -1,0 +1,235 @@
+"""Text classification, taught: one label of several, or any number of them; over one text or a pair.
+
+Loss: cross-entropy over the labels, or binary cross-entropy per label; weighted, smoothed or focal on request.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as functional
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore_support
+
+from job.errors import DataError, SettingsError
+from job.settings import DataSettings, TrainSettings
+from job.tasks.task import Array, Loss, Targets
+from serving.tasks.text_classification import scores
+
+TEXTS = ("text", "text_pair")
+TARGETS = ("label", "labels")
+TARGET_TYPE = pa.list_(pa.string())
+
+
+def problem(target_role: str) -> str:
+    """A column `label` holds one label, a column `labels` any number."""
+    return "single_label" if target_role == "label" else "multi_label"
+
+
+def headline(problem: str) -> str:
+    """Accuracy, or macro-F1 where most labels are absent from most rows and accuracy says little."""
+    return "accuracy" if problem == "single_label" else "macro_f1"
+
+
+def metric_names(problem: str) -> tuple[str, ...]:
+    """Accuracy, macro-F1 and Matthews' coefficient; or macro-F1, micro-F1 and exact-match accuracy."""
+    return ("accuracy", "macro_f1", "mcc") if problem == "single_label" else ("macro_f1", "micro_f1", "accuracy")
+
+
+def read_target(value: Any, role: str, settings: DataSettings) -> list[str]:
+    """The label names of one row, under the names they are served with."""
+    if role == "labels" and isinstance(value, str):
+        value = [part for part in value.split(settings.label_separator) if part.strip()]
+    values = value if role == "labels" and isinstance(value, list) else [value]
+    return sorted({_label(one, settings.label_names) for one in values})
+
+
+def _label(value: Any, names: Mapping[str, str]) -> str:
+    if isinstance(value, float) or not isinstance(value, str | int):
+        raise ValueError("is not a label (text or a whole number)")
+    label = str(value).strip().lower() if isinstance(value, bool) else str(value).strip()
+    if not label:
+        raise ValueError("is empty where a label belongs")
+    if names and label not in names:
+        raise ValueError(f"is not among data.label_names ({', '.join(names)})")
+    return names.get(label, label)
+
+
+def strata(target: list[str]) -> list[str]:
+    """All labels of the row."""
+    return target
+
+
+def learn_labels(targets: Sequence[list[str]], role: str) -> list[str]:
+    """All labels of the training rows, numbers in numeric order. DataError for fewer than two, or for a lone row."""
+    counts = Counter(label for target in targets for label in target)
+    wanted = 2 if role == "label" else 1
+    if len(counts) < wanted:
+        found = ", ".join(repr(label) for label in counts) or "none"
+        held = f"{len(counts)} label" + ("" if len(counts) == 1 else "s")
+        raise DataError(
+            f"the training rows hold {held} ({found}); at least {wanted} {'is' if wanted == 1 else 'are'} needed"
+        )
+    lone = sorted(label for label, count in counts.items() if count == 1)
+    if lone:
+        raise DataError(
+            f"label {lone[0]!r} has only one training row"
+            + (f" (so have {len(lone) - 1} more)" if lone[1:] else "")
+            + "; a label needs two or more to be learned: add rows, merge the label with another, or remove it"
+        )
+    return sorted(counts, key=_label_order)
+
+
+def _label_order(label: str) -> tuple[int, float, str]:
+    return (0, float(label), label) if re.fullmatch(r"-?\d+", label) else (1, 0.0, label)
+
+
+def encode_targets(targets: Sequence[list[str]], labels: Sequence[str], problem: str) -> Targets:
+    """`[N]` int64 label numbers, or `[N, L]` float32 zeros and ones."""
+    number = {label: index for index, label in enumerate(labels)}
+    if problem == "single_label":
+        return np.array([number[target[0]] for target in targets], dtype=np.int64)
+    encoded = np.zeros((len(targets), len(labels)), dtype=np.float32)
+    for row, target in zip(encoded, targets, strict=True):
+        row[[number[label] for label in target]] = 1.0
+    return encoded
+
+
+def make_loss(settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str) -> Loss:
+    """Cross-entropy or binary cross-entropy, in the form the settings ask for."""
+    if settings.huber_delta is not None:
+        raise SettingsError("train.huber_delta belongs to regression; remove it from a classification")
+    weights = _weights(settings, labels, targets, problem)
+    if problem == "multi_label":
+        if settings.label_smoothing:
+            raise SettingsError("train.label_smoothing works with one label a row, not with several; set it to 0")
+        return _binary_loss(weights, settings.focal_gamma)
+    return _categorical_loss(weights, settings.focal_gamma, settings.label_smoothing)
+
+
+def _weights(settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str) -> torch.Tensor | None:
+    given = settings.class_weights
+    if given is None:
+        return None
+    if given == "balanced":
+        return torch.tensor(_balanced(targets, len(labels), problem), dtype=torch.float32)
+    unknown = sorted(set(given) - set(labels))
+    if unknown:
+        raise SettingsError(f"train.class_weights names {unknown[0]!r}; the labels are {', '.join(labels)}")
+    return torch.tensor([given.get(label, 1.0) for label in labels], dtype=torch.float32)
+
+
+def _balanced(targets: Targets, labels: int, problem: str) -> Array:
+    """Single label: N / (L * count), as in scikit-learn. Multi label: sqrt(absent / present), which keeps rare
+    labels from drowning every other (the plain ratio is over 500 for a label in 0.2 % of the rows)."""
+    if problem == "single_label":
+        # A label may have no row on this side of the split: it counts as one.
+        counts = np.bincount(targets, minlength=labels).clip(min=1)
+        return np.asarray(len(targets) / (labels * counts), dtype=np.float32)
+    present = targets.sum(axis=0).clip(1, len(targets) - 1)
+    return np.asarray(np.sqrt((len(targets) - present) / present), dtype=np.float32)
+
+
+def _categorical_loss(weights: torch.Tensor | None, gamma: float, smoothing: float) -> Loss:
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        weight = None if weights is None else weights.to(logits.device)
+        if not gamma:
+            return functional.cross_entropy(logits, targets, weight, label_smoothing=smoothing)
+        rows = functional.cross_entropy(logits, targets, weight, label_smoothing=smoothing, reduction="none")
+        right = logits.softmax(-1).gather(-1, targets[:, None]).squeeze(-1)
+        return ((1 - right) ** gamma * rows).mean()
+
+    return loss
+
+
+def _binary_loss(weights: torch.Tensor | None, gamma: float) -> Loss:
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        weight = None if weights is None else weights.to(logits.device)
+        cells = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight, reduction="none")
+        if gamma:
+            right = torch.where(targets > 0.5, logits.sigmoid(), (-logits).sigmoid())
+            cells = (1 - right) ** gamma * cells
+        return cells.mean()
+
+    return loss
+
+
+def output_scale(targets: Targets) -> tuple[float, float]:
+    """Logits have no unit."""
+    return 0.0, 1.0
+
+
+def tune_thresholds(logits: Array, targets: Targets, problem: str) -> list[float] | None:
+    """Multi label: for each label the score that gives the best F1 on these rows; 0.5 where there is none to find."""
+    if problem == "single_label":
+        return None
+    probabilities = scores(logits, "sigmoid")
+    return [_best_threshold(probabilities[:, label], targets[:, label]) for label in range(targets.shape[1])]
+
+
+def _best_threshold(scores: Array, truth: Targets) -> float:
+    """The middle between two neighbouring scores where F1 = 2 TP / (predicted + present) is largest."""
+    if not truth.any():
+        return 0.5
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    true_positives = np.cumsum(truth[order])
+    f1 = 2 * true_positives / (np.arange(1, len(order) + 1) + truth.sum())
+    # A cut between equal scores cannot be made.
+    f1[:-1][ranked[:-1] == ranked[1:]] = 0
+    best = int(f1.argmax())
+    following = ranked[best + 1] if best + 1 < len(ranked) else np.float32(0)
+    middle = np.float32((ranked[best] + following) / 2)
+    # Between two numbers that are neighbours in float32 there is none.
+    return float(middle if middle > following else ranked[best])
+
+
+def _predicted(logits: Array, thresholds: Sequence[float] | None) -> NDArray[Any]:
+    """`[N]` label numbers, or `[N, L]` zeros and ones where there are thresholds."""
+    if thresholds is None:
+        return np.asarray(logits.argmax(axis=-1))
+    return (scores(logits, "sigmoid") >= np.asarray(thresholds, dtype=np.float32)).astype(np.float32)
+
+
+def metrics(
+    logits: Array, targets: Targets, problem: str, thresholds: Sequence[float] | None = None
+) -> dict[str, float]:
+    """The figures of `metric_names`; several labels are predicted from their thresholds, 0.5 where none are given."""
+    if problem == "single_label":
+        predicted = _predicted(logits, None)
+        return {
+            "accuracy": float((predicted == targets).mean()),
+            # Over the labels there are, predicted or not: those that stand in neither have no F1.
+            "macro_f1": float(f1_score(targets, predicted, average="macro", zero_division=0)),
+            "mcc": float(matthews_corrcoef(targets, predicted)),
+        }
+    predicted = _predicted(logits, thresholds or [0.5] * targets.shape[1])
+    right, found = (predicted * targets).sum(axis=0), predicted.sum(axis=0) + targets.sum(axis=0)
+    return {
+        "macro_f1": float(_f1(right, found).mean()),
+        "micro_f1": float(_f1(right.sum(), found.sum())),
+        "accuracy": float((predicted == targets).all(axis=-1).mean()),
+    }
+
+
+def _f1(right: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
+    """2 TP / (predicted + present), 0 where there is neither; an interval asks for it hundreds of times."""
+    return np.asarray(2 * right / np.maximum(found, 1), dtype=np.float64)
+
+
+def details(
+    logits: Array, targets: Targets, labels: Sequence[str], thresholds: Sequence[float] | None = None
+) -> list[Mapping[str, Any]]:
+    """Precision, recall, F1 and number of rows of each label."""
+    several = targets.ndim == 2
+    predicted = _predicted(logits, (thresholds or [0.5] * len(labels)) if several else None)
+    numbers = None if several else np.arange(len(labels))
+    table = precision_recall_fscore_support(targets, predicted, labels=numbers, zero_division=0)
+    return [
+        {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
+        for label, p, r, f, n in zip(labels, *table, strict=True)
+    ]

@@ -1,0 +1,120 @@
+"""Text regression, taught: one number per text or pair of texts.
+
+Loss: squared error or Huber, in standard deviations of the training targets. The last layer learns numbers of
+size 1; the exported graph answers in the unit of the data.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+import torch.nn.functional as functional
+from scipy.stats import pearsonr, spearmanr
+
+from job.errors import DataError, SettingsError
+from job.settings import DataSettings, TrainSettings
+from job.tasks.task import Array, Loss, Targets
+
+TEXTS = ("text", "text_pair")
+TARGETS = ("score",)
+TARGET_TYPE = pa.float64()
+_LARGEST = 1e15
+"""Numbers are learned in float32, which has seven digits and squares that end at 1e38."""
+
+
+def problem(target_role: str) -> str:
+    """Always a number."""
+    return "regression"
+
+
+def headline(problem: str) -> str:
+    """Spearman's rank correlation: it does not depend on the unit."""
+    return "spearman"
+
+
+def metric_names(problem: str) -> tuple[str, ...]:
+    """Spearman's and Pearson's correlation and the root mean squared error."""
+    return ("spearman", "pearson", "rmse")
+
+
+def read_target(value: Any, role: str, settings: DataSettings) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("is not a number")
+    try:
+        number = float(value)
+    except ValueError:
+        raise ValueError("is not a number (use a point for decimals, nothing for thousands)") from None
+    if not math.isfinite(number):
+        raise ValueError("is not a finite number")
+    if abs(number) > _LARGEST:
+        raise ValueError(f"is too large (beyond {_LARGEST:g}); give the column another unit")
+    return number
+
+
+def strata(target: float) -> list[str]:
+    """Nothing is kept in proportion: a random split of numbers is fair enough."""
+    return []
+
+
+def learn_labels(targets: Sequence[float], role: str) -> list[str]:
+    """The name of the column's role. DataError when all numbers are equal."""
+    if len(set(targets)) < 2:
+        raise DataError(f"all training rows have the same score ({targets[0]:g}): there is nothing to learn")
+    return [role]
+
+
+def encode_targets(targets: Sequence[float], labels: Sequence[str], problem: str) -> Targets:
+    """`[N]` float32."""
+    return np.asarray(targets, dtype=np.float32)
+
+
+def output_scale(targets: Targets) -> tuple[float, float]:
+    """Mean and standard deviation of the training targets: the last layer learns numbers around 0 of size 1."""
+    deviation = float(targets.std(dtype=np.float64))
+    return float(targets.mean(dtype=np.float64)), deviation if deviation > 0 else 1.0
+
+
+def make_loss(settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str) -> Loss:
+    """Squared error or Huber loss in units of the training targets' standard deviation."""
+    for name in ("class_weights", "label_smoothing", "focal_gamma"):
+        if getattr(settings, name):
+            raise SettingsError(f"train.{name} belongs to classification; remove it from a regression")
+    _, deviation = output_scale(targets)
+    delta = settings.huber_delta
+
+    def loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        error = (logits[:, 0] - wanted) / deviation
+        if delta is None:
+            return (error**2).mean()
+        return functional.huber_loss(error, torch.zeros_like(error), delta=delta)
+
+    return loss
+
+
+def tune_thresholds(logits: Array, targets: Targets, problem: str) -> list[float] | None:
+    """There are none."""
+    return None
+
+
+def metrics(
+    logits: Array, targets: Targets, problem: str, thresholds: Sequence[float] | None = None
+) -> dict[str, float]:
+    """Spearman's and Pearson's correlation (0 where an answer is constant) and the root mean squared error."""
+    answers = logits[:, 0]
+    constant = np.ptp(answers) == 0 or np.ptp(targets) == 0
+    return {
+        "spearman": 0.0 if constant else float(spearmanr(answers, targets).statistic),
+        "pearson": 0.0 if constant else float(pearsonr(answers, targets).statistic),
+        "rmse": float(np.sqrt(np.mean((answers - targets).astype(np.float64) ** 2))),
+    }
+
+
+def details(
+    logits: Array, targets: Targets, labels: Sequence[str], thresholds: Sequence[float] | None = None
+) -> list[Mapping[str, Any]]:
+    """There are no labels to tell apart."""
+    return []

@@ -1,0 +1,269 @@
+"""Real tiny base models: a few thousand weights of every kind of encoder, and a tokenizer trained on the example."""
+
+import csv
+import json
+import re
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import CONFIG_MAPPING, AutoModel, AutoModelForSequenceClassification
+
+from job import settings as job_settings
+from job.base_model import fetch_base_model
+from job.encode import EncodedSplit
+from job.recipe import Outcome, run
+from job.settings import JobSettings
+from registry.pull import pull
+from registry.settings import RegistrySettings
+from registry.store import open_store
+from serving.bundle import Padding
+from serving.cleaning import Cleaning
+from serving.encoding import Encoder
+
+REVIEWS = Path(job_settings.__file__).parent / "examples" / "reviews"
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+TINY = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+    "max_position_embeddings": 66,
+    "pad_token_id": 0,
+}
+"""The sizes of every tiny encoder, under the names most architectures use."""
+PARTICULAR = {
+    "albert": {"embedding_size": 16},
+    "convbert": {"embedding_size": 32, "head_ratio": 2},
+    "deberta": {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_biased_input": False},
+    "deberta-v2": {
+        "relative_attention": True,
+        "pos_att_type": ["c2p", "p2c"],
+        "position_biased_input": False,
+        "position_buckets": 8,
+        "share_att_key": True,
+        "norm_rel_ebd": "layer_norm",
+    },
+    "distilbert": {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2},
+    "electra": {"embedding_size": 16},
+    "mobilebert": {"embedding_size": 32, "intra_bottleneck_size": 32, "true_hidden_size": 32},
+    "modernbert": {"local_attention": 8, "bos_token_id": 2, "eos_token_id": 3, "cls_token_id": 2, "sep_token_id": 3},
+    "rembert": {"input_embedding_size": 16},
+    "roformer": {"embedding_size": 32},
+    "squeezebert": {"embedding_size": 32},
+}
+"""What single architectures call something else, or have switched on in the models that people use."""
+
+
+@pytest.fixture(scope="session")
+def reviews():
+    """The rows of the bundled example, as (text, label)."""
+    with (REVIEWS / "train.csv").open(newline="", encoding="utf-8") as file:
+        return [(row["text"], row["label"]) for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer(tmp_path_factory, reviews):
+    """A folder with the two files of a WordPiece tokenizer of 1,200 pieces, the same ones every time."""
+    normalizer, splitter = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    words = Counter(
+        word for text, _ in reviews for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))
+    )
+    letters = sorted({letter for word in words for letter in word})
+    ranked = [word for word, _ in sorted(words.items(), key=lambda one: (-one[1], one[0])) if len(word) > 1]
+    pieces = [*SPECIAL, *letters, *(f"##{letter}" for letter in letters), *ranked][:1200]
+    tokenizer = Tokenizer(models.WordPiece({piece: number for number, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(SPECIAL)
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    limits = {"model_max_length": 64, "tokenizer_class": "BertTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(names | limits))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_base(tmp_path_factory, tiny_tokenizer):
+    """make_base("bert", labels=None, **config): the folder of a tiny base model, the same weights every time.
+
+    With `labels` it has a head for them, as a model that somebody has already fine-tuned.
+    """
+
+    def make(kind="bert", *, labels=None, **config):
+        folder = tmp_path_factory.mktemp(kind)
+        vocabulary = Tokenizer.from_file(str(tiny_tokenizer / "tokenizer.json")).get_vocab_size()
+        made = CONFIG_MAPPING[kind](**(TINY | {"vocab_size": vocabulary} | PARTICULAR.get(kind, {}) | config))
+        # Large enough weights that two texts differ visibly.
+        made.initializer_range = 0.2
+        if labels:
+            made.id2label = dict(enumerate(labels))
+            made.label2id = {label: number for number, label in enumerate(labels)}
+        torch.manual_seed(7)
+        model = (AutoModelForSequenceClassification if labels else AutoModel).from_config(made)
+        model.save_pretrained(folder)
+        for file in tiny_tokenizer.iterdir():
+            shutil.copyfile(file, folder / file.name)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_base(make_base):
+    """A folder with a tiny BERT: 2 layers, hidden size 32, about 60,000 weights. Not to be changed in place."""
+    return make_base("bert")
+
+
+@pytest.fixture
+def copied_base(tiny_base, tmp_path):
+    """A tiny BERT of the test's own, to be spoilt."""
+    return shutil.copytree(tiny_base, tmp_path / "base")
+
+
+@pytest.fixture
+def registry(tmp_path):
+    """Settings of an empty registry in a folder, with a cache of its own."""
+    return RegistrySettings(uri=str(tmp_path / "registry"), cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def fetch(registry):
+    """fetch(folder) gives the checked base model in it."""
+    return lambda folder: fetch_base_model(str(folder), registry)
+
+
+@pytest.fixture(scope="session")
+def encoder(tiny_tokenizer):
+    """The tiny tokenizer as training and serving use it, rows of up to 40 tokens."""
+    return Encoder(tiny_tokenizer / "tokenizer.json", max_length=40, padding=Padding(id=0), cleaning=Cleaning())
+
+
+@pytest.fixture(scope="session")
+def make_split(encoder):
+    """make_split(texts, targets) gives the rows as training reads them."""
+
+    def make(texts, targets):
+        rows = encoder.encode(texts)
+        starts = np.cumsum([0, *(len(row) for row in rows)])
+        ids = np.concatenate([np.array(row.ids, dtype=np.int32) for row in rows])
+        type_ids = np.concatenate([np.array(row.type_ids, dtype=np.int8) for row in rows])
+        return EncodedSplit(ids, type_ids, starts, np.asarray(targets), truncated=0)
+
+    return make
+
+
+@pytest.fixture
+def batch():
+    """batch(2, 17) gives random token ids of that shape; the last row is half padding."""
+
+    def make(rows, tokens):
+        ids = torch.randint(5, 1200, (rows, tokens), generator=torch.Generator().manual_seed(rows * tokens))
+        mask = torch.ones_like(ids)
+        if rows > 1:
+            mask[-1, (tokens + 1) // 2 :] = 0
+            ids[-1, (tokens + 1) // 2 :] = 0
+        return {"input_ids": ids, "attention_mask": mask}
+
+    return make
+
+
+# A tiny model can learn from 300 rows whether a common word is there, and how long a text is.
+
+
+def _single(text):
+    return {"text": text, "label": "with" if re.search(r"\bthe\b", text.lower()) else "without"}
+
+
+def _multi(text):
+    marks = {
+        "with": " the " in text.lower(),
+        "asks": "?" in text or "why" in text,
+        "counts": any(map(str.isdigit, text)),
+    }
+    return {"text": text, "labels": ",".join(name for name, holds in marks.items() if holds)}
+
+
+def _pair(text):
+    return _single(text) | {"text_pair": " ".join(reversed(text.split()))}
+
+
+def _regression(text):
+    return {"text": text, "score": len(text.split()) * 10 + 500}
+
+
+SHAPES = {"single": _single, "multi": _multi, "pair": _pair, "regression": _regression}
+
+
+@pytest.fixture(scope="session")
+def write_rows(tmp_path_factory, reviews):
+    """write_rows("pair", 10, 50) gives a CSV file of the example's rows 10 to 50 in that shape."""
+
+    def write(shape, start, stop):
+        rows = [SHAPES[shape](text) for text, _ in reviews[start:stop]]
+        path = tmp_path_factory.mktemp("rows") / f"{shape}.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def make_settings(write_rows, tiny_base, tmp_path_factory):
+    """make_settings("single", alias="production") gives the settings of a job that takes seconds."""
+
+    def make(shape="single", **changes):
+        columns = {name: name for name in SHAPES[shape]("a b")}
+        files = {"train": (0, 300), "validation": (300, 360), "test": (360, 420)}
+        common = {
+            "task": "text-regression" if shape == "regression" else "text-classification",
+            "base_model": str(tiny_base),
+            "model_name": "tiny",
+            "data": {**{side: str(write_rows(shape, *rows)) for side, rows in files.items()}, "columns": columns},
+            "train": {"epochs": 4, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"},
+            "gate": {"max_drop": {"int8": 0.5}},
+            "output": str(tmp_path_factory.mktemp("runs")),
+        }
+        return JobSettings(**(common | changes))
+
+    return make
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished run: its settings, its registry, what it left behind."""
+
+    settings: JobSettings
+    registry: RegistrySettings
+    outcome: Outcome
+
+    def pulled(self):
+        """The folder of the registered version, every file of it, verified."""
+        store = open_store(self.registry.uri)
+        return pull(store, f"tiny:{self.outcome.version.number}", cache=self.registry.cache).folder
+
+
+@pytest.fixture(scope="session")
+def made(make_settings, tmp_path_factory):
+    """made("pair") gives the finished run of that shape: it runs once for all tests."""
+
+    @cache
+    def make(shape):
+        folder = tmp_path_factory.mktemp(shape)
+        registry = RegistrySettings(uri=str(folder / "registry"), cache=folder / "cache")
+        settings = make_settings(shape, alias="production", run_id="first")
+        return Made(settings, registry, run(settings, registry))
+
+    return make

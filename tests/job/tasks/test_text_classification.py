@@ -1,0 +1,272 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore_support
+from sklearn.utils.class_weight import compute_class_weight
+
+from job.errors import DataError, SettingsError
+from job.settings import DataSettings, TrainSettings
+from job.tasks import text_classification as task
+from serving.tasks.text_classification import scores
+
+LABELS = ["a", "b", "c"]
+RANDOM = np.random.default_rng(3)
+LOGITS = RANDOM.normal(size=(12, 3)).astype(np.float32)
+SINGLE = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2])
+MULTI = (RANDOM.random((12, 3)) < (0.7, 0.3, 0.1)).astype(np.float32)
+MULTI[0, 2], MULTI[1, 2] = 1, 0
+
+
+def loss_of(targets, problem, **settings):
+    loss = task.make_loss(TrainSettings(**settings), LABELS, targets, problem)
+    return float(loss(torch.from_numpy(LOGITS), torch.from_numpy(targets)))
+
+
+def log_softmax(logits):
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+def row_losses(smoothing=0.0):
+    logs = log_softmax(LOGITS.astype(np.float64))
+    right = logs[np.arange(12), SINGLE]
+    return -(1 - smoothing) * right - smoothing * logs.mean(-1)
+
+
+def test_cross_entropy_is_the_mean_of_the_rows():
+    assert loss_of(SINGLE, "single_label") == pytest.approx(row_losses().mean(), rel=1e-5)
+
+
+def test_label_smoothing_spreads_a_share_over_all_labels():
+    assert loss_of(SINGLE, "single_label", label_smoothing=0.2) == pytest.approx(row_losses(0.2).mean(), rel=1e-5)
+
+
+def test_given_weights_weigh_the_rows_of_a_label_and_1_the_others():
+    weights = np.array([1.0, 2.5, 1.0])[SINGLE]
+    expected = (weights * row_losses()).sum() / weights.sum()
+    assert loss_of(SINGLE, "single_label", class_weights={"b": 2.5}) == pytest.approx(expected, rel=1e-5)
+
+
+def test_balanced_weights_are_those_of_scikit_learn():
+    weights = compute_class_weight("balanced", classes=np.arange(3), y=SINGLE)[SINGLE]
+    expected = (weights * row_losses()).sum() / weights.sum()
+    assert loss_of(SINGLE, "single_label", class_weights="balanced") == pytest.approx(expected, rel=1e-5)
+
+
+def test_focal_loss_lets_go_of_rows_that_are_right():
+    right = np.exp(log_softmax(LOGITS.astype(np.float64)))[np.arange(12), SINGLE]
+    expected = ((1 - right) ** 2 * row_losses()).mean()
+    assert loss_of(SINGLE, "single_label", focal_gamma=2.0) == pytest.approx(expected, rel=1e-5)
+
+
+def cell_losses(weight=1.0, gamma=0.0):
+    p = 1 / (1 + np.exp(-LOGITS.astype(np.float64)))
+    focus = np.where(MULTI > 0.5, 1 - p, p) ** gamma
+    return focus * -(weight * MULTI * np.log(p) + (1 - MULTI) * np.log(1 - p))
+
+
+def test_binary_cross_entropy_is_the_mean_of_the_cells():
+    assert loss_of(MULTI, "multi_label") == pytest.approx(cell_losses().mean(), rel=1e-5)
+
+
+def test_weights_of_several_labels_weigh_their_presence():
+    expected = cell_losses(weight=np.array([1.0, 3.0, 1.0])).mean()
+    assert loss_of(MULTI, "multi_label", class_weights={"b": 3.0}) == pytest.approx(expected, rel=1e-5)
+
+
+def test_balanced_weights_of_several_labels_are_the_root_of_absent_by_present():
+    present = MULTI.sum(0)
+    expected = cell_losses(weight=np.sqrt((12 - present) / present)).mean()
+    assert loss_of(MULTI, "multi_label", class_weights="balanced") == pytest.approx(expected, rel=1e-5)
+
+
+def test_focal_loss_of_several_labels_looks_at_each_cell():
+    assert loss_of(MULTI, "multi_label", focal_gamma=2.0) == pytest.approx(cell_losses(gamma=2.0).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("present", [0, 12])
+def test_a_label_that_no_row_or_every_row_has_makes_a_loss_all_the_same(present):
+    targets = MULTI.copy()
+    targets[:present, 1] = 1
+    targets[present:, 1] = 0
+    assert np.isfinite(loss_of(targets, "multi_label", class_weights="balanced"))
+
+
+def test_a_label_without_a_row_on_this_side_makes_a_loss_all_the_same():
+    targets = np.where(SINGLE == 2, 1, SINGLE)
+    settings = {"class_weights": "balanced", "label_smoothing": 0.1}
+    assert np.isfinite(loss_of(targets, "single_label", **settings))
+
+
+@pytest.mark.parametrize(
+    ("problem", "settings", "sentence"),
+    [
+        (
+            "single_label",
+            {"huber_delta": 1.0},
+            "train.huber_delta belongs to regression; remove it from a classification",
+        ),
+        (
+            "multi_label",
+            {"label_smoothing": 0.1},
+            "train.label_smoothing works with one label a row, not with several; set it to 0",
+        ),
+        ("single_label", {"class_weights": {"z": 2.0}}, "train.class_weights names 'z'; the labels are a, b, c"),
+    ],
+)
+def test_a_setting_without_a_meaning_is_refused(problem, settings, sentence):
+    with pytest.raises(SettingsError) as caught:
+        loss_of(SINGLE if problem == "single_label" else MULTI, problem, **settings)
+    assert str(caught.value) == sentence
+
+
+def f1(truth, predicted):
+    found = truth.sum() + predicted.sum()
+    return 2 * (truth * predicted).sum() / found if found else 0.0
+
+
+def test_thresholds_are_the_best_there_are():
+    logits = np.round(RANDOM.normal(size=(40, 3)), 1).astype(np.float32)  # rounded: some scores are equal
+    targets = (RANDOM.random((40, 3)) < 0.3).astype(np.float32)
+    thresholds = task.tune_thresholds(logits, targets, "multi_label")
+    probabilities = scores(logits, "sigmoid")
+    for label, threshold in enumerate(thresholds):
+        column, truth = probabilities[:, label], targets[:, label]
+        best = max(f1(truth, column >= cut) for cut in [*column, 2.0])
+        assert f1(truth, column >= np.float32(threshold)) == pytest.approx(best)
+
+
+def test_a_threshold_lies_between_two_scores():
+    logits = np.array([[2.0], [1.0], [-1.0]], dtype=np.float32)
+    (threshold,) = task.tune_thresholds(logits, np.array([[1.0], [1.0], [0.0]]), "multi_label")
+    high, low = scores(logits[1:], "sigmoid")[:, 0]
+    assert threshold == pytest.approx((high + low) / 2)
+
+
+def test_a_threshold_between_neighbouring_numbers_is_the_higher_one():
+    low = np.float32(0.5)
+    high = np.nextafter(low, np.float32(1))
+    assert task._best_threshold(np.array([high, low]), np.array([1.0, 0.0])) == float(high)
+
+
+def test_a_label_that_no_validation_row_has_keeps_one_half():
+    assert task.tune_thresholds(LOGITS, np.zeros((12, 3)), "multi_label") == [0.5] * 3
+    assert task.tune_thresholds(LOGITS, SINGLE, "single_label") is None
+
+
+def test_figures_of_single_labels_are_those_of_scikit_learn():
+    predicted = LOGITS.argmax(-1)
+    assert task.metrics(LOGITS, SINGLE, "single_label") == pytest.approx(
+        {
+            "accuracy": (predicted == SINGLE).mean(),
+            "macro_f1": f1_score(SINGLE, predicted, average="macro"),
+            "mcc": matthews_corrcoef(SINGLE, predicted),
+        }
+    )
+
+
+@pytest.mark.parametrize("thresholds", [None, [0.2, 0.5, 0.9]])
+def test_figures_of_several_labels_are_those_of_scikit_learn(thresholds):
+    predicted = (scores(LOGITS, "sigmoid") >= np.float32(thresholds or 0.5)).astype(int)
+    assert task.metrics(LOGITS, MULTI, "multi_label", thresholds) == pytest.approx(
+        {
+            "macro_f1": f1_score(MULTI, predicted, average="macro", zero_division=0),
+            "micro_f1": f1_score(MULTI, predicted, average="micro", zero_division=0),
+            "accuracy": (predicted == MULTI).all(-1).mean(),
+        }
+    )
+
+
+def test_a_label_that_is_neither_there_nor_predicted_has_no_f1():
+    nothing = np.full((4, 2), -9.0, dtype=np.float32)
+    assert task.metrics(nothing, np.zeros((4, 2)), "multi_label")["macro_f1"] == 0.0
+
+
+def test_the_details_of_labels_are_those_of_scikit_learn():
+    expected = precision_recall_fscore_support(SINGLE, LOGITS.argmax(-1), labels=[0, 1, 2], zero_division=0)
+    for row, label, values in zip(
+        task.details(LOGITS, SINGLE, LABELS), LABELS, zip(*expected, strict=True), strict=True
+    ):
+        assert row["label"] == label
+        assert (row["precision"], row["recall"], row["f1"], row["rows"]) == pytest.approx(values)
+
+
+def test_the_metrics_are_those_that_are_announced():
+    for problem, targets in (("single_label", SINGLE), ("multi_label", MULTI)):
+        assert tuple(task.metrics(LOGITS, targets, problem)) == task.metric_names(problem)
+        assert task.headline(problem) in task.metric_names(problem)
+
+
+@pytest.mark.parametrize(
+    ("value", "role", "labels"),
+    [
+        (" joy ", "label", ["joy"]), (3, "label", ["3"]), (True, "label", ["true"]),
+        ("joy, anger,joy", "labels", ["anger", "joy"]), (["b", "a"], "labels", ["a", "b"]), ("", "labels", []),
+        ([], "labels", []),
+    ],
+)  # fmt: skip
+def test_a_value_is_read_as_labels(value, role, labels):
+    assert task.read_target(value, role, DataSettings(train="x")) == labels
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (1.5, "is not a label (text or a whole number)"),
+        (None, "is not a label (text or a whole number)"),
+        ("  ", "is empty where a label belongs"),
+        ("x", "is not among data.label_names (0, 1)"),
+    ],
+)
+def test_what_is_no_label_is_said(value, sentence):
+    names = {"0": "negative", "1": "positive"} if value == "x" else {}
+    with pytest.raises(ValueError) as caught:
+        task.read_target(value, "label", DataSettings(train="x", label_names=names))
+    assert str(caught.value) == sentence
+
+
+def test_labels_are_served_under_the_names_they_were_given():
+    names = DataSettings(train="x", label_names={"0": "negative", "1": "positive"})
+    assert task.read_target(1, "label", names) == ["positive"]
+
+
+def test_labels_are_in_numeric_order_before_words():
+    targets = [[label] for label in ("10", "9", "-1", "b", "--5", "a", "-") for _ in range(2)]
+    assert task.learn_labels(targets, "label") == ["-1", "9", "10", "-", "--5", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "sentence"),
+    [
+        ([["a"], ["a"]], "the training rows hold 1 label ('a'); at least 2 are needed"),
+        ([[], []], "the training rows hold 0 labels (none); at least 2 are needed"),
+        (
+            [["a"], ["a"], ["b"]],
+            "label 'b' has only one training row; a label needs two or more to be learned: add rows, merge the label "
+            "with another, or remove it",
+        ),
+        (
+            [["a"], ["a"], ["b"], ["c"]],
+            "label 'b' has only one training row (so have 1 more); a label needs two or more to be learned: add rows, "
+            "merge the label with another, or remove it",
+        ),
+    ],
+)
+def test_labels_that_cannot_be_learned_are_said(targets, sentence):
+    with pytest.raises(DataError) as caught:
+        task.learn_labels(targets, "label")
+    assert str(caught.value) == sentence
+
+
+def test_one_label_that_some_rows_have_can_be_learned():
+    assert task.learn_labels([["a"], ["a"], []], "labels") == ["a"]
+
+
+def test_targets_are_numbers_or_rows_of_zeros_and_ones():
+    assert task.encode_targets([["b"], ["a"]], LABELS, "single_label").tolist() == [1, 0]
+    assert task.encode_targets([["a", "c"], []], LABELS, "multi_label").tolist() == [[1, 0, 1], [0, 0, 0]]
+
+
+def test_a_column_of_labels_holds_several():
+    assert (task.problem("label"), task.problem("labels")) == ("single_label", "multi_label")
+    assert task.strata(["a", "b"]) == ["a", "b"]
+    assert task.output_scale(SINGLE) == (0.0, 1.0)

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import torch
+from scipy.stats import pearsonr, spearmanr
+
+from job.errors import DataError, SettingsError
+from job.settings import DataSettings, TrainSettings
+from job.tasks import text_regression as task
+
+RANDOM = np.random.default_rng(5)
+TARGETS = (RANDOM.normal(size=20) * 30 + 500).astype(np.float32)
+ANSWERS = (TARGETS + RANDOM.normal(size=20) * 10).astype(np.float32)[:, None]
+ERRORS = (ANSWERS[:, 0].astype(np.float64) - TARGETS) / TARGETS.astype(np.float64).std()
+
+
+def loss_of(**settings):
+    loss = task.make_loss(TrainSettings(**settings), ["score"], TARGETS, "regression")
+    return float(loss(torch.from_numpy(ANSWERS), torch.from_numpy(TARGETS)))
+
+
+def test_the_loss_is_the_squared_error_in_standard_deviations():
+    assert loss_of() == pytest.approx((ERRORS**2).mean(), rel=1e-4)
+
+
+def test_huber_loss_is_linear_beyond_its_delta():
+    size = np.abs(ERRORS)
+    expected = np.where(size <= 0.3, size**2 / 2, 0.3 * (size - 0.15)).mean()
+    assert size.max() > 0.3
+    assert loss_of(huber_delta=0.3) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("class_weights", "balanced"), ("label_smoothing", 0.1), ("focal_gamma", 2.0)]
+)
+def test_a_setting_of_classification_is_refused(name, value):
+    with pytest.raises(SettingsError) as caught:
+        loss_of(**{name: value})
+    assert str(caught.value) == f"train.{name} belongs to classification; remove it from a regression"
+
+
+def test_the_scale_is_that_of_the_training_targets():
+    mean, deviation = task.output_scale(TARGETS)
+    assert (mean, deviation) == pytest.approx((TARGETS.mean(), TARGETS.std()), rel=1e-5)
+
+
+def test_targets_that_are_all_equal_on_this_side_have_the_scale_1():
+    assert task.output_scale(np.full(5, 7.0, dtype=np.float32)) == (7.0, 1.0)
+
+
+def test_large_targets_keep_a_finite_scale():
+    _, deviation = task.output_scale(np.array([1e15, -1e15], dtype=np.float32))
+    assert deviation == pytest.approx(1e15)
+
+
+def test_figures_are_those_of_scipy():
+    assert task.metrics(ANSWERS, TARGETS, "regression") == pytest.approx(
+        {
+            "spearman": spearmanr(ANSWERS[:, 0], TARGETS).statistic,
+            "pearson": pearsonr(ANSWERS[:, 0], TARGETS).statistic,
+            "rmse": np.sqrt(((ANSWERS[:, 0] - TARGETS) ** 2).mean()),
+        },
+        rel=1e-5,
+    )
+    assert tuple(task.metrics(ANSWERS, TARGETS, "regression")) == task.metric_names("regression")
+    assert task.headline("regression") in task.metric_names("regression")
+
+
+def test_constant_answers_correlate_with_nothing():
+    figures = task.metrics(np.ones((20, 1), dtype=np.float32), TARGETS, "regression")
+    assert (figures["spearman"], figures["pearson"]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("value", "number"), [("3.5", 3.5), (4, 4.0), (" -1e3 ", -1000.0)])
+def test_a_number_is_read_from_text_too(value, number):
+    assert task.read_target(value, "score", DataSettings(train="x")) == number
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (True, "is not a number"),
+        (None, "is not a number"),
+        ("3,5", "is not a number (use a point for decimals, nothing for thousands)"),
+        ("nan", "is not a finite number"),
+        ("1e400", "is not a finite number"),
+        (1e16, "is too large (beyond 1e+15); give the column another unit"),
+    ],
+)
+def test_what_is_no_number_is_said(value, sentence):
+    with pytest.raises(ValueError) as caught:
+        task.read_target(value, "score", DataSettings(train="x"))
+    assert str(caught.value) == sentence
+
+
+def test_equal_scores_hold_nothing_to_learn():
+    with pytest.raises(DataError) as caught:
+        task.learn_labels([2.5, 2.5], "score")
+    assert str(caught.value) == "all training rows have the same score (2.5): there is nothing to learn"
+
+
+def test_the_one_label_is_the_role_of_the_column():
+    assert task.learn_labels([1.0, 2.0], "score") == ["score"]
+    assert task.encode_targets([1.0, 2.0], ["score"], "regression").tolist() == [1.0, 2.0]
+    assert (task.problem("score"), task.strata(1.0)) == ("regression", [])
+    assert task.tune_thresholds(ANSWERS, TARGETS, "regression") is None
+    assert task.details(ANSWERS, TARGETS, ["score"]) == []

@@ -1,0 +1,236 @@
+"""Rows checked: every fault with file, line and column, counted, told at once."""
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from job.check import check, layout_of, read_roles
+from job.errors import DataError, SettingsError
+from job.settings import DataSettings
+from job.source import SourceFile
+from job.tasks import TASKS
+
+CLASSIFY = TASKS["text-classification"]
+REGRESS = TASKS["text-regression"]
+
+
+@pytest.fixture
+def read(write, tmp_path):
+    """read(content, columns, ...): the checked rows of one file."""
+
+    def make(content, columns=None, *, name="a.csv", task=CLASSIFY, labels=None, **settings):
+        path = write(name, content if isinstance(content, bytes) else content.encode())
+        data = DataSettings(train=name, columns=columns or {}, **settings)
+        file = SourceFile(name, path, "0" * 64, path.stat().st_size)
+        return check([file], task, read_roles(data, task), data, tmp_path / "rows.arrow", labels=labels)
+
+    return make
+
+
+@pytest.fixture
+def faults(read):
+    """The sentences about what cannot be used."""
+
+    def make(*arguments, **settings):
+        with pytest.raises((DataError, SettingsError)) as caught:
+            read(*arguments, **settings)
+        return str(caught.value).splitlines()
+
+    return make
+
+
+def test_texts_are_cleaned_and_labels_named(read):
+    checked = read("text,label\n cafe\u0301  \tla\x07 ,0\n", label_names={"0": "bad"})
+    assert checked.data.texts() == ["café la"]
+    assert checked.data.targets() == [["bad"]]
+
+
+def test_pairs_multi_labels_and_scores_are_read(read):
+    pair = {"text": "a", "text_pair": "b", "label": "c"}
+    assert read("a,b,c\nx,y,z\n", pair).data.texts() == [("x", "y")]
+    several = read("text,tags\nx,b;a;b\ny,\n", {"labels": "tags"}, label_separator=";")
+    assert several.data.targets() == [["a", "b"], []]
+    assert read("text,score\nx,-1.5e1\n", task=REGRESS).data.targets() == [-15.0]
+
+
+def test_parquet_and_json_keep_their_types(read, tmp_path):
+    table = pa.table({"text": ["x", "y"], "labels": [["a", "b"], []]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    data = (tmp_path / "t.parquet").read_bytes()
+    assert read(data, {"labels": "labels"}, name="b.parquet").data.targets() == [["a", "b"], []]
+    rows = json.dumps([{"text": "x", "label": 1}, {"text": "y", "label": 0}])
+    assert read(rows, name="a.json").data.targets() == [["1"], ["0"]]
+
+
+def test_equal_texts_have_equal_keys_whatever_their_case(read):
+    keys = read("text,label\nFine,a\n fine ,b\nother,a\n").keys
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_the_two_texts_of_a_pair_do_not_run_together(read):
+    keys = read("text,text_pair,label\nab,c,x\na,bc,x\n", {"text_pair": "text_pair"}).keys
+    assert keys[0] != keys[1]
+
+
+def test_every_kind_of_fault_is_told_at_once_with_its_count(faults):
+    said = faults("text,label\n,a\n ,b\nx,\nx,y,z\n<br>,c\n\t,a\n")
+    assert said == [
+        "a.csv, line 2: column 'text' is empty; fill it, remove the row or set data.drop_empty "
+        "(2 more rows share this fault)",
+        "a.csv, line 4: value '': column 'label' is empty where a label belongs",
+        "a.csv, line 5: has 3 values where there are 2 columns (text, label)",
+    ]
+
+
+def test_a_column_that_is_not_there_is_told_with_those_that_are(faults):
+    assert faults("sentence,stars\nx,1\ny,2\n", {"label": "stars"}) == [
+        "a.csv, line 2: has no column 'text'; the columns are 'sentence', 'stars'; set data.columns "
+        "(1 more row shares this fault)"
+    ]
+    assert faults("x,1\n", {"text": 0, "label": 5}, header=False) == [
+        "a.csv, line 1: has no column '5'; the columns are '0', '1'; set data.columns"
+    ]
+
+
+def test_empty_texts_can_be_left_out(read):
+    rows = json.dumps([{"text": " ", "label": "a"}, {"text": None, "label": "a"}, {"text": "x", "label": "a"}])
+    checked = read(rows, name="a.json", drop_empty=True)
+    assert (checked.data.texts(), checked.dropped) == (["x"], 2)
+
+
+def test_an_empty_file_is_told(faults):
+    assert faults("") == ["a.csv: no rows"]
+    assert faults("text,label\n") == ["a.csv: no rows"]
+    assert faults("text,label\n,a\n", drop_empty=True) == ["a.csv: no rows besides 1 without text"]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"text": 5, "label": "a"}, "value 5: column 'text' is int, not text"),
+        (
+            {"text": None, "label": "a"},
+            "column 'text' is empty; fill it, remove the row or set data.drop_empty",
+        ),
+        ({"text": "x", "label": 1.5}, "value 1.5: column 'label' is not a label (text or a whole number)"),
+        ({"text": "x", "label": None}, "value None: column 'label' is not a label (text or a whole number)"),
+        ({"text": "x", "label": "\ud800"}, r"value '\ud800': column 'label' holds half a character"),
+        ({"text": "x"}, "has no column 'label'; the columns are 'text'; set data.columns"),
+        ([], "is a JSON list, not an object of columns"),
+        ({}, "has no column 'text'; the columns are none; set data.columns"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_shown(faults, row, said):
+    assert faults(json.dumps(row), name="a.jsonl")[0] == f"a.jsonl, line 1: {said}"
+
+
+def test_half_a_character_in_one_of_several_labels_is_shown(faults):
+    rows = json.dumps({"text": "x", "tags": ["a", "\ud800"]})
+    assert faults(rows, {"labels": "tags"}, name="a.jsonl") == [
+        r"a.jsonl, line 1: value ['a', '\ud800']: column 'tags' holds half a character"
+    ]
+
+
+def test_half_a_character_in_a_text_is_replaced(read):
+    assert read('{"text": "a\\ud800", "label": "b"}', name="a.jsonl").data.texts() == ["a\ufffd"]
+
+
+@pytest.mark.parametrize(
+    ("score", "said"),
+    [
+        ('"4,5"', "value '4,5': column 'score' is not a number (use a point for decimals, nothing for thousands)"),
+        ("nan", "value 'nan': column 'score' is not a finite number"),
+        ("", "value '': column 'score' is not a number (use a point for decimals, nothing for thousands)"),
+    ],
+)
+def test_a_score_that_is_none_is_shown(faults, score, said):
+    assert faults(f"text,score\nx,{score}\n", task=REGRESS) == [f"a.csv, line 2: {said}"]
+
+
+def test_a_score_beyond_all_numbers_is_a_fault_of_its_row(faults):
+    (said,) = faults('{"text": "x", "score": 1' + "0" * 400 + "}", name="a.jsonl", task=REGRESS)
+    assert said.startswith("a.jsonl, line 1: value 1000")
+
+
+def test_labels_of_two_kinds_are_not_mixed(faults):
+    rows = '{"text": "x", "label": 1}\n{"text": "y", "label": "1"}\n{"text": "z", "label": "2"}\n'
+    assert faults(rows, name="a.jsonl") == [
+        "a.jsonl, line 2: column 'label' is str here but int in a.jsonl, line 1; write all labels alike "
+        "(1 more row shares this fault)"
+    ]
+
+
+def test_a_label_that_no_training_row_has_is_named(faults):
+    assert faults("text,label\nx,a\ny,neutral\nz,neutral\n", labels=["a", "b"]) == [
+        "a.csv, line 3: column 'label' holds the label 'neutral', which no row of data.train has; "
+        "the training labels are a, b (1 more row shares this fault)"
+    ]
+
+
+def test_a_label_without_a_name_is_refused(faults):
+    assert faults("text,label\nx,2\n", label_names={"0": "bad", "1": "good"}) == [
+        "a.csv, line 2: value '2': column 'label' is not among data.label_names (0, 1)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "settings", "said"),
+    [
+        (
+            {"txt": "a"},
+            {},
+            "data.columns has a role 'txt'; this task knows text, text_pair, label, labels",
+        ),
+        ({"label": "a", "labels": "b"}, {}, "data.columns sets label and labels; choose one"),
+        (
+            {"text": "a"},
+            {"header": False},
+            "data.header is false, so data.columns must give positions from 0, such as {text: 0, label: 1}; "
+            "the columns are a, label",
+        ),
+        ({"text": "label"}, {}, "data.columns gives two roles to the column 'label'; each role needs its own"),
+        (
+            {},
+            {"label_separator": ";"},
+            "data.label_separator would have no effect: it divides the role labels, which data.columns does not have; "
+            "remove it",
+        ),
+        (
+            {},
+            {"test": "b.csv", "test_fraction": 0.2},
+            "data.test_fraction would have no effect: data.test is given; remove it",
+        ),
+        (
+            {},
+            {"validation": "b.csv", "validation_fraction": 0.2},
+            "data.validation_fraction would have no effect: data.validation is given; remove it",
+        ),
+    ],
+)
+def test_settings_that_contradict_themselves_are_refused(faults, columns, settings, said):
+    assert faults("text,label\nx,a\n", columns, **settings) == [said]
+
+
+def test_names_for_scores_are_refused(faults):
+    assert faults("text,score\nx,1\n", task=REGRESS, label_names={"1": "a"}) == [
+        "data.label_names would have no effect: scores have no names; remove it"
+    ]
+
+
+@pytest.mark.parametrize(("setting", "value"), [("header", True), ("delimiter", ";"), ("quoting", False)])
+def test_a_setting_of_tables_is_refused_for_other_formats(setting, value):
+    with pytest.raises(SettingsError) as caught:
+        layout_of("a.jsonl", DataSettings(train="a.jsonl", **{setting: value}))
+    assert str(caught.value) == f"data.{setting} has no meaning for jsonl (a.jsonl); remove it"
+
+
+def test_a_name_that_tells_no_format_needs_one():
+    with pytest.raises(DataError) as caught:
+        layout_of("SMSSpamCollection", DataSettings(train="x"))
+    assert str(caught.value) == (
+        "SMSSpamCollection: the format is not told by the name (*.csv, *.tsv, *.json, *.jsonl, *.ndjson, *.parquet "
+        "(text formats also with .gz)); rename it or set data.format"
+    )
+    assert layout_of("SMSSpamCollection", DataSettings(train="x", format="tsv")).delimiter == "\t"

@@ -1,0 +1,115 @@
+import logging
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from optimum.exporters.tasks import TasksManager
+
+from job.errors import BaseModelError, JobError
+from job.export import ARCHITECTURES, EXPORT_TASK, check_exportable, export_fp32, graph_inputs, quantize_int8
+from job.model import build_model
+from job.settings import TrainSettings
+
+# The exporter traces with 2 rows of 16 tokens.
+SHAPES = [(1, 1), (1, 2), (2, 17), (3, 40), (2, 60)]
+
+
+@pytest.fixture
+def exported(fetch, make_base, tmp_path):
+    """exported(kind, pooling) gives a tiny model, ready to answer, and the path of its graph."""
+
+    def make(kind="bert", pooling="mean"):
+        model = build_model(fetch(make_base(kind)), ["a", "b", "c"], TrainSettings(pooling=pooling)).eval()
+        export_fp32(model, tmp_path / "onnx" / "fp32" / "model.onnx")
+        return model, tmp_path / "onnx" / "fp32" / "model.onnx"
+
+    return make
+
+
+def open_session(path):
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def largest_difference(model, path, inputs):
+    if "token_type_ids" in graph_inputs(model.config):
+        inputs = inputs | {
+            "token_type_ids": (torch.arange(inputs["input_ids"].shape[1]) > 3).long().expand_as(inputs["input_ids"])
+        }
+    with torch.no_grad():
+        expected = model(**inputs)["logits"].numpy()
+    (answered,) = open_session(path).run(None, {name: values.numpy() for name, values in inputs.items()})
+    return np.abs(expected - answered).max()
+
+
+# The mean is one and the same code over every encoder, so a few kinds of encoders are enough.
+MEANS = [(kind, "mean") for kind in ("albert", "bert", "deberta-v2", "distilbert", "modernbert", "roberta")]
+
+
+@pytest.mark.parametrize(("kind", "pooling"), [*((kind, "native") for kind in ARCHITECTURES), *MEANS])
+def test_the_graph_answers_as_torch_at_lengths_it_was_not_traced_with(exported, batch, kind, pooling):
+    model, path = exported(kind, pooling)
+    assert max(largest_difference(model, path, batch(*shape)) for shape in SHAPES) < 1e-4
+
+
+def test_a_graph_takes_what_the_model_is_trained_on(exported):
+    model, path = exported()
+    assert [node.name for node in open_session(path).get_inputs()] == graph_inputs(model.config)
+
+
+def test_a_graph_is_one_file_that_needs_no_other(exported):
+    _, path = exported()
+    assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
+
+
+def test_all_that_is_said_to_be_exportable_is_known_to_the_exporter():
+    known = TasksManager.get_supported_model_type_for_task(EXPORT_TASK, exporter="onnx")
+    assert set(ARCHITECTURES) <= set(known)
+
+
+@pytest.mark.parametrize("kind", ["funnel", "gpt2", "big_bird", "layoutlm"])
+def test_an_architecture_that_cannot_be_served_is_refused_with_those_that_can(kind):
+    with pytest.raises(BaseModelError) as caught:
+        check_exportable(kind, "org/model")
+    assert str(caught.value) == (
+        f"base model 'org/model' is of the architecture '{kind}', which cannot be exported to ONNX; "
+        f"supported: {', '.join(ARCHITECTURES)}"
+    )
+
+
+def test_an_export_that_fails_is_one_sentence(exported, tmp_path):
+    model, _ = exported()
+    model.classifier = torch.nn.Linear(7, 3)
+    with pytest.raises(JobError, match=r"^the ONNX export of a bert failed: "):
+        export_fp32(model, tmp_path / "other.onnx")
+
+
+def test_int8_is_smaller_and_quantizes_products_and_embeddings_per_channel(exported, tmp_path):
+    _, fp32 = exported()
+    quantize_int8(fp32, tmp_path / "int8" / "model.onnx")
+    graph = onnx.load(tmp_path / "int8" / "model.onnx").graph
+    kinds = {node.op_type for node in graph.node}
+    scales = [one for one in graph.initializer if one.name.endswith("_scale") and "MatMul" in one.name]
+    assert (tmp_path / "int8" / "model.onnx").stat().st_size < 0.6 * fp32.stat().st_size
+    assert "MatMulInteger" in kinds
+    assert all(
+        one.data_type == onnx.TensorProto.INT8
+        for one in graph.initializer
+        if "MatMul_" in one.name and "_quantized" in one.name
+    )
+    assert "bert.embeddings.word_embeddings.weight_quantized" in {one.name for one in graph.initializer}
+    assert {one.dims[0] for one in scales} == {32, 64}
+
+
+def test_int8_answers_nearly_as_fp32(exported, tmp_path, batch):
+    model, fp32 = exported()
+    quantize_int8(fp32, tmp_path / "int8.onnx")
+    assert 0 < largest_difference(model, tmp_path / "int8.onnx", batch(1, 9)) < 0.5
+
+
+def test_the_logs_of_others_are_left_as_they_were(exported, tmp_path):
+    before = logging.getLogger().level, logging.getLogger("optimum").level
+    _, fp32 = exported()
+    quantize_int8(fp32, tmp_path / "int8.onnx")
+    assert (logging.getLogger().level, logging.getLogger("optimum").level) == before

@@ -1,0 +1,229 @@
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from job import __main__ as program
+from job.errors import BaseModelError, DataError, GateFailed, Interrupted, JobError, SettingsError, TrainingFailed
+from registry.errors import AccessDenied, Conflict, NotFound, RegistryError, Unreachable
+from registry.record import version_numbers
+from registry.store import open_store
+from serving.errors import BundleError
+
+
+@pytest.fixture
+def arguments(make_settings, tmp_path, monkeypatch):
+    """The flags of a small job, with its registry in a folder."""
+    monkeypatch.setenv("REGISTRY_URI", str(tmp_path / "registry"))
+    monkeypatch.setenv("REGISTRY_CACHE", str(tmp_path / "cache"))
+    settings = make_settings()
+    config = tmp_path / "job.json"
+    config.write_text(settings.model_dump_json(exclude_unset=True))
+    return ["--config", str(config)]
+
+
+@pytest.fixture(autouse=True)
+def _own_signals():
+    """The program takes over signals, which belong to pytest again after the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def run_main(capsys, *arguments):
+    """Exit code, events and the lines of the errors."""
+    code = program.main(arguments)
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    return code, said.out, said.err
+
+
+def registered(tmp_path):
+    return version_numbers(open_store(str(tmp_path / "registry")), "tiny")
+
+
+def test_train_registers_a_version(arguments, capsys, tmp_path):
+    code, out, err = run_main(capsys, "train", *arguments)
+    assert (code, err) == (0, "")
+    assert json.loads(out.splitlines()[-1])["event"] == "done"
+    assert registered(tmp_path) == [1]
+
+
+def test_check_reads_everything_and_registers_nothing(arguments, capsys, tmp_path):
+    code, out, _ = run_main(capsys, "check", *arguments)
+    assert code == 0
+    assert "the settings and the data can be used" in out
+    assert "tokens per row" in out
+    assert '"event": "train"' not in out
+    assert not (tmp_path / "registry").exists()
+
+
+def test_check_finds_what_the_loss_cannot_be_made_of(arguments, capsys):
+    code, _, err = run_main(capsys, "check", *arguments, "--train.huber_delta", "1")
+    assert code == 2
+    assert err == "error: train.huber_delta belongs to regression; remove it from a classification\n"
+
+
+def test_predict_answers_one_line_for_each_input(made, monkeypatch, capsys):
+    registry = made("single").registry
+    monkeypatch.setenv("REGISTRY_URI", registry.uri)
+    monkeypatch.setenv("REGISTRY_CACHE", str(registry.cache))
+    code, out, _ = run_main(capsys, "predict", "tiny@production", "the lamp", "a lamp", "--variant", "fp32")
+    assert code == 0
+    assert [len(json.loads(line)) for line in out.splitlines()[-2:]] == [2, 2]
+
+
+def test_help_is_worth_reading(capsys):
+    code, out, _ = run_main(capsys, "--help")
+    assert code == 0
+    assert all(word in out for word in ("train", "check", "predict", "exit codes: 0 done, 2 settings"))
+    assert run_main(capsys)[0] == 2
+
+
+def test_an_unknown_command_is_named_with_those_that_exist(capsys):
+    code, _, err = run_main(capsys, "trian")
+    assert code == 2
+    assert err == "error: unknown command 'trian'; the commands are train, check, predict\n"
+
+
+def test_the_settings_are_the_first_thing_that_is_looked_at(capsys):
+    code, _, err = run_main(capsys, "train", "--train.epoch", "3")
+    assert code == 2
+    assert "did you mean --train.epochs?" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (JobError("a"), 1), (SettingsError("a"), 2), (BaseModelError("a"), 2), (DataError("a"), 3),
+        (GateFailed("a"), 4), (TrainingFailed("a"), 1), (Interrupted("a"), 75), (RegistryError("a"), 2),
+        (NotFound("a"), 2), (AccessDenied("a"), 2), (Unreachable("a"), 1), (Conflict("a"), 1), (BundleError("a"), 1),
+    ],
+)  # fmt: skip
+def test_every_kind_of_failure_has_its_exit_code_and_one_sentence(error, code, capsys):
+    def fail():
+        raise error
+
+    assert program._guarded(fail) == code
+    assert capsys.readouterr().err == "error: a\n"
+
+
+def test_every_sentence_of_an_error_has_its_line(capsys):
+    def fail():
+        raise SettingsError("one\ntwo")
+
+    program._guarded(fail)
+    assert capsys.readouterr().err == "error: one\nerror: two\n"
+
+
+def test_a_bug_keeps_its_traceback():
+    def fail():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        program._guarded(fail)
+
+
+def test_an_output_folder_that_cannot_be_made_is_one_sentence(arguments, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = run_main(capsys, "train", *arguments, "--output", str(tmp_path / "file" / "runs"))
+    assert code == 1
+    assert re.fullmatch(r"error: .*/file/runs.*: Not a directory; see the settings output and REGISTRY_CACHE\n", err)
+
+
+def test_a_missed_gate_ends_with_4_and_registers_nothing(arguments, capsys, tmp_path):
+    code, _, err = run_main(capsys, "train", *arguments, "--gate.min", '{"accuracy": 1.0}', "--train.epochs", "1")
+    assert code == 4
+    assert err.endswith("nothing was registered\n")
+    assert registered(tmp_path) == []
+
+
+# A real program, as a container would run it.
+
+
+@pytest.fixture
+def start(arguments):
+    """start("train", ...) starts `python -m job` with the small job's settings; it is ended with the test."""
+    started = []
+
+    def begin(*flags):
+        root = Path(program.__file__).parents[1]
+        command = [sys.executable, "-m", "job", flags[0], *arguments, *flags[1:]]
+        environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+        started.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        )
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def wait_for_event(process, text):
+    """Read the events of a program up to one that holds the text."""
+    killer = threading.Timer(120, process.kill)
+    killer.start()
+    for line in process.stdout:
+        if text in line:
+            killer.cancel()
+            return
+    raise AssertionError(f"{text!r} was never said; errors: {process.stderr.read()}")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "sentence"),
+    [
+        (signal.SIGINT, 130, "stopped by Ctrl-C; nothing half-made is left in the registry"),
+        (
+            signal.SIGTERM,
+            75,
+            "stopped by SIGTERM; nothing half-made is left in the registry, the same job may run again",
+        ),
+    ],
+)
+def test_a_signal_during_training_ends_the_job_cleanly(start, arguments, capsys, tmp_path, number, code, sentence):
+    process = start("train", "--train.epochs", "1000", "--train.patience", "1000", "--run_id", "one")
+    wait_for_event(process, "epoch 1/1000")
+    process.send_signal(number)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (code, f"error: {sentence}\n")
+    assert registered(tmp_path) == []
+    assert run_main(capsys, "train", *arguments, "--train.epochs", "1", "--run_id", "one")[0] == 0
+    assert registered(tmp_path) == [1]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 1.0])
+def test_ctrl_c_while_the_program_is_still_starting_ends_it_with_one_sentence(start, seconds):
+    process = start("train")
+    status = Path(f"/proc/{process.pid}/status")
+    if not status.exists():
+        pytest.skip("only Linux tells which signals a process handles")
+    until = time.monotonic() + 30
+    # Bit 14 is SIGTERM, which Python itself does not handle: once it is set, the program's own handlers are there.
+    while not int(re.search(r"SigCgt:\s*(\w+)", status.read_text())[1], 16) >> (signal.SIGTERM - 1) & 1:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "error: stopped by Ctrl-C; nothing half-made is left in the registry\n")
+
+
+def test_an_offline_hub_ends_the_program_with_one_sentence(start, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    process = start("train", "--base_model", "org/tiny")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert err.startswith("error: base model 'org/tiny' could not be had from the hub (HF_HUB_OFFLINE is set): ")

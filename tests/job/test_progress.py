@@ -1,0 +1,86 @@
+"""What the job says: lines on a terminal, one JSON object an event elsewhere."""
+
+import json
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from job import progress
+from job.progress import bar, say, show_table, warn
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """The job believes that it writes to a terminal."""
+    monkeypatch.setattr(progress, "_console", Console(highlight=False, emoji=False, force_terminal=True, width=80))
+
+
+def events(capsys):
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_an_event_is_one_json_object(capsys):
+    say("data", "train: 7 rows\nfrom a.csv", rows=7)
+    warn("data", "ünusual")
+    said, warned = events(capsys)
+    assert said.pop("time").endswith("Z")
+    assert said == {"level": "info", "event": "data", "message": "train: 7 rows\nfrom a.csv", "rows": 7}
+    assert (warned["level"], warned["message"]) == ("warning", "ünusual")
+
+
+def test_no_text_of_the_data_can_break_a_line(capsys):
+    say("split", "labels: \ud800\x1b[2J é")
+    out = capsys.readouterr().out
+    assert out.isascii()
+    assert json.loads(out)["message"] == "labels: \ud800\x1b[2J é"
+
+
+def test_a_bar_is_silent_where_it_is_short(capsys):
+    with bar("encode", 10) as advance:
+        advance(10)
+    assert events(capsys) == []
+
+
+def test_a_long_bar_tells_how_far_it_is(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    with bar("encode", 10) as advance:
+        advance(4)
+        advance(6, loss=0.5)
+    assert [(event["done"], event["total"], event.get("loss")) for event in events(capsys)] == [
+        (4, 10, None),
+        (10, 10, 0.5),
+    ]
+
+
+def test_a_terminal_gets_lines_to_read(capsys, terminal):
+    say("data", "7 rows [bold] :smile:")
+    warn("data", "careful")
+    out = capsys.readouterr().out
+    assert "7 rows [bold] :smile:" in out
+    assert "warning:" in out
+    assert "{" not in out
+
+
+def test_no_text_of_the_data_can_move_the_cursor(capsys, terminal):
+    say("split", "labels: \x1b[2J\x07 é 中")
+    assert "labels: \ufffd[2J\ufffd é 中" in capsys.readouterr().out
+
+
+def test_a_bar_on_a_terminal_shows_its_facts(capsys, terminal):
+    with bar("train", 10) as advance:
+        advance(10, loss=0.123456, epoch="2/3")
+    out = capsys.readouterr().out
+    assert "10/10" in out
+    assert "loss 0.1235  epoch 2/3" in out
+
+
+def test_the_end_is_a_table_on_a_terminal_and_an_event_elsewhere(capsys, monkeypatch):
+    table = Table("variant")
+    table.add_row("fp32")
+    show_table(table, "done", "reviews:1 is registered", version=1)
+    (event,) = events(capsys)
+    assert (event["event"], event["version"]) == ("done", 1)
+    monkeypatch.setattr(progress, "_console", Console(force_terminal=True, width=80))
+    show_table(table, "done", "reviews:1 is registered", version=1)
+    assert "fp32" in capsys.readouterr().out

@@ -1,0 +1,270 @@
+import json
+import os
+import re
+
+import boto3
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast, pipeline
+
+from job.errors import BaseModelError, GateFailed, JobError, SettingsError
+from job.recipe import run
+from registry import alias
+from registry.errors import NotFound, RegistryError, UnsafeStore
+from registry.publish import find_run, publish
+from registry.record import version_numbers
+from registry.settings import RegistrySettings
+from registry.store import open_store
+from serving.fetch import fetch as fetch_variant
+from serving.golden import replay
+from serving.predictor import open_predictor
+
+SHAPES = ["single", "multi", "pair", "regression"]
+TEXTS = ["This product is amazing!", "I hate this product!", "Why does it leak after 2 days?", "ok"]
+
+
+def inputs_for(shape):
+    return [(text, "Two of them.") for text in TEXTS] if shape == "pair" else TEXTS
+
+
+def versions(registry):
+    return version_numbers(open_store(registry.uri), "tiny")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_shape_becomes_a_version_with_all_its_parts(made, shape):
+    folder = made(shape).pulled()
+    files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert files == {
+        "model.json", "tokenizer.json", "lineage.json",
+        "onnx/fp32/model.onnx", "onnx/int8/model.onnx",
+        "report/README.md", "report/metrics.json",
+        "weights/config.json", "weights/model.safetensors", "weights/tokenizer.json", "weights/tokenizer_config.json",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("variant", ["fp32", "int8"])
+def test_a_pulled_version_answers_and_its_golden_cases_hold(made, shape, variant):
+    one = made(shape)
+    pulled, name = fetch_variant(
+        open_store(one.registry.uri), "tiny@production", cache=one.registry.cache, variant=variant
+    )
+    predictor = open_predictor(pulled.folder, variant=name)
+    assert name == variant
+    assert replay(predictor) == 8
+    assert len(predictor.predict(inputs_for(shape))) == len(TEXTS)
+    predictor.close()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_answers_equal_those_of_a_transformers_pipeline_on_the_weights(made, shape):
+    folder = made(shape).pulled()
+    model = AutoModelForSequenceClassification.from_pretrained(folder / "weights", use_safetensors=True)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "weights")
+    function = {"single": "softmax", "pair": "softmax", "multi": "sigmoid", "regression": "none"}[shape]
+    inputs = [{"text": a, "text_pair": b} for a, b in inputs_for(shape)] if shape == "pair" else inputs_for(shape)
+    line = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None, function_to_apply=function)
+    predictor = open_predictor(folder, variant="fp32")
+    answers = predictor.predict(inputs_for(shape))
+    predictor.close()
+    for text, answer in zip(inputs, answers, strict=True):
+        # In a list: the pipeline takes a lone pair for one text otherwise.
+        (expected,) = line([text])
+        wanted = {item["label"]: item["score"] for item in expected}
+        assert {item["label"]: item["score"] for item in answer} == pytest.approx(wanted, rel=1e-5, abs=1e-4)
+
+
+LEARNS = {"epochs": 4, "learning_rate": 1e-2, "batch_size": 16, "precision": "fp32", "pooling": "mean"}
+
+
+@pytest.mark.parametrize(("shape", "metric", "least"), [("single", "accuracy", 0.85), ("regression", "spearman", 0.5)])
+def test_a_job_learns_what_is_in_the_data(make_settings, registry, shape, metric, least):
+    released = run(make_settings(shape, train=LEARNS), registry).release
+    assert released.evaluations["fp32"].metrics[metric] > least
+
+
+def test_a_variant_keeps_the_unit_of_the_targets(made):
+    predictor = open_predictor(made("regression").pulled(), variant="int8")
+    ((answer,),) = predictor.predict(["one two three four five six seven eight nine ten"])
+    assert answer["label"] == "score"
+    assert 500 < answer["score"] < 1000
+    predictor.close()
+
+
+def test_the_alias_points_at_the_new_version(made):
+    one = made("single")
+    assert alias.current(open_store(one.registry.uri), "tiny", "production") == one.outcome.version.number == 1
+
+
+def test_a_run_that_is_tried_again_publishes_once(made, capsys):
+    one = made("single")
+    again = run(one.settings, one.registry)
+    assert again.version == one.outcome.version
+    assert again.release is None
+    assert versions(one.registry) == [1]
+    assert "run first has already published tiny:1" in capsys.readouterr().out
+
+
+def test_an_alias_that_a_later_job_has_moved_stays_there(make_settings, registry, write, capsys):
+    settings = make_settings(alias="production", run_id="slow")
+    run(settings, registry)
+    store = open_store(registry.uri)
+    newer = publish(store, "tiny", {"model.json": write("model.json", b"{}")}, run_id="fast")
+    alias.move(store, "tiny", "production", newer.number)
+    run(settings, registry)
+    assert alias.current(store, "tiny", "production") == 2
+    assert "tiny@production stays at tiny:2, which is newer" in capsys.readouterr().out
+
+
+def test_nothing_but_the_bundle_is_left_of_a_run(made):
+    folder = made("single").settings.output / "first"
+    assert [path.name for path in folder.iterdir()] == ["bundle"]
+
+
+def test_a_job_from_bucket_to_bucket_leaves_no_secret_in_the_registry(make_settings, tmp_path, bucket, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-7d1f-secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "canary-7d1f-token")
+    client = boto3.client("s3")
+    data = {}
+    settings = make_settings()
+    for side in ("train", "validation", "test"):
+        client.upload_file(getattr(settings.data, side), bucket, f"data/{side}.csv")
+        data[side] = f"s3://{bucket}/data/{side}.csv"
+    settings = make_settings(data=data | {"columns": {"text": "text", "label": "label"}})
+    registry = RegistrySettings(uri=f"s3://{bucket}/registry", cache=tmp_path / "cache")
+    outcome = run(settings, registry)
+    keys = [item["Key"] for item in client.list_objects_v2(Bucket=bucket, Prefix="registry/")["Contents"]]
+    stored = [client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys]
+    assert outcome.version.number == 1
+    assert any(b"data/train.csv" in body for body in stored)
+    assert not any(b"canary-7d1f" in body for body in stored)
+
+
+def test_a_registered_version_is_the_base_of_the_next(made, make_settings):
+    one = made("single")
+    settings = make_settings(base_model="models:/tiny@production", train={"epochs": 1, "learning_rate": 1e-9})
+    again = run(settings, one.registry).release
+    before, after = (open_predictor(folder, variant="fp32") for folder in (one.pulled(), again.folder))
+    # Nothing was learned, so the head must be the one of the version that was continued.
+    assert np.allclose(before.logits(TEXTS), after.logits(TEXTS), atol=1e-3)
+    for predictor in (before, after):
+        predictor.close()
+
+
+def test_a_regression_is_continued_in_its_own_unit(made, make_settings):
+    one = made("regression")
+    settings = make_settings(
+        "regression", base_model="models:/tiny@production", train={"epochs": 1, "learning_rate": 1e-9}
+    )
+    again = run(settings, one.registry).release
+    before = one.outcome.release.evaluations["fp32"].metrics
+    assert again.evaluations["fp32"].metrics == pytest.approx(before, rel=1e-3)
+
+
+def test_a_base_that_is_no_version_is_refused(make_settings, registry):
+    with pytest.raises(NotFound):
+        run(make_settings(base_model="models:/nothing@production"), registry)
+
+
+def refused(settings, registry, kind):
+    """The sentence of a job that must not register anything."""
+    with pytest.raises(kind) as caught:
+        run(settings, registry)
+    assert versions(registry) == []
+    assert find_run(open_store(registry.uri), "tiny", settings.run_id or "none") is None
+    return str(caught.value)
+
+
+def test_a_floor_that_is_missed_registers_nothing(make_settings, registry):
+    said = refused(make_settings(gate={"min": {"accuracy": 0.999}}, alias="production"), registry, GateFailed)
+    assert said.startswith("the fp32 file did not pass on 60 test rows: accuracy is 0.")
+    assert said.endswith(", the gate asks for 0.999; nothing was registered")
+
+
+def test_a_variant_that_loses_too_much_is_left_out_and_fp32_is_served(make_settings, copied_base, registry):
+    # One huge number in a row of the embeddings that no text uses leaves eight bits nothing for all other words.
+    weights = load_file(copied_base / "model.safetensors")
+    weights["embeddings.word_embeddings.weight"][0, 0] = 1e4
+    save_file(weights, copied_base / "model.safetensors", metadata={"format": "pt"})
+    released = run(
+        make_settings(base_model=str(copied_base), train=LEARNS, gate={"max_drop": {"int8": 0.05}}), registry
+    ).release
+    assert (list(released.model.variants), released.model.default_variant) == (["fp32"], "fp32")
+    assert re.fullmatch(r"accuracy falls from 0\.9\d+ to 0\.\d+ \(may lose 0\.05\)", released.model.left_out["int8"])
+    assert not (released.folder / "onnx" / "int8").exists()
+    assert f"int8 is left out: {released.model.left_out['int8']}." in (released.folder / "report/README.md").read_text()
+    assert all(set(case.logits) == {"fp32"} for case in released.model.golden)
+
+
+def test_an_architecture_that_cannot_be_exported_is_said_before_training(make_settings, make_base, registry, capsys):
+    said = refused(make_settings(base_model=str(make_base("nystromformer"))), registry, BaseModelError)
+    assert "is of the architecture 'nystromformer', which cannot be exported to ONNX" in said
+    assert '"event": "train"' not in capsys.readouterr().out
+
+
+def test_a_metric_that_is_not_measured_is_said_before_the_base_model_is_looked_for(make_settings, registry):
+    settings = make_settings(gate={"min": {"bleu": 0.3}}, base_model="./nowhere")
+    said = refused(settings, registry, SettingsError)
+    assert said == "gate.min names 'bleu'; this task measures accuracy, macro_f1, mcc"
+
+
+def test_a_registry_that_cannot_be_written_is_said_before_the_data_is_read(make_settings, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    registry = RegistrySettings(uri=str(tmp_path / "file" / "registry"), cache=tmp_path / "cache")
+    with pytest.raises((RegistryError, OSError)):
+        run(make_settings(data={"train": "nowhere.csv"}), registry)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_registry_is_said_before_the_data_is_read(make_settings, tmp_path):
+    (tmp_path / "registry").mkdir(mode=0o555)
+    registry = RegistrySettings(uri=str(tmp_path / "registry"), cache=tmp_path / "cache")
+    with pytest.raises(RegistryError):
+        run(make_settings(data={"train": "nowhere.csv"}), registry)
+
+
+def test_a_store_that_ignores_conditional_writes_is_refused_before_the_data_is_read(
+    make_settings, rclone_uri, tmp_path
+):
+    registry = RegistrySettings(uri=rclone_uri, cache=tmp_path / "cache")
+    with pytest.raises(UnsafeStore, match="ignores conditional writes"):
+        run(make_settings(data={"train": "nowhere.csv"}), registry)
+
+
+def test_such_a_store_takes_versions_from_a_single_writer(make_settings, rclone_uri, tmp_path):
+    registry = RegistrySettings(uri=rclone_uri, cache=tmp_path / "cache", single_writer=True)
+    assert run(make_settings(alias="production"), registry).version.number == 1
+
+
+def test_a_retry_leaves_out_the_files_of_an_earlier_try(make_settings, registry):
+    settings = make_settings(run_id="again", export={"variants": ["fp32"]})
+    stale = settings.output / "again" / "bundle" / "onnx" / "int8" / "model.onnx"
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of another try")
+    run(settings, registry)
+    assert not stale.exists()
+
+
+def test_the_same_settings_make_the_same_graph(made, make_settings, registry):
+    again = run(make_settings(run_id="twin"), registry).release
+    graphs = [(folder / "onnx/fp32/model.onnx").read_bytes() for folder in (made("single").pulled(), again.folder)]
+    assert graphs[0] == graphs[1]
+
+
+def test_the_lineage_tells_what_a_version_was_made_of(made):
+    one = made("single")
+    facts = json.loads((one.pulled() / "lineage.json").read_text())
+    assert facts["run_id"] == "first"
+    assert facts["data"]["rows"] == {"train": 300, "validation": 60, "test": 60}
+    assert facts["base_model"]["address"] == one.settings.base_model
+    assert facts["settings"]["train"]["learning_rate"] == 3e-3
+    assert facts["training"]["precision"] == "fp32"
+    assert facts["packages"]["torch"]
+    assert len(facts["training"]["history"]) == 4
+
+
+def test_parity_is_asked_of_the_very_file(make_settings, registry):
+    said = refused(make_settings(export={"parity_tolerance": 1e-12}), registry, JobError)
+    assert said.startswith("parity failed: on 60 validation rows the fp32 ONNX file differs from torch by up to ")
