@@ -1,0 +1,90 @@
+# Two images from one file: `--target job` makes models, `--target serving` (the last stage) answers with them.
+# `make images` builds both. The syntax is what Docker's BuildKit and podman/buildah 1.28 have in common.
+#
+# Build arguments: BASE (a Debian-like image with Python 3.11 or newer and venv) and TUNEWRIGHT_COMMIT.
+# Build secrets, both optional and never in a layer: id=ca (certificates), id=pip_conf (a pip configuration file).
+ARG BASE=python:3.11-slim
+
+# pip lives in its own environment, so that /opt/venv, which the images get, holds none.
+FROM ${BASE} AS pip
+SHELL ["/bin/sh", "-eu", "-c"]
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+RUN python3 -m venv /opt/pip \
+ && python3 -m venv --without-pip /opt/venv
+
+FROM pip AS serving-packages
+COPY requirements/serving.txt /requirements/
+RUN --mount=type=secret,id=ca --mount=type=secret,id=pip_conf --mount=type=cache,target=/root/.cache/pip \
+    if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
+    if [ -s /run/secrets/pip_conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip_conf; fi; \
+    /opt/pip/bin/pip --python /opt/venv/bin/python install --require-hashes -r /requirements/serving.txt
+COPY registry /app/registry
+COPY serving /app/serving
+# The root is read-only later, and file times differ between checkouts: byte code is made now and not compared.
+RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
+
+FROM pip AS job-packages
+COPY requirements/job.txt requirements/quickstart.txt /requirements/
+RUN --mount=type=secret,id=ca --mount=type=secret,id=pip_conf --mount=type=cache,target=/root/.cache/pip \
+    if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
+    if [ -s /run/secrets/pip_conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip_conf; fi; \
+    /opt/pip/bin/pip --python /opt/venv/bin/python install \
+      -r /requirements/job.txt -r /requirements/quickstart.txt
+COPY registry /app/registry
+COPY serving /app/serving
+COPY job /app/job
+RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
+
+# What both images share. Writable are /tmp and /var/lib/tunewright; everything else may be read-only.
+FROM ${BASE} AS runtime
+SHELL ["/bin/sh", "-eu", "-c"]
+RUN groupadd --gid 10001 tunewright \
+ && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin tunewright \
+ && install -d -o 10001 -g 10001 /var/lib/tunewright
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONPATH=/app \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    HOME=/tmp \
+    REGISTRY_URI=/var/lib/tunewright/registry \
+    REGISTRY_CACHE=/var/lib/tunewright/cache
+WORKDIR /app
+USER 10001:10001
+LABEL org.opencontainers.image.vendor="Tunewright" \
+      org.opencontainers.image.licenses="Apache-2.0"
+
+FROM runtime AS job
+COPY --from=job-packages /opt/venv /opt/venv
+COPY --from=job-packages /app /app
+ENV JOB_OUTPUT=/var/lib/tunewright/runs \
+    HF_HOME=/var/lib/tunewright/huggingface \
+    HF_HUB_DISABLE_TELEMETRY=1
+# A job is watched by its exit code.
+HEALTHCHECK NONE
+ENTRYPOINT ["python", "-m", "job"]
+CMD ["train"]
+# Last, so that a new commit costs no layer with packages.
+ARG TUNEWRIGHT_COMMIT=""
+ENV TUNEWRIGHT_COMMIT=${TUNEWRIGHT_COMMIT}
+LABEL org.opencontainers.image.title="Tunewright job" \
+      org.opencontainers.image.description="Fine-tunes a Transformer, exports it to ONNX and registers it." \
+      org.opencontainers.image.revision="${TUNEWRIGHT_COMMIT}"
+
+FROM runtime AS serving
+COPY --from=serving-packages /opt/venv /opt/venv
+COPY --from=serving-packages /app /app
+# The build ends here if the image could train a model or compile anything.
+RUN python -c 'import importlib.util as i, shutil as s; \
+names = ["torch", "transformers", "datasets", "job", "pip"]; \
+extra = [n for n in names if i.find_spec(n)] + [n for n in ("cc", "gcc", "g++", "clang") if s.which(n)]; \
+raise SystemExit(f"not allowed in the serving image: {extra}" if extra else 0)' \
+ && python -c 'import serving.__main__'
+EXPOSE 8080
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('SERVING_PORT', '8080') + '/livez', timeout=4)"]
+ENTRYPOINT ["python", "-m", "serving"]
+CMD []
+ARG TUNEWRIGHT_COMMIT=""
+LABEL org.opencontainers.image.title="Tunewright serving" \
+      org.opencontainers.image.description="Serves a registered version over HTTP with ONNX Runtime." \
+      org.opencontainers.image.revision="${TUNEWRIGHT_COMMIT}"

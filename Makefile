@@ -1,0 +1,109 @@
+# `make` alone prints this list.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check -q
+CONFIG ?= job/examples/reviews/job.yaml
+MODEL  ?= reviews@production
+
+# Docker where its daemon answers, else podman. REPOSITORY and TAG are what k8s/ names.
+ENGINE      ?= $(shell docker info >/dev/null 2>&1 && echo docker || echo podman)
+REPOSITORY  ?= localhost
+TAG         ?= 0.1.0
+BASE        ?= python:3.11-slim
+# Build secrets, never in a layer: a file of certificates, and a pip configuration for an index of your own.
+CA          ?= $(SSL_CERT_FILE)
+PIP_CONF    ?=
+# Anything else for `build`, such as a volume with wheels that PIP_CONF names.
+BUILD_FLAGS ?=
+OVERLAY     ?= k8s/overlays/local
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+train: $(VENV)/.job ## fine-tune the bundled example and register it (CONFIG=your.yaml for your own)
+	@$(BIN)/python -m job train --config $(CONFIG)
+	@if [ "$(CONFIG)" = job/examples/reviews/job.yaml ]; then echo "next: make serve"; fi
+
+serve: $(VENV)/.job ## serve what `make train` registered (MODEL=name@alias for another)
+	@SERVING_MODEL=$(MODEL) SERVING_HOST=$${SERVING_HOST:-127.0.0.1} $(BIN)/python -m serving
+
+test: $(VENV)/.dev ## run the tests that need only Python (under ten minutes)
+	$(BIN)/python -m pytest -q -m "not slow and not ceph and not containers"
+
+test-slow: $(VENV)/.dev ## run the heavier tests (CONTRIBUTING.md says what they need)
+	$(BIN)/python -m pytest -q -m "(slow or ceph) and not containers"
+
+check: $(VENV)/.dev ## ruff, mypy, shellcheck, hadolint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/shellcheck .ci/*
+	$(BIN)/hadolint Dockerfile
+
+docs: $(VENV)/.dev ## write the generated pages and the tree in the README
+	$(BIN)/python docs/generate.py
+
+bench: bench-serve bench-train bench-tasks ## every measurement (an hour; needs TUNEWRIGHT_DATA)
+
+bench-serve: $(VENV)/.dev ## texts per second of Predictor against a bare ONNX Runtime loop
+	$(BIN)/python tests/bench/bench_serve.py
+
+bench-train: $(VENV)/.dev ## rows per second and accuracy against a plain Trainer script
+	$(BIN)/python tests/bench/bench_train.py
+
+bench-tasks: $(VENV)/.dev ## six real data sets from a bucket to an answer (SETS="sst2 stsb" for some)
+	$(BIN)/python tests/bench/bench_tasks.py $(SETS)
+
+comma := ,
+BUILD = $(if $(filter docker,$(ENGINE)),DOCKER_BUILDKIT=1) $(ENGINE) build --build-arg BASE=$(BASE) \
+	--build-arg TUNEWRIGHT_COMMIT=$$(git rev-parse --verify -q HEAD) \
+	$(if $(CA),--secret id=ca$(comma)src=$(CA)) $(if $(PIP_CONF),--secret id=pip_conf$(comma)src=$(PIP_CONF)) $(BUILD_FLAGS)
+
+images: ## build both images with docker or podman (BASE, REPOSITORY, TAG, CA, PIP_CONF)
+	$(BUILD) --target serving -t $(REPOSITORY)/tunewright-serving:$(TAG) .
+	$(BUILD) --target job -t $(REPOSITORY)/tunewright-job:$(TAG) .
+
+submit: ## run the job and the server on Kubernetes (OVERLAY=k8s/overlays/gpu)
+	@active=$$(kubectl -n tunewright get job job --ignore-not-found -o 'jsonpath={.status.active}'); \
+	if [ -n "$$active" ]; then echo "a job is running: kubectl -n tunewright logs -f job/job" >&2; exit 1; fi
+	kubectl -n tunewright delete job job --ignore-not-found
+	kubectl apply -k $(OVERLAY)
+
+install: $(VENV)/.dev ## make .venv with everything a developer needs
+
+# A stamp is one set of packages; a changed lock installs again.
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Tunewright needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.job: $(VENV)/.made requirements/job.txt requirements/quickstart.txt pyproject.toml
+	$(PIP) -r requirements/job.txt -r requirements/quickstart.txt
+	$(PIP) --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.job requirements/dev.txt
+	$(PIP) -r requirements/dev.txt
+	@touch $@
+
+# A local build (torch==2.13.0+cpu) is pinned as its version; what only one kind of machine needs is left to torch itself.
+COMPILE = $(BIN)/pip-compile -q --strip-extras --allow-unsafe --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+PLAIN = sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/; /^nvidia-|^triton==|^tunewright @/d'
+
+lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
+	$(COMPILE) --upgrade --extra job -o requirements/job.txt pyproject.toml && $(PLAIN) requirements/job.txt
+	$(COMPILE) --extra quickstart -c requirements/job.txt -o requirements/quickstart.txt pyproject.toml
+	$(PLAIN) requirements/quickstart.txt
+	$(COMPILE) --extra dev --extra job -c requirements/job.txt -c requirements/quickstart.txt \
+	  -o requirements/dev.txt pyproject.toml && $(PLAIN) requirements/dev.txt
+	$(COMPILE) --generate-hashes --extra serving -c requirements/job.txt -o requirements/serving.txt pyproject.toml
+
+clean: ## remove .venv, var and caches
+	rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.PHONY: help train serve test test-slow check docs bench bench-serve bench-train bench-tasks images submit install lock clean
