@@ -1,0 +1,145 @@
+"""Writes docs/reference/{settings,commands,errors}.md and the tree in README.md from the code: `make docs`.
+
+A test fails when they drift.
+"""
+
+import ast
+import contextlib
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+import job.errors
+import registry.errors
+import serving.errors
+from job.__main__ import USAGE
+from job.settings import JobSettings
+from registry.__main__ import main as registry_main
+from registry.settings import RegistrySettings
+from registry.variables import leaves
+from serving.settings import ServingSettings
+
+REFERENCE = Path(__file__).parent / "reference"
+_NOTE = "<!-- written by docs/generate.py: run `make docs` -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    """File name to text of every generated page."""
+    return {"settings.md": _settings(), "commands.md": _commands(), "errors.md": _errors()}
+
+
+def _settings() -> str:
+    parts = ["# Settings\n", _NOTE]
+    parts.append(
+        "The job reads a YAML file (`--config`, local or `s3://`), then the environment, then flags; later wins.\n"
+        "In the file and in flags a setting is `train.epochs`, in the environment `JOB_TRAIN__EPOCHS`. An unknown\n"
+        "name is refused, and all mistakes are told at once. Those of registry and server are variables.\n\n"
+        "Credentials and endpoint of S3 are the ecosystem's own: `AWS_ENDPOINT_URL_S3`, `AWS_ACCESS_KEY_ID`,\n"
+        "`AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_CA_BUNDLE`, profiles and roles; of the hub `HF_HOME`,\n"
+        "`HF_TOKEN`, `HF_HUB_OFFLINE`.\n"
+    )
+    for title, kind, prefix in (
+        ("The job", JobSettings, ""),
+        ("The registry", RegistrySettings, "REGISTRY_"),
+        ("The server", ServingSettings, "SERVING_"),
+    ):
+        parts += [f"\n## {title}\n\n", "| setting | default | meaning |\n|---|---|---|\n"]
+        parts += [_row(path, field, prefix) for path, field in _fields(kind)]
+    return "".join(parts)
+
+
+def _fields(kind: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    for path in leaves(kind):
+        model: type[BaseModel] = kind
+        for part in path[:-1]:
+            annotation = model.model_fields[part].annotation
+            assert isinstance(annotation, type)
+            assert issubclass(annotation, BaseModel)
+            model = annotation
+        yield path, model.model_fields[path[-1]]
+
+
+def _row(path: tuple[str, ...], field: FieldInfo, prefix: str) -> str:
+    name = prefix + "__".join(path).upper() if prefix else ".".join(path)
+    default = "required" if field.is_required() else f"`{_shown(field.get_default(call_default_factory=True))}`"
+    meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+    return f"| `{name}` | {default} | {meaning} |\n"
+
+
+def _shown(value: object) -> str:
+    if value is None or value is False or value is True:
+        return {None: "none", False: "false", True: "true"}[value]
+    return str(value) if value != "" else '""'
+
+
+def _commands() -> str:
+    text = io.StringIO()
+    # argparse folds to the width of the terminal.
+    os.environ["COLUMNS"] = "100"
+    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
+        registry_main(["--help"])
+    return (
+        f"# Commands\n\n{_NOTE}## `python -m job`\n\n```\n{USAGE}```\n\n"
+        f"## `python -m registry`\n\n```\n{text.getvalue()}```\n\n"
+        "## `python -m serving`\n\n"
+        "Takes no arguments: its settings are variables, see [settings](settings.md#the-server).\n"
+    )
+
+
+def _errors() -> str:
+    parts = ["# Errors\n", _NOTE, "What can go wrong, by room. Each error is one sentence on stderr.\n"]
+    for module in (registry.errors, serving.errors, job.errors):
+        assert module.__doc__
+        parts.append(f"\n## {module.__name__.partition('.')[0]}\n\n```\n{module.__doc__.strip()}\n```\n")
+    return "".join(parts)
+
+
+def with_tree(readme: str) -> str:
+    """The README with its tree written anew between the two marks."""
+    before, _, rest = readme.partition(_TREE_BEGINS)
+    _, _, after = rest.partition(_TREE_ENDS)
+    return f"{before}{_TREE_BEGINS}\n{_tree()}{_TREE_ENDS}{after}"
+
+
+_TREE_BEGINS, _TREE_ENDS = "<!-- tree: written by `make docs` -->", "<!-- end of tree -->"
+_FILES = {
+    "Dockerfile": "One file; its last stages are `job` and `serving`.",
+    "Makefile": "Every command of the house; `make` alone lists them.",
+    "pyproject.toml": "One distribution: the core is the registry's, extras `serving`, `job`, `quickstart`, `dev`.",
+    "requirements/": "Every package pinned; with hashes for the serving image.",
+    "job/examples/": "The bundled reviews and the settings that `make train` runs.",
+    "k8s/": "The job and the server on Kubernetes: a base, and overlays for a CPU cluster and a GPU node.",
+    "docs/": "Getting started, guides, concepts, reference (written from the code), decisions.",
+    "tests/": "The same tree again, tests of the whole, and `tests/bench/` for measurements.",
+    ".ci/": "What continuous integration runs.",
+}
+
+
+def _tree() -> str:
+    """One line a file: the first sentence of its docstring."""
+    root = Path(__file__).parents[1]
+    lines = []
+    for room in ("registry", "serving", "job"):
+        for path in sorted((root / room).rglob("*.py")):
+            inside = path.relative_to(root)
+            name = f"{room}/" if inside.name == "__init__.py" and len(inside.parts) == 2 else f"  {inside}"
+            lines.append(f"{name:42} {_first_sentence(path)}")
+    lines += [f"{name:42} {text}" for name, text in _FILES.items()]
+    return "```\n" + "\n".join(lines) + "\n```\n"
+
+
+def _first_sentence(path: Path) -> str:
+    text = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n\n")[0]
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    REFERENCE.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text)
+    readme = Path(__file__).parents[1] / "README.md"
+    readme.write_text(with_tree(readme.read_text()))

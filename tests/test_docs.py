@@ -1,0 +1,67 @@
+"""The documents say what the code says."""
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def generate():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_written_from_the_code(generate):
+    for name, text in generate.pages().items():
+        assert (ROOT / "docs" / "reference" / name).read_text() == text, f"docs/reference/{name}: run `make docs`"
+
+
+def test_the_tree_in_the_readme_is_the_tree_on_disk(generate):
+    readme = (ROOT / "README.md").read_text()
+    assert generate.with_tree(readme) == readme, "README.md: run `make docs`"
+
+
+def test_the_tree_leaves_no_room_or_file_unnamed(generate):
+    shown = {name.rstrip("/") for name in generate._FILES} | {"registry", "serving", "job"}
+    hidden = {".git", ".venv", "var", ".gitignore", ".dockerignore", "build"}
+    for path in ROOT.iterdir():
+        tool = (path.name.startswith(".") and path.name.endswith("_cache")) or path.suffix == ".egg-info"
+        document = path.suffix == ".md" or path.name == "LICENSE"
+        assert path.name in shown | hidden or tool or document or path.name == ".hypothesis", f"{path.name} has no line"
+
+
+def test_every_module_says_what_it_is():
+    for room in ("registry", "serving", "job"):
+        for path in (ROOT / room).rglob("*.py"):
+            assert path.read_text().startswith('"""'), f"{path.relative_to(ROOT)} has no docstring"
+
+
+def test_every_link_between_documents_leads_somewhere():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} points at {target}"
+
+
+def test_every_make_target_in_the_documents_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"`make ([a-z-]+)", page.read_text()):
+            assert target in targets, f"{page.relative_to(ROOT)} names make {target}"
+
+
+def test_every_dependency_has_its_line():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = (ROOT / "docs" / "decisions" / "0002-dependencies.md").read_text()
+    wanted = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
+    for requirement in wanted:
+        name = re.split(r"[\[<>=~ ]", requirement)[0]
+        assert name == "tunewright" or f"`{name}`" in page, f"{name} has no line in 0002-dependencies.md"
