@@ -20,6 +20,7 @@ from serving.golden import replay
 from serving.predictor import open_predictor
 from serving.server import listen, serve, take_signals
 from serving.service import Service
+from serving.session import Capacity
 from serving.settings import ServingSettings, read_settings, reference
 from serving.tasks import TASKS
 
@@ -59,9 +60,8 @@ def load(settings: ServingSettings, registry: RegistrySettings) -> Service:
     """The version asked for, pulled, loaded and proven to compute what was measured."""
     emit("pulling", f"pulling {settings.model} from {registry.uri}", model=settings.model, registry=registry.uri)
     pulled, variant = fetch(open_store(registry.uri), settings.model, cache=registry.cache, variant=settings.variant)
-    predictor = open_predictor(
-        pulled.folder, variant=variant, threads=settings.threads, tokens_per_run=settings.tokens_per_run
-    )
+    capacity = Capacity(settings.threads, settings.tokens_per_run)
+    predictor = open_predictor(pulled.folder, variant=variant, capacity=capacity)
     cases = replay(predictor)
     service = Service(predictor, pulled.version, limits=settings.limits, threads=settings.threads)
     emit(

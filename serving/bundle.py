@@ -1,12 +1,14 @@
 """The bundle: the folder of files that is one version, described by its `model.json`."""
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from serving.cleaning import Cleaning
 from serving.errors import BundleError
+
+Options = TypeVar("Options", bound=BaseModel)
 
 FORMAT = 1
 MODEL_FILE = "model.json"
@@ -34,11 +36,11 @@ class Variant(_Part):
     """One ONNX file of the version, with what was measured of it."""
 
     file: str
-    """Path inside the bundle."""
+    """Path of its main graph inside the bundle; whatever else it needs stands beside that."""
     batching: Literal["padded", "alone"]
     """`padded`: rows may share a run. `alone`: one row a run, because the answer would depend on its batch mates."""
     bytes: int = Field(gt=0)
-    """Size of the file."""
+    """Size of its files."""
     metrics: dict[str, float] = {}
     """Test metrics, measured through this program on this file."""
     intervals: dict[str, tuple[float, float]] = {}
@@ -60,10 +62,10 @@ class Variant(_Part):
 class Golden(_Part):
     """A real input with the outputs recorded at export."""
 
-    inputs: str | tuple[str, str]
-    """One text or a pair, as a caller would send it."""
-    logits: dict[str, list[float]]
-    """Variant name to the logits it gave."""
+    inputs: Any
+    """One input, as a caller would send it."""
+    outputs: dict[str, list[float]]
+    """Variant name to the raw numbers it gave, its array flattened."""
 
 
 class ModelFile(_Part):
@@ -73,20 +75,22 @@ class ModelFile(_Part):
     """Version of this format."""
     task: str
     """Name of the task, a key of `serving.tasks.TASKS`."""
-    problem: Literal["single_label", "multi_label", "regression"]
-    """How logits become scores: softmax, sigmoid per label, or as they are."""
-    labels: list[str] = Field(min_length=1)
-    """Label names in the order of the logits."""
+    problem: str
+    """Which form of the task: single_label (softmax), multi_label (sigmoid per label), regression, ..."""
+    labels: list[str] = []
+    """Label names in the order of the logits, where the task has any."""
     pair: bool = False
     """True when an input is two texts."""
-    max_length: int = Field(gt=2)
-    """Longest row in tokens; longer texts are cut."""
+    max_length: int | None = Field(default=None, gt=2)
+    """Longest row in tokens, for models of texts."""
     cleaning: Cleaning = Cleaning()
     """The steps applied to each text before the tokenizer."""
-    padding: Padding
+    padding: Padding = Padding(id=0)
     """How the tokenizer pads."""
     thresholds: list[float] | None = None
     """Multi-label only: the score from which each label is predicted, tuned on the validation split."""
+    options: dict[str, Any] = {}
+    """What this task alone needs to know, checked by its module."""
     variants: dict[VariantName, Variant] = Field(min_length=1)
     """Variant name to file and figures; the ones that passed their gates."""
     default_variant: str
@@ -102,12 +106,12 @@ class ModelFile(_Part):
             raise ValueError(f"default_variant is {self.default_variant!r}, but {_variants(self)}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"the labels {self.labels} are not distinct")
+        if self.problem in ("single_label", "multi_label") and not self.labels:
+            raise ValueError(f"a {self.problem} needs labels")
         if self.problem == "regression" and len(self.labels) != 1:
             raise ValueError(f"a regression has one label, not {len(self.labels)}")
         if self.thresholds is not None and (self.problem, len(self.thresholds)) != ("multi_label", len(self.labels)):
             raise ValueError(f"{len(self.thresholds)} thresholds, for a {self.problem} of {len(self.labels)} labels")
-        if any(isinstance(case.inputs, str) == self.pair for case in self.golden):
-            raise ValueError("a golden case is one text where the model reads pairs, or the other way round")
         return self
 
 
@@ -120,6 +124,14 @@ def read_model_file(folder: Path) -> ModelFile:
         raise BundleError(f"{folder} holds no {MODEL_FILE}: it is not a Tunewright version") from error
     except ValidationError as error:
         raise BundleError(f"{path} cannot be used: {_first_fault(error)}") from error
+
+
+def read_options(kind: type[Options], model: ModelFile) -> Options:
+    """What `model.json` says for the task alone, as a model of this class; BundleError when that is nonsense."""
+    try:
+        return kind.model_validate(model.options)
+    except ValidationError as error:
+        raise BundleError(f"the options in model.json are wrong for {model.task}: {_first_fault(error)}") from error
 
 
 def choose_variant(model: ModelFile, wanted: str | None) -> str:

@@ -49,7 +49,8 @@ def _predict(service: Service) -> Schema:
         },
         optional=("parameters",),
     )
-    answers = {"oneOf": [shapes.answer, list_of(shapes.answer, minItems=1, maxItems=limits.inputs)]}
+    # Not oneOf: the answer to one input may itself be a list of what answers another one.
+    answers = {"anyOf": [shapes.answer, list_of(shapes.answer, minItems=1, maxItems=limits.inputs)]}
     return {
         "summary": "Answer one input or a list of them",
         "description": "A single input is answered by one answer, a list by a list in the same order.",
@@ -76,7 +77,7 @@ def _replies(service: Service, example: Any) -> dict[str, Any]:
     texts, _ = task.read_inputs(example, predictor.model)
     with TimeLimit(service.limits.deadline_seconds) as limit:
         wanted = task.read_parameters({}, predictor.model)
-        (answer,) = predictor.answers(predictor.encoder.encode(texts), wanted, limit=limit)
+        (answer,) = predictor.answers(predictor.prepare(texts, wanted), wanted, limit=limit)
     return {"one": {"value": answer}, "several": {"value": [answer, answer]}}
 
 

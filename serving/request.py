@@ -1,7 +1,7 @@
 """What a caller sends, checked: inputs and parameters of the Hugging Face task JSON."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -53,9 +53,15 @@ def read_texts(inputs: Any, *, pair: bool) -> tuple[list[Text], bool]:
     return [_read_text(inputs, pair=pair, place="inputs")], False
 
 
-def longest_text(texts: Sequence[Text]) -> int:
-    """Characters of the longest text; the two texts of a pair count separately."""
-    return max(len(part) for text in texts for part in ((text,) if isinstance(text, str) else text))
+def longest_text(inputs: Any) -> int:
+    """Characters of the longest text anywhere in checked inputs; the two texts of a pair count separately."""
+    if isinstance(inputs, str):
+        return len(inputs)
+    if isinstance(inputs, Mapping):
+        inputs = inputs.values()
+    elif not isinstance(inputs, list | tuple):
+        return 0
+    return max(map(longest_text, inputs), default=0)
 
 
 def read_parameters(kind: type[Model], parameters: Mapping[str, Any], task: str) -> Model:

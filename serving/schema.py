@@ -51,3 +51,9 @@ def text_example(*, pair: bool) -> Any:
     if pair:
         return {"text": "A man is playing a guitar.", "text_pair": "Somebody makes music."}
     return "This product is amazing!"
+
+
+def file_item(name: str) -> Schema:
+    """A file in base64, as `serving.media_engine.read_files` reads it."""
+    content = {**TEXT, "description": "The bytes of a file in base64, or a data: URI."}
+    return {"oneOf": [content, closed({name: content})]}

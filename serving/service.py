@@ -8,7 +8,6 @@ from typing import Any
 
 from registry.record import Version
 from serving.admission import Admission
-from serving.encoding import Text
 from serving.errors import DeadlineExceeded, TooLarge
 from serving.meters import Meters
 from serving.predictor import Predictor
@@ -63,30 +62,30 @@ class Service:
     def _answer(self, body: bytes, deadline: float) -> bytes:
         request = read_request(body)
         wanted = self._task.read_parameters(request.parameters, self.predictor.model)
-        texts, are_many = self._task.read_inputs(request.inputs, self.predictor.model)
-        self._check_size(texts)
-        answers = self._run(texts, wanted, deadline - time.monotonic())
+        inputs, are_many = self._task.read_inputs(request.inputs, self.predictor.model)
+        self._check_size(inputs)
+        answers = self._run(inputs, wanted, deadline - time.monotonic())
         return to_json(answers if are_many else answers[0])
 
-    def _run(self, texts: list[Text], wanted: Any, seconds: float) -> list[Any]:
+    def _run(self, inputs: list[Any], wanted: Any, seconds: float) -> list[Any]:
         if seconds <= 0:
             raise self._too_late()
         with TimeLimit(seconds) as limit:
             with self.meters.tokenize_seconds.time():
-                rows = self.predictor.encoder.encode(texts)
+                rows = self.predictor.prepare(inputs, wanted)
             with self.meters.inference_seconds.time():
                 answers = self.predictor.answers(rows, wanted, limit=limit)
-        self.meters.texts.inc(len(texts))
+        self.meters.texts.inc(len(inputs))
         self.meters.truncated.inc(sum(row.truncated for row in rows))
         return answers
 
-    def _check_size(self, texts: list[Text]) -> None:
-        if len(texts) > self.limits.inputs:
+    def _check_size(self, inputs: list[Any]) -> None:
+        if len(inputs) > self.limits.inputs:
             raise TooLarge(
-                f"'inputs' has {len(texts)} texts; this server takes at most {self.limits.inputs} in one request "
+                f"'inputs' has {len(inputs)} items; this server takes at most {self.limits.inputs} in one request "
                 "(SERVING_LIMITS__INPUTS)"
             )
-        if (longest := longest_text(texts)) > self.limits.characters:
+        if (longest := longest_text(inputs)) > self.limits.characters:
             raise TooLarge(
                 f"a text has {longest} characters; this server takes at most {self.limits.characters} "
                 "(SERVING_LIMITS__CHARACTERS)"

@@ -3,8 +3,9 @@
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import onnxruntime as ort
@@ -16,6 +17,20 @@ Array = NDArray[np.float32]
 
 _SILENT = 4
 """ONNX Runtime's own log, only fatal errors: whatever else goes wrong is raised."""
+
+
+TOKENS_PER_RUN = 512
+"""Padded tokens of one run: more than this falls out of a core's cache and gets slower per text."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What an engine may take of this machine."""
+
+    threads: int = 0
+    """Runs at the same time; 0: one for each available processor."""
+    tokens_per_run: int = TOKENS_PER_RUN
+    """Padded tokens of one run."""
 
 
 class TimeLimit:
@@ -58,15 +73,15 @@ class Session:
             raise BundleError(f"ONNX Runtime refuses {path}: {error}") from error
         self.inputs = [node.name for node in self._session.get_inputs()]
 
-    def run(self, inputs: Mapping[str, NDArray[np.int64]], *, limit: TimeLimit | None = None) -> Array:
-        """The first output of the graph, float32; DeadlineExceeded once the limit is over."""
+    def run(self, inputs: Mapping[str, NDArray[Any]], *, limit: TimeLimit | None = None) -> list[Array]:
+        """All outputs of the graph, float32; DeadlineExceeded once the limit is over."""
         try:
             outputs = self._session.run(None, dict(inputs), limit.options if limit else None)
         except Exception as error:
             if limit is not None and limit.is_over:
                 raise DeadlineExceeded(f"the model did not answer within {limit.seconds:.3g} s") from error
             raise
-        return np.asarray(outputs[0], dtype=np.float32)
+        return [np.asarray(output, dtype=np.float32) for output in outputs]
 
 
 def available_cpus() -> int:

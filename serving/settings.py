@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from registry.variables import NESTED, build_settings, leaves
 from serving.errors import SettingsError
-from serving.predictor import TOKENS_PER_RUN
+from serving.session import TOKENS_PER_RUN
 
 PREFIX = "SERVING_"
 

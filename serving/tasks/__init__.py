@@ -1,9 +1,32 @@
 """The tasks this program can answer: name to module."""
 
-from serving.tasks import text_classification, text_regression
+from serving.tasks import (
+    audio_classification,
+    feature_extraction,
+    image_classification,
+    image_text_classification,
+    masked_language_modelling,
+    question_answering,
+    summarization,
+    text_classification,
+    text_generation,
+    text_regression,
+    token_classification,
+    translation,
+)
 from serving.tasks.task import Task
 
 TASKS: dict[str, Task] = {
+    "audio-classification": audio_classification,
+    "feature-extraction": feature_extraction,
+    "image-classification": image_classification,
+    "image-text-classification": image_text_classification,
+    "masked-language-modelling": masked_language_modelling,
+    "question-answering": question_answering,
+    "summarization": summarization,
     "text-classification": text_classification,
+    "text-generation": text_generation,
     "text-regression": text_regression,
+    "token-classification": token_classification,
+    "translation": translation,
 }

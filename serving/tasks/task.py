@@ -1,13 +1,13 @@
 """What a module in this folder must bring."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from serving.bundle import ModelFile
-from serving.encoding import Text
 from serving.schema import Schema
-from serving.session import Array
+from serving.session import Array, Capacity, TimeLimit
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,41 @@ class Shapes:
     """One of the `inputs`, spelt out."""
 
 
+class Row(Protocol):
+    """One input as the model reads it."""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a part of the input was left out."""
+
+
+class Engine(Protocol):
+    """One variant of a bundle, loaded; used by several threads at once."""
+
+    def prepare(self, inputs: Sequence[Any], wanted: Any) -> Sequence[Row]:
+        """Checked inputs to what the model reads."""
+
+    def answers(self, rows: Sequence[Any], wanted: Any, *, limit: TimeLimit | None = None) -> list[Any]:
+        """One answer per prepared input; ModelFault when the model gives numbers that none can be made of."""
+
+    def outputs(self, inputs: Sequence[Any]) -> list[Array]:
+        """Raw numbers of the model, one array of any shape per input."""
+
+    def close(self) -> None:
+        """End what was started; runs in flight finish first."""
+
+
 class Task(Protocol):
     """From a request to model inputs, from model outputs to an answer."""
 
     def shapes(self, model: ModelFile) -> Shapes:
         """How requests and answers look for this model."""
 
-    def read_inputs(self, inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
+    def read_inputs(self, inputs: Any, model: ModelFile) -> tuple[list[Any], bool]:
         """The `inputs` of a request as a list, and whether the caller sent a list."""
 
     def read_parameters(self, parameters: Mapping[str, Any], model: ModelFile) -> Any:
         """The `parameters` of a request, checked."""
 
-    def answers(self, logits: Array, model: ModelFile, parameters: Any) -> list[Any]:
-        """One answer per row of the logits `[N, labels]`."""
+    def open_engine(self, folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> Engine:
+        """Load one variant."""

@@ -5,6 +5,7 @@ the threshold that was tuned for the label.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from serving import request, schema
 from serving.bundle import ModelFile
 from serving.encoding import Text
-from serving.session import Array
+from serving.session import Array, Capacity
 from serving.tasks.task import Shapes
+from serving.text_engine import LogitsEngine
 
 Answer = list[dict[str, Any]]
 
@@ -33,15 +35,20 @@ class Parameters(BaseModel):
 
 def shapes(model: ModelFile) -> Shapes:
     """How requests and answers look for this model."""
-    properties: schema.Schema = {"label": {"type": "string", "enum": model.labels}, "score": {"type": "number"}}
-    if model.thresholds is not None:
-        properties["predicted"] = {"type": "boolean", "description": "Whether the label's threshold is reached."}
     return Shapes(
         item=schema.text_item(pair=model.pair),
         parameters=schema.schema_of(Parameters),
-        answer=schema.list_of(schema.closed(properties), minItems=1, maxItems=len(model.labels)),
+        answer=answer_shape(model),
         example=schema.text_example(pair=model.pair),
     )
+
+
+def answer_shape(model: ModelFile) -> schema.Schema:
+    """The labels of one input, of whatever kind it is."""
+    properties: schema.Schema = {"label": {"type": "string", "enum": model.labels}, "score": {"type": "number"}}
+    if model.thresholds is not None:
+        properties["predicted"] = {"type": "boolean", "description": "Whether the label's threshold is reached."}
+    return schema.list_of(schema.closed(properties), minItems=1, maxItems=len(model.labels))
 
 
 def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
@@ -52,6 +59,11 @@ def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
 def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
     return request.read_parameters(Parameters, parameters, model.task)
+
+
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine:
+    """Load one variant."""
+    return LogitsEngine(folder, model, variant, capacity, answers)
 
 
 def answers(logits: Array, model: ModelFile, parameters: Parameters) -> list[Answer]:

@@ -1,6 +1,7 @@
 """Text regression, answered: one number per text as `[{"label", "score"}]`, in the unit of the training data."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -8,8 +9,9 @@ from pydantic import BaseModel, ConfigDict
 from serving import request, schema
 from serving.bundle import ModelFile
 from serving.encoding import Text
-from serving.session import Array
+from serving.session import Array, Capacity
 from serving.tasks.task import Shapes
+from serving.text_engine import LogitsEngine
 
 Answer = list[dict[str, Any]]
 
@@ -39,6 +41,11 @@ def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
 def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
     return request.read_parameters(Parameters, parameters, model.task)
+
+
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine:
+    """Load one variant."""
+    return LogitsEngine(folder, model, variant, capacity, answers)
 
 
 def answers(logits: Array, model: ModelFile, parameters: Parameters) -> list[Answer]:

@@ -281,12 +281,12 @@ def _variant(folder, name):
 
 def _golden(folder, *, pair):
     inputs = list(pairwise(SENTENCES)) if pair else list(SENTENCES)
-    logits = {}
+    outputs = {}
     for name in ("fp32", "int8"):
         predictor = open_predictor(folder, variant=name)
-        logits[name] = predictor.logits(inputs).tolist()
+        outputs[name] = [output.tolist() for output in predictor.outputs(inputs)]
         predictor.close()
     return [
-        {"inputs": text, "logits": {name: rows[index] for name, rows in logits.items()}}
+        {"inputs": text, "outputs": {name: rows[index] for name, rows in outputs.items()}}
         for index, text in enumerate(inputs)
     ]

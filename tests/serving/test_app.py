@@ -110,7 +110,7 @@ def test_a_wrong_request_is_answered_with_its_mistake(client, body, status, kind
     [
         (
             ["a"] * 5,
-            "'inputs' has 5 texts; this server takes at most 4 in one request (SERVING_LIMITS__INPUTS)",
+            "'inputs' has 5 items; this server takes at most 4 in one request (SERVING_LIMITS__INPUTS)",
         ),
         ("a" * 51, "a text has 51 characters; this server takes at most 50 (SERVING_LIMITS__CHARACTERS)"),
         ("a" * 3_000, "the body has 3013 bytes; this server reads at most 2048 (SERVING_LIMITS__BODY_BYTES)"),

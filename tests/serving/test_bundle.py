@@ -27,11 +27,12 @@ def test_the_names_of_model_json_are_frozen(reviews):
     model = read_model_file(reviews).model_dump()
     assert set(model) == {
         *("format", "task", "problem", "labels", "pair", "max_length", "cleaning", "padding", "thresholds"),
+        "options",
         *("variants", "default_variant", "left_out", "golden"),
     }
     assert set(model["cleaning"]) == {"html", "nfc", "control", "whitespace"}
     assert set(model["padding"]) == {"id", "type_id"}
-    assert set(model["golden"][0]) == {"inputs", "logits"}
+    assert set(model["golden"][0]) == {"inputs", "outputs"}
     assert set(model["variants"]["fp32"]) == {
         *("file", "batching", "bytes", "metrics", "intervals", "ms_per_text", "golden_tolerance"),
     }
@@ -55,11 +56,11 @@ def test_text_that_is_not_json_is_refused(tmp_path):
         ({"format": 2}, "format: Input should be 1"),
         ({"colour": "red"}, "colour: Extra inputs are not permitted"),
         ({"labels": ["a", "a"]}, "the file: the labels ['a', 'a'] are not distinct"),
+        ({"labels": []}, "the file: a single_label needs labels"),
         ({"default_variant": "fp16"}, "the file: default_variant is 'fp16', but the variants are fp32, int8"),
         ({"problem": "regression"}, "the file: a regression has one label, not 2"),
         ({"thresholds": [0.5, 0.5]}, "the file: 2 thresholds, for a single_label of 2 labels"),
         ({"problem": "multi_label", "thresholds": [1]}, "the file: 1 thresholds, for a multi_label of 2 labels"),
-        ({"pair": True}, "the file: a golden case is one text where the model reads pairs, or the other way round"),
         (
             {"variants": {"fp32": {**VARIANT, "file": "../x.onnx"}}},
             "variants.fp32.file: '../x.onnx' leaves the bundle",

@@ -11,7 +11,7 @@ from serving.golden import replay
 def change_logits(folder, change):
     path = folder / "model.json"
     content = json.loads(path.read_text())
-    content["golden"][2]["logits"]["fp32"] = change(content["golden"][2]["logits"]["fp32"])
+    content["golden"][2]["outputs"]["fp32"] = change(content["golden"][2]["outputs"]["fp32"])
     path.write_text(json.dumps(content))
 
 
@@ -44,18 +44,25 @@ def test_a_difference_is_refused_with_its_size(make_bundle, open_bundle):
 def test_a_case_of_another_width_is_refused(make_bundle, open_bundle):
     folder = make_bundle()
     change_logits(folder, lambda logits: logits[:1])
-    with pytest.raises(BundleError, match=r"^golden case 2 has 1 logits, but the model answers 2$"):
+    with pytest.raises(BundleError, match=r"^golden case 2 has 1 numbers, but the model gives 2$"):
         replay(open_bundle(folder))
 
 
 def test_a_broken_model_does_not_pass(make_bundle, open_bundle, edit_model, recipe):
     folder = make_bundle(recipe(nan_on="guitar"))
-    edit_model(folder, golden=[{"inputs": "a guitar", "logits": {"fp32": [0.0, 0.0]}}])
+    edit_model(folder, golden=[{"inputs": "a guitar", "outputs": {"fp32": [0.0, 0.0]}}])
     with pytest.raises(BundleError, match="differs by nan"):
+        replay(open_bundle(folder))
+
+
+def test_a_case_that_is_no_input_of_the_model_is_named(make_bundle, open_bundle, edit_model):
+    folder = make_bundle()
+    edit_model(folder, golden=[{"inputs": ["a", "b"], "outputs": {"fp32": [0.0, 0.0]}}])
+    with pytest.raises(BundleError, match=r"^golden case 0 is no input of this model: it reads one input, not a list"):
         replay(open_bundle(folder))
 
 
 def test_a_variant_without_cases_has_none_to_replay(make_bundle, open_bundle, edit_model):
     folder = make_bundle()
-    edit_model(folder, golden=[{"inputs": "great", "logits": {"int8": [0.0, 0.0]}}])
+    edit_model(folder, golden=[{"inputs": "great", "outputs": {"int8": [0.0, 0.0]}}])
     assert replay(open_bundle(folder)) == 0

@@ -188,7 +188,7 @@ def test_what_the_user_can_put_right_ends_with_code_2_and_one_sentence(start, se
 
 def test_a_machine_that_computes_something_else_does_not_serve(start, make_bundle, edit_model, published):
     folder = make_bundle()
-    edit_model(folder, golden=[{"inputs": "great", "logits": {"fp32": [100.0, 0.0]}}])
+    edit_model(folder, golden=[{"inputs": "great", "outputs": {"fp32": [100.0, 0.0]}}])
     files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
     publish(open_store(str(published)), "broken", files, run_id="run-2")
     code, line = failure(start(SERVING_MODEL="broken"))

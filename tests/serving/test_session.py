@@ -12,8 +12,8 @@ from serving.session import Session, TimeLimit, _cgroup_quota, available_cpus
 @pytest.fixture
 def endless(make_bundle, recipe, open_bundle):
     """A graph, and a batch on which it never ends."""
-    predictor = open_bundle(make_bundle(recipe(endless_on="guitar")))
-    return predictor.session, predictor.encoder.pad(predictor.encoder.encode(["a guitar"]), predictor.session.inputs)
+    text = open_bundle(make_bundle(recipe(endless_on="guitar"))).engine.text
+    return text.session, text.encoder.pad(text.encoder.encode(["a guitar"]), text.session.inputs)
 
 
 def test_a_run_that_does_not_end_is_ended_at_the_limit(endless):

@@ -1,5 +1,6 @@
 """Text regression, answered."""
 
+import numpy as np
 import pytest
 
 from serving.errors import InputError
@@ -9,7 +10,7 @@ PAIRS = [("A man plays music.", "Somebody makes music."), ("A great lamp.", "I h
 
 def test_the_answer_is_the_number_of_the_model_under_the_name_of_its_column(similarity, open_bundle):
     predictor = open_bundle(similarity)
-    logits = predictor.logits(PAIRS)
+    logits = np.stack(predictor.outputs(PAIRS))
     assert predictor.predict(PAIRS) == [[{"label": "score", "score": float(row[0])}] for row in logits]
     assert logits[0] != logits[1]
 

@@ -1,0 +1,74 @@
+"""Token ids to text while they come: pieces that joined are the text of all ids at once."""
+
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer
+
+_REPLACEMENT = "\ufffd"
+"""What a decoder writes where bytes are not, or not yet, a character."""
+
+
+class Detokenizer:
+    """One answer's text, piece by piece, without special tokens, the first stop string and all that follows that.
+
+    A piece is held back while a later token could change it: half a character, bytes that stand for a character that
+    is not in the vocabulary, what may be the beginning of a stop string.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = ()) -> None:
+        self._tokenizer = tokenizer
+        self._special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+        self._bytes = {tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in range(256)}
+        self._stops = tuple(stops)
+        self._shown: list[int] = []
+        """The last ids whose text is known, so that the next ones do not stand at the beginning of a text."""
+        self._waiting: list[int] = []
+        """Ids after those."""
+        self._held = ""
+        """Text that may be the beginning of a stop string."""
+        self._is_stopped = False
+
+    def push(self, ids: Sequence[int]) -> str:
+        """The text that is certain now and was not before."""
+        return "".join(self._past_stops(self._push(id)) for id in ids if id not in self._special)
+
+    def finish(self) -> str:
+        """The text held back, after the last id."""
+        piece = self._past_stops(self._text_of_waiting())
+        held, self._held, self._waiting = self._held, "", []
+        return piece + held
+
+    def _push(self, id: int) -> str:
+        self._waiting.append(id)
+        # A run of byte tokens is read as a whole: one more may turn all of it into replacement characters.
+        if id in self._bytes:
+            return ""
+        text = self._text_of_waiting()
+        if not text or text.endswith(_REPLACEMENT):
+            return ""
+        self._shown, self._waiting = self._waiting, []
+        return text
+
+    def _text_of_waiting(self) -> str:
+        before = self._tokenizer.decode(self._shown, skip_special_tokens=False)
+        together: str = self._tokenizer.decode(self._shown + self._waiting, skip_special_tokens=False)
+        return together[len(before) :]
+
+    def _past_stops(self, piece: str) -> str:
+        """What may be shown of a text that goes on with this piece."""
+        if self._is_stopped:
+            return ""
+        text = self._held + piece
+        at = first_stop(text, self._stops)
+        if at is not None:
+            self._is_stopped, self._held = True, ""
+            return text[:at]
+        keep = max((size for stop in self._stops for size in range(len(stop)) if text.endswith(stop[:size])), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+
+def first_stop(text: str, stops: Sequence[str]) -> int | None:
+    """Where the first stop string begins in a text; None when there is none."""
+    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    return min(found, default=None)

@@ -1,0 +1,75 @@
+"""Audio classification, answered: a recording's bytes to `[{"label", "score"}]`, best first."""
+
+import base64
+import io
+import wave
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from serving import request, schema
+from serving.audio import AudioPreprocessing, decode, features, pad, resample
+from serving.bundle import ModelFile, read_options
+from serving.media_engine import Batch, MediaEngine, MediaRow, read_files
+from serving.session import Capacity
+from serving.tasks.task import Shapes
+from serving.tasks.text_classification import Parameters, answer_shape, answers
+
+
+class Options(BaseModel):
+    """What `model.json` says for this task alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    audio: AudioPreprocessing
+    """From samples to what the model was trained on."""
+
+
+def shapes(model: ModelFile) -> Shapes:
+    """How requests and answers look for this model."""
+    return Shapes(
+        item=schema.file_item("audio"),
+        parameters=schema.schema_of(Parameters),
+        answer=answer_shape(model),
+        example=_silence(),
+    )
+
+
+def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[bytes], bool]:
+    """The files of a request."""
+    return read_files(inputs, "audio")
+
+
+def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+    """Check a caller's parameters."""
+    return request.read_parameters(Parameters, parameters, model.task)
+
+
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> MediaEngine:
+    """Load one variant."""
+    audio = read_options(Options, model).audio
+
+    def collate(rows: Sequence[Any]) -> Batch:
+        return pad(rows, audio)
+
+    return MediaEngine(
+        folder, model, variant, capacity, load=lambda data: load(data, audio), collate=collate, answers=answers
+    )
+
+
+def _silence() -> str:
+    """A tenth of a second of it, as a WAV file in base64."""
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setparams((1, 1, 8000, 800, "NONE", ""))
+        file.writeframes(b"\x80" * 800)
+    return base64.b64encode(content.getvalue()).decode()
+
+
+def load(data: bytes, audio: AudioPreprocessing) -> MediaRow:
+    """A recording as the model reads it, at the model's sampling rate."""
+    samples, rate = decode(data)
+    samples = resample(samples, rate, audio.sampling_rate)
+    return MediaRow(features(samples, audio), truncated=len(samples) > audio.max_samples)

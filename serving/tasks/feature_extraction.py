@@ -1,0 +1,101 @@
+"""Feature extraction, answered: one vector per text, the pooled embedding of all its tokens.
+
+That is what text-embeddings-inference answers to `/embed` and sentence-transformers to `encode`. The pipeline of the
+same name in transformers gives a vector for each token instead, which is not pooled.
+Axes: N texts, D numbers of a vector.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from serving import request, schema
+from serving.bundle import ModelFile
+from serving.encoding import Text
+from serving.errors import BundleError, InputError
+from serving.session import Array, Capacity
+from serving.tasks.task import Shapes
+from serving.text_engine import LogitsEngine
+
+Answer = list[float]
+_SHORTEST = 1e-12
+"""The least length by which a vector is divided."""
+
+
+class Options(BaseModel):
+    """What `model.json` says for this task alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    dimensions: int = Field(ge=1)
+    """Numbers of a vector."""
+    normalize: bool = True
+    """Whether vectors are scaled to the length 1 where a caller does not say."""
+
+
+class Parameters(BaseModel):
+    """What a caller may set."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    normalize: bool | None = None
+    """Whether to scale the vector to the length 1; as the model was made when absent."""
+    truncate_dim: int | None = Field(default=None, ge=1)
+    """Return only the first so many numbers, before the vector is scaled; all of them when absent."""
+
+
+def shapes(model: ModelFile) -> Shapes:
+    """How requests and answers look for this model."""
+    return Shapes(
+        item=schema.text_item(pair=False),
+        parameters=schema.schema_of(Parameters),
+        answer=schema.list_of({"type": "number"}, minItems=1, maxItems=read_options(model).dimensions),
+        example=schema.text_example(pair=False),
+    )
+
+
+def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
+    """The texts of a request."""
+    return request.read_texts(inputs, pair=False)
+
+
+def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+    """Check a caller's parameters."""
+    wanted = request.read_parameters(Parameters, parameters, model.task)
+    dimensions = read_options(model).dimensions
+    if wanted.truncate_dim is not None and wanted.truncate_dim > dimensions:
+        raise InputError(f"parameter 'truncate_dim' is {wanted.truncate_dim}; a vector of this model has {dimensions}")
+    return wanted
+
+
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine:
+    """Load one variant."""
+    read_options(model)
+    return LogitsEngine(folder, model, variant, capacity, answers)
+
+
+def answers(vectors: Array, model: ModelFile, parameters: Parameters) -> list[Answer]:
+    """The vector of each row `[N, D]` as the caller wants it."""
+    cut = vectors[:, : parameters.truncate_dim]
+    wanted = read_options(model).normalize if parameters.normalize is None else parameters.normalize
+    answered: list[Answer] = (normalized(cut) if wanted else cut).tolist()
+    return answered
+
+
+def normalized(vectors: Array) -> Array:
+    """Rows `[N, D]` scaled to the length 1."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, _SHORTEST), dtype=np.float32)
+
+
+def read_options(model: ModelFile) -> Options:
+    """The task's part of `model.json`; BundleError when it cannot be used."""
+    try:
+        return Options.model_validate(model.options)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(("options", *(str(part) for part in fault["loc"])))
+        raise BundleError(f"model.json cannot be used: {place}: {fault['msg']}") from error

@@ -1,0 +1,63 @@
+"""Image classification, answered: a file's bytes to `[{"label", "score"}]`, best first."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from serving import request, schema
+from serving.bundle import ModelFile, read_options
+from serving.images import ImagePreprocessing, decode, pixels
+from serving.media_engine import Batch, MediaEngine, MediaRow, read_files
+from serving.session import Capacity
+from serving.tasks.task import Shapes
+from serving.tasks.text_classification import Parameters, answer_shape, answers
+
+EXAMPLE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGNsYIAAJgaKGAAmCACQXTClHgAAAABJRU5ErkJggg=="
+"""A small grey square as a PNG."""
+
+
+class Options(BaseModel):
+    """What `model.json` says for this task alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    image: ImagePreprocessing
+    """From pixels to what the model was trained on."""
+
+
+def shapes(model: ModelFile) -> Shapes:
+    """How requests and answers look for this model."""
+    return Shapes(
+        item=schema.file_item("image"),
+        parameters=schema.schema_of(Parameters),
+        answer=answer_shape(model),
+        example=EXAMPLE,
+    )
+
+
+def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[bytes], bool]:
+    """The files of a request."""
+    return read_files(inputs, "image")
+
+
+def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+    """Check a caller's parameters."""
+    return request.read_parameters(Parameters, parameters, model.task)
+
+
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> MediaEngine:
+    """Load one variant."""
+    image = read_options(Options, model).image
+
+    def load(data: bytes) -> MediaRow:
+        return MediaRow(pixels(decode(data), image))
+
+    return MediaEngine(folder, model, variant, capacity, load=load, collate=collate, answers=answers)
+
+
+def collate(rows: Sequence[Any]) -> Batch:
+    """Pixels `[B, 3, H, W]`."""
+    return {"pixel_values": np.stack(rows)}

@@ -1,0 +1,87 @@
+"""Image and text together, classified: a file's bytes and a text to `[{"label", "score"}]`, best first."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving import request, schema
+from serving.bundle import ModelFile, read_options
+from serving.encoding import Encoder, check_inputs
+from serving.errors import BundleError, InputError
+from serving.images import ImagePreprocessing, decode, pixels
+from serving.media_engine import Batch, MediaEngine, MediaRow, read_file
+from serving.session import Capacity
+from serving.tasks.image_classification import EXAMPLE, Options
+from serving.tasks.task import Shapes
+from serving.tasks.text_classification import Parameters, answer_shape, answers
+
+Input = tuple[bytes, str]
+"""An image file and a text."""
+
+
+def shapes(model: ModelFile) -> Shapes:
+    """How requests and answers look for this model."""
+    content: schema.Schema = {**schema.TEXT, "description": "The bytes of a file in base64, or a data: URI."}
+    return Shapes(
+        item=schema.closed({"image": content, "text": schema.TEXT}),
+        parameters=schema.schema_of(Parameters),
+        answer=answer_shape(model),
+        example={"image": EXAMPLE, "text": "What is this?"},
+    )
+
+
+def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Input], bool]:
+    """The images and texts of a request."""
+    if not isinstance(inputs, list):
+        return [_read_input(inputs, "inputs")], False
+    if not inputs:
+        raise InputError("'inputs' is an empty list: send at least one image with its text")
+    return [_read_input(item, f"inputs[{index}]") for index, item in enumerate(inputs)], True
+
+
+def _read_input(item: Any, place: str) -> Input:
+    match item:
+        case {"image": image, "text": str(text), **rest} if not rest:
+            return read_file(image, "image", f"{place}.image"), text
+    raise InputError(f'{place} is {request.shown(item)}; this model reads {{"image": base64, "text": ...}}')
+
+
+def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+    """Check a caller's parameters."""
+    return request.read_parameters(Parameters, parameters, model.task)
+
+
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> MediaEngine:
+    """Load one variant."""
+    image = read_options(Options, model).image
+    if model.max_length is None:
+        raise BundleError(f"model.json of {folder} names no max_length, which a model of texts needs")
+    encoder = Encoder(
+        folder / "tokenizer.json", max_length=model.max_length, padding=model.padding, cleaning=model.cleaning
+    )
+    engine = MediaEngine(
+        folder,
+        model,
+        variant,
+        capacity,
+        load=lambda one: load(one, encoder, image),
+        collate=lambda rows: collate(rows, encoder),
+        answers=answers,
+    )
+    check_inputs(name for name in engine.session.inputs if name != "pixel_values")
+    return engine
+
+
+def load(one: Input, encoder: Encoder, image: ImagePreprocessing) -> MediaRow:
+    """Pixels and token ids of one input."""
+    data, text = one
+    (row,) = encoder.encode([text])
+    return MediaRow((pixels(decode(data), image), row), row.truncated)
+
+
+def collate(rows: Sequence[Any], encoder: Encoder) -> Batch:
+    """Pixels `[B, 3, H, W]` and token ids `[B, T]`."""
+    texts = encoder.pad([row for _, row in rows], ("input_ids", "attention_mask"))
+    return {"pixel_values": np.stack([picture for picture, _ in rows]), **texts}

@@ -1,0 +1,219 @@
+"""Masked language modelling, answered: the best tokens for each mask in a text, as the `fill-mask` pipeline gives them.
+
+A text with one mask is answered by a list of candidates, a text with several by one such list for each mask.
+Axes: T tokens of a row, M masks in it, V tokens of the vocabulary.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from serving import request, schema
+from serving.bundle import ModelFile
+from serving.encoding import Encoded, Text, load_tokenizer
+from serving.errors import BundleError, InputError
+from serving.session import Array, Capacity, TimeLimit
+from serving.tasks.task import Shapes
+from serving.tasks.text_classification import scores
+from serving.text_engine import TextEngine, require_finite
+
+_MOST = 1000
+"""Candidates of one mask: each is decoded with its whole text."""
+_LOGITS_PER_RUN = 1 << 24
+"""Logits that one run may make (64 MiB): each token of a row gets one for each token of the vocabulary."""
+
+Candidate = dict[str, Any]
+Answer = list[Candidate] | list[list[Candidate]]
+
+
+class Options(BaseModel):
+    """What `model.json` says for this task alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    mask_token: str = Field(min_length=1)
+    """What stands in a text for a word to be found."""
+    clean_up: bool = False
+    """Whether spaces before punctuation are taken out of a decoded text."""
+
+
+class Parameters(BaseModel):
+    """What a caller may set."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    top_k: int = Field(default=5, ge=1, le=_MOST)
+    """How many candidates to return for each mask."""
+    targets: str | Annotated[list[str], Field(min_length=1, max_length=_MOST)] | None = None
+    """Only these words are candidates; of a word that is no token of the vocabulary, its first token."""
+
+
+def shapes(model: ModelFile) -> Shapes:
+    """How requests and answers look for this model."""
+    number, text = {"type": "number"}, schema.TEXT
+    candidate = schema.closed({"score": number, "token": {"type": "integer"}, "token_str": text, "sequence": text})
+    one_mask = schema.list_of(candidate, minItems=1, maxItems=_MOST)
+    return Shapes(
+        item=schema.text_item(pair=False),
+        parameters=schema.schema_of(Parameters),
+        answer={"anyOf": [one_mask, schema.list_of(one_mask, minItems=2)]},
+        example=f"This product is {read_options(model).mask_token}.",
+    )
+
+
+def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
+    """The texts of a request."""
+    return request.read_texts(inputs, pair=False)
+
+
+def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+    """Check a caller's parameters."""
+    return request.read_parameters(Parameters, parameters, model.task)
+
+
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> "MaskEngine":
+    """Load one variant."""
+    return MaskEngine(folder, model, variant, capacity)
+
+
+def read_options(model: ModelFile) -> Options:
+    """The task's part of `model.json`; BundleError when it cannot be used."""
+    try:
+        return Options.model_validate(model.options)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(("options", *(str(part) for part in fault["loc"])))
+        raise BundleError(f"model.json cannot be used: {place}: {fault['msg']}") from error
+
+
+class MaskEngine:
+    """One variant of a bundle whose graph gives logits over the vocabulary at each token."""
+
+    def __init__(self, folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> None:
+        options = read_options(model)
+        self._tokenizer = load_tokenizer(folder / "tokenizer.json")
+        self._tokenizer.no_truncation()
+        mask = self._tokenizer.token_to_id(options.mask_token)
+        if mask is None:
+            raise BundleError(
+                f"{folder / 'tokenizer.json'} has no token {options.mask_token!r}, which model.json names"
+            )
+        most = max(_LOGITS_PER_RUN // self._tokenizer.get_vocab_size(), 1)
+        bounded = replace(capacity, tokens_per_run=min(capacity.tokens_per_run, most))
+        self.text = TextEngine(folder, model, variant, bounded)
+        self._mask: int = mask
+        self._model, self._mask_token, self._clean_up = model, options.mask_token, options.clean_up
+
+    def prepare(self, inputs: Sequence[Text], wanted: Parameters) -> list[Encoded]:
+        """Tokenize; InputError for a text without a mask."""
+        rows = self.text.encoder.encode(inputs)
+        for index, row in enumerate(rows):
+            if self._mask not in row.ids:
+                raise InputError(f"text {index} {self._maskless(row)}")
+        return rows
+
+    def answers(self, rows: Sequence[Encoded], wanted: Parameters, *, limit: TimeLimit | None = None) -> list[Answer]:
+        """The best tokens for the masks of each row."""
+        targets = self._targets(wanted.targets)
+        masks = [np.flatnonzero(np.array(row.ids) == self._mask) for row in rows]
+        logits = self.run(rows, lambda index, logits_TV: logits_TV[masks[index]], limit=limit)
+        return [
+            self._answer(row, places, scores(logits_MV, "softmax"), wanted.top_k, targets)
+            for row, places, logits_MV in zip(rows, masks, logits, strict=True)
+        ]
+
+    def outputs(self, inputs: Sequence[Text]) -> list[Array]:
+        """For each token of a text the logit of that token and the largest logit, `[T, 2]`."""
+        rows = self.text.encoder.encode(inputs)
+        return self.run(rows, lambda index, logits_TV: own_and_best(logits_TV, rows[index].ids))
+
+    def run(
+        self, rows: Sequence[Encoded], take: Callable[[int, Array], Array], *, limit: TimeLimit | None = None
+    ) -> list[Array]:
+        """What `take` keeps of the logits `[T, V]` of each row; ModelFault for a number that is not finite in it."""
+
+        def finite(index: int, logits_TV: Array) -> Array:
+            kept = take(index, logits_TV)
+            require_finite(kept)
+            return kept
+
+        return self.text.run(rows, limit=limit, per_token=True, take=finite)
+
+    def close(self) -> None:
+        """End the threads."""
+        self.text.close()
+
+    def _maskless(self, row: Encoded) -> str:
+        if row.truncated:
+            return (
+                f"has no mask {self._mask_token!r} among its first {self._model.max_length} tokens, "
+                "which are all that this model reads"
+            )
+        return f"has no mask: put {self._mask_token!r} where a word is to be found"
+
+    def _targets(self, words: str | list[str] | None) -> NDArray[np.int64] | None:
+        """The token of each word, each once; a word that is not in the vocabulary stands for its first token."""
+        if words is None:
+            return None
+        found: set[int] = set()
+        for word in [words] if isinstance(words, str) else words:
+            token = self._tokenizer.token_to_id(word)
+            pieces = [token] if token is not None else self._tokenizer.encode(word, add_special_tokens=False).ids
+            if not pieces:
+                raise InputError(
+                    f"parameter 'targets' holds {request.shown(word)}, of which the tokenizer makes no token"
+                )
+            found.add(pieces[0])
+        return np.array(sorted(found), dtype=np.int64)
+
+    def _answer(
+        self, row: Encoded, places: NDArray[np.intp], scores_MV: Array, top_k: int, targets: NDArray[np.int64] | None
+    ) -> Answer:
+        single = len(places) == 1
+        lists = []
+        for place, scores_V in zip(places.tolist(), scores_MV, strict=True):
+            tokens = best(scores_V, top_k) if targets is None else targets[best(scores_V[targets], top_k)]
+            lists.append([self._candidate(row, place, int(token), scores_V, single=single) for token in tokens])
+        return lists[0] if single else lists
+
+    def _candidate(self, row: Encoded, place: int, token: int, scores_V: Array, *, single: bool) -> Candidate:
+        filled = [*row.ids[:place], token, *row.ids[place + 1 :]]
+        # Of several masks the others are special tokens too, and shall stay.
+        text = [one for one in filled if one != self._model.padding.id]
+        return {
+            "score": float(scores_V[token]),
+            "token": token,
+            "token_str": self._decoded([token], skip_special=False),
+            "sequence": self._decoded(text, skip_special=single),
+        }
+
+    def _decoded(self, tokens: list[int], *, skip_special: bool) -> str:
+        text: str = self._tokenizer.decode(tokens, skip_special_tokens=skip_special)
+        return without_spaces_before_punctuation(text) if self._clean_up else text
+
+
+def own_and_best(logits_TV: Array, ids: Sequence[int]) -> Array:
+    """The logit of each token of a row and the largest logit at its place, `[T, 2]`: few numbers that move with any."""
+    return np.stack([logits_TV[np.arange(len(ids)), ids], logits_TV.max(axis=-1)], axis=-1)
+
+
+def best(scores_V: Array, count: int) -> NDArray[np.int64]:
+    """Places of the largest scores, the largest first; equal ones in their order."""
+    count = min(count, len(scores_V))
+    some = np.argpartition(-scores_V, count - 1)[:count]
+    return np.asarray(some[np.lexsort((some, -scores_V[some]))], dtype=np.int64)
+
+
+_CLOSED_UP = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
+
+
+def without_spaces_before_punctuation(text: str) -> str:
+    """What transformers does to a decoded text where `clean_up_tokenization_spaces` is set."""
+    for part in _CLOSED_UP:
+        text = text.replace(part, part.strip())
+    return text

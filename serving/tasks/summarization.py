@@ -1,0 +1,38 @@
+"""Summarization, answered: what a text says in fewer words, as the `summarization` pipeline gives it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from serving import request, schema, text_to_text
+from serving.bundle import ModelFile
+from serving.encoding import Text
+from serving.session import Capacity
+from serving.tasks.task import Shapes
+
+_KEY = "summary_text"
+
+
+def shapes(model: ModelFile) -> Shapes:
+    """How requests and answers look for this model."""
+    return Shapes(
+        item=schema.text_item(pair=False),
+        parameters=schema.schema_of(text_to_text.Parameters),
+        answer=schema.closed({_KEY: schema.TEXT}),
+        example="The meeting began at nine. Nobody had read the report, so it was read aloud. It ended at noon.",
+    )
+
+
+def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
+    """The texts of a request."""
+    return request.read_texts(inputs, pair=False)
+
+
+def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> text_to_text.Parameters:
+    """A caller's parameters over what the bundle says."""
+    return text_to_text.read_settings_over(model, parameters)
+
+
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> text_to_text.TextToTextEngine:
+    """Load one variant."""
+    return text_to_text.TextToTextEngine(folder, model, variant, capacity, _KEY)

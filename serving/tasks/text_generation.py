@@ -1,0 +1,248 @@
+"""Text generation, answered: a text or a conversation gone on with, as the `text-generation` pipeline gives it.
+
+An input is a text, or messages `[{"role": ..., "content": ...}]` that the bundle's chat template makes a text of.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from serving import schema
+from serving.bundle import ModelFile
+from serving.chat_template import FILE, ChatTemplate
+from serving.cleaning import Cleaning, clean
+from serving.decoder_graph import CausalGraph
+from serving.encoding import load_tokenizer
+from serving.errors import BundleError, InputError
+from serving.generation_engine import GenerationEngine
+from serving.generation_settings import GenerationSettings, read_settings
+from serving.request import shown
+from serving.session import Array, Capacity, TimeLimit
+from serving.tasks.masked_language_modelling import without_spaces_before_punctuation
+from serving.tasks.task import Shapes
+
+ROLES = ("system", "user", "assistant")
+_CHARACTERS_PER_TOKEN = 64
+"""No ordinary text is that dense: a longer one is refused before a tokenizer walks all of it."""
+
+Messages = tuple[dict[str, str], ...]
+Input = str | Messages
+Answer = list[dict[str, Any]]
+
+
+class Options(BaseModel):
+    """What `model.json` says for this task alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    generation: GenerationSettings
+    """What holds when a caller says nothing."""
+    context: int = Field(ge=2)
+    """Most tokens of a prompt and its answer together."""
+    special_tokens: dict[str, str] = {}
+    """What a chat template knows the tokenizer's special tokens by: bos_token, eos_token, ..."""
+    chat: bool = False
+    """Whether the bundle has a chat template."""
+
+
+class Parameters(GenerationSettings):
+    """What a caller may set."""
+
+    return_full_text: bool = True
+    """Whether the prompt stands before the answer."""
+    clean_up_tokenization_spaces: bool = True
+    """Take out the spaces before punctuation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """An input as the model reads it."""
+
+    asked: Input
+    """What the caller sent."""
+    ids: list[int]
+    truncated: bool = False
+
+
+def shapes(model: ModelFile) -> Shapes:
+    """How requests and answers look for this model."""
+    message = schema.closed({"role": {"type": "string", "enum": list(ROLES)}, "content": schema.TEXT})
+    messages = schema.list_of(message, minItems=1)
+    inputs = [schema.TEXT, schema.closed({"text": schema.TEXT})]
+    generated, example = schema.TEXT, cast(Any, "Once upon a time")
+    if read_options(model).chat:
+        inputs += [messages, schema.closed({"messages": messages})]
+        generated, example = {"anyOf": [schema.TEXT, messages]}, [{"role": "user", "content": "What is a tide?"}]
+    return Shapes(
+        item={"oneOf": inputs},
+        parameters=schema.schema_of(Parameters),
+        answer=schema.list_of(schema.closed({"generated_text": generated}), minItems=1, maxItems=1),
+        example=example,
+    )
+
+
+def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Input], bool]:
+    """The texts or conversations of a request; a list of messages is one conversation."""
+    if isinstance(inputs, list) and not _are_messages(inputs):
+        if not inputs:
+            raise InputError("'inputs' is an empty list: send at least one text or conversation")
+        return [_read_input(one, f"inputs[{index}]", model) for index, one in enumerate(inputs)], True
+    return [_read_input(inputs, "inputs", model)], False
+
+
+def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+    """A caller's parameters over what the bundle says."""
+    return read_settings(parameters, read_options(model).generation, model.task, Parameters)
+
+
+def read_options(model: ModelFile) -> Options:
+    """The task's part of `model.json`; BundleError when it cannot be used."""
+    try:
+        return Options.model_validate(model.options)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        place = ".".join(("options", *(str(part) for part in fault["loc"])))
+        raise BundleError(f"model.json cannot be used: {place}: {fault['msg']}") from error
+
+
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> "ContinuationEngine":
+    """Load one variant."""
+    return ContinuationEngine(folder, model, variant, capacity)
+
+
+class Prompter:
+    """Texts and conversations to token ids, in training and in serving."""
+
+    def __init__(self, tokenizer: Path, cleaning: Cleaning, template: ChatTemplate | None) -> None:
+        self.tokenizer = load_tokenizer(tokenizer)
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        self.cleaning, self.template = cleaning, template
+
+    def ids(self, asked: Input) -> list[int]:
+        """The tokens of a prompt; InputError for a conversation that the template refuses."""
+        if isinstance(asked, str):
+            return list(self.tokenizer.encode(clean(asked, self.cleaning)).ids)
+        assert self.template is not None
+        return self.plain_ids(self.template.prompt(self.cleaned(asked)))
+
+    def plain_ids(self, text: str) -> list[int]:
+        """The tokens of a text alone, without the special ones that a prompt begins with."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def cleaned(self, messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+        """Messages with cleaned content."""
+        return [{"role": one["role"], "content": clean(one["content"], self.cleaning)} for one in messages]
+
+
+class ContinuationEngine:
+    """One variant of a bundle: a decoder that goes on with its prompt."""
+
+    def __init__(self, folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> None:
+        self._options = read_options(model)
+        template = read_template(folder / FILE, self._options.special_tokens) if self._options.chat else None
+        self.prompter = Prompter(folder / "tokenizer.json", model.cleaning, template)
+        graph = CausalGraph((folder / model.variants[variant].file).parent, context=self._options.context)
+        self.writer = GenerationEngine(graph, self.prompter.tokenizer, model, variant, capacity)
+
+    def prepare(self, inputs: Sequence[Input], wanted: Parameters) -> list[Prompt]:
+        """Tokenize; InputError for a prompt that leaves no room for an answer."""
+        return [self._prompt(asked, index) for index, asked in enumerate(inputs)]
+
+    def answers(self, rows: Sequence[Prompt], wanted: Parameters, *, limit: TimeLimit | None = None) -> list[Answer]:
+        """One answer per row."""
+        written = self.writer.write([row.ids for row in rows], wanted, limit=limit)
+        return [
+            [{"generated_text": self._answer(row, one.ids, wanted)}] for row, one in zip(rows, written, strict=True)
+        ]
+
+    def outputs(self, inputs: Sequence[Input]) -> list[Array]:
+        """Log-probabilities `[2, K]`; see `GenerationEngine.outputs`. Too long a prompt is cut."""
+        prompts = [self.prompter.ids(asked)[: self._options.context - 1] for asked in inputs]
+        return self.writer.outputs(prompts, self._options.generation)
+
+    def close(self) -> None:
+        """End the threads."""
+        self.writer.close()
+
+    def _prompt(self, asked: Input, index: int) -> Prompt:
+        context = self._options.context
+        texts = [asked] if isinstance(asked, str) else [message["content"] for message in asked]
+        if (characters := sum(map(len, texts))) > context * _CHARACTERS_PER_TOKEN:
+            raise InputError(f"prompt {index} has {characters:,} characters, of which {context} tokens cannot be made")
+        ids = self.prompter.ids(asked)
+        if not ids:
+            raise InputError(f"prompt {index} is empty: the model has no token to go on from")
+        if len(ids) >= context:
+            raise InputError(
+                f"prompt {index} has {len(ids):,} tokens, which leaves no room for an answer: "
+                f"together they may have {context:,}"
+            )
+        return Prompt(asked, ids)
+
+    def _answer(self, row: Prompt, ids: list[int], wanted: Parameters) -> str | list[dict[str, str]]:
+        """What was added, as the pipeline cuts it out of the whole text, or all of it."""
+        text = self._text([*row.ids, *ids], wanted)[len(self._text(row.ids, wanted)) :]
+        if not wanted.return_full_text:
+            return text
+        if isinstance(row.asked, str):
+            return row.asked + text
+        *before, last = row.asked
+        if last["role"] == "assistant":
+            return [*before, {"role": last["role"], "content": last["content"] + text}]
+        return [*row.asked, {"role": "assistant", "content": text}]
+
+    def _text(self, ids: list[int], wanted: Parameters) -> str:
+        text: str = self.prompter.tokenizer.decode(ids, skip_special_tokens=True)
+        return without_spaces_before_punctuation(text) if wanted.clean_up_tokenization_spaces else text
+
+
+def read_template(path: Path, special_tokens: Mapping[str, str]) -> ChatTemplate:
+    """The chat template of a bundle; BundleError where it is missing or broken."""
+    try:
+        return ChatTemplate(path.read_text(encoding="utf-8"), special_tokens)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path} cannot be read, but model.json says that there is a chat template") from error
+
+
+def message_fault(messages: Any) -> str | None:
+    """What is wrong with the messages of a conversation, if anything."""
+    if not isinstance(messages, list | tuple) or not messages:
+        return 'is no list of messages such as [{"role": "user", "content": "..."}]'
+    for number, message in enumerate(messages, 1):
+        if not isinstance(message, dict) or set(message) != {"role", "content"}:
+            return f'holds a message ({number} of {len(messages)}) that is not {{"role": ..., "content": ...}}'
+        if message["role"] not in ROLES:
+            return f"holds the role {shown(message['role'])} (message {number}); roles are {', '.join(ROLES)}"
+        if not isinstance(message["content"], str) or not message["content"].strip():
+            return f"holds a message without text ({number} of {len(messages)})"
+    return None
+
+
+def _are_messages(inputs: list[Any]) -> bool:
+    return bool(inputs) and all(isinstance(one, dict) and "role" in one for one in inputs)
+
+
+def _read_input(value: Any, place: str, model: ModelFile) -> Input:
+    match value:
+        case str() | {"text": str()} if isinstance(value, str) or len(value) == 1:
+            return value if isinstance(value, str) else str(value["text"])
+        case list() | {"messages": list()} if isinstance(value, list) or len(value) == 1:
+            messages = value if isinstance(value, list) else value["messages"]
+            return _read_messages(messages, place, model)
+    wanted = 'a string or {"text": ...}'
+    if read_options(model).chat:
+        wanted += ', or messages [{"role": "user", "content": ...}]'
+    raise InputError(f"{place} is {shown(value)}; this model reads {wanted}, or a list of such")
+
+
+def _read_messages(messages: Any, place: str, model: ModelFile) -> Messages:
+    if not read_options(model).chat:
+        raise InputError(f"{place} is a conversation, but this model has no chat template; send a text")
+    fault = message_fault(messages)
+    if fault:
+        raise InputError(f"{place} {fault}")
+    return tuple({"role": str(one["role"]), "content": str(one["content"])} for one in messages)

@@ -1,0 +1,123 @@
+"""Texts through one graph: encoded, run in batches of like length, and taken apart into one array per text."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving.bundle import ModelFile
+from serving.encoding import Encoded, Encoder, Text, check_inputs
+from serving.errors import BundleError, ModelFault
+from serving.session import Array, Capacity, Session, TimeLimit, available_cpus
+
+Answers = Callable[[Array, ModelFile, Any], list[Any]]
+"""Logits `[N, labels]`, the model and the checked parameters to one answer per row."""
+Take = Callable[[int, Array], Array]
+"""The number of a row and its output to what is kept of that output."""
+
+
+class TextEngine:
+    """A tokenizer and a graph from token ids to logits."""
+
+    def __init__(self, folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> None:
+        if model.max_length is None:
+            raise BundleError(f"model.json of {folder} names no max_length, which a model of texts needs")
+        self.encoder = Encoder(
+            folder / "tokenizer.json", max_length=model.max_length, padding=model.padding, cleaning=model.cleaning
+        )
+        # One thread a run and several runs at once beat several threads in one run on rows this short.
+        self.session = Session(folder / model.variants[variant].file, threads=1)
+        check_inputs(self.session.inputs)
+        self._labels = len(model.labels)
+        self._tokens_per_run = capacity.tokens_per_run if model.variants[variant].batching == "padded" else 0
+        self._pool = ThreadPoolExecutor(capacity.threads or available_cpus(), thread_name_prefix="predictor")
+
+    def run(
+        self,
+        rows: Sequence[Encoded],
+        *,
+        limit: TimeLimit | None = None,
+        per_token: bool = False,
+        take: Take | None = None,
+    ) -> list[Array]:
+        """Raw outputs of each row, in the order of the rows: `[L]`, or `[T, L]` for its own T tokens where the graph
+        answers per token. Several outputs of a graph are stacked on a last axis.
+
+        `take` keeps a part of a row's output as soon as it is there, where all of all rows would fill the memory.
+        """
+        results: list[Any] = [None] * len(rows)
+        plan = plan_runs([len(row) for row in rows], self._tokens_per_run)
+
+        def one_run(indices: list[int]) -> None:
+            batch = self.encoder.pad([rows[index] for index in indices], self.session.inputs)
+            outputs = self.session.run(batch, limit=limit)
+            tokens = (max(len(rows[index]) for index in indices),) if per_token else ()
+            for output in outputs:
+                self._check_shape(output, (len(indices), *tokens))
+            answered = outputs[0] if len(outputs) == 1 else np.stack(outputs, axis=-1)
+            for index, row in zip(indices, answered, strict=True):
+                own = row[: len(rows[index])] if per_token else row
+                results[index] = take(index, own) if take else own
+
+        if len(plan) == 1:
+            one_run(plan[0])
+        else:
+            list(self._pool.map(one_run, plan))
+        return results
+
+    def _check_shape(self, output: Array, leading: tuple[int, ...]) -> None:
+        """Without this numpy would spread one column over all labels."""
+        expected = (*leading, self._labels) if self._labels else (*leading, *output.shape[len(leading) :])
+        if output.shape != expected:
+            raise ModelFault(f"the graph answers with the shape {output.shape} where {expected} is needed")
+
+    def close(self) -> None:
+        """End the threads; runs in flight finish first."""
+        self._pool.shutdown(wait=True)
+
+
+class LogitsEngine:
+    """The engine of a task that makes its answer of one row of logits per text."""
+
+    def __init__(self, folder: Path, model: ModelFile, variant: str, capacity: Capacity, answers: Answers) -> None:
+        self.text = TextEngine(folder, model, variant, capacity)
+        self._model, self._answers = model, answers
+
+    def prepare(self, inputs: Sequence[Text], wanted: Any) -> list[Encoded]:
+        """Tokenize."""
+        return self.text.encoder.encode(inputs)
+
+    def answers(self, rows: Sequence[Encoded], wanted: Any, *, limit: TimeLimit | None = None) -> list[Any]:
+        """One answer per row."""
+        if not rows:
+            return []
+        logits = np.stack(self.text.run(rows, limit=limit))
+        require_finite(logits)
+        return self._answers(logits, self._model, wanted)
+
+    def outputs(self, inputs: Sequence[Text]) -> list[Array]:
+        """Logits `[labels]` of each text."""
+        return self.text.run(self.text.encoder.encode(inputs))
+
+    def close(self) -> None:
+        """End the threads."""
+        self.text.close()
+
+
+def require_finite(output: Array) -> None:
+    """ModelFault for NaN or infinity, of which no answer can be made."""
+    if not np.isfinite(output).all():
+        raise ModelFault("the model answered with a number that is not finite; its graph or its weights are broken")
+
+
+def plan_runs(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Row indices of each run: by length, filled while rows x longest stays within `tokens`; 0: one row a run."""
+    runs: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if runs and (len(runs[-1]) + 1) * lengths[index] <= tokens:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return runs
