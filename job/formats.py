@@ -1,4 +1,4 @@
-"""Data files to rows: CSV, TSV, JSON, JSONL and Parquet, plain or gzipped, read as a stream.
+"""Data files to rows: tables, JSON, CoNLL columns, SQuAD, plain text and folders of media, read as a stream.
 
 A fault that hides where rows begin (an encoding, a quote) ends the reading at once; anything else is left to
 `job.check`, which counts. Line numbers are those an editor shows, from 1.
@@ -7,42 +7,42 @@ A fault that hides where rows begin (an encoding, a quote) ends the reading at o
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from job.conll import read_conll
 from job.errors import DataError
 from job.json_array import read_array
 from job.lines import LINE_LIMIT, expansion_fault, expansion_limit, lines, open_data, pieces
+from job.media_folder import MEDIA, class_row, metadata_row
+from job.plain_text import read_text
+from job.rows import Layout as Layout
+from job.rows import Row as Row
+from job.squad import read_squad
 
-_FORMATS = {".csv": "csv", ".tsv": "tsv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_FORMATS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".conll": "conll",
+    ".conllu": "conllu",
+    ".bio": "conll",
+    ".iob": "conll",
+    ".iob2": "conll",
+    ".txt": "text",
+    ".text": "text",
+}
 KNOWN_NAMES = "*" + ", *".join(_FORMATS) + " (text formats also with .gz)"
 
 _PARQUET_ROWS = 64
 """Rows decoded at a time: a value of a dictionary may stand in every row and is copied for each."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a file is laid out, from the settings."""
-
-    format: str
-    header: bool = True
-    delimiter: str = ","
-    quoting: bool = True
-    max_expansion: float = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row: where it stands, and its values by column. `fault` says why the values cannot be used."""
-
-    line: int
-    values: dict[str, Any]
-    fault: str | None = None
 
 
 def format_of(name: str) -> str | None:
@@ -52,26 +52,50 @@ def format_of(name: str) -> str | None:
     return None if found == "parquet" and name.lower().endswith(".gz") else found
 
 
+def unit_of(address: str, layout: Layout) -> str:
+    """What `Row.line` counts in a file of this address: lines, rows, questions or files."""
+    if layout.format in MEDIA:
+        inner = format_of(address)
+        return unit_of(address, replace(layout, format=inner)) if inner else "file"
+    return {"json": "row", "parquet": "row", "squad": "question"}.get(layout.format, "line")
+
+
 def read_rows(path: Path, address: str, layout: Layout) -> Iterator[Row]:
     """The rows of one file. DataError, naming `address` and the line, for a file that cannot be read on."""
+    if layout.format in MEDIA:
+        yield from _read_media(path, address, layout)
+        return
     if layout.format == "parquet":
         yield from _read_parquet(path, address, layout)
         return
     with open_data(path, address, layout.max_expansion) as file:
         if layout.format == "json":
-            for number, value in enumerate(read_array(pieces(file, address), address), 1):
-                yield _json_row(number, value)
-        elif layout.format == "jsonl":
-            yield from _read_jsonl(lines(file, address), address)
+            yield from _read_json(pieces(file, address), address)
+        elif layout.format == "squad":
+            yield from read_squad(pieces(file, address), address)
         else:
-            yield from _read_table(lines(file, address), address, layout)
+            yield from _READERS[layout.format](lines(file, address), address, layout)
+
+
+def _read_media(path: Path, address: str, layout: Layout) -> Iterator[Row]:
+    """The rows of a metadata table, or of the list of files that stands for a folder of classes."""
+    kind = format_of(address)
+    inner = replace(layout, format=kind or "jsonl", quoting=kind == "csv")
+    as_media = metadata_row if kind else class_row
+    for row in read_rows(path, address, inner):
+        yield as_media(row, MEDIA[layout.format])
+
+
+def _read_json(text: Iterator[str], address: str) -> Iterator[Row]:
+    for number, value in enumerate(read_array(text, address), 1):
+        yield _json_row(number, value)
 
 
 def _read_table(text: Iterator[str], address: str, layout: Layout) -> Iterator[Row]:
     csv.field_size_limit(LINE_LIMIT)
     rows = csv.reader(
         text,
-        delimiter=layout.delimiter,
+        delimiter=layout.delimiter or ("\t" if layout.format == "tsv" else ","),
         quoting=csv.QUOTE_MINIMAL if layout.quoting else csv.QUOTE_NONE,
         strict=True,
     )
@@ -125,7 +149,7 @@ def _quote_fault(address: str, start: int, end: int, error: csv.Error, layout: L
     return f"{address}, {where}: {what}; {hint}"
 
 
-def _read_jsonl(text: Iterator[str], address: str) -> Iterator[Row]:
+def _read_jsonl(text: Iterator[str], address: str, _: Layout) -> Iterator[Row]:
     for number, line in enumerate(text, 1):
         if not line.strip():
             continue
@@ -170,3 +194,14 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
         column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column for column in batch.columns
     ]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+_READERS = {
+    "csv": _read_table,
+    "tsv": _read_table,
+    "jsonl": _read_jsonl,
+    "conll": read_conll,
+    "conllu": read_conll,
+    "text": read_text,
+}
+"""How the lines of a format are read."""

@@ -15,7 +15,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 def read_array(pieces: Iterator[str], address: str) -> Iterator[Any]:
     """The elements of the one array in the text; DataError names the row where it stops being one."""
-    text = _Text(pieces)
+    text = PieceText(pieces)
     first = text.take()
     if first not in ("[", ""):
         raise DataError(
@@ -37,7 +37,7 @@ def read_array(pieces: Iterator[str], address: str) -> Iterator[Any]:
         raise DataError(f"{address}: {_found(text.peek())} after the end of the array; expected one array")
 
 
-def _element(text: "_Text", place: str) -> Any:
+def _element(text: "PieceText", place: str) -> Any:
     try:
         return text.value()
     except RecursionError:
@@ -50,7 +50,7 @@ def _found(character: str) -> str:
     return f"{character!r} stands" if character else "the file ends"
 
 
-class _Text:
+class PieceText:
     """The text that has not been read yet, of which only a part is in memory."""
 
     def __init__(self, pieces: Iterator[str]) -> None:

@@ -34,6 +34,9 @@ class SourceFile:
     sha256: str
     size: int
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
 
 def fetch(sources: Sources, cache: Path) -> list[SourceFile]:
     """The local files behind one data setting, in the order of their names. DataError when there are none."""
@@ -64,25 +67,36 @@ def _local_files(source: str) -> list[Path]:
     found = Path(path.anchor).glob(source.removeprefix(path.anchor)) if _GLOB.search(source) else iter(())
     paths = sorted(one for one in found if one.is_file())
     if not paths:
-        raise DataError(f"data source {source!r}: no such file{_beside(path)}")
+        raise DataError(f"data source {source!r}: no such file{beside(path)}")
     return paths
 
 
 def _data_files(found: Iterable[Path], source: str) -> list[Path]:
     files = sorted(path for path in found if not path.name.startswith("."))
-    data = [path for path in files if format_of(path.name)]
-    _say_ignored([path.name for path in files if not format_of(path.name)], source)
+    names = _readable([path.name for path in files], source)
+    data = [path for path in files if path.name in names]
     if not data:
         raise DataError(f"data source {source!r} is a folder without a data file; data files are named {KNOWN_NAMES}")
     return data
 
 
-def _say_ignored(names: Sequence[str], source: str) -> None:
+def _readable(names: Sequence[str], source: str) -> set[str]:
+    """Which of the names in a folder are those of data; notes in plain text are data only where nothing else is."""
+    formats = {name: format_of(name) for name in names}
+    tables = {name for name, kind in formats.items() if kind not in (None, "text")}
+    data = tables or {name for name, kind in formats.items() if kind}
+    say_ignored([name for name in names if name not in data], source)
+    return data
+
+
+def say_ignored(names: Sequence[str], source: str) -> None:
+    """Tell which files of a folder are left out."""
     if names:
         say("data", f"{source}: files that are not data are not read ({listed(names, 3)})", left_out=len(names))
 
 
-def _beside(path: Path) -> str:
+def beside(path: Path) -> str:
+    """What an error says of a path that is not there: the names that are."""
     if not path.parent.is_dir():
         return f"; there is no folder {path.parent}"
     names = sorted(one.name for one in path.parent.iterdir())[:_NEIGHBOURS]
@@ -94,7 +108,7 @@ def _fetch_bucket(source: str, cache: Path) -> list[SourceFile]:
     store = open_store(f"s3://{bucket}")
     objects = _objects(store, key, source)
     with bar("download", sum(one.size for one in objects)) as advance:
-        return [_fetch_object(store, one, f"s3://{bucket}/{one.key}", cache / "data", advance) for one in objects]
+        return [fetch_object(store, one, f"s3://{bucket}/{one.key}", cache / "data", advance) for one in objects]
 
 
 def _objects(store: Store, key: str, source: str) -> list[Stat]:
@@ -131,11 +145,11 @@ def _object_or_folder(store: Store, key: str, source: str) -> list[Stat]:
             # A missing bucket is told here by listing; a missing key may be the name of a folder.
             pass
     inside = [one for one in store.list(key.rstrip("/") + "/" if key else "") if one.size]
-    _say_ignored([PurePosixPath(one.key).name for one in inside if not format_of(one.key)], source)
-    return [one for one in inside if format_of(one.key)]
+    names = _readable([PurePosixPath(one.key).name for one in inside], source)
+    return [one for one in inside if PurePosixPath(one.key).name in names]
 
 
-def _fetch_object(store: Store, one: Stat, address: str, cache: Path, advance: Callable[[int], None]) -> SourceFile:
+def fetch_object(store: Store, one: Stat, address: str, cache: Path, advance: Callable[[int], None]) -> SourceFile:
     """The object from the cache when its ETag and its digest still match, else downloaded."""
     path = cache / hashlib.sha256(f"{address}\n{one.etag}\n{one.size}".encode()).hexdigest()[:32]
     record = path.with_suffix(".json")

@@ -81,6 +81,12 @@ def test_without_a_header_columns_are_positions(write):
     assert row == Row(1, {"0": "a", "1": "fine"})
 
 
+def test_each_table_has_its_own_delimiter(write):
+    path = write("a", b"a,b\tc\n1,2\t3\n")
+    assert [row.values for row in read_rows(path, "a", Layout("tsv"))] == [{"a,b": "1,2", "c": "3"}]
+    assert [row.values for row in read_rows(path, "a", Layout("csv"))] == [{"a": "1", "b\tc": "2\t3"}]
+
+
 def test_another_delimiter_can_be_chosen(write):
     (row,) = read(write("a.csv", b"text;label\na,b;c\n"), "csv", delimiter=";")
     assert row.values == {"text": "a,b", "label": "c"}

@@ -67,6 +67,20 @@ def test_what_is_not_read_in_a_folder_is_said(folder, tmp_path, capsys):
     assert "data: files that are not data are not read (README.md)" in capsys.readouterr().out
 
 
+def test_notes_in_a_folder_are_data_only_where_nothing_else_is(folder, write, tmp_path, capsys):
+    write("data/LICENSE.txt", b"free")
+    write("corpus/a.txt", b"once")
+    assert addresses("data", tmp_path / "cache") == ["data/a.csv", "data/b.csv", "data/deep/c.csv"]
+    assert "are not read (LICENSE.txt, README.md)" in capsys.readouterr().out
+    assert addresses("corpus", tmp_path / "cache") == ["corpus/a.txt"]
+
+
+def test_a_file_can_be_opened_by_its_source(folder, tmp_path):
+    (file,) = fetch("data/a.csv", tmp_path / "cache")
+    with open(file, "rb") as opened:  # noqa: PTH123 - libraries open what is given to them so
+        assert opened.read() == b"data/a.csv"
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
@@ -76,7 +90,8 @@ def test_what_is_not_read_in_a_folder_is_said(folder, tmp_path, capsys):
         (
             "empty",
             "data source 'empty' is a folder without a data file; data files are named "
-            "*.csv, *.tsv, *.json, *.jsonl, *.ndjson, *.parquet (text formats also with .gz)",
+            "*.csv, *.tsv, *.json, *.jsonl, *.ndjson, *.parquet, *.conll, *.conllu, *.bio, *.iob, *.iob2, "
+            "*.txt, *.text (text formats also with .gz)",
         ),
         (
             "https://example.org/a.csv",
@@ -111,6 +126,12 @@ def test_an_object_a_glob_and_a_prefix_are_found(put, tmp_path, key, found):
         "data/a.csv", "data/b.csv", "data/deep/c.csv", "data/_SUCCESS", *(["data/[x].csv"] if "[" in key else [])
     )
     assert addresses(f"s3://{name}/{key}", tmp_path) == [f"s3://{name}/{one}" for one in found]
+
+
+def test_notes_in_a_bucket_are_data_only_where_nothing_else_is(put, tmp_path):
+    name = put("data/a.csv", "data/README.txt", "corpus/a.txt", "corpus/a.md")
+    assert addresses(f"s3://{name}/data", tmp_path) == [f"s3://{name}/data/a.csv"]
+    assert addresses(f"s3://{name}/corpus/", tmp_path) == [f"s3://{name}/corpus/a.txt"]
 
 
 def test_a_whole_bucket_is_a_folder(put, tmp_path):

@@ -1,0 +1,40 @@
+"""What a data file is read into: rows, and how the file is laid out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a file is laid out, from the settings."""
+
+    format: str
+    header: bool = True
+    """Tables: whether the first row names the columns."""
+    delimiter: str | None = None
+    """What separates columns; the format's own when None: a comma, a tab, for conll spaces and tabs."""
+    quoting: bool = True
+    """Tables: whether double quotes enclose values."""
+    max_expansion: float = 20.0
+    """A compressed file may unpack to so many times its size."""
+    positions: Mapping[str, int] | None = None
+    """conll, conllu: the name a row gives a column, to the column's position (from the end when negative)."""
+    comment: str | None = None
+    """conll: how a line begins that is no token; the empty text where every line is one."""
+    sample_by: Literal["line", "paragraph", "document"] = "line"
+    """text: what becomes a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: where it stands, and its values by column. `fault` says why the values cannot be used."""
+
+    line: int
+    values: dict[str, Any]
+    fault: str | None = None
+    """Worded alike for every row with this fault, so that they can be counted."""
+    found: str = ""
+    """The value at fault, as an error shows it."""
+    hint: str = ""
+    """What to do about the fault."""
