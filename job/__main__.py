@@ -1,4 +1,4 @@
-"""`python -m job train|check|predict`: the entry point of the job image."""
+"""`python -m job train|check|suggest|predict`: the entry point of the job image."""
 
 import argparse
 import errno
@@ -23,9 +23,10 @@ USAGE = """usage: python -m job COMMAND [--config FILE] [--SETTING VALUE ...]
 commands:
   train     read data, fine-tune, export, measure, register
   check     everything up to token ids, with no GPU and no weights: prints what it finds in settings and data
+  suggest   measures base models on the data (--candidates A B C, or those that are here) and recommends one
   predict   MODEL TEXT [TEXT ...]: answer with a registered version, for example reviews@production
 
-`python -m job train --help` lists every setting.
+`python -m job train --help` lists every setting, `python -m job suggest --help` says what is measured.
 
 exit codes: 0 done, 2 settings, base model or registry wrong, 3 data wrong, 4 gate failed, 75 stopped by SIGTERM (run it
 again), 130 stopped by Ctrl-C, 1 anything else
@@ -37,7 +38,7 @@ _DISK = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.ENOSPC, er
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command; the exit code."""
-    commands = {"train": _train, "check": _check, "predict": _predict}
+    commands = {"train": _train, "check": _check, "suggest": _suggest, "predict": _predict}
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")  # noqa: T201 - the answer of a command line
         return 0 if arguments else 2
@@ -99,13 +100,57 @@ def _train(arguments: Sequence[str]) -> None:
 
 def _check(arguments: Sequence[str]) -> None:
     settings, registry = _settings(arguments, "check")
-    from job.recipe import look, make_loss
+    from job.recipe import look
 
     signals.unwind()
     with tempfile.TemporaryDirectory(prefix="tunewright-") as work:
-        _, prepared, _, _ = look(settings, registry, Path(work))
-        make_loss(prepared, settings)
+        look(settings, registry, Path(work))
     print("the settings and the data can be used")  # noqa: T201 - the answer of a command line
+
+
+_SUGGEST = """Measure base models on the data of a job, and recommend one.
+
+Each candidate is measured on the same rows:
+  the headline metric on validation rows of a linear head on its frozen encoder (a probe: seconds, not minutes)
+  milliseconds of one answer, in ONNX int8 on this machine
+  size on disk and number of weights
+  tokens per word, and the share of tokens that are unknown to its tokenizer
+
+The one with the best metric is recommended, or a faster one that is not surely worse on these rows. A candidate that
+cannot be used is listed with its reason. Nothing is registered.
+"""
+_SUGGEST_MORE = """Any setting of `python -m job train --help` may follow as a flag.
+
+examples:
+  python -m job suggest --config job.yaml
+  python -m job suggest --config job.yaml --candidates intfloat/e5-small-v2 ./my-encoder models:/reviews/7
+"""
+
+
+def _suggest(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m job suggest",
+        usage="%(prog)s --config FILE [--candidates BASE [BASE ...]] [--rows N] [--SETTING VALUE ...]",
+        description=_SUGGEST,
+        epilog=_SUGGEST_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--candidates",
+        nargs="+",
+        metavar="BASE",
+        help="base models as base_model names them; when absent that of the settings, those in installed packages "
+        "and the latest versions in a registry that is a folder",
+    )
+    parser.add_argument("--rows", type=int, default=1000, metavar="N", help="rows of train and of validation (1000)")
+    asked, others = parser.parse_known_args(arguments)
+    settings, registry = _settings(others, "suggest")
+    from job.suggest import show, suggest
+
+    signals.unwind()
+    with tempfile.TemporaryDirectory(prefix="tunewright-") as work:
+        show(suggest(settings, registry, asked.candidates or (), rows=asked.rows, work=Path(work)))
 
 
 def _predict(arguments: Sequence[str]) -> None:

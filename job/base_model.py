@@ -13,6 +13,7 @@ import math
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -28,7 +29,21 @@ from registry.settings import RegistrySettings
 from registry.store import open_store
 from registry.transfer import download, sha256_of
 
-_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "modules.json")
+FILES_OF_ENCODERS = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "preprocessor_config.json",
+    "chat_template.jinja",
+)
+"""What says how inputs become numbers."""
+_FILES = ("config.json", *FILES_OF_ENCODERS, "generation_config.json", "modules.json")
+_ADVICE = {
+    "tokenizer.json": "save its tokenizer with transformers' AutoTokenizer(..., use_fast=True).save_pretrained, "
+    "which writes one",
+    "preprocessor_config.json": "save its processor with transformers' AutoProcessor(...).save_pretrained, "
+    "which writes one",
+}
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "tf_model.h5", "*.msgpack", "*.pkl")
 _CODE_KEYS = ("auto_map", "trust_remote_code", "custom_pipelines")
@@ -63,39 +78,52 @@ class BaseModel:
     folder: Path
     digest: str
     """sha256 over the names and digests of the files that are used."""
-    mean_pooling: bool
-    """Whether it was pretrained with the mean over its tokens as the vector of a text."""
+    pooling: str
+    """What it was pretrained with as the vector of a text: mean, cls (its first token), ...; empty where it does not
+    say."""
     dropped: tuple[str, ...]
     """Keys of its configuration that are not on the allow-list and were left out."""
+
+    @property
+    def mean_pooling(self) -> bool:
+        """Whether it was pretrained with the mean over its tokens as the vector of a text."""
+        return self.pooling == "mean"
 
     @property
     def tokenizer(self) -> Path:
         """The tokenizer that training and serving share."""
         return self.folder / "tokenizer.json"
 
+    def preprocessing(self) -> dict[str, Any]:
+        """How the base model's processor prepares images or audio; empty for a model of texts."""
+        path = self.folder / "preprocessor_config.json"
+        return _read_json(path, self.address) if path.is_file() else {}
+
     def config(self) -> dict[str, Any]:
         """The configuration as it passed the allow-list."""
         return dict(json.loads((self.folder / "config.json").read_text()))
 
 
-def fetch_base_model(address: str, registry: RegistrySettings) -> BaseModel:
-    """Find, check and copy a base model. BaseModelError says what is missing or not allowed."""
+def fetch_base_model(address: str, registry: RegistrySettings, needs: Sequence[str] = ("tokenizer.json",)) -> BaseModel:
+    """Find, check and copy a base model. BaseModelError says what is missing or not allowed.
+
+    `needs`: files that the task cannot do without, such as `preprocessor_config.json`.
+    """
     found = _find(address, registry)
     config = _read_json(found / "config.json", address)
     _refuse_code(config, address)
     weights = _weight_files(found, address)
-    if not (found / "tokenizer.json").is_file():
-        raise BaseModelError(
-            f"base model {address!r} has no tokenizer.json (it has {_names(found)}); save its tokenizer with "
-            "transformers' AutoTokenizer(..., use_fast=True).save_pretrained, which writes one"
-        )
+    for name in needs:
+        if not (found / name).is_file():
+            raise BaseModelError(f"base model {address!r} has no {name} (it has {_names(found)}); {_ADVICE[name]}")
     allowed, dropped = _allowed(config, address)
-    check_tokenizer(found / "tokenizer.json", address)
-    check_vocabulary(found / "tokenizer.json", allowed, address)
+    if (found / "tokenizer.json").is_file():
+        check_tokenizer(found / "tokenizer.json", address)
+        check_vocabulary(found / "tokenizer.json", allowed, address)
     files = [*weights, *(name for name in _FILES[1:] if (found / name).is_file())]
     digest = _digest(found, files, allowed)
     folder = _copy(found, files, allowed, registry.cache / "base" / digest[:32])
-    return BaseModel(address, folder, f"sha256:{digest}", _pretrained_with_mean(found, allowed), tuple(dropped))
+    return BaseModel(address, folder, f"sha256:{digest}", _pretrained_pooling(found, allowed), tuple(dropped))
 
 
 def _find(address: str, registry: RegistrySettings) -> Path:
@@ -279,13 +307,21 @@ def _check_number(key: str, value: Any, address: str) -> None:
         )
 
 
-def _pretrained_with_mean(found: Path, config: dict[str, Any]) -> bool:
+def _pretrained_pooling(found: Path, config: dict[str, Any]) -> str:
     if "tunewright_pooling" in config:
-        return bool(config["tunewright_pooling"] == "mean")
+        return str(config["tunewright_pooling"])
     try:
-        return bool(json.loads((found / "1_Pooling" / "config.json").read_text()).get("pooling_mode_mean_tokens"))
+        stated = json.loads((found / "1_Pooling" / "config.json").read_text())
     except (OSError, ValueError):
-        return False
+        return ""
+    if not isinstance(stated, dict):
+        return ""
+    # sentence-transformers once wrote a flag for each kind, and now writes the word or a list of words.
+    prefix = "pooling_mode_"
+    kinds = [name.removeprefix(prefix) for name in stated if name.startswith(prefix) and stated[name] is True]
+    named = stated.get("pooling_mode", kinds)
+    words = named if isinstance(named, list) else [named]
+    return "+".join(str(word).removesuffix("_tokens").removesuffix("_token") for word in words)
 
 
 def _digest(found: Path, files: list[str], config: dict[str, Any]) -> str:

@@ -5,36 +5,43 @@ Every row is read; what is wrong with single rows is counted by kind and told at
 
 import hashlib
 from array import array
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from job.conll import positions_of
 from job.dataset import Dataset, DatasetWriter, open_dataset
 from job.errors import DataError, SettingsError
 from job.faults import Faults, listed, shown
-from job.formats import KNOWN_NAMES, Layout, Row, format_of, read_rows
+from job.formats import KNOWN_NAMES, Layout, Row, format_of, read_rows, unit_of
+from job.media import Media
+from job.media_folder import MEDIA
+from job.progress import warn
 from job.settings import DataSettings
 from job.source import SourceFile
-from job.tasks.task import Task
+from job.task import Form, Options, Task
 from serving.cleaning import clean
-from serving.encoding import Text
+
+Target = TypeVar("Target")
+_NO_VALUE = object()
 
 
 @dataclass(frozen=True)
 class Roles:
     """Which column plays which part."""
 
-    texts: tuple[str, ...]
-    """Names of the one or two text columns."""
+    inputs: dict[str, str]
+    """Role of each input to the name of its column, in the order of the task's form."""
     target: str
-    """Name of the column to learn."""
+    """Name of the column to learn; empty where there is none."""
     target_role: str
-    """`label`, `labels` or `score`."""
+    """`label`, `labels`, `score`, ...; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +54,40 @@ class Checked:
     files: list[SourceFile]
     dropped: int
     """Rows without text that were left out on request."""
+    media: list[dict[str, Any]]
+    """For each table of files: how many files its rows name, their bytes and one digest of all of them."""
 
 
 def read_roles(settings: DataSettings, task: Task) -> Roles:
     """The roles of the settings; SettingsError for one that the task does not have, or a setting without effect."""
-    known = (*task.TEXTS, *task.TARGETS)
-    unknown = [role for role in settings.columns if role not in known]
+    given = {role: str(column) for role, column in settings.columns.items()}
+    form = _form(given, task.FORMS)
+    inputs = {role: given.get(role, role) for role in form.roles if role in (*form.inputs, *form.optional)}
+    for role in form.optional:
+        if role not in given:
+            del inputs[role]
+    target = given.get(form.target, form.target)
+    columns = [*inputs.values(), *([target] if target else [])]
+    example = ", ".join(f"{role}: {at}" for at, role in enumerate((form.inputs[0], form.target)) if role)
+    _check_columns(columns, settings.header, f"{{{example}}}")
+    _refuse_useless(settings, form.target)
+    return Roles(inputs, target, form.target)
+
+
+def _form(given: Mapping[str, str], forms: Sequence[Form]) -> Form:
+    """The form that has all roles of the settings; of several the first."""
+    known = list(dict.fromkeys(role for form in forms for role in form.roles))
+    unknown = [role for role in given if role not in known]
     if unknown:
         raise SettingsError(f"data.columns has a role {unknown[0]!r}; this task knows {', '.join(known)}")
-    given = {role: str(column) for role, column in settings.columns.items()}
-    targets = [role for role in task.TARGETS if role in given]
+    for form in forms:
+        if set(given) <= set(form.roles):
+            return form
+    targets = [role for role in given if role in {form.target for form in forms}]
     if len(targets) > 1:
         raise SettingsError(f"data.columns sets {' and '.join(targets)}; choose one")
-    target_role = targets[0] if targets else task.TARGETS[0]
-    names = [given.get(role, role) for role in task.TEXTS if role in given or role == task.TEXTS[0]]
-    target = given.get(target_role, target_role)
-    _check_columns([*names, target], settings.header, f"{{{task.TEXTS[0]}: 0, {target_role}: 1}}")
-    _refuse_useless(settings, target_role)
-    return Roles(tuple(names), target, target_role)
+    sets = "; ".join(", ".join(form.roles) for form in forms)
+    raise SettingsError(f"data.columns sets {', '.join(given)}, which do not belong together; the sets are: {sets}")
 
 
 def _check_columns(columns: list[str], header: bool, example: str) -> None:
@@ -82,7 +105,7 @@ def _refuse_useless(settings: DataSettings, target_role: str) -> None:
     """A setting that would be ignored is a mistake."""
     useless = {
         "label_separator": target_role != "labels" and "it divides the role labels, which data.columns does not have",
-        "label_names": target_role == "score" and "scores have no names",
+        "label_names": target_role not in ("label", "labels") and "it names labels, which this data does not have",
         "validation_fraction": settings.validation is not None and "data.validation is given",
         "test_fraction": settings.test is not None and "data.test is given",
     }
@@ -96,17 +119,29 @@ def layout_of(name: str, settings: DataSettings) -> Layout:
     found = settings.format or format_of(name)
     if found is None:
         raise DataError(f"{name}: the format is not told by the name ({KNOWN_NAMES}); rename it or set data.format")
-    if found not in ("csv", "tsv"):
-        for setting in ("header", "delimiter", "quoting"):
-            if setting in settings.model_fields_set:
-                raise SettingsError(f"data.{setting} has no meaning for {found} ({name}); remove it")
+    for setting, formats in _FORMATS_OF.items():
+        if setting in settings.model_fields_set and found not in formats:
+            raise SettingsError(f"data.{setting} has no meaning for {found} ({name}); remove it")
     return Layout(
         format=found,
         header=settings.header,
-        delimiter=settings.delimiter or ("\t" if found == "tsv" else ","),
+        delimiter=settings.delimiter,
         quoting=settings.quoting if settings.quoting is not None else found == "csv",
         max_expansion=settings.max_expansion,
+        positions=positions_of(settings.columns, found) if found in ("conll", "conllu") else None,
+        comment=settings.comment,
+        sample_by=settings.sample_by,
     )
+
+
+_FORMATS_OF = {
+    "header": ("csv", "tsv", *MEDIA),
+    "delimiter": ("csv", "tsv", "conll", *MEDIA),
+    "quoting": ("csv", "tsv", *MEDIA),
+    "comment": ("conll",),
+    "sample_by": ("text",),
+}
+"""Settings that only some formats have."""
 
 
 @dataclass
@@ -116,6 +151,7 @@ class _Reading:
     task: Task
     roles: Roles
     settings: DataSettings
+    options: Options
     labels: Collection[str] | None
     writer: DatasetWriter
     faults: Faults = field(default_factory=Faults)
@@ -123,86 +159,131 @@ class _Reading:
     keys: "array[int]" = field(default_factory=lambda: array("Q"))
     kinds: dict[str, str] = field(default_factory=dict)
     dropped: int = 0
+    notes: Counter[str] = field(default_factory=Counter)
 
     def take(self, row: Row, place: str) -> None:
         """Check one row and write it, or count what is wrong with it."""
         if row.fault:
-            self.faults.add(row.fault, place)
+            self.faults.add(row.fault, f"{place} value {row.found}:" if row.found else place, row.hint)
             return
-        text = self._text(row, place)
-        target = self._target(row, place)
-        if text is not None and target is not None:
-            self.writer.add(text, target)
-            self.keys.append(_key(text))
+        cells = Cells(self, row, place)
+        found = self.task.read(cells)
+        if found is None or cells.is_faulty or cells.is_dropped:
+            self.dropped += cells.is_dropped
+            return
+        self.writer.add(*found)
+        self.keys.append(_number(self.task.identity(found[0])))
 
-    def _has(self, row: Row, column: str, place: str) -> bool:
-        if column in row.values:
+
+class Cells:
+    """One row by the parts its columns play, and where to say what is wrong with it."""
+
+    def __init__(self, reading: _Reading, row: Row, place: str) -> None:
+        self._reading, self._row, self._place = reading, row, place
+        self.roles = reading.roles
+        self.settings, self.options = reading.settings, reading.options
+        self.is_faulty = False
+        """Whether something was found wrong with the row."""
+        self.is_dropped = False
+        """Whether the row shall be left out, as the settings ask for."""
+
+    def fault(self, what: str, hint: str = "", *, value: Any = _NO_VALUE) -> None:
+        """Count a fault of this row: what is wrong, what to do, and the value where it says more than the place."""
+        place = self._place if value is _NO_VALUE else f"{self._place} value {shown(value)}:"
+        self._reading.faults.add(what, place, hint)
+        self.is_faulty = True
+
+    def note(self, what: str) -> None:
+        """Count something odd that does not keep the row from being used; told once for all rows."""
+        self._reading.notes[what] += 1
+
+    def has(self, role: str) -> bool:
+        """Whether the row has the column of a role; a fault is counted where it has not."""
+        if self.column(role) in self._row.values:
             return True
-        have = ", ".join(shown(name) for name in row.values) or "none"
-        self.faults.add(f"has no column {column!r}", place, f"the columns are {have}; set data.columns")
+        have = ", ".join(shown(name) for name in self._row.values) or "none"
+        self.fault(f"has no column {self.column(role)!r}", f"the columns are {have}; set data.columns")
         return False
 
-    def _text(self, row: Row, place: str) -> Text | None:
-        parts = [self._part(row, column, place) for column in self.roles.texts]
-        if "" in parts and self.settings.drop_empty:
-            self.dropped += 1
-            return None
-        if "" in parts:
-            column = self.roles.texts[parts.index("")]
-            self.faults.add(f"column {column!r} is empty", place, "fill it, remove the row or set data.drop_empty")
-        texts = [part for part in parts if part]
-        if len(texts) < len(parts):
-            return None
-        return texts[0] if len(texts) == 1 else (texts[0], texts[1])
+    def value(self, role: str) -> Any:
+        """What stands in the column of a role, whatever it is; None where there is no such column."""
+        return self._row.values.get(self.column(role))
 
-    def _part(self, row: Row, column: str, place: str) -> str | None:
-        """One text, cleaned; None where a fault was counted."""
-        if not self._has(row, column, place):
+    def column(self, role: str) -> str:
+        """The name of a role's column."""
+        return self.roles.target if role == self.roles.target_role else self.roles.inputs[role]
+
+    def text(self, role: str) -> str | None:
+        """A text, cleaned, never empty; None where a fault was counted or the row is dropped."""
+        if not self.has(role):
             return None
-        value = row.values[column]
-        if isinstance(value, str):
-            return clean(value, self.settings.cleaning)
+        value = self.value(role)
         # Tables call an empty cell null.
-        if value is None:
-            return ""
-        self.faults.add(f"column {column!r} is {type(value).__name__}, not text", f"{place} value {shown(value)}:")
-        return None
-
-    def _target(self, row: Row, place: str) -> Any:
-        if not self._has(row, self.roles.target, place):
+        if value is not None and not isinstance(value, str):
+            self.fault(f"column {self.column(role)!r} is {type(value).__name__}, not text", value=value)
             return None
-        value = row.values[self.roles.target]
-        self._watch_kind(value, place)
-        try:
-            target = self.task.read_target(value, self.roles.target_role, self.settings)
-            # JSON can write half of a character, which no file can hold.
-            "".join(target if isinstance(target, list) else ()).encode()
-        except UnicodeEncodeError:
-            self.faults.add(f"column {self.roles.target!r} holds half a character", f"{place} value {shown(value)}:")
-        except (ValueError, OverflowError) as error:
-            self.faults.add(f"column {self.roles.target!r} {error}", f"{place} value {shown(value)}:")
+        if text := clean(value or "", self.settings.cleaning):
+            return text
+        if self.settings.drop_empty:
+            self.is_dropped = True
         else:
-            return target if self._is_known(target, place) else None
+            self.fault(f"column {self.column(role)!r} is empty", "fill it, remove the row or set data.drop_empty")
         return None
 
-    def _is_known(self, target: Any, place: str) -> bool:
-        """Whether the training rows have the labels too."""
-        unseen = [label for label in target if label not in self.labels] if self.labels is not None else []
+    def texts(self) -> str | tuple[str, ...] | None:
+        """The texts of all input roles: one, or a tuple of several."""
+        found = [self.text(role) for role in self.roles.inputs]
+        texts = tuple(text for text in found if text is not None)
+        if len(texts) < len(found):
+            return None
+        return texts[0] if len(texts) == 1 else texts
+
+    def target(self, read: Callable[[Any, str, DataSettings], Target]) -> Target | None:
+        """The target; `read` gets its value and role, and its ValueError says what is wrong with the value."""
+        role = self.roles.target_role
+        if not self.has(role):
+            return None
+        value = self.value(role)
+        try:
+            return read(value, role, self.settings)
+        except (ValueError, OverflowError) as error:
+            self.fault(f"column {self.roles.target!r} {error}", value=value)
+        return None
+
+    def labels(self, read: Callable[[Any, str, DataSettings], list[str]]) -> list[str] | None:
+        """The labels, which the training rows must have too."""
+        value = self.value(self.roles.target_role)
+        self._watch_kind(value)
+        labels = self.target(read)
+        if labels is None:
+            return None
+        try:
+            # JSON can write half of a character, which no file can hold.
+            "".join(labels).encode()
+        except UnicodeEncodeError:
+            self.fault(f"column {self.roles.target!r} holds half a character", value=value)
+            return None
+        return labels if self.are_known(labels) else None
+
+    def are_known(self, labels: list[str]) -> bool:
+        """Whether the training rows have these labels too; a fault is counted for each that they have not."""
+        known = self._reading.labels
+        unseen = [label for label in dict.fromkeys(labels) if label not in known] if known is not None else []
         for label in unseen:
             fault = f"column {self.roles.target!r} holds the label {shown(label)}, which no row of data.train has"
-            self.faults.add(fault, place, f"the training labels are {listed(self.labels or [])}")
+            self.fault(fault, f"the training labels are {listed(known or [])}")
         return not unseen
 
-    def _watch_kind(self, value: Any, place: str) -> None:
+    def _watch_kind(self, value: Any) -> None:
         """Labels 1 and "1" would silently become one label."""
         if self.roles.target_role != "label" or value is None:
             return
-        kind = type(value).__name__
-        self.kinds.setdefault(kind, place.removesuffix(":"))
-        first = next(iter(self.kinds))
+        kinds, kind = self._reading.kinds, type(value).__name__
+        kinds.setdefault(kind, self._place.removesuffix(":"))
+        first = next(iter(kinds))
         if kind != first:
-            fault = f"column {self.roles.target!r} is {kind} here but {first} in {self.kinds[first]}"
-            self.faults.add(fault, place, "write all labels alike")
+            fault = f"column {self.roles.target!r} is {kind} here but {first} in {kinds[first]}"
+            self.fault(fault, "write all labels alike")
 
 
 def check(
@@ -213,33 +294,39 @@ def check(
     target: Path,
     *,
     labels: list[str] | None = None,
+    options: Options | None = None,
+    cache: Path = Path(),
 ) -> Checked:
     """Read and check the files of one setting into an Arrow file; DataError tells all that is wrong.
 
     `labels` are those of the training rows where no others are allowed.
     """
-    with closing(DatasetWriter(target, task.TARGET_TYPE)) as writer:
-        reading = _Reading(task, roles, settings, dict.fromkeys(labels) if labels is not None else None, writer)
-        for row, place in _rows(files, settings):
-            reading.take(row, place)
+    media: list[dict[str, Any]] = []
+    with closing(DatasetWriter(target, task.arrow_types(roles))) as writer:
+        known = dict.fromkeys(labels) if labels is not None else None
+        reading = _Reading(task, roles, settings, options or task.OPTIONS(), known, writer)
+        for file in files:
+            named = Media(file, roles.inputs[task.MEDIA], cache) if task.MEDIA else None
+            for row, place in _rows(file, named, settings):
+                reading.take(row, place)
+            media += [named.fingerprint()] if named else []
         reading.faults.raise_any()
-    data = open_dataset(target, pair=len(roles.texts) == 2)
+    for what, count in reading.notes.items():
+        warn("data", f"{what}: {count:,} rows", rows=count)
+    data = open_dataset(target)
     if not len(data):
         dropped = f" besides {reading.dropped:,} without text" if reading.dropped else ""
         raise DataError(f"{', '.join(file.address for file in files)}: no rows{dropped}")
-    return Checked(data, np.frombuffer(reading.keys, dtype=np.uint64), files, reading.dropped)
+    return Checked(data, np.frombuffer(reading.keys, dtype=np.uint64), files, reading.dropped, media)
 
 
-def _rows(files: list[SourceFile], settings: DataSettings) -> Iterator[tuple[Row, str]]:
-    """Every row with its place."""
-    for file in files:
-        layout = layout_of(file.address, settings)
-        unit = "row" if layout.format in ("json", "parquet") else "line"
-        for row in read_rows(file.path, file.address, layout):
-            yield row, f"{file.address}, {unit} {row.line}:"
+def _rows(file: SourceFile, media: Media | None, settings: DataSettings) -> Iterator[tuple[Row, str]]:
+    """Every row of a file with its place."""
+    layout = layout_of(file.address, settings)
+    unit = unit_of(file.address, layout)
+    for row in read_rows(file.path, file.address, layout) if media is None else media.rows(layout):
+        yield row, f"{file.address}, {unit} {row.line}:"
 
 
-def _key(text: Text) -> int:
-    parts = (text,) if isinstance(text, str) else text
-    folded = "\0".join(part.casefold() for part in parts)
-    return int.from_bytes(hashlib.blake2b(folded.encode(), digest_size=8).digest(), "little")
+def _number(identity: str) -> int:
+    return int.from_bytes(hashlib.blake2b(identity.encode(), digest_size=8).digest(), "little")

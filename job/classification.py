@@ -1,4 +1,4 @@
-"""Text classification, taught: one label of several, or any number of them; over one text or a pair.
+"""Classification, of whatever input: labels read and ordered, losses, thresholds, figures.
 
 Loss: cross-entropy over the labels, or binary cross-entropy per label; weighted, smoothed or focal on request.
 """
@@ -6,33 +6,29 @@ Loss: cross-entropy over the labels, or binary cross-entropy per label; weighted
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 import torch.nn.functional as functional
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore_support
 
 from job.errors import DataError, SettingsError
+from job.evaluate import Evaluation, evaluated, gathered, logits_of, time_alone
+from job.faults import listed
+from job.progress import say, warn
 from job.settings import DataSettings, TrainSettings
-from job.tasks.task import Array, Loss, Targets
+from job.task import Array, Loss, Objective, Options, Targets, Task
+from serving.bundle import ModelFile
+from serving.predictor import Predictor
 from serving.tasks.text_classification import scores
 
-TEXTS = ("text", "text_pair")
-TARGETS = ("label", "labels")
-TARGET_TYPE = pa.list_(pa.string())
+if TYPE_CHECKING:
+    from job.plan import Part, Plan
 
-
-def problem(target_role: str) -> str:
-    """A column `label` holds one label, a column `labels` any number."""
-    return "single_label" if target_role == "label" else "multi_label"
-
-
-def headline(problem: str) -> str:
-    """Accuracy, or macro-F1 where most labels are absent from most rows and accuracy says little."""
-    return "accuracy" if problem == "single_label" else "macro_f1"
+_RARE = 8
+"""Rows under which a label is called rare."""
 
 
 def metric_names(problem: str) -> tuple[str, ...]:
@@ -57,11 +53,6 @@ def _label(value: Any, names: Mapping[str, str]) -> str:
     if names and label not in names:
         raise ValueError(f"is not among data.label_names ({', '.join(names)})")
     return names.get(label, label)
-
-
-def strata(target: list[str]) -> list[str]:
-    """All labels of the row."""
-    return target
 
 
 def learn_labels(targets: Sequence[list[str]], role: str) -> list[str]:
@@ -158,11 +149,6 @@ def _binary_loss(weights: torch.Tensor | None, gamma: float) -> Loss:
     return loss
 
 
-def output_scale(targets: Targets) -> tuple[float, float]:
-    """Logits have no unit."""
-    return 0.0, 1.0
-
-
 def tune_thresholds(logits: Array, targets: Targets, problem: str) -> list[float] | None:
     """Multi label: for each label the score that gives the best F1 on these rows; 0.5 where there is none to find."""
     if problem == "single_label":
@@ -233,3 +219,108 @@ def details(
         {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
         for label, p, r, f, n in zip(labels, *table, strict=True)
     ]
+
+
+class ClassificationTask(Task):
+    """The part of a classification that does not depend on what is classified: one vector of logits per input."""
+
+    CLOSED = True
+    SUBJECT = "a text"
+    """What one input is called."""
+
+    def problem(self, target_role: str, options: Options) -> str:
+        """A column `label` holds one label, a column `labels` any number."""
+        return "single_label" if target_role == "label" else "multi_label"
+
+    def headline(self, problem: str) -> str:
+        """Accuracy, or macro-F1 where most labels are absent from most rows and accuracy says little."""
+        return metric_names(problem)[0]
+
+    def metric_names(self, problem: str) -> tuple[str, ...]:
+        """The figures of an evaluation, the headline first."""
+        return metric_names(problem)
+
+    def purpose(self, model: ModelFile) -> str:
+        """How many labels for what."""
+        count = "one label" if model.problem == "single_label" else "any number of labels"
+        return f"Gives {count} to {'a pair of texts' if model.pair else self.SUBJECT}"
+
+    def strata(self, target: list[str]) -> list[str]:
+        """All labels of the row."""
+        return target
+
+    def learn_labels(self, targets: Sequence[list[str]], role: str) -> list[str]:
+        """The labels of the training rows."""
+        return learn_labels(targets, role)
+
+    def encode_targets(self, targets: Sequence[list[str]], labels: Sequence[str], problem: str) -> Targets:
+        """`[N]` label numbers, or `[N, L]` zeros and ones."""
+        return encode_targets(targets, labels, problem)
+
+    def check_sides(self, sides: "Mapping[str, Part]", labels: list[str], problem: str) -> None:
+        """Say how the labels are distributed; DataError for one without a training row."""
+        counts = _counts(sides["train"].targets, labels)
+        _refuse_lost(counts, labels)
+        _say_counts(counts, labels, problem)
+
+    def objective(self, plan: "Plan") -> Objective:
+        """Cross-entropy or binary cross-entropy; the validation logits give the figures."""
+        prepared, settings = plan.prepared, plan.settings.train
+        targets = prepared.train.targets
+        return Objective(
+            loss=make_loss(settings, prepared.labels, targets, prepared.problem),
+            measure=lambda scored: metrics(*gathered(scored), prepared.problem),
+            metric=settings.metric or self.headline(prepared.problem),
+        )
+
+    def tune(self, draft: ModelFile, predictor: Predictor, plan: "Plan") -> ModelFile:
+        """Several labels: a threshold for each, from the validation rows."""
+        part = plan.prepared.validation
+        if plan.prepared.problem == "single_label":
+            return draft
+        thresholds = tune_thresholds(logits_of(predictor, part.data, self.served), part.targets, plan.prepared.problem)
+        say("thresholds", f"tuned on {len(part):,} validation rows, one for each of {len(draft.labels)} labels")
+        return draft.model_copy(update={"thresholds": thresholds})
+
+    def evaluate(self, predictor: Predictor, part: "Part", plan: "Plan") -> Evaluation:
+        """The figures, their intervals and a table by label."""
+        problem, thresholds = predictor.model.problem, predictor.model.thresholds
+        logits = logits_of(predictor, part.data, self.served)
+        return evaluated(
+            lambda rows: metrics(logits[rows], part.targets[rows], problem, thresholds),
+            len(part),
+            headline=self.headline(problem),
+            details=[dict(row) for row in details(logits, part.targets, predictor.model.labels, thresholds)],
+            ms_per_text=time_alone(predictor, part.data, self.served),
+        )
+
+
+def _counts(targets: Targets, labels: list[str]) -> NDArray[np.int64]:
+    """Rows of each label."""
+    if targets.ndim == 1:
+        return np.bincount(targets, minlength=len(labels))
+    return np.asarray(targets.sum(axis=0).astype(np.int64))
+
+
+def _refuse_lost(counts: NDArray[np.int64], labels: list[str]) -> None:
+    """A label can lose all its training rows to data.limit or to a side."""
+    lost = [label for label, count in zip(labels, counts, strict=True) if not count]
+    if lost:
+        raise DataError(
+            f"label {lost[0]!r} has no training row left after data.limit and the split"
+            + (f" (so have {len(lost) - 1} more)" if lost[1:] else "")
+            + "; raise data.limit, add rows, or give data.validation and data.test"
+        )
+
+
+def _say_counts(counts: NDArray[np.int64], labels: list[str], problem: str) -> None:
+    order = np.argsort(-counts, kind="stable")
+    say("split", f"{len(labels)} labels: {listed((f'{labels[i]} {counts[i]:,}' for i in order), 6)}")
+    rare = [labels[i] for i in order if counts[i] < _RARE]
+    if rare:
+        warn(
+            "split",
+            f"labels with under {_RARE} training rows: {len(rare)}, such as {rare[-1]!r}; expect little of them",
+        )
+    if problem == "single_label" and counts.max() > 0.99 * counts.sum():
+        warn("split", f"{counts.max() / counts.sum():.1%} of the rows have one label: accuracy says nothing here")

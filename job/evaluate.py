@@ -6,16 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from job.dataset import Dataset
-from job.tasks.task import Array, Targets, Task
+from job.task import Array, Scored
 from serving.predictor import Predictor
 
 _RESAMPLES = 300
 """Bootstrap resamples of an interval."""
 _TIMED_TEXTS = 100
-"""Texts that are answered one by one to tell the time of an answer."""
+"""Inputs that are answered one by one to tell the time of an answer."""
+_TIMED_SECONDS = 30.0
+"""No more are timed after so long."""
 
 
 @dataclass(frozen=True)
@@ -27,32 +30,38 @@ class Evaluation:
     """95 % interval of the headline metric, and of accuracy where there is one."""
     details: list[Any]
     ms_per_text: float
-    """Median milliseconds of one text alone."""
+    """Median milliseconds of one input alone."""
     rows: int
 
 
-def logits_of(predictor: Predictor, data: Dataset) -> Array:
-    """Logits `[N, L]` of all rows, from raw text, a batch at a time."""
-    return np.concatenate([predictor.logits(texts) for texts, _ in data.batches()])
+def logits_of(predictor: Predictor, data: Dataset, served: Callable[[Any], Any]) -> Array:
+    """Raw outputs `[N, L]` of all rows, from raw inputs, a batch at a time. `served`: the task's."""
+    batches = (list(map(served, inputs)) for inputs, _ in data.batches())
+    return np.concatenate([np.stack(predictor.outputs(inputs)) for inputs in batches])
 
 
-def evaluate(
-    predictor: Predictor, data: Dataset, targets: Targets, task: Task, thresholds: Sequence[float] | None
+def gathered(scored: Scored) -> tuple[Array, NDArray[Any]]:
+    """Scored batches to the logits `[N, L]` and the targets of a whole side, in its order."""
+    parts = [(rows, batch["targets"].cpu().numpy(), logits.cpu().numpy()) for rows, batch, logits in scored]
+    order = np.argsort(np.concatenate([rows for rows, _, _ in parts]))
+    logits, targets = (np.concatenate([part[at] for part in parts])[order] for at in (2, 1))
+    return logits, targets
+
+
+def evaluated(
+    measure: Callable[[NDArray[np.int64]], dict[str, float]],
+    rows: int,
+    *,
+    headline: str,
+    details: Sequence[Any] = (),
+    ms_per_text: float,
 ) -> Evaluation:
-    """Measure one loaded variant."""
-    model = predictor.model
-    logits = logits_of(predictor, data)
-    metrics = task.metrics(logits, targets, model.problem, thresholds)
-    headline = task.headline(model.problem)
-
-    def measure(rows: Any) -> float:
-        return task.metrics(logits[rows], targets[rows], model.problem, thresholds)[headline]
-
-    intervals = {"accuracy": _wilson(metrics["accuracy"], len(targets))} if "accuracy" in metrics else {}
+    """Figures of all rows with their intervals. `measure` gives the figures of the rows with these numbers."""
+    metrics = measure(np.arange(rows))
+    intervals = {"accuracy": _wilson(metrics["accuracy"], rows)} if "accuracy" in metrics else {}
     if headline not in intervals:
-        intervals[headline] = _bootstrap(measure, len(targets))
-    details = [dict(row) for row in task.details(logits, targets, model.labels, thresholds)]
-    return Evaluation(metrics, intervals, details, _time_alone(predictor, data), len(targets))
+        intervals[headline] = _bootstrap(lambda drawn: measure(drawn)[headline], rows)
+    return Evaluation(metrics, intervals, list(details), ms_per_text, rows)
 
 
 def _wilson(share: float, rows: int) -> tuple[float, float]:
@@ -61,7 +70,7 @@ def _wilson(share: float, rows: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def _bootstrap(measure: Callable[[Any], float], rows: int) -> tuple[float, float]:
+def _bootstrap(measure: Callable[[NDArray[np.int64]], float], rows: int) -> tuple[float, float]:
     """The 2.5 and 97.5 percentile of the figure over rows drawn with replacement."""
     random = np.random.default_rng(0)
     figures = [measure(random.integers(0, rows, rows)) for _ in range(_RESAMPLES)]
@@ -69,10 +78,13 @@ def _bootstrap(measure: Callable[[Any], float], rows: int) -> tuple[float, float
     return float(low), float(high)
 
 
-def _time_alone(predictor: Predictor, data: Dataset) -> float:
-    times = []
-    for text in data.select(range(min(len(data), _TIMED_TEXTS))).texts():
+def time_alone(predictor: Predictor, data: Dataset, served: Callable[[Any], Any]) -> float:
+    """Median milliseconds of an answer to one input alone."""
+    times: list[float] = []
+    for value in data.select(range(min(len(data), _TIMED_TEXTS))).inputs():
         started = time.perf_counter()
-        predictor.logits([text])
+        predictor.predict([served(value)])
         times.append(time.perf_counter() - started)
+        if sum(times) > _TIMED_SECONDS:
+            break
     return float(np.median(times) * 1000)

@@ -2,10 +2,10 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import onnxruntime.quantization as ort_quantization
 import torch
@@ -14,9 +14,15 @@ from optimum.exporters.tasks import TasksManager
 from torch import nn
 
 from job.errors import BaseModelError, JobError
+from serving.bundle import Variant
 
 EXPORT_TASK = "text-classification"
 """What optimum calls a graph from token ids to one row of logits."""
+_TOLERANCE = {"fp32": 1e-3, "int8": 0.5}
+"""Largest difference of a golden output on another machine (of a regression: in standard deviations of the targets).
+fp32 differs in the order of its sums. int8 differs where a processor saturates 16-bit sums (AVX2 without VNNI) or
+rounds a scale the other way."""
+_BATCHING: dict[str, Literal["padded", "alone"]] = {"fp32": "padded", "int8": "alone"}
 
 
 ARCHITECTURES = """albert bert camembert convbert data2vec-text deberta deberta-v2 distilbert electra megatron-bert
@@ -25,31 +31,52 @@ mobilebert modernbert mpnet rembert roberta roformer squeezebert xlm-roberta""".
 of those graphs hold the length they were traced with (big_bird, nystromformer) or want more than token ids."""
 
 
-def check_exportable(model_type: str, address: str) -> None:
+def check_exportable(model_type: str, address: str, architectures: Sequence[str]) -> None:
     """BaseModelError, before any training, for an architecture whose graph could not be served."""
-    if model_type not in ARCHITECTURES:
+    if model_type not in architectures:
         raise BaseModelError(
             f"base model {address!r} is of the architecture {model_type!r}, which cannot be exported to ONNX; "
-            f"supported: {', '.join(ARCHITECTURES)}"
+            f"supported: {', '.join(architectures)}"
         )
 
 
-def graph_inputs(config: Any) -> list[str]:
+def graph_inputs(config: Any, task: str = EXPORT_TASK) -> list[str]:
     """The tensors that the graph of such a model takes; the model is trained on the same ones."""
-    return list(_export_config(config).inputs)
+    return list(_export_config(config, task).inputs)
 
 
-def _export_config(config: Any) -> Any:
+def _export_config(config: Any, task: str) -> Any:
     constructor = TasksManager.get_exporter_config_constructor(
-        exporter="onnx", model_type=config.model_type, task=EXPORT_TASK, library_name="transformers"
+        exporter="onnx", model_type=config.model_type, task=task, library_name="transformers"
     )
     return constructor(config)
 
 
-def export_fp32(model: nn.Module, target: Path) -> None:
-    """Write the graph of `model` (token ids `[B, T]` to logits `[B, L]`) as one float32 ONNX file."""
+def export_variants(
+    model: nn.Module, task: str, folder: Path, variants: Sequence[str], *, unit: float = 1.0
+) -> dict[str, Variant]:
+    """Write `onnx/<variant>/model.onnx` for each variant; `unit` is the unit of the outputs."""
+    made = {name: folder / "onnx" / name / "model.onnx" for name in variants}
+    export_fp32(model, made["fp32"], task)
+    if "int8" in made:
+        quantize_int8(made["fp32"], made["int8"])
+    return {name: describe_variant(folder, graph, name, unit=unit) for name, graph in made.items()}
+
+
+def describe_variant(folder: Path, graph: Path, name: str, *, unit: float = 1.0) -> Variant:
+    """What model.json says of a variant: its main graph, and the size of all files beside it."""
+    return Variant(
+        file=graph.relative_to(folder).as_posix(),
+        batching=_BATCHING[name],
+        bytes=sum(path.stat().st_size for path in graph.parent.iterdir()),
+        golden_tolerance=_TOLERANCE[name] * unit,
+    )
+
+
+def export_fp32(model: nn.Module, target: Path, task: str = EXPORT_TASK) -> None:
+    """Write the graph of `model` (token ids `[B, T]` to logits) as one float32 ONNX file."""
     config: Any = model.config
-    onnx_config = _export_config(config)
+    onnx_config = _export_config(config, task)
     target.parent.mkdir(parents=True, exist_ok=True)
     # The tracer warns of every Python number in the architecture's code; parity is what proves the graph.
     with warnings.catch_warnings(), _only_errors("optimum"), torch.no_grad():
@@ -58,6 +85,34 @@ def export_fp32(model: nn.Module, target: Path) -> None:
             export_onnx(model, onnx_config, target, opset=onnx_config.DEFAULT_ONNX_OPSET)
         except Exception as error:  # the exporter raises whatever the architecture's code raises while traced
             raise JobError(f"the ONNX export of a {config.model_type} failed: {error}") from error
+
+
+def export_traced(model: nn.Module, example: dict[str, torch.Tensor], axes: dict[str, list[str]], target: Path) -> None:
+    """Write the graph of a model of our own, traced with an example: inputs by name, their axes that may vary."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    dynamic = {name: {at: axis for at, axis in enumerate(names) if axis} for name, names in axes.items()}
+
+    class Logits(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.model(**dict(zip(example, tensors, strict=True)))["logits"]
+            return logits
+
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Logits().eval(),
+            tuple(example.values()),
+            str(target),
+            input_names=list(example),
+            output_names=["logits"],
+            dynamic_axes={**dynamic, "logits": {0: "batch"}},
+            opset_version=18,
+            dynamo=False,
+        )
 
 
 def quantize_int8(source: Path, target: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from job.errors import GateFailed, SettingsError
 from job.evaluate import Evaluation
 from job.settings import GateSettings, JobSettings
-from job.train import lower_is_better
+from job.task import lower_is_better
 
 
 def check_metrics(settings: JobSettings, measured: Sequence[str]) -> None:
@@ -45,9 +45,11 @@ def check_floor(gate: GateSettings, measured: Evaluation) -> None:
 def drop_reason(gate: GateSettings, variant: str, headline: str, fp32: Evaluation, measured: Evaluation) -> str | None:
     """Why a variant is left out, or None when it loses no more than it may."""
     allowed = gate.max_drop.get(variant)
-    lost = fp32.metrics[headline] - measured.metrics[headline]
+    before, after = fp32.metrics[headline], measured.metrics[headline]
+    # An error such as perplexity has no scale of its own: it is the share of its rise that counts.
+    lost = after / max(before, 1e-12) - 1 if lower_is_better(headline) else before - after
     if allowed is None or lost <= allowed:
         return None
-    return (
-        f"{headline} falls from {fp32.metrics[headline]:.4f} to {measured.metrics[headline]:.4f} (may lose {allowed:g})"
-    )
+    if lower_is_better(headline):
+        return f"{headline} rises from {before:.4f} to {after:.4f} (may rise by {allowed:.1%})"
+    return f"{headline} falls from {before:.4f} to {after:.4f} (may lose {allowed:g})"

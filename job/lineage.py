@@ -9,25 +9,22 @@ from typing import Any
 
 import torch
 
-from job.base_model import BaseModel
-from job.model import Parameters
-from job.prepare import Prepared
-from job.settings import JobSettings
+from job.layers import Parameters
+from job.plan import Plan
 from job.train import Trained
 
 _PACKAGES = ("accelerate", "numpy", "onnx", "onnxruntime", "optimum", "optimum-onnx", "pyarrow", "tokenizers", "torch",
              "transformers", "tunewright")  # fmt: skip
 
 
-def lineage(
-    settings: JobSettings, prepared: Prepared, base: BaseModel, trained: Trained, parameters: Parameters, run_id: str
-) -> dict[str, Any]:
+def lineage(plan: Plan, trained: Trained, parameters: Parameters, run_id: str) -> dict[str, Any]:
     """Data fingerprint, base model, every setting, code, packages, hardware and times; never a secret."""
+    base = plan.base
     return {
         "run_id": run_id,
-        "data": prepared.facts,
+        "data": plan.prepared.facts,
         "base_model": {"address": base.address, "digest": base.digest, "dropped_config_keys": list(base.dropped)},
-        "settings": settings.model_dump(mode="json"),
+        "settings": plan.settings.model_dump(mode="json"),
         "parameters": {"total": parameters.total, "learning": parameters.learning},
         "training": {
             "history": trained.history,

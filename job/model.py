@@ -1,23 +1,29 @@
-"""The model that learns: a pretrained encoder, its pooling, and a new head; and which of its weights move.
+"""The model that learns: a pretrained encoder, its pooling, and a new head.
 
 Axes: B rows of a batch, T tokens, D hidden size, L labels.
 """
 
 import inspect
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as functional
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
-from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers import (
+    MODEL_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+)
 from transformers.utils import logging as transformers_logging
 
 from job.base_model import BaseModel
-from job.errors import BaseModelError, JobError, SettingsError
+from job.errors import BaseModelError, JobError
 from job.settings import TrainSettings
 
 HEAD = "classifier"
@@ -33,8 +39,8 @@ class MeanPooledClassifier(nn.Module):
     def __init__(self, encoder: nn.Module, config: Any, dropout: float) -> None:
         super().__init__()
         self.config = config
-        self._prefix: str = encoder.base_model_prefix  # type: ignore[assignment]
-        self.add_module(self._prefix, encoder)
+        self.base_model_prefix: str = encoder.base_model_prefix  # type: ignore[assignment]
+        self.add_module(self.base_model_prefix, encoder)
         self.dropout = nn.Dropout(dropout)
         self.add_module(HEAD, nn.Linear(config.hidden_size, config.num_labels))
         _make_new(getattr(self, HEAD), config)
@@ -43,20 +49,19 @@ class MeanPooledClassifier(nn.Module):
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
     ) -> dict[str, torch.Tensor]:
         """Token ids `[B, T]` to logits `[B, L]`."""
-        segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        encoder = getattr(self, self._prefix)
-        hidden_BTD = encoder(input_ids=input_ids, attention_mask=attention_mask, **segments).last_hidden_state
-        mask_BT1 = attention_mask.unsqueeze(-1).to(hidden_BTD.dtype)
-        pooled_BD = (hidden_BTD * mask_BT1).sum(1) / mask_BT1.sum(1).clamp(min=1)
+        pooled_BD = self.pooled(input_ids, attention_mask, token_type_ids)
         return {"logits": getattr(self, HEAD)(self.dropout(pooled_BD))}
 
-
-@dataclass(frozen=True)
-class Parameters:
-    """How many weights there are, and how many learn."""
-
-    total: int
-    learning: int
+    def pooled(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Token ids `[B, T]` to the mean over the tokens of each row, `[B, D]`."""
+        segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        encoder = getattr(self, self.base_model_prefix)
+        hidden_BTD = encoder(input_ids=input_ids, attention_mask=attention_mask, **segments).last_hidden_state
+        mask_BT1 = attention_mask.unsqueeze(-1).to(hidden_BTD.dtype)
+        pooled_BD: torch.Tensor = (hidden_BTD * mask_BT1).sum(1) / mask_BT1.sum(1).clamp(min=1)
+        return pooled_BD
 
 
 def load_config(base: BaseModel) -> Any:
@@ -69,7 +74,7 @@ def load_config(base: BaseModel) -> Any:
         ) from error
 
 
-def build_model(
+def build_classifier(
     base: BaseModel, labels: list[str], settings: TrainSettings, scale: tuple[float, float] = (0.0, 1.0)
 ) -> nn.Module:
     """The model with the base's weights and a new head; BaseModelError when weights are missing or not finite.
@@ -79,17 +84,119 @@ def build_model(
     """
     torch.manual_seed(settings.seed)
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    mean = settings.pooling == "mean" or (settings.pooling == "auto" and base.mean_pooling)
+    by_itself = base.mean_pooling or settings.few_shot is not None
+    mean = settings.pooling == "mean" or (settings.pooling == "auto" and by_itself)
     keep = _keeps_head(base, labels, "mean" if mean else "native")
     config = _configured(load_config(base), labels, settings)
     config.tunewright_pooling = "mean" if mean else "native"
     model = _mean_pooled(base, config, keep=keep) if mean else _native(base, config, keep=keep)
-    for name, weight in model.named_parameters():
-        if not torch.isfinite(weight).all():
-            raise BaseModelError(f"base model {base.address!r}: the weight {name} is not finite: the file is damaged")
+    _require_finite(model, base)
     if keep:
         scale_head(model, (-scale[0] / scale[1], 1 / scale[1]))
     return model.float()
+
+
+def build_headed(kind: Any, base: BaseModel, labels: list[str], settings: TrainSettings) -> nn.Module:
+    """A model of one of transformers' Auto classes: the base's weights and a new head of one number per label.
+
+    A base of the same class that was fine-tuned to the same labels keeps its head.
+    """
+    torch.manual_seed(settings.seed)
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    stated = base.config()
+    config = _configured(load_config(base), labels, settings)
+    model = _load(kind, base, config, {})
+    if stated.get("label2id") != config.label2id or stated.get("architectures") != [type(model).__name__]:
+        _make_new(last_layer(model), config)
+    _require_finite(model, base)
+    return model.float()
+
+
+class PairClassifier(nn.Module):
+    """Two encoders of one space (CLIP), and a linear layer over both vectors and their product."""
+
+    base_model_prefix = "pair"
+
+    def __init__(self, pair: nn.Module, config: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.pair = pair
+        self.dropout = nn.Dropout(0.1)
+        self.classifier = nn.Linear(3 * config.projection_dim, config.num_labels)
+        _make_new(self.classifier, config)
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, pixel_values: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        """Token ids `[B, T]` and pixels `[B, 3, H, W]` to logits `[B, L]`."""
+        pair: Any = self.pair
+        text_BD = functional.normalize(pair.get_text_features(input_ids=input_ids, attention_mask=attention_mask))
+        image_BD = functional.normalize(pair.get_image_features(pixel_values=pixel_values))
+        both = torch.cat([text_BD, image_BD, text_BD * image_BD], dim=-1)
+        return {"logits": self.classifier(self.dropout(both))}
+
+
+def build_pair(base: BaseModel, labels: list[str], settings: TrainSettings) -> nn.Module:
+    """A CLIP-like base with a new head over both of its encoders."""
+    torch.manual_seed(settings.seed)
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    config = _configured(load_config(base), labels, settings)
+    pair = _load(AutoModel, base, config, {})
+    _require_finite(pair, base)
+    return PairClassifier(pair, config).float()
+
+
+def build_masked(base: BaseModel, settings: TrainSettings) -> tuple[nn.Module, bool]:
+    """The base with a head that finds masked words, and whether that head is new.
+
+    A pooler of the base has no part in this; it is kept for the tasks that come after.
+    """
+    torch.manual_seed(settings.seed)
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    # No labels but the ones that any configuration has: the next task must not take its head for a head for its own.
+    config = _configured(load_config(base), ["LABEL_0", "LABEL_1"], settings)
+    if base.pooling:
+        config.tunewright_pooling = base.pooling
+    model, absent = _loaded(AutoModelForMaskedLM, base, config, {})
+    _keep_pooler(getattr(model, str(model.base_model_prefix)), base, config)
+    _require_finite(model, base)
+    return model.float(), any("pooler" not in name for name in absent)
+
+
+def _keep_pooler(part: Any, base: BaseModel, config: Any) -> None:
+    """Put the base's pooler into an encoder that was loaded without one, where it brings one."""
+    if getattr(part, "pooler", part) is not None:
+        return
+    encoder, absent = _loaded(AutoModel, base, config, {})
+    if not any("pooler" in name for name in absent):
+        part.pooler = encoder.pooler
+        # ALBERT has it apart.
+        part.pooler_activation = getattr(encoder, "pooler_activation", None)
+
+
+def build_writer(kind: Any, base: BaseModel, settings: TrainSettings) -> tuple[nn.Module, bool]:
+    """A model that writes token after token, and whether its last layer is new. `kind`: its Auto class."""
+    torch.manual_seed(settings.seed)
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    config = _configured(load_config(base), ["LABEL_0", "LABEL_1"], settings)
+    model, absent = _loaded(kind, base, config, {})
+    _require_finite(model, base)
+    return model.float(), any(name.endswith("weight") for name in absent)
+
+
+def build_encoder(base: BaseModel, settings: TrainSettings) -> nn.Module:
+    """The base without any head or pooler."""
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    config = _configured(load_config(base), ["LABEL_0", "LABEL_1"], settings)
+    encoder = _encoder(base, config)
+    _require_finite(encoder, base)
+    return encoder.float()
+
+
+def _require_finite(model: nn.Module, base: BaseModel) -> None:
+    for name, weight in model.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise BaseModelError(f"base model {base.address!r}: the weight {name} is not finite: the file is damaged")
 
 
 def _keeps_head(base: BaseModel, labels: list[str], pooling: str) -> bool:
@@ -108,14 +215,18 @@ def _configured(config: Any, labels: list[str], settings: TrainSettings) -> Any:
 
 
 def _mean_pooled(base: BaseModel, config: Any, *, keep: bool) -> nn.Module:
-    # The mean does not use the pooler that some encoders bring.
-    encoder_class: Any = MODEL_MAPPING[type(config)]
-    accepted = inspect.signature(encoder_class).parameters
-    extra = {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
-    model = MeanPooledClassifier(_load(AutoModel, base, config, extra), config, _head_dropout(config))
+    model = MeanPooledClassifier(_encoder(base, config), config, _head_dropout(config))
     if keep:
         _restore_head(model, base)
     return model
+
+
+def _encoder(base: BaseModel, config: Any) -> nn.Module:
+    """The encoder without the pooler that some bring, which the mean does not use."""
+    encoder_class: Any = MODEL_MAPPING[type(config)]
+    accepted = inspect.signature(encoder_class).parameters
+    extra = {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
+    return _load(AutoModel, base, config, extra)
 
 
 def _restore_head(model: MeanPooledClassifier, base: BaseModel) -> None:
@@ -141,7 +252,14 @@ def _make_new(layer: nn.Linear, config: Any) -> None:
 
 
 def _load(kind: Any, base: BaseModel, config: Any, extra: dict[str, Any]) -> nn.Module:
-    """Weights from safetensors only; all of the encoder's must be there and of the right shape, but for a pooler."""
+    return _loaded(kind, base, config, extra)[0]
+
+
+def _loaded(kind: Any, base: BaseModel, config: Any, extra: dict[str, Any]) -> tuple[nn.Module, list[str]]:
+    """Weights from safetensors only; all of the encoder's must be there and of the right shape, but for a pooler.
+
+    Also the names of those that are new.
+    """
     try:
         model, report = kind.from_pretrained(
             base.folder,
@@ -161,7 +279,7 @@ def _load(kind: Any, base: BaseModel, config: Any, extra: dict[str, Any]) -> nn.
             f"base model {base.address!r}: model.safetensors lacks {len(missing)} weights that config.json asks for, "
             f"or has them in another shape, such as {missing[0]}"
         )
-    return model  # type: ignore[no-any-return]
+    return model, absent
 
 
 def _is_encoders(name: str, model: Any) -> bool:
@@ -201,36 +319,6 @@ def _head_dropout(config: Any) -> float:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def choose_layers(model: nn.Module, layers: str | int) -> Parameters:
-    """Let all weights learn, only the head, or the head and the top k layers of the encoder.
-
-    A pooler between the last layer and the head counts as head: it may be new.
-    """
-    if layers != "all":
-        encoder = getattr(model, _encoder_name(model))
-        for name, weight in encoder.named_parameters():
-            weight.requires_grad_("pooler" in name)
-        if isinstance(layers, int):
-            blocks = _blocks(encoder)
-            if layers > len(blocks):
-                raise SettingsError(f"train.layers is {layers}, but the encoder has {len(blocks)} layers; say 'all'")
-            for block in blocks[len(blocks) - layers :]:
-                block.requires_grad_(True)
-    counts = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
-    return Parameters(sum(count for count, _ in counts), sum(count for count, learns in counts if learns))
-
-
-def _encoder_name(model: nn.Module) -> str:
-    prefix = model._prefix if isinstance(model, MeanPooledClassifier) else model.base_model_prefix
-    return str(prefix)
-
-
-def _blocks(encoder: nn.Module) -> list[nn.Module]:
-    """The stack of layers: the longest list of modules of one class."""
-    lists = [list(module) for module in encoder.modules() if isinstance(module, nn.ModuleList)]
-    return max(lists, key=len, default=[])
 
 
 def last_layer(model: nn.Module) -> nn.Linear:

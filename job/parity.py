@@ -4,43 +4,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import nn
 
 from job.errors import JobError
-from job.export import graph_inputs
-from serving.encoding import Encoded
-from serving.predictor import Predictor
+from job.task import Array
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far two sets of logits are apart."""
+    """How far two sets of raw outputs are apart."""
 
     rows: int
     largest: float
-    """Largest absolute difference of a logit, in units of the logits."""
+    """Largest absolute difference of a number, in units of the outputs."""
     agreement: float
-    """Share of rows with the same largest logit."""
+    """Share of the rows (or tokens) with the same largest logit."""
 
 
-def compare(model: nn.Module, predictor: Predictor, rows: Sequence[Encoded], *, unit: float = 1.0) -> Parity:
-    """Run both on the same rows, one row at a time in torch, as planned by the predictor in ONNX.
+def compare(expected: Sequence[Array], answered: Sequence[Array], *, unit: float = 1.0) -> Parity:
+    """Outputs of torch and of ONNX for the same inputs, one array `[..., L]` per input.
 
-    `unit` is the unit of the logits: 1, or the standard deviation of a regression's targets.
+    `unit` is the unit of the outputs: 1, or the standard deviation of a regression's targets.
     """
-    names = graph_inputs(model.config)
-    with torch.no_grad():
-        singles = [
-            model(**{name: torch.from_numpy(array) for name, array in predictor.encoder.pad([row], names).items()})[
-                "logits"
-            ]
-            for row in rows
-        ]
-    expected = torch.cat(singles).float().numpy()
-    answered = predictor.run(rows)
-    same = expected.argmax(axis=-1) == answered.argmax(axis=-1)
-    return Parity(len(rows), float(np.abs(expected - answered).max()) / unit, float(same.mean()))
+    largest, same = 0.0, []
+    for torch_output, onnx_output in zip(expected, answered, strict=True):
+        if torch_output.shape != onnx_output.shape:
+            raise JobError(
+                f"parity failed: torch answers with the shape {torch_output.shape}, "
+                f"the ONNX file with {onnx_output.shape}; nothing was registered"
+            )
+        difference = np.abs(torch_output - onnx_output)
+        # `max` would pass over NaN, which compares false with everything.
+        largest = float(np.maximum(largest, difference.max(initial=0)))
+        same.append(np.atleast_1d(torch_output.argmax(axis=-1) == onnx_output.argmax(axis=-1)).ravel())
+    return Parity(len(expected), largest / unit, float(np.concatenate(same).mean()))
 
 
 def require(parity: Parity, tolerance: float) -> None:

@@ -3,23 +3,23 @@
 import secrets
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from job import signals
-from job.base_model import BaseModel, fetch_base_model
-from job.encode import EncodedSplit
+from job.adapt import adapt, read_text
+from job.base_model import fetch_base_model
 from job.export import check_exportable
 from job.gate import check_metrics
 from job.lineage import lineage
-from job.model import build_model, choose_layers, scale_head
-from job.prepare import Prepared, encode_parts, make_encoder, prepare
+from job.plan import Plan
+from job.prepare import encode_sides, prepare
 from job.progress import say, warn
 from job.release import Release, release
 from job.report import write_report
 from job.settings import JobSettings
-from job.tasks.task import Loss
-from job.train import Objective, train
+from job.task import Rows
+from job.teach import teach
 from registry import alias
 from registry.errors import Conflict
 from registry.probe import probe
@@ -27,7 +27,6 @@ from registry.publish import find_run, publish
 from registry.record import Version
 from registry.settings import RegistrySettings
 from registry.store import Store, open_store
-from serving.encoding import Encoder
 
 
 @dataclass(frozen=True)
@@ -48,19 +47,14 @@ def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
         return Outcome(_point_alias(store, done, settings, run_id), None)
     folder = settings.output / run_id
     try:
-        base, prepared, encoder, (train_rows, validation_rows) = look(settings, registry, folder / "work")
-        objective = _objective(prepared, make_loss(prepared, settings), settings)
+        plan, sides = look(settings, registry, folder / "work")
+        taught, bought = adapt(plan, sides, folder / "work") if plan.text else (teach(plan, sides), None)
 
-        model = build_model(base, prepared.labels, settings.train, objective.scale)
-        parameters = choose_layers(model, settings.train.layers)
-        say("model", f"{base.address}: {parameters.total:,} weights, {parameters.learning:,} of them learn")
-        trained = train(model, (train_rows, validation_rows), encoder, objective, settings.train)
-        scale_head(model, objective.scale)
-
-        released = release(model, prepared, validation_rows, encoder, base, settings, folder / "bundle")
-        facts = lineage(settings, prepared, base, trained, parameters, run_id)
+        released = release(taught.model, plan, plan.prepared.task.objective(plan), folder / "bundle")
+        facts = lineage(plan, taught.trained, taught.parameters, run_id)
+        facts["adaptation"] = asdict(bought) if bought else None
         facts["times"] = {"started": started, "seconds": round(time.time() - started, 1)}
-        write_report(released, prepared, trained, base, settings, facts)
+        write_report(released, plan, taught.trained, facts, bought)
     finally:
         shutil.rmtree(folder / "work", ignore_errors=True)
     signals.check()
@@ -76,23 +70,18 @@ def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
     return Outcome(_point_alias(store, version, settings, run_id), released)
 
 
-def look(
-    settings: JobSettings, registry: RegistrySettings, work: Path
-) -> tuple[BaseModel, Prepared, Encoder, tuple[EncodedSplit, EncodedSplit]]:
-    """Everything up to token ids: all that can be wrong with settings, base model and data is said here."""
+def look(settings: JobSettings, registry: RegistrySettings, work: Path) -> tuple[Plan, tuple[Rows, Rows]]:
+    """Everything up to arrays: all that can be wrong with settings, base model and data is said here."""
     prepared = prepare(settings, registry.cache, work)
     check_metrics(settings, prepared.task.metric_names(prepared.problem))
-    base = fetch_base_model(settings.base_model, registry)
+    base = fetch_base_model(settings.base_model, registry, prepared.task.NEEDS)
     if base.dropped:
         say("model", f"left out of the base model's configuration: {', '.join(base.dropped)}")
-    check_exportable(str(base.config()["model_type"]), base.address)
-    encoder = make_encoder(settings, base)
-    return base, prepared, encoder, encode_parts(prepared, encoder, base, work)
-
-
-def make_loss(prepared: Prepared, settings: JobSettings) -> Loss:
-    """The task's loss with the weights the settings ask for."""
-    return prepared.task.make_loss(settings.train, prepared.labels, prepared.train.targets, prepared.problem)
+    check_exportable(str(base.config()["model_type"]), base.address, prepared.task.architectures())
+    plan = Plan(settings, prepared, base, prepared.task.open_encoder(settings, base))
+    prepared.task.objective(plan)
+    sides = encode_sides(plan, work)
+    return (replace(plan, text=read_text(plan, registry.cache, work / "adapt")) if settings.adapt else plan), sides
 
 
 def _open_writable(registry: RegistrySettings) -> Store:
@@ -101,16 +90,6 @@ def _open_writable(registry: RegistrySettings) -> Store:
     if not registry.single_writer:
         probe(store)
     return store
-
-
-def _objective(prepared: Prepared, loss: Loss, settings: JobSettings) -> Objective:
-    metric = settings.train.metric or prepared.task.headline(prepared.problem)
-    return Objective(
-        loss=loss,
-        scale=prepared.task.output_scale(prepared.train.targets),
-        measure=lambda logits, targets: prepared.task.metrics(logits, targets, prepared.problem),
-        metric=metric,
-    )
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -1,46 +1,27 @@
-"""Text regression, taught: one number per text or pair of texts.
+"""Regression: one number per input.
 
 Loss: squared error or Huber, in standard deviations of the training targets. The last layer learns numbers of
 size 1; the exported graph answers in the unit of the data.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import torch
 import torch.nn.functional as functional
 from scipy.stats import pearsonr, spearmanr
 
 from job.errors import DataError, SettingsError
-from job.settings import DataSettings, TrainSettings
-from job.tasks.task import Array, Loss, Targets
+from job.settings import TrainSettings
+from job.task import Array, Loss, Targets
 
-TEXTS = ("text", "text_pair")
-TARGETS = ("score",)
-TARGET_TYPE = pa.float64()
 _LARGEST = 1e15
 """Numbers are learned in float32, which has seven digits and squares that end at 1e38."""
 
 
-def problem(target_role: str) -> str:
-    """Always a number."""
-    return "regression"
-
-
-def headline(problem: str) -> str:
-    """Spearman's rank correlation: it does not depend on the unit."""
-    return "spearman"
-
-
-def metric_names(problem: str) -> tuple[str, ...]:
-    """Spearman's and Pearson's correlation and the root mean squared error."""
-    return ("spearman", "pearson", "rmse")
-
-
-def read_target(value: Any, role: str, settings: DataSettings) -> float:
+def read_target(value: Any) -> float:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("is not a number")
@@ -55,11 +36,6 @@ def read_target(value: Any, role: str, settings: DataSettings) -> float:
     return number
 
 
-def strata(target: float) -> list[str]:
-    """Nothing is kept in proportion: a random split of numbers is fair enough."""
-    return []
-
-
 def learn_labels(targets: Sequence[float], role: str) -> list[str]:
     """The name of the column's role. DataError when all numbers are equal."""
     if len(set(targets)) < 2:
@@ -67,7 +43,7 @@ def learn_labels(targets: Sequence[float], role: str) -> list[str]:
     return [role]
 
 
-def encode_targets(targets: Sequence[float], labels: Sequence[str], problem: str) -> Targets:
+def encode_targets(targets: Sequence[float]) -> Targets:
     """`[N]` float32."""
     return np.asarray(targets, dtype=np.float32)
 
@@ -78,7 +54,7 @@ def output_scale(targets: Targets) -> tuple[float, float]:
     return float(targets.mean(dtype=np.float64)), deviation if deviation > 0 else 1.0
 
 
-def make_loss(settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str) -> Loss:
+def make_loss(settings: TrainSettings, targets: Targets) -> Loss:
     """Squared error or Huber loss in units of the training targets' standard deviation."""
     for name in ("class_weights", "label_smoothing", "focal_gamma"):
         if getattr(settings, name):
@@ -95,14 +71,7 @@ def make_loss(settings: TrainSettings, labels: Sequence[str], targets: Targets, 
     return loss
 
 
-def tune_thresholds(logits: Array, targets: Targets, problem: str) -> list[float] | None:
-    """There are none."""
-    return None
-
-
-def metrics(
-    logits: Array, targets: Targets, problem: str, thresholds: Sequence[float] | None = None
-) -> dict[str, float]:
+def metrics(logits: Array, targets: Targets) -> dict[str, float]:
     """Spearman's and Pearson's correlation (0 where an answer is constant) and the root mean squared error."""
     answers = logits[:, 0]
     constant = np.ptp(answers) == 0 or np.ptp(targets) == 0
@@ -111,10 +80,3 @@ def metrics(
         "pearson": 0.0 if constant else float(pearsonr(answers, targets).statistic),
         "rmse": float(np.sqrt(np.mean((answers - targets).astype(np.float64) ** 2))),
     }
-
-
-def details(
-    logits: Array, targets: Targets, labels: Sequence[str], thresholds: Sequence[float] | None = None
-) -> list[Mapping[str, Any]]:
-    """There are no labels to tell apart."""
-    return []

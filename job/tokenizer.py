@@ -115,6 +115,50 @@ def padding_of(folder: Path, config: dict[str, Any]) -> Padding:
     return Padding(id=found or 0)
 
 
+def mask_token(folder: Path) -> str | None:
+    """What the tokenizer calls the mask, where it has one."""
+    token = _tokenizer_config(folder).get("mask_token")
+    stated = token.get("content") if isinstance(token, dict) else token
+    tokenizer = load_tokenizer(folder / "tokenizer.json")
+    for name in (stated, "[MASK]", "<mask>"):
+        if isinstance(name, str) and tokenizer.token_to_id(name) is not None:
+            return name
+    return None
+
+
+def cleans_up(folder: Path) -> bool:
+    """Whether spaces before punctuation are taken out of a decoded text."""
+    return bool(_tokenizer_config(folder).get("clean_up_tokenization_spaces", False))
+
+
+def special_tokens(folder: Path) -> dict[str, str]:
+    """What a chat template knows the special tokens by: bos_token, eos_token, pad_token, ..."""
+    found = {}
+    for name, token in _tokenizer_config(folder).items():
+        text = token.get("content") if isinstance(token, dict) else token
+        if name.endswith("_token") and isinstance(text, str):
+            found[name] = text
+    return found
+
+
+def chat_template(folder: Path) -> str | None:
+    """The template a base model was taught to chat with, where it has one."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8", errors="replace")
+    stated = _tokenizer_config(folder).get("chat_template")
+    # Several templates are a list, one of them called default.
+    for named in stated if isinstance(stated, list) else []:
+        if isinstance(named, dict) and named.get("name") == "default":
+            stated = named.get("template")
+    return stated if isinstance(stated, str) else None
+
+
+def tokenizer_class(folder: Path) -> str:
+    """What transformers calls the tokenizer; empty where it does not say."""
+    return str(_tokenizer_config(folder).get("tokenizer_class", ""))
+
+
 def length_limit(folder: Path, config: dict[str, Any]) -> int | None:
     """Tokens the model can read at most, the smaller of what its tokenizer and its position table allow."""
     stated = _tokenizer_config(folder).get("model_max_length")

@@ -1,6 +1,7 @@
 """Real tiny base models: a few thousand weights of every kind of encoder, and a tokenizer trained on the example."""
 
 import csv
+import io
 import json
 import re
 import shutil
@@ -12,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import CONFIG_MAPPING, AutoModel, AutoModelForSequenceClassification
 
 from job import settings as job_settings
 from job.base_model import fetch_base_model
 from job.encode import EncodedSplit
-from job.recipe import Outcome, run
+from job.recipe import Outcome, look, run
 from job.settings import JobSettings
 from registry.pull import pull
 from registry.settings import RegistrySettings
@@ -255,6 +257,17 @@ class Made:
         return pull(store, f"tiny:{self.outcome.version.number}", cache=self.registry.cache).folder
 
 
+@pytest.fixture
+def plan_of(tmp_path):
+    """plan_of(made("single")) looks at the data and the base model of a finished run again."""
+
+    def look_again(one):
+        plan, _ = look(one.settings, one.registry, tmp_path / "look")
+        return plan
+
+    return look_again
+
+
 @pytest.fixture(scope="session")
 def made(make_settings, tmp_path_factory):
     """made("pair") gives the finished run of that shape: it runs once for all tests."""
@@ -265,5 +278,22 @@ def made(make_settings, tmp_path_factory):
         registry = RegistrySettings(uri=str(folder / "registry"), cache=folder / "cache")
         settings = make_settings(shape, alias="production", run_id="first")
         return Made(settings, registry, run(settings, registry))
+
+    return make
+
+
+COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """picture("red", seed): a noisy picture of one colour as the bytes of a PNG."""
+
+    def make(colour, seed, size=(40, 28)):
+        noise = np.random.default_rng(seed).integers(-25, 25, (*size[::-1], 3))
+        image = Image.fromarray(np.clip(np.array(COLOURS[colour]) + noise, 0, 255).astype(np.uint8))
+        content = io.BytesIO()
+        image.save(content, "PNG")
+        return content.getvalue()
 
     return make

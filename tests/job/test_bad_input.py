@@ -9,6 +9,7 @@ import boto3
 import pytest
 
 from job.__main__ import main
+from serving.tasks import TASKS
 
 GOOD = "text,label\n" + "".join(f"text {row},{'good' if row % 2 else 'bad'}\n" for row in range(60))
 
@@ -79,7 +80,13 @@ def test_a_misspelt_key_of_the_file(refused, write):
 
 def test_a_misspelt_task(refused):
     assert refused(GOOD, "--task", "text-clasification", code=2, command="train") == (
-        "task is 'text-clasification': input should be 'text-classification' or 'text-regression'"
+        f"task is 'text-clasification': expected {', '.join(map(repr, TASKS))}"
+    )
+
+
+def test_an_option_the_task_does_not_have(refused):
+    assert refused(GOOD, "--options", "stride=64", code=2) == (
+        "options.stride is not a setting of text-classification; it knows: none"
     )
 
 

@@ -6,11 +6,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from job.check import check, layout_of, read_roles
+from job.check import Roles, check, layout_of, read_roles
 from job.errors import DataError, SettingsError
+from job.formats import KNOWN_NAMES
 from job.settings import DataSettings
 from job.source import SourceFile
+from job.task import Form
 from job.tasks import TASKS
+from job.tasks.text_classification import TextClassification
 
 CLASSIFY = TASKS["text-classification"]
 REGRESS = TASKS["text-regression"]
@@ -43,13 +46,13 @@ def faults(read):
 
 def test_texts_are_cleaned_and_labels_named(read):
     checked = read("text,label\n cafe\u0301  \tla\x07 ,0\n", label_names={"0": "bad"})
-    assert checked.data.texts() == ["café la"]
+    assert checked.data.inputs() == ["café la"]
     assert checked.data.targets() == [["bad"]]
 
 
 def test_pairs_multi_labels_and_scores_are_read(read):
     pair = {"text": "a", "text_pair": "b", "label": "c"}
-    assert read("a,b,c\nx,y,z\n", pair).data.texts() == [("x", "y")]
+    assert read("a,b,c\nx,y,z\n", pair).data.inputs() == [("x", "y")]
     several = read("text,tags\nx,b;a;b\ny,\n", {"labels": "tags"}, label_separator=";")
     assert several.data.targets() == [["a", "b"], []]
     assert read("text,score\nx,-1.5e1\n", task=REGRESS).data.targets() == [-15.0]
@@ -97,7 +100,17 @@ def test_a_column_that_is_not_there_is_told_with_those_that_are(faults):
 def test_empty_texts_can_be_left_out(read):
     rows = json.dumps([{"text": " ", "label": "a"}, {"text": None, "label": "a"}, {"text": "x", "label": "a"}])
     checked = read(rows, name="a.json", drop_empty=True)
-    assert (checked.data.texts(), checked.dropped) == (["x"], 2)
+    assert (checked.data.inputs(), checked.dropped) == (["x"], 2)
+
+
+def test_each_empty_text_of_a_pair_is_told_and_the_row_left_out_once(faults, read):
+    pair = {"text": "text", "text_pair": "other"}
+    assert [line.split(";")[0] for line in faults("text,other,label\n, ,a\n", pair)] == [
+        "a.csv, line 2: column 'text' is empty",
+        "a.csv, line 2: column 'other' is empty",
+    ]
+    checked = read("text,other,label\n, ,a\nx,y,a\n", pair, drop_empty=True)
+    assert (checked.data.inputs(), checked.dropped) == ([("x", "y")], 1)
 
 
 def test_an_empty_file_is_told(faults):
@@ -134,7 +147,7 @@ def test_half_a_character_in_one_of_several_labels_is_shown(faults):
 
 
 def test_half_a_character_in_a_text_is_replaced(read):
-    assert read('{"text": "a\\ud800", "label": "b"}', name="a.jsonl").data.texts() == ["a\ufffd"]
+    assert read('{"text": "a\\ud800", "label": "b"}', name="a.jsonl").data.inputs() == ["a\ufffd"]
 
 
 @pytest.mark.parametrize(
@@ -215,8 +228,74 @@ def test_settings_that_contradict_themselves_are_refused(faults, columns, settin
 
 def test_names_for_scores_are_refused(faults):
     assert faults("text,score\nx,1\n", task=REGRESS, label_names={"1": "a"}) == [
-        "data.label_names would have no effect: scores have no names; remove it"
+        "data.label_names would have no effect: it names labels, which this data does not have; remove it"
     ]
+
+
+class Chats(TextClassification):
+    """A task of several sets of columns, one of them without a target."""
+
+    FORMS = (
+        Form(("text",), ("system",), "label"),
+        Form(("prompt", "response"), ("system",), "score"),
+        Form(("messages",)),
+    )
+
+
+def roles_of(columns, task=CLASSIFY, **settings):
+    return read_roles(DataSettings(train="x", columns=columns, **settings), task)
+
+
+def test_the_columns_that_are_named_choose_the_set():
+    assert roles_of({}) == Roles({"text": "text"}, "label", "label")
+    assert roles_of({"labels": "tags"}) == Roles({"text": "text"}, "tags", "labels")
+    assert roles_of({}, Chats()) == Roles({"text": "text"}, "label", "label")
+    assert roles_of({"score": "stars"}, Chats()) == Roles(
+        {"prompt": "prompt", "response": "response"}, "stars", "score"
+    )
+    assert roles_of({"messages": "turns"}, Chats()) == Roles({"messages": "turns"}, "", "")
+
+
+def test_an_optional_column_is_read_where_it_is_named_after_those_that_must_be_there():
+    roles = roles_of({"text_pair": "b", "text": "a"})
+    assert list(roles.inputs.items()) == [("text", "a"), ("text_pair", "b")]
+    # Of two sets that have it the first one is taken.
+    assert roles_of({"system": "rules"}, Chats()) == Roles({"text": "text", "system": "rules"}, "label", "label")
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (
+            {"txt": "a"},
+            "data.columns has a role 'txt'; this task knows text, system, label, prompt, response, score, messages",
+        ),
+        (
+            {"text": "a", "response": "b"},
+            "data.columns sets text, response, which do not belong together; the sets are: text, system, label; "
+            "prompt, response, system, score; messages",
+        ),
+        ({"text": "a", "label": "b", "score": "c"}, "data.columns sets label and score; choose one"),
+    ],
+)
+def test_columns_that_belong_to_no_set_are_refused_with_the_sets(columns, said):
+    with pytest.raises(SettingsError) as caught:
+        roles_of(columns, Chats())
+    assert str(caught.value) == said
+
+
+def test_positions_are_asked_for_by_the_roles_of_the_set():
+    with pytest.raises(SettingsError) as caught:
+        roles_of({"messages": "turns"}, Chats(), header=False)
+    assert str(caught.value) == (
+        "data.header is false, so data.columns must give positions from 0, such as {messages: 0}; the columns are turns"
+    )
+
+
+@pytest.mark.parametrize("setting", [{"label_names": {"1": "a"}}, {"label_separator": ";"}])
+def test_settings_of_labels_are_refused_where_there_is_nothing_to_learn(setting):
+    with pytest.raises(SettingsError, match=rf"^data\.{next(iter(setting))} would have no effect: "):
+        roles_of({"messages": "turns"}, Chats(), **setting)
 
 
 @pytest.mark.parametrize(("setting", "value"), [("header", True), ("delimiter", ";"), ("quoting", False)])
@@ -230,7 +309,6 @@ def test_a_name_that_tells_no_format_needs_one():
     with pytest.raises(DataError) as caught:
         layout_of("SMSSpamCollection", DataSettings(train="x"))
     assert str(caught.value) == (
-        "SMSSpamCollection: the format is not told by the name (*.csv, *.tsv, *.json, *.jsonl, *.ndjson, *.parquet "
-        "(text formats also with .gz)); rename it or set data.format"
+        f"SMSSpamCollection: the format is not told by the name ({KNOWN_NAMES}); rename it or set data.format"
     )
-    assert layout_of("SMSSpamCollection", DataSettings(train="x", format="tsv")).delimiter == "\t"
+    assert layout_of("SMSSpamCollection", DataSettings(train="x", format="tsv")).format == "tsv"

@@ -6,18 +6,19 @@ import pytest
 from job.dataset import DatasetWriter, open_dataset
 
 LABELS = pa.list_(pa.string())
+TEXT = pa.large_string()
 
 
 @pytest.fixture
 def make(tmp_path):
-    """make(rows) writes (text, target) rows and opens them."""
+    """make(rows) writes (input, target) rows and opens them."""
 
-    def write(rows, kind=LABELS, pair=False):
-        writer = DatasetWriter(tmp_path / "rows.arrow", kind)
-        for text, target in rows:
-            writer.add(text, target)
+    def write(rows, kind=LABELS, inputs=TEXT):
+        writer = DatasetWriter(tmp_path / "rows.arrow", (inputs, kind))
+        for value, target in rows:
+            writer.add(value, target)
         writer.close()
-        return open_dataset(tmp_path / "rows.arrow", pair=pair)
+        return open_dataset(tmp_path / "rows.arrow")
 
     return write
 
@@ -26,18 +27,18 @@ def test_what_was_written_is_read(make):
     rows = [(f"text {number}", [f"label {number % 3}"]) for number in range(3000)]
     data = make(rows)
     assert len(data) == 3000
-    assert list(zip(data.texts(), data.targets(), strict=True)) == rows
+    assert list(zip(data.inputs(), data.targets(), strict=True)) == rows
 
 
 def test_pairs_stay_pairs(make):
-    data = make([(("a", "b"), 1.5), (("c", "d"), -2.0)], pa.float64(), pair=True)
-    assert data.texts() == [("a", "b"), ("c", "d")]
+    data = make([(("a", "b"), 1.5), (("c", "d"), -2.0)], pa.float64(), pa.list_(TEXT))
+    assert data.inputs() == [("a", "b"), ("c", "d")]
     assert data.targets() == [1.5, -2.0]
 
 
 def test_a_selection_of_a_selection_keeps_its_order(make):
     data = make([(str(number), []) for number in range(100)]).select([50, 10, 30, 70]).select([3, 0])
-    assert data.texts() == ["70", "50"]
+    assert data.inputs() == ["70", "50"]
     assert [texts for texts, _ in data.batches(1)] == [["70"], ["50"]]
 
 
@@ -67,6 +68,6 @@ def test_the_texts_stay_on_disk(make):
 def test_a_few_rows_of_many_need_the_memory_of_a_few(make):
     data = make([(f"{number} " + "word " * 2000, []) for number in range(6000)])
     before = pa.total_allocated_bytes()
-    parts = list(data.select([5000, 3, 5999])._parts(["text"]))
-    assert [text[:5] for part in parts for text in part["text"].to_pylist()] == ["5000 ", "3 wor", "5999 "]
+    parts = list(data.select([5000, 3, 5999])._parts(["input"]))
+    assert [text[:5] for part in parts for text in part["input"].to_pylist()] == ["5000 ", "3 wor", "5999 "]
     assert pa.total_allocated_bytes() - before < 1_000_000

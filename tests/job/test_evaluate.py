@@ -1,23 +1,22 @@
 import numpy as np
 import pytest
+import torch
 
-from job.evaluate import evaluate, logits_of
-from job.prepare import prepare
-from job.tasks import TASKS
+from job.evaluate import evaluated, gathered, logits_of
 from serving.predictor import open_predictor
 
 
 @pytest.fixture
-def measured(made, tmp_path):
+def measured(made, plan_of):
     """measured("single") gives the evaluation of the fp32 file on the test rows, its logits and the targets."""
 
     def make(shape):
         one = made(shape)
-        part = prepare(one.settings, one.registry.cache, tmp_path / "work").test
+        plan = plan_of(one)
+        part = plan.prepared.test
         predictor = open_predictor(one.pulled(), variant="fp32")
-        task, thresholds = TASKS[one.settings.task], predictor.model.thresholds
-        found = evaluate(predictor, part.data, part.targets, task, thresholds)
-        logits = logits_of(predictor, part.data)
+        found = plan.prepared.task.evaluate(predictor, part, plan)
+        logits = logits_of(predictor, part.data, plan.prepared.task.served)
         predictor.close()
         return found, logits, part.targets
 
@@ -62,3 +61,35 @@ def test_every_label_has_its_row_in_the_details(measured):
         ("with", int((targets == 0).sum())),
         ("without", int((targets == 1).sum())),
     ]
+
+
+def test_scored_batches_are_gathered_in_the_order_of_the_rows():
+    batches = [([2, 0], torch.tensor([20, 0])), ([3], torch.tensor([30])), ([1, 4], torch.tensor([10, 40]))]
+    scored = ((rows, {"targets": wanted}, wanted[:, None] + torch.tensor([0.5, 0.25])) for rows, wanted in batches)
+    logits, targets = gathered(scored)
+    assert targets.tolist() == [0, 10, 20, 30, 40]
+    assert logits.tolist() == [[wanted + 0.5, wanted + 0.25] for wanted in targets]
+
+
+def test_figures_are_of_all_rows_and_their_interval_of_rows_drawn_again():
+    values, drawn = np.arange(50.0), []
+
+    def measure(rows):
+        drawn.append(rows)
+        return {"spearman": float(values[rows].mean()), "rmse": 1.0}
+
+    found = evaluated(measure, 50, headline="spearman", details=({"label": "a"},), ms_per_text=2.5)
+    assert found.metrics == {"spearman": 24.5, "rmse": 1.0}
+    assert drawn[0].tolist() == list(range(50))
+    assert {len(rows) for rows in drawn} == {50}
+    assert min(rows.min() for rows in drawn) == 0
+    assert max(rows.max() for rows in drawn) == 49
+    # The mean of 50 numbers of standard deviation 14.4 has a standard error of 2.04.
+    assert found.intervals["spearman"] == pytest.approx((24.5 - 1.96 * 2.04, 24.5 + 1.96 * 2.04), abs=0.8)
+    assert (found.details, found.ms_per_text, found.rows) == ([{"label": "a"}], 2.5, 50)
+
+
+def test_accuracy_that_is_no_headline_has_its_interval_too():
+    found = evaluated(lambda rows: {"macro_f1": 0.5, "accuracy": 0.9}, 100, headline="macro_f1", ms_per_text=1.0)
+    assert set(found.intervals) == {"macro_f1", "accuracy"}
+    assert found.intervals["accuracy"] == pytest.approx((0.8256, 0.9448), abs=1e-3)

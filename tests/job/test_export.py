@@ -6,11 +6,13 @@ import onnxruntime
 import pytest
 import torch
 from optimum.exporters.tasks import TasksManager
+from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassification
 
 from job.errors import BaseModelError, JobError
 from job.export import ARCHITECTURES, EXPORT_TASK, check_exportable, export_fp32, graph_inputs, quantize_int8
-from job.model import build_model
+from job.model import build_classifier, build_headed
 from job.settings import TrainSettings
+from job.tasks import TASKS
 
 # The exporter traces with 2 rows of 16 tokens.
 SHAPES = [(1, 1), (1, 2), (2, 17), (3, 40), (2, 60)]
@@ -21,7 +23,7 @@ def exported(fetch, make_base, tmp_path):
     """exported(kind, pooling) gives a tiny model, ready to answer, and the path of its graph."""
 
     def make(kind="bert", pooling="mean"):
-        model = build_model(fetch(make_base(kind)), ["a", "b", "c"], TrainSettings(pooling=pooling)).eval()
+        model = build_classifier(fetch(make_base(kind)), ["a", "b", "c"], TrainSettings(pooling=pooling)).eval()
         export_fp32(model, tmp_path / "onnx" / "fp32" / "model.onnx")
         return model, tmp_path / "onnx" / "fp32" / "model.onnx"
 
@@ -53,6 +55,38 @@ def test_the_graph_answers_as_torch_at_lengths_it_was_not_traced_with(exported, 
     assert max(largest_difference(model, path, batch(*shape)) for shape in SHAPES) < 1e-4
 
 
+HEADS = {
+    "token-classification": (AutoModelForTokenClassification, ["O", "B-X", "I-X"]),
+    "question-answering": (AutoModelForQuestionAnswering, ["start", "end"]),
+}
+PER_TOKEN = [(task, kind) for task in HEADS for kind in TASKS[task].architectures()]
+QUICK = ("bert", "distilbert", "roberta")
+
+
+@pytest.mark.parametrize(
+    ("task", "kind"),
+    [pytest.param(*one, marks=() if one[1] in QUICK else pytest.mark.slow) for one in PER_TOKEN],
+)
+def test_a_graph_with_numbers_per_token_answers_as_torch(fetch, make_base, batch, tmp_path, task, kind):
+    auto, labels = HEADS[task]
+    model = build_headed(auto, fetch(make_base(kind)), labels, TrainSettings()).eval()
+    path = tmp_path / "model.onnx"
+    export_fp32(model, path, task)
+    names = graph_inputs(model.config, task)
+    for shape in SHAPES:
+        inputs = batch(*shape)
+        if "token_type_ids" in names:
+            inputs["token_type_ids"] = (torch.arange(shape[1]) > 3).long().expand_as(inputs["input_ids"])
+        with torch.no_grad():
+            answered = model(**inputs)
+        wanted = ("logits",) if task == "token-classification" else ("start_logits", "end_logits")
+        outputs = open_session(path).run(None, {name: inputs[name].numpy() for name in names})
+        for name, output in zip(wanted, outputs, strict=True):
+            # The numbers of an untrained mobilebert are in the hundreds.
+            expected = answered[name].numpy()
+            assert np.abs(expected - output).max() < 1e-5 * max(10, np.abs(expected).max())
+
+
 def test_a_graph_takes_what_the_model_is_trained_on(exported):
     model, path = exported()
     assert [node.name for node in open_session(path).get_inputs()] == graph_inputs(model.config)
@@ -71,7 +105,7 @@ def test_all_that_is_said_to_be_exportable_is_known_to_the_exporter():
 @pytest.mark.parametrize("kind", ["funnel", "gpt2", "big_bird", "layoutlm"])
 def test_an_architecture_that_cannot_be_served_is_refused_with_those_that_can(kind):
     with pytest.raises(BaseModelError) as caught:
-        check_exportable(kind, "org/model")
+        check_exportable(kind, "org/model", ARCHITECTURES)
     assert str(caught.value) == (
         f"base model 'org/model' is of the architecture '{kind}', which cannot be exported to ONNX; "
         f"supported: {', '.join(ARCHITECTURES)}"

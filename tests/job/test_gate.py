@@ -68,6 +68,16 @@ def test_a_variant_that_loses_too_much_has_a_reason():
     assert reason == "accuracy falls from 0.9000 to 0.8800 (may lose 0.01)"
 
 
+def test_an_error_may_rise_by_a_share_of_itself():
+    gate = GateSettings(max_drop={"int8": 0.01})
+    fp32 = measured(perplexity=20.0)
+    assert drop_reason(gate, "int8", "perplexity", fp32, measured(perplexity=20.19)) is None
+    assert drop_reason(gate, "int8", "perplexity", fp32, measured(perplexity=15.0)) is None
+    reason = drop_reason(gate, "int8", "perplexity", fp32, measured(perplexity=20.4))
+    assert reason == "perplexity rises from 20.0000 to 20.4000 (may rise by 1.0%)"
+    assert drop_reason(gate, "int8", "perplexity", fp32, measured(perplexity=float("nan"))) is not None
+
+
 @pytest.mark.parametrize(("variant", "accuracy"), [("int8", 0.895), ("int8", 0.95), ("fp32", 0.9), ("other", 0.1)])
 def test_a_variant_that_loses_little_or_has_no_limit_has_none(variant, accuracy):
     gate = GateSettings(max_drop={"int8": 0.01})

@@ -84,14 +84,14 @@ def test_predict_answers_one_line_for_each_input(made, monkeypatch, capsys):
 def test_help_is_worth_reading(capsys):
     code, out, _ = run_main(capsys, "--help")
     assert code == 0
-    assert all(word in out for word in ("train", "check", "predict", "exit codes: 0 done, 2 settings"))
+    assert all(word in out for word in ("train", "check", "suggest", "predict", "exit codes: 0 done, 2 settings"))
     assert run_main(capsys)[0] == 2
 
 
 def test_an_unknown_command_is_named_with_those_that_exist(capsys):
     code, _, err = run_main(capsys, "trian")
     assert code == 2
-    assert err == "error: unknown command 'trian'; the commands are train, check, predict\n"
+    assert err == "error: unknown command 'trian'; the commands are train, check, suggest, predict\n"
 
 
 def test_the_settings_are_the_first_thing_that_is_looked_at(capsys):

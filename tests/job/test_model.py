@@ -6,9 +6,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification
 
-from job.errors import BaseModelError, JobError, SettingsError
-from job.export import ARCHITECTURES
-from job.model import build_model, choose_layers, last_layer, load_config, save_weights, scale_head
+from job.errors import BaseModelError, JobError
+from job.model import build_classifier, last_layer, load_config, save_weights, scale_head
 from job.settings import TrainSettings
 
 LABELS = ["negative", "positive"]
@@ -23,13 +22,13 @@ def change_weights(folder, change):
 
 def refusal(base, settings=NATIVE):
     with pytest.raises(BaseModelError) as caught:
-        build_model(base, LABELS, settings)
+        build_classifier(base, LABELS, settings)
     return str(caught.value).replace(base.address, "BASE")
 
 
 @pytest.mark.parametrize("settings", [MEAN, NATIVE])
 def test_the_encoder_has_the_weights_of_the_base_model(fetch, tiny_base, settings):
-    model = build_model(fetch(tiny_base), LABELS, settings)
+    model = build_classifier(fetch(tiny_base), LABELS, settings)
     expected = {
         name: weight for name, weight in load_file(tiny_base / "model.safetensors").items() if "pooler" not in name
     }
@@ -39,7 +38,7 @@ def test_the_encoder_has_the_weights_of_the_base_model(fetch, tiny_base, setting
 
 
 def test_the_mean_is_taken_over_the_tokens_and_not_over_the_padding(fetch, tiny_base, batch):
-    model = build_model(fetch(tiny_base), LABELS, MEAN).eval()
+    model = build_classifier(fetch(tiny_base), LABELS, MEAN).eval()
     inputs = batch(2, 6)
     with torch.no_grad():
         hidden = model.bert(**inputs).last_hidden_state
@@ -50,7 +49,7 @@ def test_the_mean_is_taken_over_the_tokens_and_not_over_the_padding(fetch, tiny_
 
 @pytest.mark.parametrize("settings", [MEAN, NATIVE])
 def test_padding_does_not_change_an_answer(fetch, tiny_base, batch, settings):
-    model = build_model(fetch(tiny_base), LABELS, settings).eval()
+    model = build_classifier(fetch(tiny_base), LABELS, settings).eval()
     padded = batch(2, 6)
     alone = {name: values[1:, :3] for name, values in padded.items()}
     with torch.no_grad():
@@ -58,18 +57,19 @@ def test_padding_does_not_change_an_answer(fetch, tiny_base, batch, settings):
 
 
 def test_the_pooling_is_that_of_the_base_model_unless_asked_otherwise(fetch, copied_base):
-    assert build_model(fetch(copied_base), LABELS, TrainSettings()).config.tunewright_pooling == "native"
+    assert build_classifier(fetch(copied_base), LABELS, TrainSettings()).config.tunewright_pooling == "native"
     (copied_base / "1_Pooling").mkdir()
     (copied_base / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
-    assert build_model(fetch(copied_base), LABELS, TrainSettings()).config.tunewright_pooling == "mean"
-    assert build_model(fetch(copied_base), LABELS, NATIVE).config.tunewright_pooling == "native"
+    assert build_classifier(fetch(copied_base), LABELS, TrainSettings()).config.tunewright_pooling == "mean"
+    assert build_classifier(fetch(copied_base), LABELS, NATIVE).config.tunewright_pooling == "native"
 
 
 @pytest.mark.parametrize("pooling", ["mean", "native"])
 def test_the_seed_decides_the_new_head(fetch, tiny_base, pooling):
     base = fetch(tiny_base)
     heads = [
-        last_layer(build_model(base, LABELS, TrainSettings(pooling=pooling, seed=seed))).weight for seed in (1, 1, 2)
+        last_layer(build_classifier(base, LABELS, TrainSettings(pooling=pooling, seed=seed))).weight
+        for seed in (1, 1, 2)
     ]
     assert heads[0].equal(heads[1])
     assert not heads[0].equal(heads[2])
@@ -117,7 +117,7 @@ def test_half_precision_weights_are_trained_in_full_precision(fetch, copied_base
     config = json.loads((copied_base / "config.json").read_text())
     (copied_base / "config.json").write_text(json.dumps(config | {"torch_dtype": "float16"}))
     for settings in (MEAN, NATIVE):
-        model = build_model(fetch(copied_base), LABELS, settings)
+        model = build_classifier(fetch(copied_base), LABELS, settings)
         assert {weight.dtype for weight in model.parameters()} == {torch.float32}
         assert model.config.dtype == torch.float32
 
@@ -126,13 +126,13 @@ def test_half_precision_weights_are_trained_in_full_precision(fetch, copied_base
 @pytest.mark.parametrize("pooling", ["mean", "native"])
 def test_without_dropout_a_model_in_training_answers_as_ever(fetch, make_base, batch, kind, pooling):
     settings = TrainSettings(pooling=pooling, dropout=0.0)
-    model = build_model(fetch(make_base(kind)), LABELS, settings)
+    model = build_classifier(fetch(make_base(kind)), LABELS, settings)
     with torch.no_grad():
         assert model.train()(**batch(2, 9))["logits"].equal(model.eval()(**batch(2, 9))["logits"])
 
 
 def test_the_dropout_asked_for_is_everywhere(fetch, tiny_base):
-    model = build_model(fetch(tiny_base), LABELS, TrainSettings(pooling="mean", dropout=0.3))
+    model = build_classifier(fetch(tiny_base), LABELS, TrainSettings(pooling="mean", dropout=0.3))
     assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
 
 
@@ -140,54 +140,7 @@ def test_the_dropout_asked_for_is_everywhere(fetch, tiny_base):
     ("stated", "used"), [({}, 0.1), ({"hidden_dropout_prob": 0}, 0.0), ({"classifier_dropout": 0.4}, 0.4)]
 )
 def test_the_head_has_the_dropout_that_the_base_model_states(fetch, make_base, stated, used):
-    assert build_model(fetch(make_base("bert", **stated)), LABELS, MEAN).dropout.p == used
-
-
-def learning(model):
-    return {name for name, weight in model.named_parameters() if weight.requires_grad}
-
-
-def test_all_layers_learn(fetch, tiny_base):
-    model = build_model(fetch(tiny_base), LABELS, MEAN)
-    counted = choose_layers(model, "all")
-    assert counted.total == counted.learning == sum(weight.numel() for weight in model.parameters())
-
-
-def test_only_the_head_learns(fetch, tiny_base):
-    model = build_model(fetch(tiny_base), LABELS, MEAN)
-    assert choose_layers(model, "head").learning == 2 * 32 + 2
-    assert learning(model) == {"classifier.weight", "classifier.bias"}
-
-
-def test_a_pooler_learns_with_the_head(fetch, tiny_base):
-    model = build_model(fetch(tiny_base), LABELS, NATIVE)
-    choose_layers(model, "head")
-    pooler = {"bert.pooler.dense.weight", "bert.pooler.dense.bias"}
-    assert learning(model) == {"classifier.weight", "classifier.bias"} | pooler
-
-
-def test_the_top_layers_learn_with_the_head(fetch, tiny_base):
-    model = build_model(fetch(tiny_base), LABELS, MEAN)
-    counted = choose_layers(model, 1)
-    layer = sum(weight.numel() for weight in model.bert.encoder.layer[1].parameters())
-    assert counted.learning == layer + 2 * 32 + 2
-    assert {name.rsplit(".", 1)[0] for name in learning(model)} >= {"bert.encoder.layer.1.output.dense", "classifier"}
-    assert not any(name.startswith(("bert.encoder.layer.0", "bert.embeddings")) for name in learning(model))
-
-
-def test_more_layers_than_there_are_are_refused(fetch, tiny_base):
-    with pytest.raises(SettingsError) as caught:
-        choose_layers(build_model(fetch(tiny_base), LABELS, MEAN), 3)
-    assert str(caught.value) == "train.layers is 3, but the encoder has 2 layers; say 'all'"
-
-
-@pytest.mark.parametrize("kind", sorted(set(ARCHITECTURES) - {"albert"}))
-def test_the_layers_of_every_architecture_are_found(fetch, make_base, kind):
-    model = build_model(fetch(make_base(kind)), LABELS, MEAN)
-    head = choose_layers(model, "head").learning
-    assert (
-        head < choose_layers(model, 1).learning < choose_layers(model, 2).learning < choose_layers(model, "all").total
-    )
+    assert build_classifier(fetch(make_base("bert", **stated)), LABELS, MEAN).dropout.p == used
 
 
 @pytest.fixture
@@ -206,47 +159,47 @@ def again(fetch, tmp_path, tiny_tokenizer):
 
 @pytest.mark.parametrize("settings", [MEAN, NATIVE])
 def test_saved_weights_continue_with_their_head_and_their_pooling(fetch, tiny_base, again, batch, settings):
-    model = build_model(fetch(tiny_base), LABELS, settings).eval()
-    continued = build_model(again(model), LABELS, TrainSettings(seed=5)).eval()
+    model = build_classifier(fetch(tiny_base), LABELS, settings).eval()
+    continued = build_classifier(again(model), LABELS, TrainSettings(seed=5)).eval()
     with torch.no_grad():
         assert model(**batch(2, 9))["logits"].equal(continued(**batch(2, 9))["logits"])
 
 
 @pytest.mark.parametrize("settings", [MEAN, NATIVE])
 def test_other_labels_get_a_new_head_on_the_saved_encoder(fetch, tiny_base, again, settings):
-    model = build_model(fetch(tiny_base), LABELS, settings)
-    continued = build_model(again(model), ["positive", "negative"], settings.model_copy(update={"seed": 5}))
+    model = build_classifier(fetch(tiny_base), LABELS, settings)
+    continued = build_classifier(again(model), ["positive", "negative"], settings.model_copy(update={"seed": 5}))
     assert not last_layer(continued).weight.equal(last_layer(model).weight)
     name = "bert.encoder.layer.0.output.dense.weight"
     assert continued.state_dict()[name].equal(model.state_dict()[name])
 
 
 def test_a_head_on_another_pooling_is_not_kept(fetch, tiny_base, again):
-    model = build_model(fetch(tiny_base), LABELS, MEAN)
-    continued = build_model(again(model), LABELS, TrainSettings(pooling="native", seed=5))
+    model = build_classifier(fetch(tiny_base), LABELS, MEAN)
+    continued = build_classifier(again(model), LABELS, TrainSettings(pooling="native", seed=5))
     assert not last_layer(continued).weight.equal(last_layer(model).weight)
 
 
 @pytest.mark.parametrize("settings", [MEAN, NATIVE])
 def test_a_regression_continues_in_the_unit_of_the_new_targets(fetch, tiny_base, again, batch, settings):
-    model = build_model(fetch(tiny_base), ["score"], settings).eval()
+    model = build_classifier(fetch(tiny_base), ["score"], settings).eval()
     scale_head(model, (100.0, 20.0))
-    continued = build_model(again(model), ["score"], settings, (50.0, 10.0)).eval()
+    continued = build_classifier(again(model), ["score"], settings, (50.0, 10.0)).eval()
     with torch.no_grad():
         before, learned = model(**batch(2, 9))["logits"], continued(**batch(2, 9))["logits"]
     assert torch.allclose(learned * 10 + 50, before, atol=1e-3)
 
 
 def test_a_head_that_is_said_to_be_there_but_is_not_is_refused(fetch, tiny_base, again):
-    saved = again(build_model(fetch(tiny_base), LABELS, MEAN))
+    saved = again(build_classifier(fetch(tiny_base), LABELS, MEAN))
     weights = {n: w for n, w in load_file(saved.folder / "model.safetensors").items() if "classifier" not in n}
     save_file(weights, saved.folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(BaseModelError, match="its head cannot be loaded"):
-        build_model(saved, LABELS, MEAN)
+        build_classifier(saved, LABELS, MEAN)
 
 
 def test_the_scale_is_folded_into_the_answer(fetch, tiny_base, batch):
-    model = build_model(fetch(tiny_base), ["score"], MEAN).eval()
+    model = build_classifier(fetch(tiny_base), ["score"], MEAN).eval()
     with torch.no_grad():
         before = model(**batch(2, 9))["logits"]
         scale_head(model, (3.0, 1.5))
@@ -255,7 +208,7 @@ def test_the_scale_is_folded_into_the_answer(fetch, tiny_base, batch):
 
 @pytest.mark.parametrize(("settings", "kind"), [(MEAN, AutoModel), (NATIVE, AutoModelForSequenceClassification)])
 def test_saved_weights_are_read_by_transformers_itself(fetch, tiny_base, tmp_path, batch, settings, kind):
-    model = build_model(fetch(tiny_base), LABELS, settings).eval()
+    model = build_classifier(fetch(tiny_base), LABELS, settings).eval()
     save_weights(model, tmp_path)
     loaded = kind.from_pretrained(tmp_path, use_safetensors=True).eval()
     encoder = model.bert if settings is MEAN else model
@@ -267,7 +220,7 @@ def test_saved_weights_are_read_by_transformers_itself(fetch, tiny_base, tmp_pat
 def test_weights_that_cannot_be_written_are_one_sentence(fetch, tiny_base, tmp_path):
     (tmp_path / "model.safetensors").mkdir()
     with pytest.raises(JobError, match=r"the weights cannot be written to .*: I/O error"):
-        save_weights(build_model(fetch(tiny_base), LABELS, MEAN), tmp_path)
+        save_weights(build_classifier(fetch(tiny_base), LABELS, MEAN), tmp_path)
 
 
 def test_the_configuration_of_a_base_model_is_read_as_it_was_checked(fetch, tiny_base):

@@ -1,20 +1,21 @@
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
+from torch import nn
 
-from job import release as release_step
+from job import export as export_step
 from job.errors import JobError
 from job.export import export_fp32
-from job.model import build_model
 from job.parity import Parity, compare, require
-from job.recipe import run
-from job.settings import TrainSettings
+from job.plan import Plan
+from job.recipe import look, run
 from registry.record import version_numbers
 from registry.store import open_store
-from serving.bundle import MODEL_FILE, ModelFile, Variant
+from serving.bundle import MODEL_FILE
 from serving.predictor import open_predictor
-
-LABELS = ["a", "b", "c"]
 
 
 def spoil_one_weight(path):
@@ -27,48 +28,109 @@ def spoil_one_weight(path):
     onnx.save(graph, path)
 
 
-@pytest.fixture
-def pair_of_both(fetch, tiny_base, tiny_tokenizer, encoder, tmp_path):
-    """A tiny model in torch, and a function that opens its graph as it lies on the disk."""
-    model = build_model(fetch(tiny_base), LABELS, TrainSettings(pooling="mean")).eval()
-    path = tmp_path / "onnx" / "fp32" / "model.onnx"
-    export_fp32(model, path)
-    (tmp_path / "tokenizer.json").write_bytes((tiny_tokenizer / "tokenizer.json").read_bytes())
-    size = path.stat().st_size
-    variant = Variant(file="onnx/fp32/model.onnx", batching="padded", bytes=size, golden_tolerance=1e-3)
-    described = ModelFile(
-        format=1, task="text-classification", problem="single_label", labels=LABELS, max_length=encoder.max_length,
-        padding=encoder.padding, variants={"fp32": variant}, default_variant="fp32",
-    )  # fmt: skip
-    (tmp_path / MODEL_FILE).write_text(described.model_dump_json())
-    return model, path, lambda: open_predictor(tmp_path)
+@dataclass(frozen=True)
+class Both:
+    """A model in torch and its graph on the disk."""
+
+    plan: Plan
+    model: nn.Module
+    folder: Path
+    inputs: list[str]
+
+    @property
+    def graph(self):
+        """The path of the graph."""
+        return self.folder / "onnx" / "fp32" / "model.onnx"
+
+    def compared(self, **unit):
+        """The parity of what lies on the disk."""
+        predictor = open_predictor(self.folder)
+        expected = self.plan.prepared.task.torch_outputs(self.model, self.plan, self.inputs)
+        found = compare(expected, predictor.outputs(self.inputs), **unit)
+        predictor.close()
+        return found
 
 
 @pytest.fixture
-def rows(encoder, reviews):
-    return encoder.encode([text for text, _ in reviews[:20]])
+def both(make_settings, registry, tmp_path):
+    """A tiny model, exported, and 20 texts."""
+    plan, _ = look(make_settings(train={"pooling": "mean"}), registry, tmp_path / "work")
+    task = plan.prepared.task
+    model, folder = task.build_model(plan).eval(), tmp_path / "bundle"
+    described = task.model_file(plan, task.export(model, plan, folder, ["fp32"]))
+    (folder / "tokenizer.json").write_bytes(plan.base.tokenizer.read_bytes())
+    (folder / MODEL_FILE).write_text(described.model_dump_json())
+    return Both(plan, model, folder, plan.prepared.validation.data.inputs()[:20])
 
 
-def test_the_exported_graph_answers_as_torch(pair_of_both, rows):
-    model, _, open_graph = pair_of_both
-    parity = compare(model, open_graph(), rows)
+def test_the_exported_graph_answers_as_torch(both):
+    parity = both.compared()
     assert (parity.rows, parity.agreement) == (20, 1.0)
     assert 0 < parity.largest < 1e-5
     require(parity, 1e-3)
 
 
-def test_one_flipped_weight_is_seen(pair_of_both, rows):
-    model, path, open_graph = pair_of_both
-    spoil_one_weight(path)
+def test_one_flipped_weight_is_seen(both):
+    spoil_one_weight(both.graph)
     with pytest.raises(JobError, match=r"^parity failed: on 20 validation rows the fp32 ONNX file differs"):
-        require(compare(model, open_graph(), rows), 1e-3)
+        require(both.compared(), 1e-3)
 
 
-def test_the_difference_is_told_in_units_of_the_targets(pair_of_both, rows):
-    model, path, open_graph = pair_of_both
-    spoil_one_weight(path)
-    plain, scaled = (compare(model, open_graph(), rows, unit=unit).largest for unit in (1.0, 10.0))
+def test_the_difference_is_told_in_units_of_the_targets(both):
+    spoil_one_weight(both.graph)
+    plain, scaled = (both.compared(unit=unit).largest for unit in (1.0, 10.0))
     assert np.isclose(scaled, plain / 10)
+
+
+def arrays(*values):
+    return [np.array(value, dtype=np.float32) for value in values]
+
+
+def test_the_largest_difference_and_the_agreement_are_of_all_rows():
+    parity = compare(arrays([1, 2], [3, 0], [0, 1]), arrays([1, 2.5], [1, 1.5], [0, 1]))
+    assert parity == Parity(rows=3, largest=2.0, agreement=2 / 3)
+
+
+def test_rows_of_several_tokens_agree_by_the_token():
+    parity = compare(
+        arrays([[1, 0], [1, 0], [1, 0]], [[0, 1]]),
+        arrays([[1, 0], [0.9, 1], [1, 0]], [[0, 1]]),
+    )
+    assert parity == Parity(rows=2, largest=1.0, agreement=0.75)
+
+
+@pytest.mark.parametrize(
+    ("expected", "answered", "said"),
+    [
+        ([0, 1], [0, 1, 2], "(2,), the ONNX file with (3,)"),
+        # numpy would spread the one over the other.
+        ([0, 1], [0], "(2,), the ONNX file with (1,)"),
+        ([[0, 1]], [0, 1], "(1, 2), the ONNX file with (2,)"),
+        ([[0, 1], [0, 1]], [[0, 1]], "(2, 2), the ONNX file with (1, 2)"),
+    ],
+)
+def test_an_output_of_another_shape_is_refused(expected, answered, said):
+    with pytest.raises(JobError) as caught:
+        compare(arrays([0, 1], expected), arrays([0, 1], answered))
+    assert str(caught.value) == f"parity failed: torch answers with the shape {said}; nothing was registered"
+
+
+def test_an_output_that_is_not_there_is_no_parity():
+    with pytest.raises(ValueError, match="shorter"):
+        compare(arrays([0, 1], [0, 1]), arrays([0, 1]))
+
+
+@pytest.mark.parametrize("row", [0, 1, 2])
+@pytest.mark.parametrize("side", ["torch", "onnx", "both"])
+def test_a_number_that_is_none_is_never_passed_over(row, side):
+    expected, answered = arrays([0, 1], [0, 1], [0, 1]), arrays([0, 1], [0, 1], [0, 1])
+    for name, outputs in (("torch", expected), ("onnx", answered)):
+        if side in (name, "both"):
+            outputs[row][1] = np.nan
+    parity = compare(expected, answered)
+    assert np.isnan(parity.largest)
+    with pytest.raises(JobError, match="by up to nan"):
+        require(parity, 1e9)
 
 
 @pytest.mark.parametrize("largest", [0.2, float("nan"), float("inf")])
@@ -82,11 +144,11 @@ def test_a_difference_over_the_tolerance_is_refused(largest):
 
 
 def test_a_job_whose_graph_was_damaged_registers_nothing(make_settings, registry, monkeypatch):
-    def export_damaged(model, path):
-        export_fp32(model, path)
+    def export_damaged(model, path, *task):
+        export_fp32(model, path, *task)
         spoil_one_weight(path)
 
-    monkeypatch.setattr(release_step, "export_fp32", export_damaged)
+    monkeypatch.setattr(export_step, "export_fp32", export_damaged)
     with pytest.raises(JobError, match="parity failed"):
         run(make_settings(), registry)
     assert version_numbers(open_store(registry.uri), "tiny") == []

@@ -2,13 +2,19 @@
 
 import json
 import os
+from typing import Literal
 
 import pytest
+from pydantic import model_validator
 
 from job.base_model import fetch_base_model
-from job.errors import DataError
-from job.prepare import encode_parts, make_encoder, prepare
+from job.errors import DataError, SettingsError
+from job.plan import Plan
+from job.prepare import encode_sides, prepare, read_options
 from job.settings import JobSettings
+from job.task import Options
+from job.tasks import TASKS
+from job.tasks.text_classification import TextClassification
 
 DATA = os.environ.get("TUNEWRIGHT_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="TUNEWRIGHT_DATA does not name a folder of real data sets")
@@ -58,7 +64,7 @@ def test_what_is_missing_is_split_off(made, messages):
 def test_what_is_given_is_not_touched(made):
     prepared = made(table(100), test=table(30, start=100))
     assert [len(part) for part in (prepared.train, prepared.validation, prepared.test)] == [90, 10, 30]
-    assert prepared.test.data.texts()[0] == "text 100"
+    assert prepared.test.data.inputs()[0] == "text 100"
     assert prepared.test.targets.tolist() == [0, 1] * 15
 
 
@@ -80,7 +86,7 @@ def test_the_order_of_the_rows_does_not_change_the_split(made):
 def test_a_limit_draws_rows_from_the_whole_file(made):
     prepared = made(table(1000), data={"limit": 100})
     assert len(prepared.train) + len(prepared.validation) + len(prepared.test) == 100
-    numbers = [int(text.removeprefix("text ")) for text in prepared.train.data.texts()]
+    numbers = [int(text.removeprefix("text ")) for text in prepared.train.data.inputs()]
     assert max(numbers) > 800
 
 
@@ -139,6 +145,68 @@ def test_data_that_cannot_be_learned_from_is_refused(made, train, data, said):
     assert str(caught.value).startswith(said)
 
 
+class WindowOptions(Options):
+    """Options as a task may have them."""
+
+    stride: int
+    """A number that must be given."""
+    scheme: Literal["bio", "plain"] = "bio"
+    """A word with a default."""
+
+    @model_validator(mode="after")
+    def _agrees(self):
+        if self.scheme == "plain" and self.stride > 8:
+            raise ValueError("A stride over 8 needs the scheme bio")
+        return self
+
+
+class Windowed(TextClassification):
+    """A task with options of its own."""
+
+    OPTIONS = WindowOptions
+
+
+@pytest.fixture
+def options(monkeypatch):
+    """options(stride=3): what a task with options makes of them."""
+    monkeypatch.setitem(TASKS, "text-classification", Windowed())
+    return lambda **given: read_options(JobSettings(model_name="x", data={"train": "x.csv"}, options=given))
+
+
+def test_options_are_those_of_the_task(options, made):
+    assert options(stride="3") == WindowOptions(stride=3, scheme="bio")
+    assert made(table(100), options={"stride": 4, "scheme": "plain"}).options == WindowOptions(stride=4, scheme="plain")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"stride": 3, "strid": 4}, "options.strid is not a setting of text-classification; it knows: stride, scheme"),
+        ({}, "options.stride must be set"),
+        (
+            {"stride": "many", "scheme": "x"},
+            "options.stride is 'many': input should be a valid integer, unable to parse string as an integer\n"
+            "options.scheme is 'x': input should be 'bio' or 'plain'",
+        ),
+        (
+            {"stride": 9, "scheme": "plain"},
+            "options is {'stride': 9, 'scheme': 'plain'}: a stride over 8 needs the scheme bio",
+        ),
+    ],
+)
+def test_options_that_are_wrong_are_refused_each_with_its_sentence(options, given, said):
+    with pytest.raises(SettingsError) as caught:
+        options(**given)
+    assert str(caught.value) == said
+
+
+def test_options_are_refused_before_the_data_is_read(tmp_path):
+    settings = JobSettings(model_name="x", data={"train": "nowhere.csv"}, options={"stride": 3})
+    with pytest.raises(SettingsError) as caught:
+        prepare(settings, tmp_path / "cache", tmp_path / "work")
+    assert str(caught.value) == "options.stride is not a setting of text-classification; it knows: none"
+
+
 def test_rows_over_the_limit_are_counted_and_warned_about(made, messages, registry, tiny_base, tmp_path):
     long = "".join(f"good {'bad ' * 20}{row},label {row % 2}\n" for row in range(5))
     prepared = made(table(40) + long, validation=table(5, start=100), test=table(5, start=200))
@@ -146,7 +214,7 @@ def test_rows_over_the_limit_are_counted_and_warned_about(made, messages, regist
         model_name="x", base_model=str(tiny_base), data={"train": "train.csv"}, train={"max_length": 16}
     )
     base = fetch_base_model(settings.base_model, registry)
-    encode_parts(prepared, make_encoder(settings, base), base, tmp_path / "work")
+    encode_sides(Plan(settings, prepared, base, prepared.task.open_encoder(settings, base)), tmp_path / "work")
     assert prepared.facts["truncated_rows"] == 5
     said = messages()
     assert ("warning", "5 of 50 rows are longer than 16 tokens and are cut") in said
@@ -159,7 +227,7 @@ def test_a_real_chinese_set_is_warned_about_with_an_english_tokenizer(messages, 
     settings = JobSettings(model_name="x", base_model=str(tiny_base), data=data)
     prepared = prepare(settings, tmp_path / "cache", tmp_path / "work")
     base = fetch_base_model(settings.base_model, registry)
-    encode_parts(prepared, make_encoder(settings, base), base, tmp_path / "work")
+    encode_sides(Plan(settings, prepared, base, prepared.task.open_encoder(settings, base)), tmp_path / "work")
     (warned,) = (message for level, message in messages() if level == "warning" and "letters" in message)
     assert warned.endswith(
         "this tokenizer does not know the language of the data; choose a base model that was trained on it"

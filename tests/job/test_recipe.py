@@ -148,7 +148,7 @@ def test_a_registered_version_is_the_base_of_the_next(made, make_settings):
     again = run(settings, one.registry).release
     before, after = (open_predictor(folder, variant="fp32") for folder in (one.pulled(), again.folder))
     # Nothing was learned, so the head must be the one of the version that was continued.
-    assert np.allclose(before.logits(TEXTS), after.logits(TEXTS), atol=1e-3)
+    assert np.allclose(before.outputs(TEXTS), after.outputs(TEXTS), atol=1e-3)
     for predictor in (before, after):
         predictor.close()
 
@@ -195,7 +195,7 @@ def test_a_variant_that_loses_too_much_is_left_out_and_fp32_is_served(make_setti
     assert re.fullmatch(r"accuracy falls from 0\.9\d+ to 0\.\d+ \(may lose 0\.05\)", released.model.left_out["int8"])
     assert not (released.folder / "onnx" / "int8").exists()
     assert f"int8 is left out: {released.model.left_out['int8']}." in (released.folder / "report/README.md").read_text()
-    assert all(set(case.logits) == {"fp32"} for case in released.model.golden)
+    assert all(set(case.outputs) == {"fp32"} for case in released.model.golden)
 
 
 def test_an_architecture_that_cannot_be_exported_is_said_before_training(make_settings, make_base, registry, capsys):

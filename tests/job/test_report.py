@@ -3,27 +3,23 @@ from dataclasses import replace
 
 import pytest
 
-from job.base_model import BaseModel
+from job.layers import Parameters
 from job.lineage import lineage
-from job.model import Parameters
-from job.prepare import prepare
 from job.report import write_report
 from job.train import Trained
 
 
 @pytest.fixture
-def card(made, tmp_path):
+def card(made, plan_of, tmp_path):
     """card(release) writes the report of a release and gives the text of its model card."""
 
     def write(release, one=None):
-        one = one or made("single")
         folder = tmp_path / "bundle"
         folder.mkdir()
-        base = BaseModel("tiny", tmp_path, "sha256:" + "0" * 64, mean_pooling=False, dropped=())
-        prepared = prepare(one.settings, one.registry.cache, tmp_path / "work")
+        plan = plan_of(one or made("single"))
         trained = Trained("fp32", "cpu", best_epoch=1, history=[{"epoch": 1, "loss": 0.5}], figures={"accuracy": 0.5})
-        facts = lineage(one.settings, prepared, base, trained, Parameters(10, 5), "r")
-        write_report(replace(release, folder=folder), prepared, trained, base, one.settings, facts)
+        facts = lineage(plan, trained, Parameters(10, 5), "r")
+        write_report(replace(release, folder=folder), plan, trained, facts)
         return (folder / "report" / "README.md").read_text(), folder
 
     return write
@@ -36,6 +32,7 @@ def test_the_card_tells_quality_data_and_training(made):
     assert "| variant | accuracy | macro_f1 | mcc | 95 % interval of accuracy | MiB | ms/text |" in text
     assert "| train | 300 |" in text
     assert "fp32 on cpu. Every setting stands in `lineage.json`." in text
+    assert "The figures hold for inputs like the test rows. Texts are cut to 64 tokens. The licence of the " in text
 
 
 @pytest.mark.parametrize(

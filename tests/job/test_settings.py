@@ -5,6 +5,7 @@ import pytest
 from job.errors import SettingsError
 from job.settings import JobSettings, load_settings
 from registry.variables import leaves
+from serving.tasks import TASKS
 
 LEAST = ["--model_name", "reviews", "--data.train", "train.csv"]
 
@@ -46,6 +47,15 @@ def test_columns_can_be_given_from_all_three_sides(config, monkeypatch):
     assert load("--data.columns", "text=a,label=b").data.columns == {"text": "a", "label": "b"}
 
 
+def test_options_of_a_task_can_be_given_from_all_three_sides(config, monkeypatch):
+    path = config("options: {stride: 3, words: [a, b]}\n")
+    assert load("--config", path).options == {"stride": 3, "words": ["a", "b"]}
+    monkeypatch.setenv("JOB_OPTIONS__STRIDE", "4")
+    assert load("--config", path).options == {"stride": "4", "words": ["a", "b"]}
+    assert load("--options", "stride=5").options == {"stride": "5"}
+    assert load("--options", '{"stride": 6, "words": ["c"]}').options == {"stride": 6, "words": ["c"]}
+
+
 def test_positions_stay_numbers(config):
     assert load("--config", config("data: {columns: {text: 1, label: 0}}\n")).data.columns == {"text": 1, "label": 0}
 
@@ -84,7 +94,7 @@ def test_all_mistakes_are_named_at_once(config, monkeypatch):
         "epochs is not a setting; did you mean train.epochs?",
         "export.variant is not a setting; did you mean export.variants?",
         "model_name must be set",
-        "task is 'text-clasification': input should be 'text-classification' or 'text-regression'",
+        f"task is 'text-clasification': expected {', '.join(map(repr, TASKS))}",
         "the variable JOB_TRAIN__EPCHS is not known; did you mean JOB_TRAIN__EPOCHS?",
         "train.epochs is 0: input should be greater than or equal to 1",
         "train.seed is nan: input should be a finite number",
@@ -150,16 +160,21 @@ def test_help_tells_every_setting_and_its_meaning(capsys):
     assert "REGISTRY_URI" in said
 
 
+DATA = """train validation test columns header format delimiter quoting label_separator label_names cleaning.html
+cleaning.nfc cleaning.control cleaning.whitespace drop_empty validation_fraction test_fraction limit
+max_expansion comment sample_by""".split()
+
+
 def test_the_names_of_the_settings_are_frozen():
-    assert {".".join(leaf) for leaf in leaves(JobSettings)} == set(
-        """task base_model model_name alias output run_id
-        data.train data.validation data.test data.columns data.header data.format data.delimiter data.quoting
-        data.label_separator data.label_names data.cleaning.html data.cleaning.nfc data.cleaning.control
-        data.cleaning.whitespace data.drop_empty data.validation_fraction data.test_fraction data.limit
-        data.max_expansion
+    data = {f"{place}.{name}" for place in ("data", "adapt.data") for name in DATA}
+    assert {".".join(leaf) for leaf in leaves(JobSettings)} == data | set(
+        """task options base_model model_name alias output run_id
         train.epochs train.learning_rate train.batch_size train.accumulation train.seed train.layers train.pooling
         train.max_length train.weight_decay train.warmup train.schedule train.clip train.dropout
         train.label_smoothing train.class_weights train.focal_gamma train.huber_delta train.precision train.patience
-        train.metric
+        train.metric train.layer_decay train.unfreeze
+        train.lora.rank train.lora.alpha train.lora.dropout train.lora.targets
+        train.few_shot.pairs train.few_shot.temperature train.few_shot.head_c
+        adapt.epochs adapt.learning_rate adapt.batch_size adapt.mask adapt.whole_words adapt.max_length
         export.variants export.parity_tolerance gate.min gate.max_drop""".split()
     )

@@ -6,10 +6,15 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from job.batches import LengthGroupedBatches
+from job.encode import TextRows
 from job.errors import TrainingFailed
-from job.model import MeanPooledClassifier, build_model, choose_layers
+from job.evaluate import gathered
+from job.export import graph_inputs
+from job.layers import choose_layers
+from job.model import MeanPooledClassifier, build_classifier
 from job.settings import TrainSettings
-from job.train import Objective, lower_is_better, train, use_bf16
+from job.task import Objective, lower_is_better
+from job.train import train, use_bf16
 
 LABELS = ["negative", "positive"]
 CALMER = "lower train.learning_rate or train.clip, or set train.precision to fp32"
@@ -20,12 +25,13 @@ def settings_of(**values):
     return TrainSettings(**(common | values))
 
 
-def accuracy(logits, targets):
+def accuracy(scored):
+    logits, targets = gathered(scored)
     return {"accuracy": float((logits.argmax(-1) == targets).mean())}
 
 
-def objective_of(loss=cross_entropy, measure=accuracy, metric="accuracy", scale=(0.0, 1.0)):
-    return Objective(loss, scale, measure, metric)
+def objective_of(loss=cross_entropy, measure=accuracy, metric="accuracy", **more):
+    return Objective(loss, measure, metric, **more)
 
 
 @pytest.fixture
@@ -41,9 +47,10 @@ def fine_tune(fetch, tiny_base, encoder, splits):
     """fine_tune(settings) gives the trained model and what training came to."""
 
     def run(settings, objective=None, rows=splits, layers="all"):
-        model = build_model(fetch(tiny_base), LABELS, settings)
-        choose_layers(model, layers)
-        return model, train(model, rows, encoder, objective or objective_of(), settings)
+        model = build_classifier(fetch(tiny_base), LABELS, settings)
+        choose_layers(model, settings.model_copy(update={"layers": layers}))
+        train_rows, validation_rows = (TextRows(split, encoder, graph_inputs(model.config)) for split in rows)
+        return model, train(model, (train_rows, validation_rows), objective or objective_of(), settings)
 
     return run
 
@@ -105,7 +112,7 @@ def test_training_is_what_a_plain_loop_computes(fine_tune, fetch, tiny_base, enc
     settings = settings_of(dropout=0.0, accumulation=accumulation, warmup=0.3, weight_decay=0.1, clip=0.5, patience=9)
     figures = iter([{"accuracy": 0.1}, {"accuracy": 0.2}])
     model, _ = fine_tune(settings, objective_of(measure=lambda *_: next(figures)))
-    expected = plain_loop(build_model(fetch(tiny_base), LABELS, settings).train(), splits[0], encoder, settings)
+    expected = plain_loop(build_classifier(fetch(tiny_base), LABELS, settings).train(), splits[0], encoder, settings)
     assert same_weights(model, expected, atol=2e-5)
 
 
@@ -143,24 +150,69 @@ def test_a_lower_error_is_better(fine_tune):
     assert not lower_is_better("accuracy")
 
 
-def test_the_best_epoch_is_chosen_by_the_answers_to_the_validation_rows(fine_tune, splits):
+def watched():
+    """A list of the answers and targets that a measure was given, and the measure."""
     seen = []
-    fine_tune(settings_of(epochs=1), objective_of(measure=lambda *given: seen.append(given) or {"accuracy": 0.5}))
+
+    def measure(scored):
+        seen.append(gathered(scored))
+        return {"accuracy": 0.5}
+
+    return seen, measure
+
+
+def test_the_best_epoch_is_chosen_by_the_answers_to_the_validation_rows(fine_tune, splits):
+    seen, measure = watched()
+    fine_tune(settings_of(epochs=1), objective_of(measure=measure))
     ((logits, targets),) = seen
     assert logits.shape == (32, 2)
     assert np.array_equal(targets, splits[1].targets)
 
 
 def test_validation_answers_are_in_the_order_of_the_rows(fine_tune, encoder, splits):
-    seen = []
-    model, _ = fine_tune(
-        settings_of(epochs=1), objective_of(measure=lambda logits, _: seen.append(logits) or {"accuracy": 1})
-    )
+    seen, measure = watched()
+    model, _ = fine_tune(settings_of(epochs=1), objective_of(measure=measure))
+    ((logits, _),) = seen
     for row in (0, 17, 31):
         arrays = encoder.pad([splits[1].row(row)], ["input_ids", "attention_mask", "token_type_ids"])
         with torch.no_grad():
             alone = model(**{name: torch.from_numpy(array) for name, array in arrays.items()})["logits"][0].numpy()
-        assert np.allclose(seen[0][row], alone, atol=1e-5)
+        assert np.allclose(logits[row], alone, atol=1e-5)
+
+
+def test_a_measure_gets_every_row_once_with_what_the_model_read_and_what_it_shall_answer(fine_tune, splits):
+    seen = []
+
+    def measure(scored):
+        seen.extend(scored)
+        return {"accuracy": 0.5}
+
+    fine_tune(settings_of(epochs=1), objective_of(measure=measure, validation_tokens=100))
+    assert sorted(row for rows, _, _ in seen for row in rows) == list(range(32))
+    assert len(seen) > 8
+    for rows, batch, logits in seen:
+        assert set(batch) == {"input_ids", "attention_mask", "token_type_ids", "targets"}
+        assert batch["targets"].tolist() == splits[1].targets[rows].tolist()
+        assert batch["attention_mask"].sum(-1).tolist() == splits[1].lengths[rows].tolist()
+        assert len(rows) == 1 or batch["input_ids"].numel() <= 100
+        assert not logits.requires_grad
+
+
+def test_training_and_validation_answer_in_the_way_of_the_objective(fine_tune):
+    ways, seen = [], []
+
+    def forward(model, batch):
+        ways.append((model.training, set(batch)))
+        return model(**batch)["logits"] * 0 + torch.tensor([2.0, 1.0])
+
+    def measure(scored):
+        seen.extend(logits for _, _, logits in scored)
+        return {"accuracy": 0.5}
+
+    fine_tune(settings_of(epochs=1), objective_of(measure=measure, forward=forward, scale=(3.0, 10.0)))
+    assert all(read == {"input_ids", "attention_mask", "token_type_ids"} for _, read in ways)
+    assert [training for training, _ in ways].count(True) == 12
+    assert {tuple(row) for logits in seen for row in logits.tolist()} == {(23.0, 13.0)}
 
 
 def test_a_loss_that_is_not_finite_is_refused_with_its_batch_and_rows(fine_tune, splits):
@@ -187,7 +239,7 @@ def test_answers_that_are_not_finite_are_refused(fine_tune):
 def test_only_the_chosen_layers_change(fine_tune, fetch, tiny_base):
     settings = settings_of(epochs=1)
     model, _ = fine_tune(settings, layers=1)
-    before = build_model(fetch(tiny_base), LABELS, settings).state_dict()
+    before = build_classifier(fetch(tiny_base), LABELS, settings).state_dict()
     changed = {name for name, weight in model.state_dict().items() if not weight.equal(before[name])}
     assert any(name.startswith("bert.encoder.layer.1.") for name in changed)
     assert {name.split(".")[0] for name in changed} == {"bert", "classifier"}

@@ -4,11 +4,15 @@ import torch
 from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore_support
 from sklearn.utils.class_weight import compute_class_weight
 
+from job import classification
 from job.errors import DataError, SettingsError
 from job.settings import DataSettings, TrainSettings
-from job.tasks import text_classification as task
+from job.task import Options
+from job.tasks import TASKS
+from serving.predictor import open_predictor
 from serving.tasks.text_classification import scores
 
+TASK = TASKS["text-classification"]
 LABELS = ["a", "b", "c"]
 RANDOM = np.random.default_rng(3)
 LOGITS = RANDOM.normal(size=(12, 3)).astype(np.float32)
@@ -18,7 +22,7 @@ MULTI[0, 2], MULTI[1, 2] = 1, 0
 
 
 def loss_of(targets, problem, **settings):
-    loss = task.make_loss(TrainSettings(**settings), LABELS, targets, problem)
+    loss = classification.make_loss(TrainSettings(**settings), LABELS, targets, problem)
     return float(loss(torch.from_numpy(LOGITS), torch.from_numpy(targets)))
 
 
@@ -127,7 +131,7 @@ def f1(truth, predicted):
 def test_thresholds_are_the_best_there_are():
     logits = np.round(RANDOM.normal(size=(40, 3)), 1).astype(np.float32)  # rounded: some scores are equal
     targets = (RANDOM.random((40, 3)) < 0.3).astype(np.float32)
-    thresholds = task.tune_thresholds(logits, targets, "multi_label")
+    thresholds = classification.tune_thresholds(logits, targets, "multi_label")
     probabilities = scores(logits, "sigmoid")
     for label, threshold in enumerate(thresholds):
         column, truth = probabilities[:, label], targets[:, label]
@@ -137,7 +141,7 @@ def test_thresholds_are_the_best_there_are():
 
 def test_a_threshold_lies_between_two_scores():
     logits = np.array([[2.0], [1.0], [-1.0]], dtype=np.float32)
-    (threshold,) = task.tune_thresholds(logits, np.array([[1.0], [1.0], [0.0]]), "multi_label")
+    (threshold,) = classification.tune_thresholds(logits, np.array([[1.0], [1.0], [0.0]]), "multi_label")
     high, low = scores(logits[1:], "sigmoid")[:, 0]
     assert threshold == pytest.approx((high + low) / 2)
 
@@ -145,17 +149,17 @@ def test_a_threshold_lies_between_two_scores():
 def test_a_threshold_between_neighbouring_numbers_is_the_higher_one():
     low = np.float32(0.5)
     high = np.nextafter(low, np.float32(1))
-    assert task._best_threshold(np.array([high, low]), np.array([1.0, 0.0])) == float(high)
+    assert classification._best_threshold(np.array([high, low]), np.array([1.0, 0.0])) == float(high)
 
 
 def test_a_label_that_no_validation_row_has_keeps_one_half():
-    assert task.tune_thresholds(LOGITS, np.zeros((12, 3)), "multi_label") == [0.5] * 3
-    assert task.tune_thresholds(LOGITS, SINGLE, "single_label") is None
+    assert classification.tune_thresholds(LOGITS, np.zeros((12, 3)), "multi_label") == [0.5] * 3
+    assert classification.tune_thresholds(LOGITS, SINGLE, "single_label") is None
 
 
 def test_figures_of_single_labels_are_those_of_scikit_learn():
     predicted = LOGITS.argmax(-1)
-    assert task.metrics(LOGITS, SINGLE, "single_label") == pytest.approx(
+    assert classification.metrics(LOGITS, SINGLE, "single_label") == pytest.approx(
         {
             "accuracy": (predicted == SINGLE).mean(),
             "macro_f1": f1_score(SINGLE, predicted, average="macro"),
@@ -167,7 +171,7 @@ def test_figures_of_single_labels_are_those_of_scikit_learn():
 @pytest.mark.parametrize("thresholds", [None, [0.2, 0.5, 0.9]])
 def test_figures_of_several_labels_are_those_of_scikit_learn(thresholds):
     predicted = (scores(LOGITS, "sigmoid") >= np.float32(thresholds or 0.5)).astype(int)
-    assert task.metrics(LOGITS, MULTI, "multi_label", thresholds) == pytest.approx(
+    assert classification.metrics(LOGITS, MULTI, "multi_label", thresholds) == pytest.approx(
         {
             "macro_f1": f1_score(MULTI, predicted, average="macro", zero_division=0),
             "micro_f1": f1_score(MULTI, predicted, average="micro", zero_division=0),
@@ -178,13 +182,13 @@ def test_figures_of_several_labels_are_those_of_scikit_learn(thresholds):
 
 def test_a_label_that_is_neither_there_nor_predicted_has_no_f1():
     nothing = np.full((4, 2), -9.0, dtype=np.float32)
-    assert task.metrics(nothing, np.zeros((4, 2)), "multi_label")["macro_f1"] == 0.0
+    assert classification.metrics(nothing, np.zeros((4, 2)), "multi_label")["macro_f1"] == 0.0
 
 
 def test_the_details_of_labels_are_those_of_scikit_learn():
     expected = precision_recall_fscore_support(SINGLE, LOGITS.argmax(-1), labels=[0, 1, 2], zero_division=0)
     for row, label, values in zip(
-        task.details(LOGITS, SINGLE, LABELS), LABELS, zip(*expected, strict=True), strict=True
+        classification.details(LOGITS, SINGLE, LABELS), LABELS, zip(*expected, strict=True), strict=True
     ):
         assert row["label"] == label
         assert (row["precision"], row["recall"], row["f1"], row["rows"]) == pytest.approx(values)
@@ -192,8 +196,8 @@ def test_the_details_of_labels_are_those_of_scikit_learn():
 
 def test_the_metrics_are_those_that_are_announced():
     for problem, targets in (("single_label", SINGLE), ("multi_label", MULTI)):
-        assert tuple(task.metrics(LOGITS, targets, problem)) == task.metric_names(problem)
-        assert task.headline(problem) in task.metric_names(problem)
+        assert tuple(classification.metrics(LOGITS, targets, problem)) == TASK.metric_names(problem)
+        assert TASK.headline(problem) in TASK.metric_names(problem)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +209,7 @@ def test_the_metrics_are_those_that_are_announced():
     ],
 )  # fmt: skip
 def test_a_value_is_read_as_labels(value, role, labels):
-    assert task.read_target(value, role, DataSettings(train="x")) == labels
+    assert classification.read_target(value, role, DataSettings(train="x")) == labels
 
 
 @pytest.mark.parametrize(
@@ -220,18 +224,18 @@ def test_a_value_is_read_as_labels(value, role, labels):
 def test_what_is_no_label_is_said(value, sentence):
     names = {"0": "negative", "1": "positive"} if value == "x" else {}
     with pytest.raises(ValueError) as caught:
-        task.read_target(value, "label", DataSettings(train="x", label_names=names))
+        classification.read_target(value, "label", DataSettings(train="x", label_names=names))
     assert str(caught.value) == sentence
 
 
 def test_labels_are_served_under_the_names_they_were_given():
     names = DataSettings(train="x", label_names={"0": "negative", "1": "positive"})
-    assert task.read_target(1, "label", names) == ["positive"]
+    assert classification.read_target(1, "label", names) == ["positive"]
 
 
 def test_labels_are_in_numeric_order_before_words():
     targets = [[label] for label in ("10", "9", "-1", "b", "--5", "a", "-") for _ in range(2)]
-    assert task.learn_labels(targets, "label") == ["-1", "9", "10", "-", "--5", "a", "b"]
+    assert TASK.learn_labels(targets, "label") == ["-1", "9", "10", "-", "--5", "a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -253,20 +257,62 @@ def test_labels_are_in_numeric_order_before_words():
 )
 def test_labels_that_cannot_be_learned_are_said(targets, sentence):
     with pytest.raises(DataError) as caught:
-        task.learn_labels(targets, "label")
+        TASK.learn_labels(targets, "label")
     assert str(caught.value) == sentence
 
 
 def test_one_label_that_some_rows_have_can_be_learned():
-    assert task.learn_labels([["a"], ["a"], []], "labels") == ["a"]
+    assert TASK.learn_labels([["a"], ["a"], []], "labels") == ["a"]
 
 
 def test_targets_are_numbers_or_rows_of_zeros_and_ones():
-    assert task.encode_targets([["b"], ["a"]], LABELS, "single_label").tolist() == [1, 0]
-    assert task.encode_targets([["a", "c"], []], LABELS, "multi_label").tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert TASK.encode_targets([["b"], ["a"]], LABELS, "single_label").tolist() == [1, 0]
+    assert TASK.encode_targets([["a", "c"], []], LABELS, "multi_label").tolist() == [[1, 0, 1], [0, 0, 0]]
 
 
 def test_a_column_of_labels_holds_several():
-    assert (task.problem("label"), task.problem("labels")) == ("single_label", "multi_label")
-    assert task.strata(["a", "b"]) == ["a", "b"]
-    assert task.output_scale(SINGLE) == (0.0, 1.0)
+    assert (TASK.problem("label", Options()), TASK.problem("labels", Options())) == ("single_label", "multi_label")
+    assert TASK.strata(["a", "b"]) == ["a", "b"]
+
+
+def test_logits_have_no_unit(made, plan_of):
+    assert TASK.objective(plan_of(made("single"))).scale == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("shape", "metric"), [("single", "accuracy"), ("multi", "macro_f1")])
+def test_the_objective_is_the_loss_of_the_settings_and_the_headline(made, plan_of, shape, metric):
+    plan = plan_of(made(shape))
+    prepared, objective = plan.prepared, TASK.objective(plan)
+    wanted = torch.from_numpy(prepared.validation.targets)
+    logits = torch.randn((len(wanted), len(prepared.labels)), generator=torch.Generator().manual_seed(2))
+    loss = classification.make_loss(plan.settings.train, prepared.labels, prepared.train.targets, prepared.problem)
+    figures = classification.metrics(logits.numpy(), prepared.validation.targets, prepared.problem)
+    assert objective.metric == metric
+    assert objective.loss(logits, wanted) == loss(logits, wanted)
+    rows = torch.randperm(len(wanted), generator=torch.Generator().manual_seed(3)).tolist()
+    assert objective.measure(iter([(rows, {"targets": wanted[rows]}, logits[rows])])) == figures
+
+
+def test_thresholds_are_tuned_on_the_validation_rows_and_used_on_the_others(made, plan_of):
+    one = made("multi")
+    plan = plan_of(one)
+    predictor = open_predictor(one.pulled(), variant="fp32")
+    plain = predictor.model.model_copy(update={"thresholds": None})
+    validation = plan.prepared.validation
+    logits = np.stack(predictor.outputs(validation.data.inputs()))
+    expected = classification.tune_thresholds(logits, validation.targets, "multi_label")
+    assert TASK.tune(plain, predictor, plan).thresholds == pytest.approx(expected)
+    assert predictor.model.thresholds == pytest.approx(expected)
+    test = plan.prepared.test
+    logits = np.stack(predictor.outputs(test.data.inputs()))
+    figures = classification.metrics(logits, test.targets, "multi_label", expected)
+    assert TASK.evaluate(predictor, test, plan).metrics == pytest.approx(figures)
+    assert classification.metrics(logits, test.targets, "multi_label") != pytest.approx(figures)
+    predictor.close()
+
+
+def test_one_label_a_row_needs_no_thresholds(made, plan_of):
+    one = made("single")
+    predictor = open_predictor(one.pulled(), variant="fp32")
+    assert TASK.tune(predictor.model, predictor, plan_of(one)) == predictor.model
+    predictor.close()

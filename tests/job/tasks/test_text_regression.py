@@ -3,10 +3,14 @@ import pytest
 import torch
 from scipy.stats import pearsonr, spearmanr
 
+from job import regression
 from job.errors import DataError, SettingsError
-from job.settings import DataSettings, TrainSettings
-from job.tasks import text_regression as task
+from job.settings import TrainSettings
+from job.task import Options
+from job.tasks import TASKS
+from serving.predictor import open_predictor
 
+TASK = TASKS["text-regression"]
 RANDOM = np.random.default_rng(5)
 TARGETS = (RANDOM.normal(size=20) * 30 + 500).astype(np.float32)
 ANSWERS = (TARGETS + RANDOM.normal(size=20) * 10).astype(np.float32)[:, None]
@@ -14,7 +18,7 @@ ERRORS = (ANSWERS[:, 0].astype(np.float64) - TARGETS) / TARGETS.astype(np.float6
 
 
 def loss_of(**settings):
-    loss = task.make_loss(TrainSettings(**settings), ["score"], TARGETS, "regression")
+    loss = regression.make_loss(TrainSettings(**settings), TARGETS)
     return float(loss(torch.from_numpy(ANSWERS), torch.from_numpy(TARGETS)))
 
 
@@ -39,21 +43,21 @@ def test_a_setting_of_classification_is_refused(name, value):
 
 
 def test_the_scale_is_that_of_the_training_targets():
-    mean, deviation = task.output_scale(TARGETS)
+    mean, deviation = regression.output_scale(TARGETS)
     assert (mean, deviation) == pytest.approx((TARGETS.mean(), TARGETS.std()), rel=1e-5)
 
 
 def test_targets_that_are_all_equal_on_this_side_have_the_scale_1():
-    assert task.output_scale(np.full(5, 7.0, dtype=np.float32)) == (7.0, 1.0)
+    assert regression.output_scale(np.full(5, 7.0, dtype=np.float32)) == (7.0, 1.0)
 
 
 def test_large_targets_keep_a_finite_scale():
-    _, deviation = task.output_scale(np.array([1e15, -1e15], dtype=np.float32))
+    _, deviation = regression.output_scale(np.array([1e15, -1e15], dtype=np.float32))
     assert deviation == pytest.approx(1e15)
 
 
 def test_figures_are_those_of_scipy():
-    assert task.metrics(ANSWERS, TARGETS, "regression") == pytest.approx(
+    assert regression.metrics(ANSWERS, TARGETS) == pytest.approx(
         {
             "spearman": spearmanr(ANSWERS[:, 0], TARGETS).statistic,
             "pearson": pearsonr(ANSWERS[:, 0], TARGETS).statistic,
@@ -61,18 +65,18 @@ def test_figures_are_those_of_scipy():
         },
         rel=1e-5,
     )
-    assert tuple(task.metrics(ANSWERS, TARGETS, "regression")) == task.metric_names("regression")
-    assert task.headline("regression") in task.metric_names("regression")
+    assert tuple(regression.metrics(ANSWERS, TARGETS)) == TASK.metric_names("regression")
+    assert TASK.headline("regression") in TASK.metric_names("regression")
 
 
 def test_constant_answers_correlate_with_nothing():
-    figures = task.metrics(np.ones((20, 1), dtype=np.float32), TARGETS, "regression")
+    figures = regression.metrics(np.ones((20, 1), dtype=np.float32), TARGETS)
     assert (figures["spearman"], figures["pearson"]) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(("value", "number"), [("3.5", 3.5), (4, 4.0), (" -1e3 ", -1000.0)])
 def test_a_number_is_read_from_text_too(value, number):
-    assert task.read_target(value, "score", DataSettings(train="x")) == number
+    assert regression.read_target(value) == number
 
 
 @pytest.mark.parametrize(
@@ -88,19 +92,37 @@ def test_a_number_is_read_from_text_too(value, number):
 )
 def test_what_is_no_number_is_said(value, sentence):
     with pytest.raises(ValueError) as caught:
-        task.read_target(value, "score", DataSettings(train="x"))
+        regression.read_target(value)
     assert str(caught.value) == sentence
 
 
 def test_equal_scores_hold_nothing_to_learn():
     with pytest.raises(DataError) as caught:
-        task.learn_labels([2.5, 2.5], "score")
+        TASK.learn_labels([2.5, 2.5], "score")
     assert str(caught.value) == "all training rows have the same score (2.5): there is nothing to learn"
 
 
 def test_the_one_label_is_the_role_of_the_column():
-    assert task.learn_labels([1.0, 2.0], "score") == ["score"]
-    assert task.encode_targets([1.0, 2.0], ["score"], "regression").tolist() == [1.0, 2.0]
-    assert (task.problem("score"), task.strata(1.0)) == ("regression", [])
-    assert task.tune_thresholds(ANSWERS, TARGETS, "regression") is None
-    assert task.details(ANSWERS, TARGETS, ["score"]) == []
+    assert TASK.learn_labels([1.0, 2.0], "score") == ["score"]
+    assert TASK.encode_targets([1.0, 2.0], ["score"], "regression").tolist() == [1.0, 2.0]
+    assert (TASK.problem("score", Options()), TASK.strata(1.0)) == ("regression", [])
+
+
+def test_a_regression_has_no_thresholds_and_no_table_of_labels(made, plan_of):
+    one = made("regression")
+    plan = plan_of(one)
+    predictor = open_predictor(one.pulled(), variant="fp32")
+    assert TASK.tune(predictor.model, predictor, plan) == predictor.model
+    assert predictor.model.thresholds is None
+    assert TASK.evaluate(predictor, plan.prepared.test, plan).details == []
+    predictor.close()
+
+
+def test_the_objective_is_in_the_unit_of_the_training_targets(made, plan_of):
+    plan = plan_of(made("regression"))
+    targets, objective = plan.prepared.train.targets, TASK.objective(plan)
+    assert objective.metric == "spearman"
+    assert objective.scale == regression.output_scale(targets)
+    wanted = torch.from_numpy(targets)
+    assert float(objective.loss(wanted[:, None] + objective.scale[1], wanted)) == pytest.approx(1.0, rel=1e-4)
+    assert objective.measure(iter([([0, 1], {"targets": wanted[:2]}, wanted[:2, None] + 3.0)]))["rmse"] == 3.0

@@ -1,0 +1,36 @@
+"""Exact match and F1 of answers, as the SQuAD evaluation computes them (Rajpurkar et al. 2016, 2018).
+
+Chinese and Japanese have no spaces between words: their characters count as words, as in the CMRC 2018 evaluation.
+"""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = dict.fromkeys(map(ord, string.punctuation + "。，、；：？！“”‘’（）《》〈〉【】「」『』…—～·"))
+_UNSPACED = re.compile("([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
+
+
+def normalized(text: str) -> list[str]:
+    """The words of an answer: lower case, without punctuation and articles."""
+    plain = _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION))
+    return _UNSPACED.sub(r" \1 ", plain).split()
+
+
+def exact_match(answer: str, truths: Sequence[str]) -> float:
+    """1 where the answer is one of the truths; an unanswerable question has the one truth ""."""
+    return float(any(normalized(answer) == normalized(truth) for truth in truths))
+
+
+def f1(answer: str, truths: Sequence[str]) -> float:
+    """The best F1 of the words in common with one of the truths."""
+    return max(_f1(normalized(answer), normalized(truth)) for truth in truths)
+
+
+def _f1(answer: Sequence[str], truth: Sequence[str]) -> float:
+    if not answer or not truth:
+        return float(list(answer) == list(truth))
+    common = (Counter(answer) & Counter(truth)).total()
+    return 2 * common / (len(answer) + len(truth))

@@ -1,0 +1,60 @@
+"""Audio classification, taught: recordings to one label or several; each at the sampling rate of the base model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from transformers import AutoModelForAudioClassification
+
+from job.base_model import BaseModel
+from job.media_task import MediaEncoder, MediaTask
+from job.plan import Plan
+from job.settings import JobSettings
+from job.task import Form
+from serving.audio import AudioPreprocessing, decode, pad, read_preprocessing
+from serving.bundle import Variant
+from serving.media_engine import Batch
+from serving.tasks.audio_classification import load
+
+
+class AudioClassification(MediaTask):
+    """Recordings to labels."""
+
+    FORMS = (Form(("audio",), target="label"), Form(("audio",), target="labels"))
+    MEDIA = "audio"
+    SUBJECT = "a recording"
+    EXPORT_TASK = "audio-classification"
+    AUTO_CLASS = AutoModelForAudioClassification
+    ROOM = 32 * 16_000
+
+    def architectures(self) -> tuple[str, ...]:
+        """Those whose graph was compared with torch."""
+        return ("audio-spectrogram-transformer", "hubert", "wav2vec2", "whisper")
+
+    def size(self, data: bytes) -> int:
+        """Samples."""
+        samples, _ = decode(data)
+        return len(samples)
+
+    def make_encoder(
+        self, config: dict[str, Any], model_type: str, settings: JobSettings, base: BaseModel
+    ) -> MediaEncoder:
+        """Resample and transform as the base model's feature extractor does."""
+        audio: AudioPreprocessing = read_preprocessing(config, model_type=model_type)
+
+        def collate(rows: Sequence[Any]) -> Batch:
+            return pad(rows, audio)
+
+        return MediaEncoder({"audio": audio.model_dump(mode="json")}, lambda data: load(data, audio), collate)
+
+    def build_model(self, plan: Plan) -> nn.Module:
+        """The base with a new head; its masking of spans is for pretraining, and fails on short recordings."""
+        model = super().build_model(plan)
+        model.config.apply_spec_augment = False  # type: ignore[union-attr]
+        return model
+
+    def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
+        """One graph a variant; a recording runs alone, since some models read the padding of a shorter one."""
+        made = super().export(model, plan, folder, variants)
+        return {name: variant.model_copy(update={"batching": "alone"}) for name, variant in made.items()}

@@ -1,0 +1,191 @@
+"""Token classification: read, taught, measured and served."""
+
+import json
+import os
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+from job.check import check, read_roles
+from job.encode import NO_LABEL
+from job.errors import DataError, SettingsError
+from job.prepare import read_options
+from job.recipe import look, run
+from job.settings import DataSettings, JobSettings
+from job.source import SourceFile
+from job.tasks import TASKS
+from job.tasks.token_classification import TagOptions, details, figures
+from registry.pull import pull
+from registry.store import open_store
+from serving.predictor import open_predictor
+
+TASK = TASKS["token-classification"]
+DATA = os.environ.get("TUNEWRIGHT_DATA")
+
+
+def tagged(text):
+    """Words of a review: "the" and "a" are a THING, "and" a LINK."""
+    kinds = {"the": "B-THING", "a": "B-THING", "and": "B-LINK"}
+    words = text.split()
+    return {"tokens": words, "tags": [kinds.get(word.lower(), "O") for word in words]}
+
+
+@pytest.fixture
+def settings(reviews, tiny_base, tmp_path):
+    """settings(...): a job that learns to find things and links in the example's reviews."""
+
+    def make(**changes):
+        rows = [tagged(text) for text, _ in reviews[:300]]
+        (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        train = {"epochs": 6, "learning_rate": 5e-3, "batch_size": 16, "precision": "fp32", "max_length": 40}
+        common = {
+            "task": "token-classification",
+            "base_model": str(tiny_base),
+            "model_name": "things",
+            "data": {"train": str(tmp_path / "train.jsonl")},
+            "train": train | changes.pop("train", {}),
+            "gate": {"max_drop": {"int8": 0.5}},
+            "output": str(tmp_path / "runs"),
+        }
+        return JobSettings(**(common | changes))
+
+    return make
+
+
+@pytest.fixture
+def read(tmp_path):
+    """read(rows, options): what a file of these rows holds; a DataError tells what is wrong."""
+
+    def make(*rows, options=None, **data):
+        path = tmp_path / "rows.jsonl"
+        path.write_text("\n".join(map(json.dumps, rows)))
+        settings = DataSettings(train=str(path), **data)
+        file = SourceFile("rows.jsonl", path, "0" * 64, path.stat().st_size)
+        found = check([file], TASK, read_roles(settings, TASK), settings, tmp_path / "rows.arrow", options=options)
+        return list(zip(found.data.inputs(), found.data.targets(), strict=True))
+
+    return make
+
+
+def test_a_sentence_is_words_and_as_many_tags(read):
+    row = {"tokens": ["Ada", "cafe\u0301", "wrote"], "tags": ["B-PER", "I-PER", "O"]}
+    assert read(row) == [(("Ada", "caf\u00e9", "wrote"), ["B-PER", "I-PER", "O"])]
+
+
+@pytest.mark.parametrize(
+    ("row", "options", "said"),
+    [
+        ({"tokens": ["a", "b"], "tags": ["O"]}, None, "line 1: has 2 tokens but 1 tags; give one tag for each token"),
+        ({"tokens": "a b", "tags": ["O"]}, None, "line 1: value 'a b': column 'tokens' is no list of texts"),
+        ({"tokens": ["a", " "], "tags": ["O", "O"]}, None, "line 1: column 'tokens' holds an empty token (2 of 2)"),
+        ({"tokens": [], "tags": []}, None, "line 1: column 'tokens' is empty; remove it with its tag"),
+        ({"tokens": ["a"], "tags": ["NOUN"]}, None, "line 1: column 'tags' holds a tag that is not BIO: 'NOUN'; BIO"),
+        (
+            {"tokens": ["a", "b"], "tags": ["O", "I-LOC"]},
+            None,
+            "line 1: value 'O I-LOC': column 'tags': a tag goes on with an entity that was not begun",
+        ),
+        (
+            {"tokens": ["a", "b"], "tags": ["B-PER", "I-LOC"]},
+            None,
+            "line 1: value 'B-PER I-LOC': column 'tags': a tag goes on with an entity that was not begun",
+        ),
+        (
+            {"tokens": ["a", "b"], "tags": ["S-LOC", "E-LOC"]},
+            TagOptions(scheme="BIOES"),
+            "line 1: value 'S-LOC E-LOC': column 'tags': a tag goes on with an entity that was not begun",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_sentence_is_said(read, row, options, said):
+    with pytest.raises(DataError) as caught:
+        read(row, options=options)
+    assert str(caught.value).removeprefix("rows.jsonl, ").startswith(said)
+
+
+def test_an_entity_without_a_beginning_is_begun_on_request(read):
+    row = {"tokens": ["a", "b", "c"], "tags": ["I-LOC", "I-LOC", "I-PER"]}
+    assert read(row, options=TagOptions(repair=True))[0][1] == ["B-LOC", "I-LOC", "B-PER"]
+
+
+def test_plain_tags_may_be_anything(read):
+    row = {"tokens": ["runs", "I-95"], "tags": ["VERB", "I-X"]}
+    assert read(row, options=TagOptions(scheme="plain"))[0][1] == ["VERB", "I-X"]
+
+
+def test_an_unknown_option_is_refused_with_those_there_are(settings):
+    with pytest.raises(SettingsError, match=r"^options\.schema .*scheme, repair"):
+        read_options(settings(options={"schema": "BIO"}))
+
+
+def test_figures_are_those_of_conlleval():
+    truth = [["B-PER", "I-PER", "O", "B-LOC"], ["O", "B-LOC"]]
+    found = [["B-PER", "I-PER", "O", "O"], ["O", "B-PER"]]
+    measured = figures(truth, found, "entities")
+    assert measured == pytest.approx({"precision": 1 / 2, "recall": 1 / 3, "f1": 0.4, "accuracy": 4 / 6})
+    by_kind = {row["label"]: row for row in details(truth, found, [], "entities")}
+    assert (by_kind["PER"]["precision"], by_kind["PER"]["recall"], by_kind["LOC"]["recall"]) == (0.5, 1.0, 0.0)
+    assert figures([["A", "B"]], [["A", "A"]], "tags")["accuracy"] == 0.5
+
+
+def test_the_loss_is_on_the_first_token_of_each_word(settings, registry, tmp_path):
+    plan, (train, _) = look(settings(), registry, tmp_path / "work")
+    sentences = zip(plan.prepared.train.data.inputs(), plan.prepared.train.data.targets(), strict=True)
+    words, tags = min(sentences, key=lambda sentence: len(sentence[0]))
+    expected = AutoTokenizer.from_pretrained(plan.base.folder)(list(words), is_split_into_words=True)
+    places = [None if at == before else at for before, at in pairwise([None, *expected.word_ids()])]
+    labels = [NO_LABEL if place is None else plan.prepared.labels.index(tags[place]) for place in places]
+    batches = [train.batch([row]) for row in range(len(train))]
+    rows = [(batch["input_ids"][0].tolist(), batch["targets"][0].tolist()) for batch in batches]
+    assert (expected["input_ids"], labels) in rows
+
+
+def test_a_long_sentence_is_windowed_and_no_word_is_lost(settings, registry, tmp_path):
+    words = [f"word{number}" for number in range(60)]
+    long = [{"tokens": words, "tags": ["O"] * 59 + ["B-LINK"]}] * 30 + [tagged("the end of it")] * 30
+    (tmp_path / "long.jsonl").write_text("\n".join(map(json.dumps, long)))
+    asked = settings(data={"train": str(tmp_path / "long.jsonl"), "validation": str(tmp_path / "long.jsonl"),
+                           "test": str(tmp_path / "long.jsonl")}, train={"max_length": 16})  # fmt: skip
+    plan, (train, _) = look(asked, registry, tmp_path / "work")
+    assert len(train) > 60
+    number = plan.prepared.labels.index("B-LINK")
+    per_sentence = sum(int((train.batch([row])["targets"] == number).sum() > 0) for row in range(len(train))) / 30
+    assert per_sentence >= 1
+    assert train.truncated == 0
+
+
+def test_a_tagger_is_taught_registered_and_answers_as_torch(settings, registry):
+    made = run(settings(), registry)
+    measured = made.release.evaluations["fp32"]
+    assert measured.metrics["f1"] > 0.8
+    assert {row["label"] for row in measured.details} == {"LINK", "THING"}
+    folder = pull(open_store(registry.uri), "things:1", cache=registry.cache).folder
+    predictor = open_predictor(folder, variant="fp32")
+    words = "I took the lamp and went home".split()
+    answer = predictor.predict([words], {"aggregation_strategy": "none", "ignore_labels": []})[0]
+    tokenizer = AutoTokenizer.from_pretrained(folder / "weights")
+    model = AutoModelForTokenClassification.from_pretrained(folder / "weights").eval()
+    encoded = tokenizer(words, is_split_into_words=True, return_tensors="pt")
+    with torch.no_grad():
+        scores = model(**encoded).logits[0].softmax(-1).numpy()
+    firsts = [encoded.word_ids().index(number) for number in range(len(words))]
+    assert [word["entity"] for word in answer] == [model.config.id2label[int(scores[at].argmax())] for at in firsts]
+    assert np.allclose([word["score"] for word in answer], scores[firsts].max(-1), atol=1e-4)
+    assert {entity["entity_group"] for entity in predictor.predict(["I took the lamp and went home"])[0]} == {
+        "THING",
+        "LINK",
+    }
+    predictor.close()
+
+
+@pytest.mark.skipif(not DATA, reason="TUNEWRIGHT_DATA does not name a folder of real data sets")
+def test_real_names_are_read(registry, tiny_base, tmp_path):
+    columns = {"tokens": 0, "tags": 1}
+    data = {"train": f"{DATA}/wnut17/wnut17train.conll", "columns": columns}
+    asked = JobSettings(task="token-classification", base_model=str(tiny_base), model_name="x", data=data)
+    plan, _ = look(asked, registry, tmp_path / "work")
+    assert plan.prepared.facts["rows"]["train"] > 2500
+    assert len(plan.prepared.labels) == 13
