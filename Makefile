@@ -55,8 +55,14 @@ bench-serve: $(VENV)/.dev ## texts per second of Predictor against a bare ONNX R
 bench-train: $(VENV)/.dev ## rows per second and accuracy against a plain Trainer script
 	$(BIN)/python tests/bench/bench_train.py
 
-bench-tasks: $(VENV)/.dev ## six real data sets from a bucket to an answer (SETS="sst2 stsb" for some)
+bench-tasks: $(VENV)/.dev ## real data sets from a bucket to an answer (SETS="sst2 stsb" for some)
 	$(BIN)/python tests/bench/bench_tasks.py $(SETS)
+
+bench-generate: $(VENV)/.dev ## cost per token of the generation loop against optimum on the same files
+	$(BIN)/python tests/bench/bench_generate.py
+
+bench-few-shot: $(VENV)/.dev ## banking77 with 8 rows a label: contrastive, plain and frozen, several draws
+	$(BIN)/python tests/bench/bench_few_shot.py
 
 comma := ,
 BUILD = $(if $(filter docker,$(ENGINE)),DOCKER_BUILDKIT=1) $(ENGINE) build --build-arg BASE=$(BASE) \
@@ -106,4 +112,4 @@ lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs bench bench-serve bench-train bench-tasks images submit install lock clean
+.PHONY: help train serve test test-slow check docs bench bench-serve bench-train bench-tasks bench-generate bench-few-shot images submit install lock clean

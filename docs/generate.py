@@ -1,4 +1,4 @@
-"""Writes docs/reference/{settings,commands,errors}.md and the tree in README.md from the code: `make docs`.
+"""Writes docs/reference/{settings,tasks,commands,errors}.md and the tree in README.md from the code: `make docs`.
 
 A test fails when they drift.
 """
@@ -9,6 +9,7 @@ import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -18,6 +19,8 @@ import registry.errors
 import serving.errors
 from job.__main__ import USAGE
 from job.settings import JobSettings
+from job.task import Form
+from job.tasks import TASKS
 from registry.__main__ import main as registry_main
 from registry.settings import RegistrySettings
 from registry.variables import leaves
@@ -29,7 +32,7 @@ _NOTE = "<!-- written by docs/generate.py: run `make docs` -->\n\n"
 
 def pages() -> dict[str, str]:
     """File name to text of every generated page."""
-    return {"settings.md": _settings(), "commands.md": _commands(), "errors.md": _errors()}
+    return {"settings.md": _settings(), "tasks.md": _tasks(), "commands.md": _commands(), "errors.md": _errors()}
 
 
 def _settings() -> str:
@@ -52,12 +55,39 @@ def _settings() -> str:
     return "".join(parts)
 
 
+def _tasks() -> str:
+    parts = ["# Tasks\n", _NOTE]
+    parts.append(
+        "`task` chooses one; `data.columns` says which column plays which role, where a column is not named like its\n"
+        "role. Roles in brackets may be absent. The first metric is the headline, which decides unless `train.metric`"
+        "\nor `gate` name another. `options` are settings that only this task has.\n"
+    )
+    for name, task in TASKS.items():
+        parts += [f"\n## {name}\n\n", f"{(type(task).__doc__ or '').strip()}\n\n"]
+        parts += [f"- columns: {_form(form)}\n" for form in task.FORMS]
+        options = task.OPTIONS.model_construct()
+        problems = dict.fromkeys(task.problem(form.target, options) for form in task.FORMS)
+        parts += [f"- metrics ({problem}): {', '.join(task.metric_names(problem))}\n" for problem in problems]
+        parts.append(f"- architectures: {', '.join(task.architectures())}\n")
+        if task.OPTIONS.model_fields:
+            parts.append("\n| option | default | meaning |\n|---|---|---|\n")
+            parts += [_row(("options", option), field, "") for option, field in task.OPTIONS.model_fields.items()]
+    return "".join(parts)
+
+
+def _form(form: Form) -> str:
+    roles = [f"`{role}`" for role in form.inputs] + [f"[`{role}`]" for role in form.optional]
+    return ", ".join(roles) + (f" -> `{form.target}`" if form.target else "")
+
+
 def _fields(kind: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
     for path in leaves(kind):
         model: type[BaseModel] = kind
         for part in path[:-1]:
             annotation = model.model_fields[part].annotation
-            assert isinstance(annotation, type)
+            # A group of settings that may be absent: `LoraSettings | None`.
+            inner = [one for one in (annotation, *get_args(annotation)) if isinstance(one, type)]
+            annotation = next(one for one in inner if issubclass(one, BaseModel))
             assert issubclass(annotation, BaseModel)
             model = annotation
         yield path, model.model_fields[path[-1]]

@@ -18,8 +18,10 @@ import onnxruntime as ort
 from registry.settings import RegistrySettings
 from registry.store import open_store
 from serving.fetch import fetch
-from serving.predictor import TOKENS_PER_RUN, Predictor, open_predictor, plan_runs
-from serving.session import available_cpus
+from serving.predictor import Predictor, open_predictor
+from serving.session import TOKENS_PER_RUN, available_cpus
+from serving.tasks import TASKS
+from serving.text_engine import plan_runs
 
 
 def main() -> None:
@@ -50,20 +52,21 @@ def main() -> None:
 
 def compare(predictor: Predictor, folder: Path, texts: list, rounds: int) -> dict[str, float]:
     """Take turns; each round gives the rate of the predictor, of the bare loop, and of the predictor from raw text."""
-    rows = predictor.encoder.encode(texts)
+    text = predictor.engine.text
+    rows = text.encoder.encode(texts)
     variant = predictor.model.variants[predictor.variant]
     runs = plan_runs([len(row) for row in rows], TOKENS_PER_RUN if variant.batching == "padded" else 0)
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = ort.InferenceSession(str(folder / variant.file), options, providers=["CPUExecutionProvider"])
-    batches = [predictor.encoder.pad([rows[index] for index in run], predictor.session.inputs) for run in runs]
+    batches = [text.encoder.pad([rows[index] for index in run], text.session.inputs) for run in runs]
     pool = ThreadPoolExecutor(available_cpus())
 
     def bare() -> None:
         list(pool.map(lambda batch: session.run(None, batch)[0], batches))
 
     rates = {"predictor": [], "bare": [], "with_encoding": []}
-    loops = {"predictor": lambda: predictor.run(rows), "bare": bare, "with_encoding": lambda: predictor.logits(texts)}
+    loops = {"predictor": lambda: text.run(rows), "bare": bare, "with_encoding": lambda: predictor.outputs(texts)}
     for turn in range(rounds + 1):
         for name, loop in loops.items():
             started = time.perf_counter()
@@ -82,7 +85,9 @@ def compare(predictor: Predictor, folder: Path, texts: list, rounds: int) -> dic
 
 
 def _texts(predictor: Predictor, file: Path | None, count: int) -> list:
-    found = file.read_text().splitlines() if file else [case.inputs for case in predictor.model.golden]
+    read = TASKS[predictor.model.task].read_inputs
+    golden = [read(case.inputs, predictor.model)[0][0] for case in predictor.model.golden]
+    found = file.read_text().splitlines() if file else golden
     return (found * (count // len(found) + 1))[:count]
 
 

@@ -117,8 +117,62 @@ CASES = {
         question="很快，好吃，味道足，量大",
         settings={
             "data": {"columns": {"text": "review", "label": "label"}},
-            # Weights between none and balanced (1.5), which costs accuracy.
-            "train": {"epochs": 6, "learning_rate": 3e-4, "max_length": 64, "class_weights": {"1": 1.3}},
+            # A weight between none and balanced (1.5), which costs accuracy.
+            "train": {"epochs": 6, "learning_rate": 3e-4, "max_length": 64, "class_weights": {"1": 1.1}},
+        },
+    ),
+    "wnut17": Case(
+        files={
+            "train": "wnut17/wnut17train.conll",
+            "validation": "wnut17/emerging.dev.conll",
+            "test": "wnut17/emerging.test.annotated",
+        },
+        metric="f1",
+        floor=0.30,
+        question="Empire State Building is in New York, says Ada Lovelace",
+        settings={
+            "task": "token-classification",
+            "data": {"format": "conll", "columns": {"tokens": 0, "tags": 1}},
+            "train": {"epochs": 4, "learning_rate": 3e-4, "batch_size": 16, "max_length": 128},
+        },
+    ),
+    "ud_ewt": Case(
+        files={
+            "train": "ud_ewt/en_ewt-ud-train.conllu",
+            "validation": "ud_ewt/en_ewt-ud-dev.conllu",
+            "test": "ud_ewt/en_ewt-ud-test.conllu",
+        },
+        metric="accuracy",
+        floor=0.93,
+        question="She reads a book about old trains.",
+        settings={
+            "task": "token-classification",
+            "options": {"scheme": "plain"},
+            "data": {"columns": {"tokens": "form", "tags": "upos"}},
+            "train": {"epochs": 2, "learning_rate": 3e-4, "max_length": 128},
+        },
+    ),
+    "policyqa": Case(
+        files={"train": "policyqa/test.json", "test": "policyqa/dev.json"},
+        metric="f1",
+        floor=0.0,
+        question={"question": "Who may see my address?", "context": "We share your address with our partners only."},
+        settings={
+            "task": "question-answering",
+            "data": {"format": "squad"},
+            "train": {"epochs": 3, "learning_rate": 2e-4, "max_length": 256},
+        },
+    ),
+    "cmrc2018": Case(
+        files={"train": "cmrc2018/cmrc2018_dev.json", "test": "cmrc2018/cmrc2018_trial.json"},
+        metric="f1",
+        floor=0.0,
+        question={"question": "她出生在哪里？", "context": "居里夫人出生在华沙。"},
+        settings={
+            "task": "question-answering",
+            "options": {"drop_wrong": True},
+            "data": {"format": "squad"},
+            "train": {"epochs": 2, "learning_rate": 2e-4, "max_length": 256},
         },
     ),
 }
