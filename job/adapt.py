@@ -79,7 +79,10 @@ def _check(plan: Plan) -> None:
             f"adapt, or choose one of {', '.join(known)}"
         )
     if not len(plan.prepared.validation):
-        raise SettingsError("adapt needs validation rows to tell what it bought: give data.validation or a fraction")
+        raise SettingsError(
+            "adapt needs validation rows to tell what it bought: give data.validation or a data.validation_fraction "
+            "over 0"
+        )
 
 
 def _warn_overlap(plan: Plan, text: Prepared) -> None:

@@ -61,8 +61,16 @@ def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation
 
 
 def _training(plan: Plan, trained: Trained) -> str:
+    train = plan.settings.train
+    if train.few_shot:
+        taught = f"was taught by pairs of texts: {_course(plan, trained)}" if trained.history else "stayed as it was."
+        return f"The head is logistic regression on the vectors of all training rows; the encoder {taught}"
     if not trained.history:
         return "Nothing was trained: the weights are those of the base model. Every setting stands in `lineage.json`."
+    return _course(plan, trained)
+
+
+def _course(plan: Plan, trained: Trained) -> str:
     train = plan.settings.train
     return (
         f"{len(trained.history)} epochs, the weights of epoch {trained.best_epoch} kept; learning rate "
@@ -72,7 +80,7 @@ def _training(plan: Plan, trained: Trained) -> str:
 
 
 def _sentence(plan: Plan, model: ModelFile, trained: Trained) -> str:
-    base, made = plan.base, "Fine-tuned" if trained.history else "Exported"
+    base, made = plan.base, "Fine-tuned" if trained.history or plan.settings.train.few_shot else "Exported"
     purpose = plan.prepared.task.purpose(model)
     return f"{purpose}. {made} by Tunewright from `{base.address}` ({base.digest[:19]})."
 

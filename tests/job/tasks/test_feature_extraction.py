@@ -48,14 +48,13 @@ def write_table(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pairs(reviews):
-    """420 pairs; the score is 0 to 5 by how many words they share."""
+    """420 pairs; the score is 5 where both texts hold the word "the" or neither does, else 0: no matter of overlap."""
     texts = [text for text, _ in reviews[:420]]
     rows = []
     for number, text in enumerate(texts):
-        share = number % 6
-        words, others = text.split(), texts[(number * 7 + 3) % len(texts)].split()
-        kept = round(len(words) * share / 5)
-        rows.append({"text": text, "text_pair": " ".join([*words[:kept], *others[kept:], "it"]), "score": share})
+        other = texts[(number * 7 + 3) % len(texts)]
+        alike = ("the" in text.lower().split()) == ("the" in other.lower().split())
+        rows.append({"text": text, "text_pair": other, "score": 5 if alike else 0})
     return rows
 
 
@@ -257,8 +256,7 @@ def test_cosines_learn_to_follow_the_scores(made, settings_for, registry):
     idle = TRAIN | {"epochs": 1, "learning_rate": 1e-12}
     frozen = run(settings_for("similarity", train=idle, export={"variants": ["fp32"]}), registry).release
     assert list(learned) == ["spearman", "pearson"]
-    assert learned["spearman"] > frozen.evaluations["fp32"].metrics["spearman"] + 0.1
-    assert learned["spearman"] > 0.5
+    assert learned["spearman"] > frozen.evaluations["fp32"].metrics["spearman"] + 0.25
 
 
 def test_the_figures_are_those_of_the_served_vectors(made):
