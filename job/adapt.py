@@ -56,8 +56,8 @@ class Adaptation:
 def read_text(plan: Plan, cache: Path, work: Path) -> Text:
     """The text of `adapt` up to arrays; a JobError says why the base of a job cannot be adapted to it."""
     _check(plan)
+    settings = _settings(plan.settings)
     try:
-        settings = _settings(plan.settings)
         is_own = plan.settings.adapt is not None and plan.settings.adapt.data is None
         prepared = _own_texts(plan, settings) if is_own else prepare(settings, cache, work)
         _warn_overlap(plan, prepared)

@@ -1,7 +1,7 @@
 """Feature extraction: a text to one vector, such that texts of one meaning have vectors of one direction.
 
 Without scores nothing is learned: the base model, with its pooling, becomes a version that can be served. With pairs of
-texts and scores the cosine of two vectors learns to follow the score.
+texts and scores the cosine of two vectors learns to follow the score, or is only measured by it.
 Axes: B texts of a batch, T tokens of a text, D numbers of a vector.
 """
 
@@ -39,7 +39,6 @@ from serving.tasks.feature_extraction import normalized
 Pooling = Literal["mean", "cls"]
 FROZEN, SIMILARITY = "frozen", "similarity"
 _VECTOR = {"mean": "the mean over its tokens", "cls": "that of its first token"}
-_UNTAUGHT = "without a column of scores nothing is trained"
 _KEPT = ("seed", "max_length")
 """Settings of `train` that mean something where nothing is trained."""
 _USELESS = ("pooling", "label_smoothing", "class_weights", "focal_gamma", "huber_delta")
@@ -55,6 +54,8 @@ class EmbeddingOptions(Options):
     """Tokens to one vector: their mean, the first token's (cls), or as the base model was pretrained (auto)."""
     normalize: bool = True
     """Whether an answer is scaled to the length 1 where a caller does not say."""
+    learn: bool = True
+    """Whether the vectors learn from the scores; when false the base model is only measured by them."""
 
 
 class PooledEncoder(nn.Module):
@@ -131,7 +132,7 @@ class FeatureExtraction(TextTask):
         """Say which cosine stands for which score."""
         if problem == SIMILARITY:
             (low, high), (least, most) = cosine_range(sides["train"].targets), _ends(sides["train"].targets)
-            say("split", f"scores from {least:g} to {most:g} are taught as cosines from {low:g} to {high:g}")
+            say("split", f"scores from {least:g} to {most:g} stand for cosines from {low:g} to {high:g}")
 
     # Encoding
 
@@ -157,17 +158,18 @@ class FeatureExtraction(TextTask):
     def build_model(self, plan: Plan) -> nn.Module:
         """The encoder and its pooling; frozen where there is nothing to learn."""
         model = PooledEncoder(build_encoder(plan.base, plan.settings.train), _pooling(plan))
-        return model.requires_grad_(plan.prepared.problem == SIMILARITY)
+        return model.requires_grad_(_idle(plan) is None)
 
     def objective(self, plan: Plan) -> Objective:
         """Squared distance between the cosine of two texts and their score."""
         settings, problem = plan.settings, plan.prepared.problem
         _pooling(plan)
-        if problem == FROZEN:
-            useless = [name for name in type(settings.train).model_fields if name not in _KEPT]
-            refuse_useless(settings.train, useless, _UNTAUGHT)
+        if idle := _idle(plan):
+            refuse_useless(
+                settings.train, [name for name in type(settings.train).model_fields if name not in _KEPT], idle
+            )
             if settings.adapt:
-                raise SettingsError(f"adapt would have no effect: {_UNTAUGHT}; remove it")
+                raise SettingsError(f"adapt would have no effect: {idle}; remove it")
             return Objective(functional.mse_loss, lambda scored: {}, self.headline(problem))
         reason = "options.pooling chooses the vector, and cosines are taught by their squared error"
         refuse_useless(settings.train, _USELESS, reason)
@@ -182,8 +184,8 @@ class FeatureExtraction(TextTask):
         """Teach the cosines; without scores there is nothing to do."""
         said = "" if plan.base.pooling in _VECTOR else " (the base model does not say what it was pretrained with)"
         say("model", f"the vector of a text is {_VECTOR[_pooling(plan)]}{said}")
-        if plan.prepared.problem == FROZEN:
-            say("train", f"{_UNTAUGHT}: the weights stay as they are")
+        if idle := _idle(plan):
+            say("train", f"{idle}: the weights stay as they are")
             return Trained("fp32", "cpu")
         return train(model, sides, objective, plan.settings.train)
 
@@ -293,6 +295,13 @@ def _ends(targets: Targets) -> tuple[float, float]:
 
 def _options(plan: Plan) -> EmbeddingOptions:
     return cast(EmbeddingOptions, plan.prepared.options)
+
+
+def _idle(plan: Plan) -> str | None:
+    """Why nothing is trained; None where the cosines learn."""
+    if plan.prepared.problem == FROZEN:
+        return "without a column of scores nothing is trained"
+    return None if _options(plan).learn else "options.learn is false, so that nothing is trained"
 
 
 def _pooling(plan: Plan) -> Pooling:

@@ -13,6 +13,7 @@ from job.errors import BaseModelError, DataError, SettingsError
 from job.recipe import look, run
 from job.settings import AdaptSettings, DataSettings, load_settings
 from registry.settings import RegistrySettings
+from serving.cleaning import Cleaning
 
 LEARNS = {"epochs": 3, "learning_rate": 1e-2, "batch_size": 16, "precision": "fp32", "pooling": "mean"}
 HEAD = LEARNS | {"layers": "head", "epochs": 8}
@@ -124,9 +125,9 @@ def test_a_figure_that_is_an_error_decides_the_other_way(make_settings, registry
 
 def test_both_texts_of_a_pair_are_read(make_settings, registry, tmp_path):
     plan, _ = look(make_settings("pair", adapt=AdaptSettings(**READS)), registry, tmp_path)
-    read = len(plan.text.sides[0])
-    assert 500 < read <= 600
     assert len(plan.prepared.train) == 300
+    # Long texts have several rows.
+    assert len(plan.text.sides[0]) >= 600
 
 
 def test_text_of_its_own_is_read_and_its_files_are_recorded(make_settings, registry, tmp_path, write_text, reviews):
@@ -144,8 +145,8 @@ def test_text_of_its_own_is_read_and_its_files_are_recorded(make_settings, regis
 
 def test_text_is_cleaned_like_the_rows_unless_told_otherwise(make_settings, registry, tmp_path, write_text, reviews):
     texts = [f"{text} a &lt; b" for text, _ in reviews[420:460]]
-    data = make_settings().data.model_copy(update={"cleaning": {"html": True}})
-    settings = make_settings(data=data.model_dump(exclude_unset=True), adapt=AdaptSettings(data=write_text(texts)))
+    data = make_settings().data.model_copy(update={"cleaning": Cleaning(html=True)})
+    settings = make_settings(data=data, adapt=AdaptSettings(data=write_text(texts)))
     plan, _ = look(settings, registry, tmp_path / "one")
     assert plan.text.plan.prepared.train.data.inputs()[0].endswith("a < b")
     told_so = write_text(texts, cleaning={"html": False})
@@ -185,7 +186,7 @@ def test_a_test_side_of_the_text_is_refused(make_settings, registry, tmp_path, w
     asked = AdaptSettings(data=write_text(["a lamp"], **given))
     said = refusal(make_settings(adapt=asked), registry, tmp_path, SettingsError)
     name = next(iter(given))
-    assert said == f"adapt: adapt.data.{name} would have no effect: the validation side tells enough; remove it"
+    assert said == f"adapt.data.{name} would have no effect: adaptation is measured on validation; remove it"
 
 
 def test_text_without_a_validation_side_is_refused(make_settings, registry, tmp_path, write_text, reviews):
@@ -219,8 +220,8 @@ def test_a_base_that_reads_no_text_is_refused(make_settings, registry, tmp_path)
     with pytest.raises(SettingsError) as caught:
         read_text(plan, registry.cache, tmp_path / "text")
     assert str(caught.value).startswith(
-        f"adapt is for encoders of text; base model {plan.base.address!r} is of the architecture 'vit'. Remove adapt, or "
-        "choose one of albert, bert, "
+        f"adapt is for encoders of text; base model {plan.base.address!r} is of the architecture 'vit'. "
+        "Remove adapt, or choose one of albert, bert, "
     )
 
 
@@ -233,7 +234,7 @@ def test_the_setting_is_absent_unless_it_is_given(write):
     assert load_settings(least, "train").adapt is None
     assert load_settings([*least, "--config", str(path)], "train").adapt == AdaptSettings()
     given = load_settings([*least, "--adapt.epochs", "5", "--adapt.data.train", "more.csv"], "train").adapt
-    assert (given.epochs, given.data.train) == (5, "more.csv")
+    assert (given.epochs, given.data.train) == (5, ["more.csv"])
 
 
 def test_a_mistake_in_it_is_named(write):

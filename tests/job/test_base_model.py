@@ -213,6 +213,26 @@ def test_the_pooling_is_the_one_the_base_model_was_pretrained_with(copied_base, 
     assert fetch_base_model(str(copied_base), registry).mean_pooling is mean
 
 
+@pytest.mark.parametrize(
+    ("stated", "pooling"),
+    [
+        ({"pooling_mode": "mean"}, "mean"),
+        ({"pooling_mode": ["cls"]}, "cls"),
+        ({"pooling_mode": ["mean", "max"], "include_prompt": True}, "mean+max"),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}, "mean+max"),
+        ({"pooling_mode_mean_sqrt_len_tokens": True}, "mean_sqrt_len"),
+        ({"word_embedding_dimension": 32}, ""),
+        (["mean"], ""),
+    ],
+)
+def test_what_a_base_says_of_its_pooling_is_read_from_old_and_new_files(copied_base, registry, stated, pooling):
+    (copied_base / "1_Pooling").mkdir()
+    (copied_base / "1_Pooling" / "config.json").write_text(json.dumps(stated))
+    base = fetch_base_model(str(copied_base), registry)
+    assert (base.pooling, base.mean_pooling) == (pooling, pooling == "mean")
+
+
 def test_a_base_model_is_read_from_a_bucket(tiny_base, registry, bucket):
     upload(tiny_base, bucket, "bases/tiny")
     base = fetch_base_model(f"s3://{bucket}/bases/tiny", registry)

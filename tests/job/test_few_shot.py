@@ -139,7 +139,8 @@ def test_a_few_shot_job_makes_an_ordinary_version_without_spending_rows_on_valid
     assert [sorted(one["label"] for one in answer) for answer in answers] == [["with", "without"]] * 2
     assert len(released.model.golden) == 8
     card = (released.folder / "report/README.md").read_text()
-    assert "logistic regression on the vectors of all training rows; the encoder was taught by pairs of texts: 10" in card
+    said = "logistic regression on the vectors of all training rows; the encoder was taught by pairs of texts: 10"
+    assert said in card
 
 
 def test_a_frozen_encoder_stays_as_it_is_under_a_fitted_head(make_settings, few_rows, registry, tiny_base):

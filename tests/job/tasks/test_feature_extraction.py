@@ -270,6 +270,21 @@ def test_the_figures_are_those_of_the_served_vectors(made):
     assert outcome.release.evaluations["fp32"].metrics["spearman"] == pytest.approx(expected, abs=1e-4)
 
 
+def test_scores_can_measure_the_base_model_without_teaching_it(settings_for, registry, tiny_base, capsys):
+    settings = settings_for("similarity", train={}, options={"learn": False}, export={"variants": ["fp32"]})
+    release = run(settings, registry).release
+    part = prepare(settings, registry.cache, settings.output / "again").test
+    first, second = (vectors_by_hand(tiny_base, list(texts)) for texts in zip(*part.data.inputs(), strict=True))
+    expected = spearmanr((first * second).sum(axis=1), part.targets).statistic
+    assert release.evaluations["fp32"].metrics["spearman"] == pytest.approx(expected, abs=1e-4)
+    assert "options.learn is false, so that nothing is trained: the weights stay as they are" in capsys.readouterr().out
+
+
+def test_a_setting_of_training_is_refused_where_scores_only_measure(settings_for, registry):
+    said = refusal(settings_for("similarity", options={"learn": False}), registry, SettingsError)
+    assert said == "train.epochs would have no effect: options.learn is false, so that nothing is trained; remove it"
+
+
 def test_a_batch_holds_the_first_texts_and_then_the_second_ones(settings_for, registry, tmp_path):
     plan, (train, _) = look(settings_for("similarity"), registry, tmp_path)
     rows = [5, 0, 9]
@@ -316,7 +331,7 @@ def test_scores_that_are_equal_on_this_side_do_not_divide_by_nothing():
 
 def test_the_range_of_the_cosines_is_said(settings_for, registry, tmp_path, capsys):
     look(settings_for("similarity"), registry, tmp_path)
-    assert "scores from 0 to 5 are taught as cosines from 0 to 1" in capsys.readouterr().out
+    assert "scores from 0 to 5 stand for cosines from 0 to 1" in capsys.readouterr().out
 
 
 def test_correlations_have_no_error_in_the_unit_of_the_score():
