@@ -3,6 +3,7 @@
 import argparse
 import errno
 import json
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str]) -> int:
     if arguments[0] not in commands:
         return _fail(f"unknown command {arguments[0]!r}; the commands are {', '.join(commands)}", 2)
     signals.leave_at_once()
+    # peft imports bitsandbytes where it is, which complains that `kernels` is not: a package that fetches code.
+    logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
     return _guarded(lambda: commands[arguments[0]](arguments[1:]))
 
 

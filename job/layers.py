@@ -12,6 +12,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from job import four_bits
 from job.errors import SettingsError
 from job.settings import LoraSettings, TrainSettings
 
@@ -34,7 +35,7 @@ def choose_layers(model: nn.Module, settings: TrainSettings) -> Parameters:
         _add_adapters(model, settings)
     elif settings.layers != "all":
         _only_top(model, 0 if settings.layers == "head" else settings.layers)
-    counts = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
+    counts = [(four_bits.size(weight), weight.requires_grad) for weight in model.parameters()]
     learning = sum(count for count, learns in counts if learns)
     if not learning and settings.layers == "head":
         raise SettingsError(
@@ -69,14 +70,31 @@ def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str
     return [{"params": weights, "lr": rate, "weight_decay": decay} for (rate, decay), weights in groups.items()]
 
 
+def frozen_weights(model: nn.Module) -> set[str]:
+    """Names of the weights that never learn because adapters learn beside them; none where there are no adapters."""
+    if not any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+        return set()
+    return {name for name, weight in model.named_parameters() if not weight.requires_grad}
+
+
 def merge_adapters(model: nn.Module) -> None:
     """Add what adapters have learned to the weights they adapt, and take them out: a plain model again."""
     for name, module in list(model.named_modules()):
         if isinstance(module, BaseTunerLayer):
-            module.merge(safe_merge=True)
             parent, _, attribute = name.rpartition(".")
-            setattr(model.get_submodule(parent), attribute, module.get_base_layer())
+            setattr(model.get_submodule(parent), attribute, _merged(module))
     model.requires_grad_(True)
+
+
+def _merged(adapter: Any) -> nn.Module:
+    """The adapted layer with what the adapter has learned."""
+    layer: nn.Module = adapter.get_base_layer()
+    if four_bits.is_quantized(layer):
+        # Not into four bits again, which would round away what was learned.
+        (name,) = adapter.active_adapters
+        return four_bits.restored(layer, adapter.get_delta_weight(name))
+    adapter.merge(safe_merge=True)
+    return layer
 
 
 def pretrained_part(model: nn.Module) -> nn.Module:
@@ -136,6 +154,8 @@ def _add_adapters(model: nn.Module, settings: TrainSettings) -> None:
     if settings.layers == "head" or settings.unfreeze:
         raise SettingsError("train.lora teaches adapters in the layers: remove train.layers: head and train.unfreeze")
     names = _adapted(model, settings.layers, lora)
+    if lora.quantization:
+        four_bits.quantize(model, names)
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,

@@ -128,6 +128,9 @@ class LoraSettings(_Settings):
     """Dropout before an adapter."""
     targets: list[str] | None = None
     """Names of the linear layers that get one, such as [query, value]; all of them when absent."""
+    quantization: Literal["nf4"] | None = None
+    """QLoRA: the frozen weights beside the adapters in four bits. Needs the package bitsandbytes; saves memory only on
+    a GPU."""
 
 
 class FewShotSettings(_Settings):

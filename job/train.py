@@ -15,7 +15,7 @@ from transformers import get_scheduler
 from job import signals
 from job.batches import LengthGroupedBatches
 from job.errors import TrainingFailed
-from job.layers import merge_adapters, parameter_groups, thaw
+from job.layers import frozen_weights, merge_adapters, parameter_groups, thaw
 from job.progress import bar, say
 from job.settings import TrainSettings
 from job.task import Batch, Objective, Renewed, Rows, Scored
@@ -101,14 +101,26 @@ def train(
         _say_epoch(trained.history[-1], settings.epochs, improved=improved and bool(figures))
         if improved:
             trained.best_epoch, trained.figures = epoch, figures
-            best = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+            best = _weights(model)
         elif epoch - trained.best_epoch >= settings.patience:
             say("train", f"stopped early: no better {objective.metric} in {settings.patience} epochs")
             break
-    model.cpu().load_state_dict(best)
+    model.cpu().load_state_dict(best, strict=not frozen_weights(model))
     merge_adapters(model)
     model.eval()
     return trained
+
+
+def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of all that training can change: the frozen weights beside adapters are left out."""
+    frozen = frozen_weights(model)
+    inside = tuple(f"{name}." for name in frozen)  # what weights in four bits consist of
+    state = model.state_dict().items()
+    return {
+        name: tensor.detach().cpu().clone()
+        for name, tensor in state
+        if name not in frozen and not name.startswith(inside)
+    }
 
 
 def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: TrainSettings) -> _Loop:

@@ -1,5 +1,7 @@
 """Which weights learn, how fast and from when on."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from transformers import (  # fmt: skip
     ViTForImageClassification,
 )
 
+from job import four_bits
 from job.errors import SettingsError
 from job.export import ARCHITECTURES
 from job.layers import blocks, choose_layers, merge_adapters, parameter_groups, thaw
@@ -138,6 +141,24 @@ def test_adapters_learn_instead_of_the_layers_and_are_merged_into_them(model, ba
     assert not any("lora" in name or "base_layer" in name for name in model.state_dict())
 
 
+def test_weights_in_four_bits_are_counted_whole_and_become_what_learned_beside_them(model, batch):
+    plain = choose_layers(copy.deepcopy(model), settings_of(lora={"rank": 2}))
+    names = set(model.state_dict())
+    assert choose_layers(model, settings_of(lora={"rank": 2, "quantization": "nf4"})) == plain
+    assert model.get_submodule(f"{BLOCK}.0.attention.self.query").base_layer.weight.dtype == torch.uint8
+    generator = torch.Generator().manual_seed(3)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            weight.data = torch.randn(weight.shape, generator=generator)
+    model.eval()
+    with torch.no_grad():
+        adapted = model(**batch(2, 9))["logits"]
+        merge_adapters(model)
+        merged = model(**batch(2, 9))["logits"]
+    assert np.allclose(adapted, merged, atol=1e-5)
+    assert set(model.state_dict()) == names
+
+
 def test_adapters_in_the_top_layers_and_in_some_matrices_only(model):
     choose_layers(model, settings_of(lora={"targets": ["query", "value"]}, layers=1))
     adapted = {name.partition(".lora_")[0] for name in learning(model) if "lora_" in name}
@@ -168,6 +189,10 @@ def test_adapters_beside_the_transposed_matrices_of_gpt2_and_in_a_picture_model(
         ),
         ({"lora": {}, "layers": "head"}, "train.lora teaches adapters in the layers: remove train.layers: head"),
         ({"lora": {}, "unfreeze": 1}, "train.lora teaches adapters in the layers: remove train.layers: head"),
+        (
+            {"lora": {"quantization": "nf4", "targets": ["query"]}, "layers": "head"},
+            "train.lora teaches adapters in the layers",
+        ),
         ({"unfreeze": 1, "layers": 1}, "train.unfreeze thaws all layers one after the other; remove it"),
     ],
 )
@@ -175,3 +200,23 @@ def test_settings_that_contradict_each_other_are_refused(model, values, said):
     with pytest.raises(SettingsError) as caught:
         choose_layers(model, settings_of(**values))
     assert str(caught.value).startswith(said)
+
+
+def test_four_bits_are_for_linear_layers():
+    model = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=30))
+    with pytest.raises(SettingsError) as caught:
+        choose_layers(model, settings_of(lora={"quantization": "nf4"}))
+    assert str(caught.value) == (
+        "train.lora.quantization is for linear layers, but transformer.h.0.attn.c_attn is a Conv1D (as GPT-2 has); "
+        "remove it"
+    )
+
+
+def test_four_bits_without_their_package(model, monkeypatch):
+    monkeypatch.setattr(four_bits, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError) as caught:
+        choose_layers(model, settings_of(lora={"quantization": "nf4"}))
+    assert str(caught.value) == (
+        "train.lora.quantization needs the package bitsandbytes, which is not installed: "
+        "pip install 'tunewright[qlora]', or remove the setting"
+    )

@@ -332,9 +332,16 @@ def test_labels_of_padding_are_not_learned(looked_at, writer_base, rows):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "form"), [("gpt2", "messages"), ("llama", "prompt")])
-def test_adapters_are_merged_into_what_is_served(teach, writer_base, rows, answering, odd, kind, form):
-    options, train = {"generation": {"max_new_tokens": LENGTH}}, {"max_length": 96, "lora": {"rank": 4}, "epochs": 1}
+@pytest.mark.parametrize(
+    ("kind", "form", "lora"),
+    [
+        ("gpt2", "messages", {"rank": 4}),
+        ("llama", "prompt", {"rank": 4}),
+        ("llama", "messages", {"rank": 4, "quantization": "nf4"}),
+    ],
+)
+def test_adapters_are_merged_into_what_is_served(teach, writer_base, rows, answering, odd, kind, form, lora):
+    options, train = {"generation": {"max_new_tokens": LENGTH}}, {"max_length": 96, "lora": lora, "epochs": 1}
     one = teach("text-generation", writer_base(kind), rows[form], options=options, train=train)
     assert not [name for name in AutoModelForCausalLM.from_pretrained(one.weights).state_dict() if "lora" in name]
     check_answers(one, form, answering(one), odd)
