@@ -24,9 +24,9 @@ def marian(*columns: str, vocabulary: int = 8000) -> Base:
 
     def make(data: Path, folder: Path) -> None:
         tokenizer = _pieces(_texts(data / "train.jsonl", columns), vocabulary, ends=True)
-        sizes = {"d_model": 256, "encoder_layers": 2, "decoder_layers": 2, "max_position_embeddings": 512}
+        sizes = {"d_model": 128, "encoder_layers": 2, "decoder_layers": 2, "max_position_embeddings": 512}
         heads = {"encoder_attention_heads": 4, "decoder_attention_heads": 4}
-        width = {"encoder_ffn_dim": 1024, "decoder_ffn_dim": 1024}
+        width = {"encoder_ffn_dim": 512, "decoder_ffn_dim": 512}
         config = transformers.MarianConfig(
             vocab_size=tokenizer.get_vocab_size(),
             **sizes,
@@ -44,17 +44,17 @@ def marian(*columns: str, vocabulary: int = 8000) -> Base:
 
 
 def t5(texts: Callable[[Path], Iterable[str]], *, vocabulary: int) -> Base:
-    """An encoder-decoder of three and three layers."""
+    """An encoder-decoder of two and two layers."""
 
     def make(data: Path, folder: Path) -> None:
         tokenizer = _pieces(texts(data), vocabulary, ends=True)
         config = transformers.T5Config(
             vocab_size=tokenizer.get_vocab_size(),
-            d_model=192,
+            d_model=128,
             d_kv=32,
-            d_ff=512,
-            num_layers=3,
-            num_heads=6,
+            d_ff=256,
+            num_layers=2,
+            num_heads=4,
             feed_forward_proj="gated-gelu",
             decoder_start_token_id=0,
             pad_token_id=0,
@@ -66,11 +66,11 @@ def t5(texts: Callable[[Path], Iterable[str]], *, vocabulary: int) -> Base:
 
 
 def gpt2(*, vocabulary: int) -> Base:
-    """A decoder of four layers, its byte-level tokenizer trained on train.txt."""
+    """A decoder of three layers, its byte-level tokenizer trained on train.txt."""
 
     def make(data: Path, folder: Path) -> None:
         tokenizer = _bytes([(data / "train.txt").read_text()], vocabulary)
-        sizes = {"n_embd": 192, "n_layer": 4, "n_head": 6, "n_positions": 256}
+        sizes = {"n_embd": 128, "n_layer": 3, "n_head": 4, "n_positions": 256}
         config = transformers.GPT2Config(vocab_size=tokenizer.get_vocab_size(), **sizes, **_IDS)
         _save(lambda: transformers.GPT2LMHeadModel(config), tokenizer, folder)
 
@@ -78,17 +78,17 @@ def gpt2(*, vocabulary: int) -> Base:
 
 
 def llama(*columns: str, vocabulary: int) -> Base:
-    """A decoder of four layers, its byte-level tokenizer trained on these columns of train.jsonl."""
+    """A decoder of three layers, its byte-level tokenizer trained on these columns of train.jsonl."""
 
     def make(data: Path, folder: Path) -> None:
         tokenizer = _bytes(_texts(data / "train.jsonl", columns), vocabulary)
         config = transformers.LlamaConfig(
             vocab_size=tokenizer.get_vocab_size(),
-            hidden_size=192,
-            num_hidden_layers=4,
-            num_attention_heads=6,
+            hidden_size=128,
+            num_hidden_layers=3,
+            num_attention_heads=4,
             num_key_value_heads=2,
-            intermediate_size=512,
+            intermediate_size=384,
             max_position_embeddings=512,
             tie_word_embeddings=True,
             **_IDS,
@@ -113,16 +113,28 @@ def resnet(size: int) -> Base:
     return make
 
 
-def spectrogram_transformer(*, frames: int, bins: int) -> Base:
-    """An audio spectrogram transformer of three layers for recordings of so many frames of 10 ms."""
+def whisper(*, seconds: int) -> Base:
+    """An encoder of two layers over the log-mel spectrum of so many seconds."""
 
     def make(data: Path, folder: Path) -> None:
         torch.manual_seed(1)
-        sizes = {"hidden_size": 96, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 192}
-        patches = {"patch_size": 8, "frequency_stride": 8, "time_stride": 8}
-        config = transformers.ASTConfig(max_length=frames, num_mel_bins=bins, **sizes, **patches)
-        transformers.ASTForAudioClassification(config).save_pretrained(folder)
-        transformers.ASTFeatureExtractor(max_length=frames, num_mel_bins=bins).save_pretrained(folder)
+        config = transformers.WhisperConfig(
+            d_model=64,
+            encoder_layers=2,
+            decoder_layers=1,
+            encoder_attention_heads=4,
+            decoder_attention_heads=4,
+            encoder_ffn_dim=256,
+            decoder_ffn_dim=64,
+            max_source_positions=50 * seconds,
+            num_mel_bins=64,
+            vocab_size=100,
+            pad_token_id=0,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
+        transformers.WhisperForAudioClassification(config).save_pretrained(folder)
+        transformers.WhisperFeatureExtractor(feature_size=64, chunk_length=seconds).save_pretrained(folder)
 
     return make
 

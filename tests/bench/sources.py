@@ -5,7 +5,6 @@ folder, and gives side to file or folder in it. Most files go in as they are; wh
 (pairs of files, lists of sentences, IDX images, one file for all sides) is written as one.
 """
 
-import csv
 import gzip
 import io
 import json
@@ -30,20 +29,6 @@ def files(**sides: str) -> Source:
         for name in sides.values():
             (out / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(data / name, out / name)
-        return sides
-
-    return lay_out
-
-
-def swapped(**sides: str) -> Source:
-    """CSV files of pairs whose order means nothing: each training pair both ways."""
-
-    def lay_out(data: Path, out: Path) -> Sides:
-        files(**sides)(data, out)
-        with (out / sides["train"]).open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))
-        with (out / sides["train"]).open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([*rows, *([second, first, *rest] for first, second, *rest in rows)])
         return sides
 
     return lay_out
