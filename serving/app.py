@@ -1,8 +1,9 @@
 """HTTP around a service: routes, status codes and headers, nothing else."""
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,7 +11,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from swagger_ui_bundle import swagger_ui_path
@@ -40,6 +41,7 @@ STATUS: dict[type[ServingError], int] = {
     DeadlineExceeded: 503,
 }
 """The HTTP status of each error a request can end with."""
+_BROKEN = ("InternalError", "this server made a mistake; its log says which")
 
 
 def create_app(service: Service) -> FastAPI:
@@ -50,6 +52,8 @@ def create_app(service: Service) -> FastAPI:
     for path, handler in _GET.items():
         app.add_api_route(path, handler, methods=["GET", "HEAD"], response_model=None)
     app.add_api_route("/predict", predict, methods=["POST"], response_model=None)
+    if service.predictor.writes:
+        app.add_api_route("/predict/stream", stream, methods=["POST"], response_model=None)
     app.mount("/docs/assets", StaticFiles(directory=str(swagger_ui_path)))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _crashed)
@@ -64,6 +68,63 @@ async def predict(request: Request) -> Response:
     response = await _answered(request, service)
     service.meters.answered(response.status_code, time.monotonic() - begun)
     return response
+
+
+async def stream(request: Request) -> Response:
+    """Answer one input while the answer is written: server-sent events, the last one with `finish` or `error`."""
+    service = _service(request)
+    held = contextlib.ExitStack()
+    begun = time.monotonic()
+
+    def done(status: int) -> None:
+        held.close()
+        service.meters.answered(status, time.monotonic() - begun)
+
+    try:
+        held.enter_context(service.admission.slot())
+        answer = service.stream(await read_body(request, service.limits))
+        first = await anext(answer)
+    except ServingError as error:
+        response = _fault(error)
+    except Exception:
+        logging.getLogger(__name__).exception("a request failed")
+        response = _broken()
+    else:
+        return _Events(_events(first, answer), answer.aclose, lambda: done(200))
+    done(response.status_code)
+    return response
+
+
+class _Events(StreamingResponse):
+    """Server-sent events. However the sending ends, the writing ends too and the request is done."""
+
+    def __init__(self, events: AsyncIterator[bytes], close: Callable[[], Any], done: Callable[[], None]) -> None:
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(events, headers=headers, media_type="text/event-stream")
+        self._close, self._done = close, done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._done()
+            await self._close()
+
+
+async def _events(first: dict[str, str], answer: AsyncGenerator[dict[str, str]]) -> AsyncIterator[bytes]:
+    try:
+        yield _event(first)
+        async for piece in answer:
+            yield _event(piece)
+    except ServingError as error:
+        yield _event(_explained(type(error).__name__, str(error)))
+    except Exception:
+        logging.getLogger(__name__).exception("a request failed while its answer was written")
+        yield _event(_explained(*_BROKEN))
+
+
+def _event(content: dict[str, str]) -> bytes:
+    return b"data: " + to_json(content) + b"\n\n"
 
 
 async def alive(request: Request) -> Response:
@@ -157,8 +218,11 @@ def _json(content: bytes) -> Response:
 
 
 def _error(status: int, kind: str, sentence: str, headers: dict[str, str] | None = None) -> Response:
-    content = to_json({"error": sentence, "error_type": kind})
-    return Response(content, status, headers, "application/json")
+    return Response(to_json(_explained(kind, sentence)), status, headers, "application/json")
+
+
+def _explained(kind: str, sentence: str) -> dict[str, str]:
+    return {"error": sentence, "error_type": kind}
 
 
 def _fault(error: ServingError) -> Response:
@@ -172,7 +236,7 @@ def _fault(error: ServingError) -> Response:
 
 def _broken() -> Response:
     """A fault of this program: the caller learns that much, the log has the rest."""
-    return _error(500, "InternalError", "this server made a mistake; its log says which")
+    return _error(500, *_BROKEN)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

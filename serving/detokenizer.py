@@ -15,12 +15,13 @@ class Detokenizer:
     is not in the vocabulary, what may be the beginning of a stop string.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = ()) -> None:
+    def __init__(self, tokenizer: Tokenizer, stops: Sequence[str] = (), *, after: Sequence[int] = ()) -> None:
+        """`after`: the ids that the answer goes on from, where it does: a first word then keeps its space."""
         self._tokenizer = tokenizer
         self._special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
         self._bytes = {tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in range(256)}
         self._stops = tuple(stops)
-        self._shown: list[int] = []
+        self._shown = list(after)
         """The last ids whose text is known, so that the next ones do not stand at the beginning of a text."""
         self._waiting: list[int] = []
         """Ids after those."""

@@ -13,10 +13,12 @@ from tokenizers import Tokenizer
 
 from serving.bundle import ModelFile
 from serving.decoder_graph import DecoderGraph
+from serving.detokenizer import Detokenizer
 from serving.generation import Generated, generate
 from serving.generation_settings import GenerationSettings
 from serving.session import Array, Capacity, TimeLimit, available_cpus
 from serving.text_engine import plan_runs
+from serving.written import Finish, OnText
 
 _COMPARED = 64
 """Tokens of the vocabulary whose log-probabilities are compared."""
@@ -52,6 +54,36 @@ class GenerationEngine(Generic[Graph]):
         else:
             list(self.pool.map(one_run, plan))
         return [found[index] for index in range(len(prompts))]
+
+    def stream(
+        self,
+        prompt: Sequence[int],
+        settings: GenerationSettings,
+        on_text: OnText,
+        *,
+        after: Sequence[int] = (),
+        limit: TimeLimit | None = None,
+    ) -> Finish:
+        """Write the answer to one prompt, piece by piece; beams at once, when the best is known.
+
+        `after`: what of the prompt stands before the answer in one text.
+        """
+        text = Detokenizer(self._tokenizer, settings.stops, after=after)
+
+        def tell(piece: str) -> None:
+            if piece:
+                on_text(piece)
+
+        (answer,) = generate(
+            self.graph,
+            [prompt],
+            settings,
+            decode=self._decode,
+            limit=limit,
+            on_tokens=lambda _, ids: tell(text.push(ids)),
+        )
+        tell(text.finish())
+        return answer.finish
 
     def outputs(self, prompts: Sequence[Sequence[int]], settings: GenerationSettings) -> list[Array]:
         """For each prompt `[2, K]` log-probabilities: of the first new token, and of the one after `probe(prompt)`.

@@ -6,6 +6,7 @@ from serving.schema import TEXT, Schema, closed, list_of
 from serving.service import Service
 from serving.session import TimeLimit
 from serving.tasks import TASKS
+from serving.tasks.task import Shapes
 
 _FAULTS = {
     "400": "The body is not a JSON object.",
@@ -30,6 +31,7 @@ def document(service: Service) -> Schema:
         },
         "paths": {
             "/predict": {"post": _predict(service)},
+            **({"/predict/stream": {"post": _stream(service)}} if service.predictor.writes else {}),
             "/healthz": {"get": _health("Whether the process runs.")},
             "/livez": {"get": _health("Whether the process runs.")},
             "/readyz": {"get": _ready()},
@@ -55,28 +57,51 @@ def _predict(service: Service) -> Schema:
         "summary": "Answer one input or a list of them",
         "description": "A single input is answered by one answer, a list by a list in the same order.",
         "operationId": "predict",
-        "requestBody": {"required": True, "content": _json(request, _requests(shapes.example))},
+        "requestBody": {"required": True, "content": _json(request, _requests(shapes))},
         "responses": {
             "200": {
                 "description": "The answer or answers.",
                 "headers": {"X-Tunewright-Model": {"description": "Who answered.", "schema": TEXT}},
-                "content": _json(answers, _replies(service, shapes.example)),
+                "content": _json(answers, _replies(service, shapes)),
             },
             **{code: _fault(meaning) for code, meaning in _FAULTS.items()},
         },
     }
 
 
-def _requests(example: Any) -> dict[str, Any]:
-    return {"one": {"value": {"inputs": example}}, "several": {"value": {"inputs": [example, example]}}}
+def _stream(service: Service) -> Schema:
+    shapes = TASKS[service.predictor.model.task].shapes(service.predictor.model)
+    request = closed(
+        {"inputs": shapes.item, "parameters": {**shapes.parameters, "nullable": True}}, optional=("parameters",)
+    )
+    return {
+        "summary": "Answer one input while the answer is written",
+        "description": (
+            'Server-sent events: `data: {"text": "..."}` for each piece, then `data: {"finish": "eos"}` (or `stop`, '
+            '`length`), or `data: {"error": ..., "error_type": ...}`. The pieces joined are what was written, without '
+            "the prompt, special tokens and a stop string. Beams come in one piece: set `num_beams` to 1."
+        ),
+        "operationId": "stream",
+        "requestBody": {"required": True, "content": _json(request, {"one": _requests(shapes)["one"]})},
+        "responses": {
+            "200": {"description": "The answer.", "content": {"text/event-stream": {"schema": TEXT}}},
+            **{code: _fault(meaning) for code, meaning in _FAULTS.items()},
+        },
+    }
 
 
-def _replies(service: Service, example: Any) -> dict[str, Any]:
+def _requests(shapes: Shapes) -> dict[str, Any]:
+    more = {"parameters": dict(shapes.example_parameters)} if shapes.example_parameters else {}
+    several = [shapes.example, shapes.example]
+    return {"one": {"value": {"inputs": shapes.example, **more}}, "several": {"value": {"inputs": several, **more}}}
+
+
+def _replies(service: Service, shapes: Shapes) -> dict[str, Any]:
     predictor = service.predictor
     task = TASKS[predictor.model.task]
-    texts, _ = task.read_inputs(example, predictor.model)
+    texts, _ = task.read_inputs(shapes.example, predictor.model)
     with TimeLimit(service.limits.deadline_seconds) as limit:
-        wanted = task.read_parameters({}, predictor.model)
+        wanted = task.read_parameters(shapes.example_parameters, predictor.model)
         (answer,) = predictor.answers(predictor.prepare(texts, wanted), wanted, limit=limit)
     return {"one": {"value": answer}, "several": {"value": [answer, answer]}}
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from serving.bundle import ModelFile, choose_variant, read_model_file
-from serving.errors import BundleError
+from serving.errors import BundleError, InputError
 from serving.session import Array, Capacity, TimeLimit
 from serving.tasks import TASKS
-from serving.tasks.task import Engine, Row
+from serving.tasks.task import Engine, Row, WritingEngine
+from serving.written import Finish, OnText
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,17 @@ class Predictor:
     def answers(self, rows: Sequence[Row], wanted: Any, *, limit: TimeLimit | None = None) -> list[Any]:
         """One answer per prepared input."""
         return self.engine.answers(rows, wanted, limit=limit)
+
+    @property
+    def writes(self) -> bool:
+        """Whether answers can be read while they are written."""
+        return isinstance(self.engine, WritingEngine)
+
+    def stream(self, row: Row, wanted: Any, on_text: OnText, *, limit: TimeLimit | None = None) -> Finish:
+        """Answer one prepared input piece by piece; InputError for a task that writes no texts."""
+        if not isinstance(self.engine, WritingEngine):
+            raise InputError(f"{self.model.task} writes no texts, so there is nothing to stream; ask without streaming")
+        return self.engine.stream(row, wanted, on_text, limit=limit)
 
     def outputs(self, inputs: Sequence[Any]) -> list[Array]:
         """Raw numbers of the model, one array per input: what golden cases, parity and measurements compare."""

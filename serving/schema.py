@@ -13,13 +13,29 @@ TEXT: Schema = {"type": "string"}
 
 
 class _OpenApi30(GenerateJsonSchema):
-    """3.0 has no type "null": a value that may be absent is `nullable`."""
+    """3.0 has no type "null" (a value that may be absent is `nullable`), no `const`, and no number as an open bound."""
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        made = super().literal_schema(schema)
+        return {"type": made["type"], "enum": [made["const"]]} if "const" in made else made
+
+    def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
+        return _open_bounds(super().int_schema(schema))
+
+    def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
+        return _open_bounds(super().float_schema(schema))
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
         inner = self.generate_inner(schema["schema"])
         if "enum" in inner:
             inner = {**inner, "enum": [*inner["enum"], None]}
         return {**inner, "nullable": True}
+
+
+def _open_bounds(schema: JsonSchemaValue) -> JsonSchemaValue:
+    bounds = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
+    opened = {bounds[name]: value for name, value in schema.items() if name in bounds}
+    return {**schema, **dict.fromkeys(set(schema) & set(bounds), True), **opened}
 
 
 def schema_of(kind: type[BaseModel]) -> Schema:

@@ -2,22 +2,32 @@
 
 import asyncio
 import json
+import threading
 import time
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from registry.record import Version
 from serving.admission import Admission
-from serving.errors import DeadlineExceeded, TooLarge
+from serving.errors import DeadlineExceeded, InputError, TooLarge
 from serving.meters import Meters
 from serving.predictor import Predictor
 from serving.request import longest_text, read_request
 from serving.session import TimeLimit, available_cpus
 from serving.settings import Limits
 from serving.tasks import TASKS
+from serving.tasks.task import Row
+from serving.written import Finish, OnText
 
 _GRACE_SECONDS = 1.0
 """A run stops itself at the deadline; this much later its request is given up even if it did not."""
+
+Result = TypeVar("Result")
+
+
+class _Abandoned(Exception):
+    """The caller is gone, and with it the reason to go on writing."""
 
 
 class Service:
@@ -54,30 +64,83 @@ class Service:
         except TimeoutError:
             raise self._too_late() from None
 
+    async def stream(self, body: bytes) -> AsyncGenerator[dict[str, str]]:
+        """The answer to one input while it is written: `{"text"}` for each piece, `{"finish"}` at the end.
+
+        What is wrong with a request is raised before the first piece. A generator that is closed ends the writing.
+        """
+        loop, closed = asyncio.get_running_loop(), threading.Event()
+        deadline = time.monotonic() + self.limits.deadline_seconds
+        pieces: asyncio.Queue[str | None] = asyncio.Queue()
+
+        def on_text(piece: str) -> None:
+            if closed.is_set():
+                raise _Abandoned
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        def end(work: "asyncio.Future[Finish]") -> None:
+            work.exception()  # nobody may be left to ask for it
+            pieces.put_nowait(None)
+
+        work = loop.run_in_executor(self._workers, self._write, body, on_text, deadline)
+        work.add_done_callback(end)
+        try:
+            while (piece := await self._next(pieces, deadline)) is not None:
+                yield {"text": piece}
+            yield {"finish": await work}
+        finally:
+            closed.set()
+
     def close(self) -> None:
         """End the threads; what is being computed is finished first."""
         self._workers.shutdown(wait=True)
         self.predictor.close()
 
+    async def _next(self, pieces: "asyncio.Queue[str | None]", deadline: float) -> str | None:
+        try:
+            async with asyncio.timeout(deadline + _GRACE_SECONDS - time.monotonic()):
+                return await pieces.get()
+        except TimeoutError:
+            raise self._too_late() from None
+
     def _answer(self, body: bytes, deadline: float) -> bytes:
+        inputs, are_many, wanted = self._read(body)
+        answers = self._run(
+            inputs, wanted, deadline, lambda rows, limit: self.predictor.answers(rows, wanted, limit=limit)
+        )
+        return to_json(answers if are_many else answers[0])
+
+    def _write(self, body: bytes, on_text: OnText, deadline: float) -> Finish:
+        inputs, are_many, wanted = self._read(body)
+        if are_many:
+            raise InputError("'inputs' is a list; one answer is streamed at a time: send one input")
+        return self._run(
+            inputs, wanted, deadline, lambda rows, limit: self.predictor.stream(rows[0], wanted, on_text, limit=limit)
+        )
+
+    def _read(self, body: bytes) -> tuple[list[Any], bool, Any]:
+        """The inputs of a request, whether they came as a list, and its parameters."""
         request = read_request(body)
         wanted = self._task.read_parameters(request.parameters, self.predictor.model)
         inputs, are_many = self._task.read_inputs(request.inputs, self.predictor.model)
         self._check_size(inputs)
-        answers = self._run(inputs, wanted, deadline - time.monotonic())
-        return to_json(answers if are_many else answers[0])
+        return inputs, are_many, wanted
 
-    def _run(self, inputs: list[Any], wanted: Any, seconds: float) -> list[Any]:
+    def _run(
+        self, inputs: list[Any], wanted: Any, deadline: float, work: Callable[[Sequence[Row], TimeLimit], Result]
+    ) -> Result:
+        """Prepare the inputs and work on them, before the deadline."""
+        seconds = deadline - time.monotonic()
         if seconds <= 0:
             raise self._too_late()
         with TimeLimit(seconds) as limit:
             with self.meters.tokenize_seconds.time():
                 rows = self.predictor.prepare(inputs, wanted)
             with self.meters.inference_seconds.time():
-                answers = self.predictor.answers(rows, wanted, limit=limit)
+                result = work(rows, limit)
         self.meters.texts.inc(len(inputs))
         self.meters.truncated.inc(sum(row.truncated for row in rows))
-        return answers
+        return result
 
     def _check_size(self, inputs: list[Any]) -> None:
         if len(inputs) > self.limits.inputs:

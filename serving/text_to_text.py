@@ -14,6 +14,7 @@ from serving.generation_engine import GenerationEngine
 from serving.generation_settings import GenerationSettings, read_settings
 from serving.session import Array, Capacity, TimeLimit
 from serving.spacing import without_spaces_before_punctuation
+from serving.written import Finish, OnText
 
 
 class Options(BaseModel):
@@ -74,6 +75,10 @@ class TextToTextEngine:
         """One text per row."""
         written = self.writer.write([row.ids for row in rows], wanted, limit=limit)
         return [{self._key: self._text(one.ids, wanted)} for one in written]
+
+    def stream(self, row: Encoded, wanted: Parameters, on_text: OnText, *, limit: TimeLimit | None = None) -> Finish:
+        """The text piece by piece."""
+        return self.writer.stream(row.ids, wanted, on_text, limit=limit)
 
     def outputs(self, inputs: Sequence[Text]) -> list[Array]:
         """Log-probabilities `[2, K]`; see `GenerationEngine.outputs`."""

@@ -15,6 +15,8 @@ Ids = NDArray[np.int64]
 Index = NDArray[np.intp]
 Finish = Literal["eos", "stop", "length"]
 Decode = Callable[[Sequence[int]], str]
+OnText = Callable[[str], None]
+"""Called with each piece that an answer goes on with. What it raises ends the writing."""
 
 _TOKENS_PER_CHARACTER = 4
 """A character takes at most so many tokens: one for each byte of it."""

@@ -1,13 +1,14 @@
 """What a module in this folder must bring."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from serving.bundle import ModelFile
 from serving.schema import Schema
 from serving.session import Array, Capacity, TimeLimit
+from serving.written import Finish, OnText
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Shapes:
     """The answer to one input."""
     example: Any
     """One of the `inputs`, spelt out."""
+    example_parameters: Mapping[str, Any] = field(default_factory=dict)
+    """What the example is asked with, such that it is answered at once."""
 
 
 class Row(Protocol):
@@ -46,6 +49,17 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """End what was started; runs in flight finish first."""
+
+
+@runtime_checkable
+class WritingEngine(Protocol):
+    """An engine whose answers can be read while they are written."""
+
+    def stream(self, row: Any, wanted: Any, on_text: OnText, *, limit: TimeLimit | None = None) -> Finish:
+        """Answer one prepared input piece by piece, and say why the answer ended.
+
+        The pieces joined are what was written: without the prompt, special tokens, and a stop string.
+        """
 
 
 class Task(Protocol):

@@ -23,6 +23,7 @@ from serving.request import shown
 from serving.session import Array, Capacity, TimeLimit
 from serving.tasks.masked_language_modelling import without_spaces_before_punctuation
 from serving.tasks.task import Shapes
+from serving.written import Finish, OnText
 
 ROLES = ("system", "user", "assistant")
 _CHARACTERS_PER_TOKEN = 64
@@ -81,6 +82,7 @@ def shapes(model: ModelFile) -> Shapes:
         parameters=schema.schema_of(Parameters),
         answer=schema.list_of(schema.closed({"generated_text": generated}), minItems=1, maxItems=1),
         example=example,
+        example_parameters={"max_new_tokens": 8, "min_new_tokens": 0},
     )
 
 
@@ -158,6 +160,10 @@ class ContinuationEngine:
         return [
             [{"generated_text": self._answer(row, one.ids, wanted)}] for row, one in zip(rows, written, strict=True)
         ]
+
+    def stream(self, row: Prompt, wanted: Parameters, on_text: OnText, *, limit: TimeLimit | None = None) -> Finish:
+        """What follows the prompt, piece by piece."""
+        return self.writer.stream(row.ids, wanted, on_text, after=row.ids, limit=limit)
 
     def outputs(self, inputs: Sequence[Input]) -> list[Array]:
         """Log-probabilities `[2, K]`; see `GenerationEngine.outputs`. Too long a prompt is cut."""

@@ -20,6 +20,7 @@ def shapes(model: ModelFile) -> Shapes:
         parameters=schema.schema_of(text_to_text.Parameters),
         answer=schema.closed({_KEY: schema.TEXT}),
         example="A man is playing a guitar.",
+        example_parameters={"max_new_tokens": 8, "min_new_tokens": 0},
     )
 
 

@@ -1,11 +1,16 @@
 """The OpenAPI document tells the truth about the server."""
 
 import json
+from typing import Literal
 
 import jsonschema
 import pytest
 from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import validate
+from pydantic import BaseModel, Field
+
+from serving.schema import schema_of as schema_of_model
+from serving.tasks import TASKS
 
 
 @pytest.fixture(scope="module", params=["reviews", "emotions", "entailment", "similarity"])
@@ -90,3 +95,20 @@ def test_every_route_but_the_pages_for_people_is_documented(served):
         for method in methods:
             assert client.request(method.upper(), path).status_code not in (404, 405)
     assert set(document["paths"]) == {"/predict", "/healthz", "/livez", "/readyz", "/metrics"}
+
+
+def test_the_parameters_of_every_task_are_described_in_the_dialect_of_openapi():
+    kinds = [found for name in TASKS if (found := getattr(TASKS[name], "Parameters", None))]
+    assert len(kinds) > 5
+    for kind in kinds:
+        OAS30Validator.check_schema(schema_of_model(kind))
+
+
+def test_an_open_bound_and_a_single_value_are_described_as_openapi_3_0_has_it():
+    class Kind(BaseModel):
+        share: float = Field(gt=0, le=1)
+        mode: bool | Literal["never"] = False
+
+    found = schema_of_model(Kind)["properties"]
+    assert found["share"] == {"type": "number", "minimum": 0, "exclusiveMinimum": True, "maximum": 1, "title": "Share"}
+    assert {"type": "string", "enum": ["never"]} in found["mode"]["anyOf"]

@@ -8,6 +8,7 @@ from job.errors import BaseModelError, DataError, SettingsError
 from job.next_token import learned_logits
 from job.text_to_text import ARCHITECTURES
 from serving.golden import replay
+from serving.tasks import TASKS
 
 LENGTH = 24
 QUICK = ("t5", "bart")
@@ -61,6 +62,16 @@ def test_every_architecture_answers_as_the_pipeline_does(taught, answering, kind
 def test_an_answer_is_the_same_alone_and_in_a_batch(taught, answering, kind, variant, odd):
     predictor = answering(taught(kind), variant)
     assert predictor.predict(odd) == [predictor.predict([text])[0] for text in odd]
+
+
+@pytest.mark.parametrize("kind", QUICK)
+def test_the_pieces_of_a_streamed_translation_are_the_translation(taught, answering, kind, odd):
+    predictor = answering(taught(kind))
+    wanted = TASKS["translation"].read_parameters({"num_beams": 1}, predictor.model)
+    for row, answer in zip(predictor.prepare(odd, wanted), predictor.predict(odd, {"num_beams": 1}), strict=True):
+        pieces = []
+        predictor.stream(row, wanted, pieces.append)
+        assert "".join(pieces) == answer["translation_text"]
 
 
 @pytest.mark.parametrize("variant", ["fp32", "int8"])

@@ -1,11 +1,13 @@
 import copy
 import json
 import logging
+import time
 import warnings
 
 import pytest
 import torch
 import transformers
+from openapi_spec_validator import validate
 from optimum.exporters.onnx.convert import onnx_export_from_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
@@ -39,7 +41,11 @@ PLAIN, CHATTY = model_file(), model_file(chat=True, special_tokens={"eos_token":
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A tiny GPT-2 that chats: letters are its tokens."""
-    folder = tmp_path_factory.mktemp("bundle")
+    return write_bundle(tmp_path_factory.mktemp("bundle"), CHATTY)
+
+
+def write_bundle(folder, described):
+    context = described.options["context"]
     words = ["?", "</s>", *"abcdefghijklmnopqrstuvwxyz ."]
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="?"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
@@ -47,7 +53,7 @@ def folder(tmp_path_factory):
     tokenizer.save(str(folder / "tokenizer.json"))
     torch.manual_seed(0)
     config = transformers.GPT2Config(
-        vocab_size=len(words), n_embd=32, n_layer=2, n_head=4, n_positions=CONTEXT, initializer_range=0.5
+        vocab_size=len(words), n_embd=32, n_layer=2, n_head=4, n_positions=context, initializer_range=0.5
     )
     model = transformers.GPT2LMHeadModel(config).eval()
     with warnings.catch_warnings():
@@ -58,7 +64,7 @@ def folder(tmp_path_factory):
         )
         logging.disable(logging.NOTSET)
     (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}.")
-    (folder / "model.json").write_text(CHATTY.model_dump_json())
+    (folder / "model.json").write_text(described.model_dump_json())
     return folder
 
 
@@ -99,6 +105,113 @@ def test_spaces_before_punctuation_are_taken_out_unless_they_shall_stay(predicto
         seen += plain != kept
         assert plain["generated_text"] == kept["generated_text"].replace(" .", ".").replace(" ?", "?")
     assert seen
+
+
+def streamed(predictor, prompt, **parameters):
+    """What was told piece by piece, and why it ended."""
+    wanted = TASK.read_parameters(parameters, predictor.model)
+    (row,) = predictor.prepare([prompt], wanted)
+    pieces = []
+    return pieces, predictor.stream(row, wanted, pieces.append)
+
+
+WILD = {"max_new_tokens": 20, "do_sample": True, "temperature": 5.0}
+
+
+@pytest.mark.parametrize("prompt", ["abc", (*CHAT, {"role": "assistant", "content": "x"})])
+@pytest.mark.parametrize("parameters", [{}, {"num_beams": 3}, *({**WILD, "seed": seed} for seed in range(5))])
+def test_the_pieces_of_a_streamed_answer_are_the_answer(predictor, prompt, parameters):
+    plain = {"return_full_text": False, "clean_up_tokenization_spaces": False}
+    [[answer]] = predictor.predict([prompt], parameters | plain)
+    pieces, finish = streamed(predictor, prompt, **parameters)
+    assert "".join(pieces) == answer["generated_text"]
+    assert all(pieces)
+    assert finish in ("eos", "length")
+    # Letters are tokens here; beams are known at the end only.
+    assert len(pieces) == (1 if "num_beams" in parameters else len(answer["generated_text"].replace("</s>", "?")))
+
+
+def test_a_streamed_answer_ends_before_a_stop_string(predictor):
+    wild = {**WILD, "seed": 0, "min_new_tokens": 20}
+    [[answer]] = predictor.predict(["abc"], {**wild, "return_full_text": False})
+    stop = answer["generated_text"][5:7]
+    pieces, finish = streamed(predictor, "abc", **wild, stop_strings=stop)
+    assert "".join(pieces) == answer["generated_text"].partition(stop)[0]
+    assert finish == "stop"
+
+
+def events(reply):
+    return [json.loads(line.removeprefix("data: ")) for line in reply.iter_lines() if line]
+
+
+def test_an_answer_is_streamed_over_http_while_it_is_written(folder, predictor, serve_bundle):
+    pieces, finish = streamed(predictor, "abc")
+    with (
+        serve_bundle(folder) as (client, service),
+        client.stream("POST", "/predict/stream", json={"inputs": "abc"}) as reply,
+    ):
+        assert reply.status_code == 200
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        assert events(reply) == [*({"text": piece} for piece in pieces), {"finish": finish}]
+        assert 'tunewright_requests_total{code="200"' in client.get("/metrics").text
+        assert service.admission.in_flight == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"inputs": ["a", "b"]}, 422, "'inputs' is a list; one answer is streamed at a time: send one input"),
+        ({"inputs": "a" * 32}, 422, "prompt 0 has 32 tokens, which leaves no room for an answer: together they may"),
+        ({"inputs": "a", "parameters": {"seed": -1}}, 422, "parameter 'seed' is -1: "),
+        ({"inputs": "a" * 200}, 413, "a text has 200 characters; this server takes at most 100"),
+    ],
+)
+def test_a_request_that_cannot_be_streamed_is_refused_before_it_begins(folder, serve_bundle, body, status, message):
+    with serve_bundle(folder, characters=100) as (client, service):
+        reply = client.post("/predict/stream", json=body)
+        assert reply.status_code == status
+        assert reply.json()["error"].startswith(message)
+        assert service.admission.in_flight == 0
+
+
+LONG = {"context": 20_000, "generation": {"max_new_tokens": 19_000}}
+
+
+@pytest.fixture(scope="module")
+def long_winded(tmp_path_factory):
+    """A model that goes on for longer than anybody listens."""
+    return write_bundle(tmp_path_factory.mktemp("long"), model_file(**LONG))
+
+
+def test_nothing_more_is_written_for_a_caller_who_is_gone(long_winded, serve_bundle):
+    with serve_bundle(long_winded) as (client, service):
+        with client.stream("POST", "/predict/stream", json={"inputs": "abc"}) as reply:
+            next(reply.iter_lines())
+        while service.admission.in_flight:
+            time.sleep(0.01)
+    # The server has closed, which waits for what is being written.
+    assert "tunewright_texts_total" in service.meters.page().decode()
+    assert service.meters.texts._value.get() == 0
+
+
+def test_a_stream_that_takes_too_long_ends_with_the_reason(long_winded, serve_bundle):
+    with (
+        serve_bundle(long_winded, deadline_seconds=0.5) as (client, _),
+        client.stream("POST", "/predict/stream", json={"inputs": "abc"}) as reply,
+    ):
+        *pieces, last = events(reply)
+    assert all(set(piece) == {"text"} for piece in pieces)
+    assert last["error_type"] == "DeadlineExceeded"
+    assert last["error"].startswith("the model did not answer within 0.")
+
+
+def test_the_stream_is_documented_where_there_is_one(folder, reviews, serve_bundle):
+    for bundle, there in ((folder, True), (reviews, False)):
+        with serve_bundle(bundle) as (client, _):
+            document = client.get("/openapi.json").json()
+            validate(document)
+            assert ("/predict/stream" in document["paths"]) == there
+            assert (client.post("/predict/stream", json={"inputs": "abc"}).status_code == 404) != there
 
 
 @pytest.mark.parametrize(
