@@ -97,10 +97,18 @@ def _merged(adapter: Any) -> nn.Module:
     return layer
 
 
+def pretrained_name(model: nn.Module) -> str:
+    """The name of the part that was pretrained; empty where nothing stands on it."""
+    prefix = str(model.base_model_prefix)
+    if isinstance(getattr(model, prefix, None), nn.Module):
+        return prefix
+    # Whisper's classifiers hold its encoder under another name than the whole model has.
+    return "encoder" if hasattr(model, "encoder") and not hasattr(model, "decoder") else ""
+
+
 def pretrained_part(model: nn.Module) -> nn.Module:
     """The part that was pretrained; the model itself where nothing stands on it."""
-    part = getattr(model, str(model.base_model_prefix), model)
-    return part if isinstance(part, nn.Module) else model
+    return model.get_submodule(pretrained_name(model))
 
 
 def blocks(model: nn.Module) -> list[nn.Module]:

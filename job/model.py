@@ -24,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 
 from job.base_model import BaseModel
 from job.errors import BaseModelError, JobError
+from job.layers import pretrained_name
 from job.settings import TrainSettings
 
 HEAD = "classifier"
@@ -284,8 +285,8 @@ def _loaded(kind: Any, base: BaseModel, config: Any, extra: dict[str, Any]) -> t
 
 def _is_encoders(name: str, model: Any) -> bool:
     """Whether a weight belongs to the pretrained encoder, whose pooler may be new as the head is."""
-    prefix = f"{model.base_model_prefix}." if hasattr(model, model.base_model_prefix) else ""
-    return name.startswith(prefix) and "pooler" not in name
+    part = pretrained_name(model)
+    return name.startswith(f"{part}." if part else "") and "pooler" not in name
 
 
 def _first_line(error: Exception) -> str:

@@ -11,6 +11,9 @@ from transformers import (
     ASTConfig,
     ASTFeatureExtractor,
     ASTForAudioClassification,
+    AutoModel,
+    AutoModelForAudioClassification,
+    AutoModelForSpeechSeq2Seq,
     HubertConfig,
     HubertForSequenceClassification,
     Wav2Vec2Config,
@@ -22,8 +25,12 @@ from transformers import (
     pipeline,
 )
 
+from job.base_model import fetch_base_model
+from job.layers import choose_layers, pretrained_name
+from job.model import build_headed, last_layer
 from job.recipe import run
-from job.settings import JobSettings
+from job.settings import JobSettings, TrainSettings
+from job.tasks import TASKS
 from registry.pull import pull
 from registry.store import open_store
 from serving.predictor import open_predictor
@@ -106,3 +113,24 @@ def test_a_family_is_taught_registered_and_answers_as_the_pipeline(family, table
         assert {one["label"]: one["score"] for one in answer} == pytest.approx(expected, abs=1e-4)
     assert [predictor.predict([data])[0] for data in files] == together
     predictor.close()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_pretrained_model_without_a_head_gets_one_which_can_learn_alone(family, registry, tmp_path):
+    model, extractor = FAMILIES[family]()
+    kind = AutoModelForSpeechSeq2Seq if family == "whisper" else AutoModel
+    pretrained = kind.from_config(model.config)
+    pretrained.save_pretrained(tmp_path)
+    extractor.save_pretrained(tmp_path)
+    settings = TrainSettings(layers="head")
+    base = fetch_base_model(str(tmp_path), registry, TASKS["audio-classification"].NEEDS)
+    built = build_headed(AutoModelForAudioClassification, base, ["a", "b", "c"], settings)
+    counted = choose_layers(built, settings)
+    assert last_layer(built).out_features == 3
+    assert 0 < counted.learning < counted.total / 2
+    known = {name.removeprefix("model."): weight for name, weight in pretrained.state_dict().items()}
+    part = pretrained_name(built)
+    for name, weight in built.named_parameters():
+        assert weight.requires_grad != name.startswith(f"{part}.")
+        if name.startswith(f"{part}."):
+            assert torch.equal(weight, known.get(name, known.get(name.removeprefix(f"{part}."))))
