@@ -82,7 +82,7 @@ async def stream(request: Request) -> Response:
 
     try:
         held.enter_context(service.admission.slot())
-        answer = service.stream(await read_body(request, service.limits))
+        answer = service.stream(await _body(request, service))
         first = await anext(answer)
     except ServingError as error:
         response = _fault(error)
@@ -200,12 +200,16 @@ class _Stamp:
 async def _answered(request: Request, service: Service) -> Response:
     try:
         with service.admission.slot():
-            return _json(await service.answer(await read_body(request, service.limits)))
+            return _json(await service.answer(await _body(request, service)))
     except ServingError as error:
         return _fault(error)
     except Exception:  # here, so that the connection lives on
         logging.getLogger(__name__).exception("a request failed")
         return _broken()
+
+
+async def _body(request: Request, service: Service) -> bytes:
+    return await read_body(request, most=service.body_bytes, seconds=service.limits.body_seconds)
 
 
 def _service(request: Request) -> Service:

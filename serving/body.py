@@ -5,35 +5,33 @@ import asyncio
 from starlette.requests import ClientDisconnect, Request
 
 from serving.errors import Incomplete, TooLarge
-from serving.settings import Limits
 
 
-async def read_body(request: Request, limits: Limits) -> bytes:
-    """The whole body; TooLarge before a byte of it is read when its announced size says so, Incomplete."""
+async def read_body(request: Request, *, most: int, seconds: float) -> bytes:
+    """The whole body; TooLarge before a byte of it is read when its announced size says so, Incomplete.
+
+    `most`: bytes it may have. `seconds`: how long it may take to arrive.
+    """
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limits.body_bytes:
-        raise _too_large(announced, limits)
+    if announced.isdecimal() and int(announced) > most:
+        raise _too_large(announced, most)
     try:
-        async with asyncio.timeout(limits.body_seconds):
-            return await _read(request, limits)
+        async with asyncio.timeout(seconds):
+            return await _read(request, most)
     except TimeoutError as error:
-        raise Incomplete(
-            f"the body did not arrive within {limits.body_seconds:g} s (SERVING_LIMITS__BODY_SECONDS)"
-        ) from error
+        raise Incomplete(f"the body did not arrive within {seconds:g} s (SERVING_LIMITS__BODY_SECONDS)") from error
     except ClientDisconnect as error:
         raise Incomplete("the connection was closed before the end of the body") from error
 
 
-async def _read(request: Request, limits: Limits) -> bytes:
+async def _read(request: Request, most: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > limits.body_bytes:
-            raise _too_large(f"more than {limits.body_bytes}", limits)
+        if len(body) > most:
+            raise _too_large(f"more than {most}", most)
     return bytes(body)
 
 
-def _too_large(size: str, limits: Limits) -> TooLarge:
-    return TooLarge(
-        f"the body has {size} bytes; this server reads at most {limits.body_bytes} (SERVING_LIMITS__BODY_BYTES)"
-    )
+def _too_large(size: str, most: int) -> TooLarge:
+    return TooLarge(f"the body has {size} bytes; this server reads at most {most} (SERVING_LIMITS__BODY_BYTES)")

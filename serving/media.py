@@ -8,6 +8,8 @@ from serving.request import shown
 
 MAX_BYTES = 64 << 20
 """Bytes of one image or recording, where the caller sets no other limit."""
+BODY_BYTES = 32 << 20
+"""Bytes of a request with files in it, where the settings set no other limit."""
 
 
 def read_bytes(text: str, *, max_bytes: int = MAX_BYTES) -> bytes:

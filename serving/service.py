@@ -49,6 +49,8 @@ class Service:
         )
         self.meters.in_flight.set_function(lambda: self.admission.in_flight)
         self._task = TASKS[predictor.model.task]
+        self.body_bytes = limits.body_bytes or self._task.shapes(predictor.model).body_bytes
+        """Largest body of a request."""
         self._workers = ThreadPoolExecutor(threads or available_cpus(), thread_name_prefix="service")
 
     def __str__(self) -> str:

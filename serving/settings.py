@@ -20,8 +20,9 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
-    body_bytes: int = Field(default=1 << 20, ge=1024, le=1 << 30)
-    """Largest body of a request in bytes; a larger one is refused with 413 before it is read."""
+    body_bytes: int | None = Field(default=None, ge=1024, le=1 << 30)
+    """Largest body of a request in bytes; a larger one is refused with 413 before it is read. When not set 1 MiB, and
+    32 MiB for a model that reads images or recordings."""
     body_seconds: float = Field(default=10.0, gt=0, le=3600)
     """Seconds a body may take to arrive; then 408."""
     inputs: int = Field(default=256, ge=1, le=100_000)

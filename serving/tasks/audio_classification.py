@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from serving import request, schema
 from serving.audio import AudioPreprocessing, decode, features, pad, resample
 from serving.bundle import ModelFile, read_options
+from serving.media import BODY_BYTES
 from serving.media_engine import Batch, MediaEngine, MediaRow, read_files
 from serving.session import Capacity
 from serving.tasks.task import Shapes
@@ -34,6 +35,7 @@ def shapes(model: ModelFile) -> Shapes:
         parameters=schema.schema_of(Parameters),
         answer=answer_shape(model),
         example=_silence(),
+        body_bytes=BODY_BYTES,
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from serving import request, schema
 from serving.bundle import ModelFile, read_options
 from serving.images import ImagePreprocessing, decode, pixels
+from serving.media import BODY_BYTES
 from serving.media_engine import Batch, MediaEngine, MediaRow, read_files
 from serving.session import Capacity
 from serving.tasks.task import Shapes
@@ -35,6 +36,7 @@ def shapes(model: ModelFile) -> Shapes:
         parameters=schema.schema_of(Parameters),
         answer=answer_shape(model),
         example=EXAMPLE,
+        body_bytes=BODY_BYTES,
     )
 
 

@@ -11,6 +11,7 @@ from serving.bundle import ModelFile, read_options
 from serving.encoding import Encoder, check_inputs
 from serving.errors import BundleError, InputError
 from serving.images import ImagePreprocessing, decode, pixels
+from serving.media import BODY_BYTES
 from serving.media_engine import Batch, MediaEngine, MediaRow, read_file
 from serving.session import Capacity
 from serving.tasks.image_classification import EXAMPLE, Options
@@ -29,6 +30,7 @@ def shapes(model: ModelFile) -> Shapes:
         parameters=schema.schema_of(Parameters),
         answer=answer_shape(model),
         example={"image": EXAMPLE, "text": "What is this?"},
+        body_bytes=BODY_BYTES,
     )
 
 

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.errors import InputError
+from serving.bundle import read_model_file
+from serving.errors import BundleError, InputError
 from serving.media import read_bytes
+from serving.tasks import TASKS
 
 
 @given(
@@ -58,3 +60,11 @@ def test_content_over_the_limit_is_refused_before_it_is_decoded():
     with pytest.raises(InputError) as caught:
         read_bytes(base64.b64encode(bytes(1_000_000)).decode(), max_bytes=999_000)
     assert str(caught.value) == "the content has more than 999,000 bytes once decoded; send a smaller file"
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_model_that_reads_files_takes_bodies_that_hold_some(name, make_bundle):
+    described = read_model_file(make_bundle()).model_copy(update={"task": name})
+    reads_files = name in ("image-classification", "audio-classification", "image-text-classification")
+    with contextlib.suppress(BundleError):  # of tasks that say more in model.json
+        assert TASKS[name].shapes(described).body_bytes == (32 << 20 if reads_files else 1 << 20)
