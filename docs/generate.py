@@ -18,8 +18,8 @@ import job.errors
 import registry.errors
 import serving.errors
 from job.__main__ import USAGE
+from job.form import Form
 from job.settings import JobSettings
-from job.task import Form
 from job.tasks import TASKS
 from registry.__main__ import main as registry_main
 from registry.settings import RegistrySettings

@@ -15,14 +15,14 @@ from accelerate import Accelerator
 from torch import nn
 
 from job.base_model import FILES_OF_ENCODERS, BaseModel
-from job.check import Roles
 from job.errors import JobError, SettingsError
+from job.form import Roles
 from job.model import build_masked, save_weights
-from job.plan import Plan, Prepared, Text
+from job.objective import Objective, Rows, Scored
 from job.prepare import encode_sides, prepare, read_options
 from job.progress import say, warn
 from job.settings import DataSettings, JobSettings, TrainSettings
-from job.task import Objective, Rows, Scored
+from job.task import Plan, Prepared, Text
 from job.tasks import TASKS
 from job.teach import Taught, teach
 from serving.text_engine import plan_runs

@@ -10,38 +10,44 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from job.conll import positions_of
 from job.dataset import Dataset, DatasetWriter, open_dataset
 from job.errors import DataError, SettingsError
 from job.faults import Faults, listed, shown
+from job.form import Form, Options, Roles
 from job.formats import KNOWN_NAMES, Layout, Row, format_of, read_rows, unit_of
 from job.media import Media
 from job.media_folder import MEDIA
 from job.progress import warn
 from job.settings import DataSettings
 from job.source import SourceFile
-from job.task import Form, Options, Task
 from serving.cleaning import clean
 
 Target = TypeVar("Target")
 _NO_VALUE = object()
 
 
-@dataclass(frozen=True)
-class Roles:
-    """Which column plays which part."""
+class Reader(Protocol):
+    """What is asked of a task while rows are checked."""
 
-    inputs: dict[str, str]
-    """Role of each input to the name of its column, in the order of the task's form."""
-    target: str
-    """Name of the column to learn; empty where there is none."""
-    target_role: str
-    """`label`, `labels`, `score`, ...; empty where there is none."""
+    FORMS: ClassVar[tuple[Form, ...]]
+    MEDIA: ClassVar[str]
+    OPTIONS: ClassVar[type[Options]]
+
+    def arrow_types(self, roles: Roles) -> tuple[pa.DataType, pa.DataType]:
+        """Arrow types of a checked input and of a checked target."""
+
+    def read(self, cells: "Cells") -> tuple[Any, Any] | None:
+        """One row, checked; None when a fault was counted."""
+
+    def identity(self, value: Any) -> str:
+        """Equal for inputs that must not stand on two sides."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ class Checked:
     """For each table of files: how many files its rows name, their bytes and one digest of all of them."""
 
 
-def read_roles(settings: DataSettings, task: Task) -> Roles:
+def read_roles(settings: DataSettings, task: Reader) -> Roles:
     """The roles of the settings; SettingsError for one that the task does not have, or a setting without effect."""
     given = {role: str(column) for role, column in settings.columns.items()}
     form = _form(given, task.FORMS)
@@ -148,7 +154,7 @@ _FORMATS_OF = {
 class _Reading:
     """One pass over the files of a setting."""
 
-    task: Task
+    task: Reader
     roles: Roles
     settings: DataSettings
     options: Options
@@ -288,7 +294,7 @@ class Cells:
 
 def check(
     files: list[SourceFile],
-    task: Task,
+    task: Reader,
     roles: Roles,
     settings: DataSettings,
     target: Path,

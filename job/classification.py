@@ -6,7 +6,7 @@ Loss: cross-entropy over the labels, or binary cross-entropy per label; weighted
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +17,14 @@ from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore
 from job.errors import DataError, SettingsError
 from job.evaluate import Evaluation, evaluated, gathered, logits_of, time_alone
 from job.faults import listed
+from job.form import Options
+from job.objective import Array, Loss, Objective, Targets
 from job.progress import say, warn
 from job.settings import DataSettings, TrainSettings
-from job.task import Array, Loss, Objective, Options, Targets, Task
+from job.task import Part, Plan, Task
 from serving.bundle import ModelFile
 from serving.predictor import Predictor
 from serving.tasks.text_classification import scores
-
-if TYPE_CHECKING:
-    from job.plan import Part, Plan
 
 _RARE = 8
 """Rows under which a label is called rare."""
@@ -257,13 +256,13 @@ class ClassificationTask(Task):
         """`[N]` label numbers, or `[N, L]` zeros and ones."""
         return encode_targets(targets, labels, problem)
 
-    def check_sides(self, sides: "Mapping[str, Part]", labels: list[str], problem: str) -> None:
+    def check_sides(self, sides: Mapping[str, Part], labels: list[str], problem: str) -> None:
         """Say how the labels are distributed; DataError for one without a training row."""
         counts = _counts(sides["train"].targets, labels)
         _refuse_lost(counts, labels)
         _say_counts(counts, labels, problem)
 
-    def objective(self, plan: "Plan") -> Objective:
+    def objective(self, plan: Plan) -> Objective:
         """Cross-entropy or binary cross-entropy; the validation logits give the figures."""
         prepared, settings = plan.prepared, plan.settings.train
         targets = prepared.train.targets
@@ -273,7 +272,7 @@ class ClassificationTask(Task):
             metric=settings.metric or self.headline(prepared.problem),
         )
 
-    def tune(self, draft: ModelFile, predictor: Predictor, plan: "Plan") -> ModelFile:
+    def tune(self, draft: ModelFile, predictor: Predictor, plan: Plan) -> ModelFile:
         """Several labels: a threshold for each, from the validation rows."""
         part = plan.prepared.validation
         if plan.prepared.problem == "single_label":
@@ -282,7 +281,7 @@ class ClassificationTask(Task):
         say("thresholds", f"tuned on {len(part):,} validation rows, one for each of {len(draft.labels)} labels")
         return draft.model_copy(update={"thresholds": thresholds})
 
-    def evaluate(self, predictor: Predictor, part: "Part", plan: "Plan") -> Evaluation:
+    def evaluate(self, predictor: Predictor, part: Part, plan: Plan) -> Evaluation:
         """The figures, their intervals and a table by label."""
         problem, thresholds = predictor.model.problem, predictor.model.thresholds
         logits = logits_of(predictor, part.data, self.served)

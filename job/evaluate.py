@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from job.dataset import Dataset
-from job.task import Array, Scored
+from job.objective import Array, Scored
 from serving.predictor import Predictor
 
 _RESAMPLES = 300

@@ -8,7 +8,6 @@ Axes: N rows, P pairs, B texts of a batch, D hidden size, L labels.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,13 +19,11 @@ from job.classification import metrics
 from job.errors import SettingsError
 from job.evaluate import gathered
 from job.head import Head, apply_head, embed, fit_head, pooled, write_head
+from job.objective import Batch, Loss, Objective, Rows, Scored
 from job.progress import say, warn
 from job.settings import JobSettings, refuse_useless
-from job.task import Batch, Loss, Objective, Rows, Scored
+from job.task import Part, Plan
 from job.train import Trained, train
-
-if TYPE_CHECKING:
-    from job.plan import Part, Plan
 
 Numbers = NDArray[np.int64]
 
@@ -62,7 +59,7 @@ def check_settings(settings: JobSettings, problem: str) -> None:
             )
 
 
-def advise(settings: JobSettings, sides: "Mapping[str, Part]", labels: Sequence[str], problem: str) -> None:
+def advise(settings: JobSettings, sides: Mapping[str, Part], labels: Sequence[str], problem: str) -> None:
     """Recommend few-shot learning, or plain fine-tuning, by the middle number of training rows of a label."""
     if (settings.task, problem) != (_TASK, _PROBLEM):
         return
@@ -75,7 +72,7 @@ def advise(settings: JobSettings, sides: "Mapping[str, Part]", labels: Sequence[
         warn("split", f"{shown}: with so many, plain fine-tuning is as good or better; remove train.few_shot")
 
 
-def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: "Plan") -> Trained:
+def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan) -> Trained:
     """Teach the encoder with pairs (unless it is frozen), then fit the head; the model changes in place.
 
     Where there are validation rows, each epoch is measured on them with a head fitted for it, and the best is kept.

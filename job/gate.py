@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from job.errors import GateFailed, SettingsError
 from job.evaluate import Evaluation
+from job.objective import lower_is_better
 from job.settings import GateSettings, JobSettings
-from job.task import lower_is_better
 
 
 def check_metrics(settings: JobSettings, measured: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
 from job.model import last_layer
-from job.task import Array, Batch, Rows, Targets
+from job.objective import Array, Batch, Rows, Targets
 from serving.text_engine import plan_runs
 
 _TOKENS = 4096

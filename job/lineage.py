@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from job.layers import Parameters
-from job.plan import Plan
+from job.task import Plan
 from job.train import Trained
 
 _PACKAGES = ("accelerate", "numpy", "onnx", "onnxruntime", "optimum", "optimum-onnx", "pyarrow", "tokenizers", "torch",

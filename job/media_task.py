@@ -6,30 +6,29 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
 
-from job.check import Cells, Roles
+from job.base_model import BaseModel
+from job.check import Cells
 from job.classification import ClassificationTask, read_target
 from job.errors import BaseModelError
 from job.export import export_variants
+from job.form import Roles
 from job.model import build_headed
+from job.objective import Array, Batch, Objective, Rows
+from job.settings import JobSettings
 from job.source import SourceFile
-from job.task import Array, Batch, Objective, Rows
+from job.task import Plan
 from serving.bundle import ModelFile, Variant
 from serving.encoding import Encoder
 from serving.errors import InputError
 from serving.media_engine import Batch as Arrays
 from serving.media_engine import MediaRow
-
-if TYPE_CHECKING:
-    from job.base_model import BaseModel
-    from job.plan import Plan
-    from job.settings import JobSettings
 
 FILE_TYPE = pa.struct(
     [("path", pa.large_string()), ("bytes", pa.large_binary()), ("sha256", pa.string()), ("size", pa.int64())]
@@ -137,18 +136,18 @@ class MediaTask(ClassificationTask):
 
     @abstractmethod
     def make_encoder(
-        self, config: dict[str, Any], model_type: str, settings: "JobSettings", base: "BaseModel"
+        self, config: dict[str, Any], model_type: str, settings: JobSettings, base: BaseModel
     ) -> MediaEncoder:
         """From the content of `preprocessor_config.json`; ValueError says what is not known of it."""
 
-    def open_encoder(self, settings: "JobSettings", base: "BaseModel") -> MediaEncoder:
+    def open_encoder(self, settings: JobSettings, base: BaseModel) -> MediaEncoder:
         """The preprocessing that the base model was trained with."""
         try:
             return self.make_encoder(base.preprocessing(), str(base.config()["model_type"]), settings, base)
         except ValueError as error:
             raise BaseModelError(f"base model {base.address!r}: {error}") from error
 
-    def encode(self, plan: "Plan", side: str, folder: Path, on_rows: Callable[[int], None]) -> Rows:
+    def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> Rows:
         """Where the files are: they are decoded in every epoch, as many at a time as a batch has."""
         part = getattr(plan.prepared, side)
         inputs = part.data.inputs()
@@ -158,19 +157,19 @@ class MediaTask(ClassificationTask):
             inputs, sizes, part.targets, lambda chosen: plan.encoder.arrays(list(map(self.served, chosen)))
         )
 
-    def build_model(self, plan: "Plan") -> nn.Module:
+    def build_model(self, plan: Plan) -> nn.Module:
         """The base with a new head."""
         return build_headed(self.AUTO_CLASS, plan.base, plan.prepared.labels, plan.settings.train)
 
-    def objective(self, plan: "Plan") -> Objective:
+    def objective(self, plan: Plan) -> Objective:
         """As any classification."""
         return replace(super().objective(plan), validation_tokens=self.ROOM)
 
-    def export(self, model: nn.Module, plan: "Plan", folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
+    def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
         """One graph a variant."""
         return export_variants(model, self.EXPORT_TASK, folder, variants)
 
-    def model_file(self, plan: "Plan", variants: dict[str, Variant]) -> ModelFile:
+    def model_file(self, plan: Plan, variants: dict[str, Variant]) -> ModelFile:
         """Labels and preprocessing."""
         return ModelFile(
             format=1,
@@ -183,7 +182,7 @@ class MediaTask(ClassificationTask):
         )
 
     @torch.no_grad()
-    def torch_outputs(self, model: nn.Module, plan: "Plan", inputs: Sequence[Any]) -> list[Array]:
+    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
         """Logits, one input at a time."""
         alone = (plan.encoder.arrays([self.served(one)]) for one in inputs)
         return [np.asarray(model(**batch)["logits"][0].float().numpy()) for batch in alone]

@@ -15,8 +15,8 @@ from torch import nn
 
 from job.encode import NO_LABEL, EncodedSplit
 from job.errors import SettingsError
+from job.objective import Array, Batch, Objective, Scored, forward
 from job.settings import TrainSettings, refuse_useless
-from job.task import Array, Batch, Objective, Scored, forward
 
 _USELESS = ("pooling", "class_weights", "focal_gamma", "huber_delta")
 _LOGITS = 1 << 26

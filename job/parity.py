@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from job.errors import JobError
-from job.task import Array
+from job.objective import Array
 
 
 @dataclass(frozen=True)

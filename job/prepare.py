@@ -10,19 +10,20 @@ from pydantic import ValidationError
 
 from job import few_shot
 from job.base_model import BaseModel
-from job.check import Checked, Roles, check, read_roles
+from job.check import Checked, check, read_roles
 from job.dataset import Dataset
 from job.encode import TokenizerFit, percentiles, tokenizer_fit
 from job.errors import DataError, SettingsError
 from job.faults import listed, shown
+from job.form import Options, Roles
 from job.media import find_folders
 from job.media_folder import MEDIA
-from job.plan import Part, Plan, Prepared
+from job.objective import NoRows, Rows
 from job.progress import bar, say, warn
 from job.settings import JobSettings
 from job.source import fetch
 from job.split import split
-from job.task import NoRows, Options, Rows, Task
+from job.task import Part, Plan, Prepared, Task
 from job.tasks import TASKS
 from serving.encoding import Encoder, load_tokenizer
 

@@ -12,13 +12,13 @@ from job.base_model import fetch_base_model
 from job.export import check_exportable
 from job.gate import check_metrics
 from job.lineage import lineage
-from job.plan import Plan
+from job.objective import Rows
 from job.prepare import encode_sides, prepare
 from job.progress import say, warn
 from job.release import Release, release
 from job.report import write_report
 from job.settings import JobSettings
-from job.task import Rows
+from job.task import Plan
 from job.teach import teach
 from registry import alias
 from registry.errors import Conflict

@@ -14,8 +14,8 @@ import torch.nn.functional as functional
 from scipy.stats import pearsonr, spearmanr
 
 from job.errors import DataError, SettingsError
+from job.objective import Array, Loss, Targets
 from job.settings import TrainSettings
-from job.task import Array, Loss, Targets
 
 _LARGEST = 1e15
 """Numbers are learned in float32, which has seven digits and squares that end at 1e38."""

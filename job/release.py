@@ -11,11 +11,11 @@ from job.base_model import FILES_OF_ENCODERS, BaseModel
 from job.evaluate import Evaluation
 from job.gate import check_floor, drop_reason
 from job.model import save_weights
+from job.objective import Objective
 from job.parity import Parity, compare, require
-from job.plan import Plan, Prepared
 from job.progress import say, warn
 from job.settings import JobSettings
-from job.task import Objective
+from job.task import Plan, Prepared
 from serving.bundle import MODEL_FILE, Golden, ModelFile, Variant
 from serving.predictor import Predictor, open_predictor
 

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from job.adapt import Adaptation, sentence
-from job.plan import Plan, Prepared
 from job.release import Release
+from job.task import Plan, Prepared
 from job.train import Trained
 from serving.bundle import ModelFile
 

@@ -25,11 +25,11 @@ from job.errors import BaseModelError, JobError, SettingsError
 from job.evaluate import time_alone
 from job.export import check_exportable
 from job.head import apply_head, embed, fit_head
-from job.plan import Part, Plan, Prepared
+from job.objective import Array
 from job.prepare import prepare
 from job.progress import say, show_table, warn
 from job.settings import JobSettings
-from job.task import Array
+from job.task import Part, Plan, Prepared
 from registry.errors import RegistryError
 from registry.settings import RegistrySettings
 from serving.bundle import MODEL_FILE

@@ -1,134 +1,86 @@
-"""What a task brings: one class, whose one instance stands in `job.tasks.TASKS`.
-
-Axes: N rows, B rows of a batch, L labels (1 for regression).
-"""
+"""What a task brings: one class, whose one instance stands in `job.tasks.TASKS`; and what it is given to work with."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from job.dataset import strings
+from job.base_model import BaseModel
+from job.check import Cells
+from job.dataset import Dataset, strings
+from job.evaluate import Evaluation
+from job.form import Form, Options, Roles
+from job.objective import Array, Objective, Rows, Targets
 from job.settings import JobSettings
+from job.train import Trained, train
 from serving.bundle import ModelFile, Variant
 from serving.predictor import Predictor
 
-if TYPE_CHECKING:
-    from job.base_model import BaseModel as Base
-    from job.check import Cells, Roles
-    from job.evaluate import Evaluation
-    from job.plan import Part, Plan
-    from job.train import Trained
-
-Array = NDArray[np.float32]
-Targets = Any
-"""What the loss compares with, by row: `[N]` label numbers, `[N, L]` zeros and ones, `[N]` numbers; None where the
-encoded rows carry it."""
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-Batch = dict[str, torch.Tensor]
-
-
-class Options(BaseModel):
-    """Settings that only one task has (`options:` of a job)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
-
 
 @dataclass(frozen=True)
-class Form:
-    """One set of columns that a task can learn from, by the parts they play."""
+class Part:
+    """One side of the data: its rows and what is to be learned of them."""
 
-    inputs: tuple[str, ...]
-    optional: tuple[str, ...] = ()
-    """More inputs, which may be absent."""
-    target: str = ""
-    """What is to be learned; empty where the inputs are all there is."""
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """Every part."""
-        return (*self.inputs, *self.optional, *((self.target,) if self.target else ()))
-
-
-class Rows(Protocol):
-    """One side of the data as the training loop reads it."""
-
-    lengths: NDArray[np.int64]
-    """What a row costs (tokens), `[N]`: rows of like length share a batch."""
-    truncated: int
-    """Rows of which a part was left out."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, rows: Sequence[int]) -> Batch:
-        """The model's inputs `[B, ...]` of these rows, and their `targets`."""
-
-
-@runtime_checkable
-class Renewed(Protocol):
-    """Training rows that differ from epoch to epoch, as masked ones do."""
-
-    def renew(self, epoch: int) -> None:
-        """Called before each epoch, which are counted from 1."""
-
-
-class NoRows:
-    """A side that has none."""
-
-    lengths: NDArray[np.int64] = np.empty(0, dtype=np.int64)
-    truncated = 0
+    data: Dataset
+    targets: Targets
+    keys: NDArray[np.uint64]
+    """One number per row, equal for equal inputs."""
 
     def __len__(self) -> int:
-        return 0
-
-    def batch(self, rows: Sequence[int]) -> Batch:
-        """There is nothing to read."""
-        raise IndexError("there are no rows")
-
-
-Scored = Iterator[tuple[list[int], Batch, torch.Tensor]]
-"""Row numbers, the batch (with its targets) and the logits of each batch of a side, in any order."""
-
-
-def forward(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """The logits of a batch without its targets."""
-    logits: torch.Tensor = model(**batch)["logits"]
-    return logits
+        return len(self.data)
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What training makes small, and what tells the best epoch."""
+class Prepared:
+    """Data that is ready to be learned from."""
 
-    loss: Loss
-    """Logits in the unit of the targets, and targets, to one number."""
-    measure: Callable[[Scored], dict[str, float]]
-    """The scored batches of the validation side to figures."""
-    metric: str
-    """The figure that decides."""
-    scale: tuple[float, float] = (0.0, 1.0)
-    """Offset and factor from the last layer's output to the unit of the targets."""
-    forward: Callable[[nn.Module, Batch], torch.Tensor] = forward
-    """The model and a batch without its targets to logits."""
-    validation_tokens: int = 4096
-    """Padded tokens of one validation batch."""
+    task: "Task"
+    options: Options
+    """The task's own settings, of the class the task names."""
+    roles: Roles
+    labels: list[str]
+    train: Part
+    validation: Part
+    test: Part
+    facts: dict[str, Any]
+    """What was found, for the report and the lineage."""
 
-    def better(self, figure: float, than: float) -> bool:
-        """Whether a figure beats another one."""
-        return figure < than if lower_is_better(self.metric) else figure > than
+    @property
+    def samples(self) -> Part:
+        """Rows that prove the exported files: of validation, or of train where nothing is held out for validation."""
+        return self.validation if len(self.validation) else self.train
+
+    @property
+    def problem(self) -> str:
+        """Which form of the task it is, such as `single_label`."""
+        return self.task.problem(self.roles.target_role, self.options)
 
 
-def lower_is_better(metric: str) -> bool:
-    """Whether a figure of this name is an error."""
-    return metric in ("rmse", "loss", "perplexity")
+@dataclass(frozen=True)
+class Plan:
+    """Data, base model and what turns inputs into arrays: all a task needs to go to work."""
+
+    settings: JobSettings
+    prepared: Prepared
+    base: BaseModel
+    encoder: Any
+    """What the task's `open_encoder` gave."""
+    text: "Text | None" = None
+    """What the base model reads first, where the settings ask for that."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Unlabelled text that a base is adapted to: the plan of a job of its own, and its rows."""
+
+    plan: Plan
+    sides: tuple[Rows, Rows]
 
 
 class Task(ABC):
@@ -151,11 +103,11 @@ class Task(ABC):
         """Which form of the task the columns and its `options` (of class OPTIONS) ask for, such as `single_label`."""
 
     @abstractmethod
-    def arrow_types(self, roles: "Roles") -> tuple[pa.DataType, pa.DataType]:
+    def arrow_types(self, roles: Roles) -> tuple[pa.DataType, pa.DataType]:
         """Arrow types of a checked input and of a checked target."""
 
     @abstractmethod
-    def read(self, cells: "Cells") -> tuple[Any, Any] | None:
+    def read(self, cells: Cells) -> tuple[Any, Any] | None:
         """One row, checked: its input as a caller would send it, and its target. None when a fault was counted."""
 
     def identity(self, value: Any) -> str:
@@ -174,17 +126,17 @@ class Task(ABC):
         """Targets as the loss wants them, where they do not depend on how the input is encoded."""
         return None
 
-    def check_sides(self, sides: "Mapping[str, Part]", labels: list[str], problem: str) -> None:  # noqa: B027
+    def check_sides(self, sides: Mapping[str, Part], labels: list[str], problem: str) -> None:  # noqa: B027
         """Say what the sides hold; DataError when the training side cannot teach."""
 
     # Encoding
 
     @abstractmethod
-    def open_encoder(self, settings: JobSettings, base: "Base") -> Any:
+    def open_encoder(self, settings: JobSettings, base: BaseModel) -> Any:
         """What turns inputs into arrays, in training and in serving."""
 
     @abstractmethod
-    def encode(self, plan: "Plan", side: str, folder: Path, on_rows: Callable[[int], None]) -> Rows:
+    def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> Rows:
         """One side as arrays, kept in `folder` so that it need not fit into memory."""
 
     # Learning
@@ -194,17 +146,15 @@ class Task(ABC):
         """The `model_type`s whose graph was compared with torch for this task."""
 
     @abstractmethod
-    def build_model(self, plan: "Plan") -> nn.Module:
+    def build_model(self, plan: Plan) -> nn.Module:
         """The model with the base's weights and, where the task needs one, a new head."""
 
     @abstractmethod
-    def objective(self, plan: "Plan") -> Objective:
+    def objective(self, plan: Plan) -> Objective:
         """The loss the settings ask for, and what decides which epoch was best."""
 
-    def train(self, model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: "Plan") -> "Trained":
+    def train(self, model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> Trained:
         """Teach the model in place; it ends with the weights of the best epoch."""
-        from job.train import train
-
         return train(model, sides, objective, plan.settings.train)
 
     def finish(self, model: nn.Module, objective: Objective) -> None:  # noqa: B027
@@ -221,23 +171,23 @@ class Task(ABC):
         """The figures of an evaluation."""
 
     @abstractmethod
-    def export(self, model: nn.Module, plan: "Plan", folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
+    def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
         """Write the files of each variant below `onnx/` of the bundle."""
 
     @abstractmethod
-    def model_file(self, plan: "Plan", variants: dict[str, Variant]) -> ModelFile:
+    def model_file(self, plan: Plan, variants: dict[str, Variant]) -> ModelFile:
         """The bundle's description."""
 
     @abstractmethod
-    def torch_outputs(self, model: nn.Module, plan: "Plan", inputs: Sequence[Any]) -> list[Array]:
+    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
         """What `Predictor.outputs` must give for these inputs, computed by torch, one input at a time."""
 
-    def tune(self, draft: ModelFile, predictor: Predictor, plan: "Plan") -> ModelFile:
+    def tune(self, draft: ModelFile, predictor: Predictor, plan: Plan) -> ModelFile:
         """Fill in what is chosen on the validation rows with the exported fp32 file, such as thresholds."""
         return draft
 
     @abstractmethod
-    def evaluate(self, predictor: Predictor, part: "Part", plan: "Plan") -> "Evaluation":
+    def evaluate(self, predictor: Predictor, part: Part, plan: Plan) -> Evaluation:
         """Measure one variant on one side, through the code that serves it."""
 
     def purpose(self, model: ModelFile) -> str:

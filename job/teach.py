@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from job.layers import Parameters, choose_layers
-from job.plan import Plan
+from job.objective import Rows
 from job.progress import say
-from job.task import Rows
+from job.task import Plan
 from job.train import Trained
 
 

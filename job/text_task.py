@@ -2,26 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import nn
 
+from job.base_model import BaseModel
 from job.encode import EncodedSplit, TextRows, encode
 from job.export import ARCHITECTURES, EXPORT_TASK, export_variants, graph_inputs
+from job.form import Roles
 from job.model import build_classifier, load_config
+from job.objective import Array, Rows
 from job.settings import JobSettings
-from job.task import Array, Rows, Task
+from job.task import Plan, Task
 from job.tokenizer import choose_length, length_limit, padding_of
 from serving.bundle import ModelFile, Variant
 from serving.encoding import Encoded, Encoder
-
-if TYPE_CHECKING:
-    from job.base_model import BaseModel
-    from job.check import Roles
-    from job.plan import Plan
 
 
 class TextTask(Task):
@@ -30,24 +28,24 @@ class TextTask(Task):
     EXPORT_TASK = EXPORT_TASK
     """What the exporter calls such a graph."""
 
-    def text_type(self, roles: "Roles") -> pa.DataType:
+    def text_type(self, roles: Roles) -> pa.DataType:
         """Arrow type of one text or of several."""
         return pa.large_string() if len(roles.inputs) == 1 else pa.list_(pa.large_string())
 
-    def open_encoder(self, settings: JobSettings, base: "BaseModel") -> Encoder:
+    def open_encoder(self, settings: JobSettings, base: BaseModel) -> Encoder:
         """The tokenizer with its limits."""
         config = base.config()
         length = choose_length(settings.train.max_length, length_limit(base.folder, config), base.address)
         padding = padding_of(base.folder, config)
         return Encoder(base.tokenizer, max_length=length, padding=padding, cleaning=settings.data.cleaning)
 
-    def encode(self, plan: "Plan", side: str, folder: Path, on_rows: Callable[[int], None]) -> Rows:
+    def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> Rows:
         """Token ids, kept on disk."""
         part = getattr(plan.prepared, side)
         split: EncodedSplit = encode(part.data, plan.encoder, part.targets, folder, on_rows=on_rows)
         return TextRows(split, plan.encoder, self.graph_inputs(plan))
 
-    def graph_inputs(self, plan: "Plan") -> list[str]:
+    def graph_inputs(self, plan: Plan) -> list[str]:
         """The tensors that training and the graph take."""
         return graph_inputs(load_config(plan.base), self.EXPORT_TASK)
 
@@ -55,17 +53,17 @@ class TextTask(Task):
         """Encoders."""
         return ARCHITECTURES
 
-    def build_model(self, plan: "Plan") -> nn.Module:
+    def build_model(self, plan: Plan) -> nn.Module:
         """An encoder with a new head of one number per label."""
         scale = self.objective(plan).scale
         return build_classifier(plan.base, plan.prepared.labels, plan.settings.train, scale)
 
-    def export(self, model: nn.Module, plan: "Plan", folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
+    def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
         """One graph a variant."""
         _, unit = self.objective(plan).scale
         return export_variants(model, self.EXPORT_TASK, folder, variants, unit=unit)
 
-    def model_file(self, plan: "Plan", variants: dict[str, Variant]) -> ModelFile:
+    def model_file(self, plan: Plan, variants: dict[str, Variant]) -> ModelFile:
         """Labels, length and padding."""
         encoder: Encoder = plan.encoder
         return ModelFile(
@@ -81,12 +79,12 @@ class TextTask(Task):
             default_variant="fp32",
         )
 
-    def torch_outputs(self, model: nn.Module, plan: "Plan", inputs: Sequence[Any]) -> list[Array]:
+    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
         """Logits, one text at a time."""
         return self.torch_rows(model, plan, plan.encoder.encode(inputs))
 
     @torch.no_grad()
-    def torch_rows(self, model: nn.Module, plan: "Plan", rows: Sequence[Encoded]) -> list[Array]:
+    def torch_rows(self, model: nn.Module, plan: Plan, rows: Sequence[Encoded]) -> list[Array]:
         """Logits of encoded rows, one row at a time."""
         names, through, outputs = self.graph_inputs(plan), self.objective(plan).forward, []
         for row in rows:

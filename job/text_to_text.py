@@ -22,17 +22,18 @@ from transformers import AutoModelForSeq2SeqLM
 
 from job import next_token
 from job.base_model import BaseModel
-from job.check import Cells, Roles
+from job.check import Cells
 from job.encode import NO_LABEL, EncodedSplit, SplitWriter, percentiles
 from job.errors import DataError, SettingsError
 from job.evaluate import Evaluation, evaluated, time_alone
 from job.export_generation import export_generation
+from job.form import Form, Options, Roles
 from job.generation_defaults import first_eos, generation_tokens, merged, write_generation_config
 from job.model import build_writer, load_config
-from job.plan import Part, Plan
+from job.objective import Array, Batch, Objective
 from job.progress import say, warn
 from job.settings import JobSettings
-from job.task import Array, Batch, Form, Objective, Options
+from job.task import Part, Plan
 from job.text_task import TextTask
 from job.tokenizer import choose_length, length_limit, padding_of, tokenizer_class
 from serving.bundle import ModelFile, Variant

@@ -16,9 +16,9 @@ from job import signals
 from job.batches import LengthGroupedBatches
 from job.errors import TrainingFailed
 from job.layers import frozen_weights, merge_adapters, parameter_groups, thaw
+from job.objective import Batch, Objective, Renewed, Rows, Scored
 from job.progress import bar, say
 from job.settings import TrainSettings
-from job.task import Batch, Objective, Renewed, Rows, Scored
 from serving.text_engine import plan_runs
 
 _CALMER = "lower train.learning_rate or train.clip, or set train.precision to fp32"

@@ -8,10 +8,10 @@ from torch import nn
 from transformers import AutoModelForAudioClassification
 
 from job.base_model import BaseModel
+from job.form import Form
 from job.media_task import MediaEncoder, MediaTask
-from job.plan import Plan
 from job.settings import JobSettings
-from job.task import Form
+from job.task import Plan
 from serving.audio import AudioPreprocessing, decode, pad, read_preprocessing
 from serving.bundle import Variant
 from serving.media_engine import Batch

@@ -20,15 +20,16 @@ from torch import nn
 
 from job import regression
 from job.base_model import BaseModel
-from job.check import Cells, Roles
+from job.check import Cells
 from job.encode import EncodedSplit, SplitWriter, TextRows, encoded
 from job.errors import BaseModelError, SettingsError
 from job.evaluate import Evaluation, evaluated, gathered, logits_of, time_alone
+from job.form import Form, Options, Roles
 from job.model import build_encoder, load_config
-from job.plan import Part, Plan
+from job.objective import Array, Batch, Loss, Objective, Rows, Targets, forward
 from job.progress import say
 from job.settings import JobSettings, refuse_useless
-from job.task import Array, Batch, Form, Loss, Objective, Options, Rows, Targets, forward
+from job.task import Part, Plan
 from job.text_task import TextTask
 from job.train import Trained, train
 from serving.bundle import ModelFile, Variant

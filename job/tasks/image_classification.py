@@ -5,9 +5,9 @@ from typing import Any
 from transformers import AutoModelForImageClassification
 
 from job.base_model import BaseModel
+from job.form import Form
 from job.media_task import MediaEncoder, MediaTask
 from job.settings import JobSettings
-from job.task import Form
 from serving.images import decode, pixels, read_preprocessing
 from serving.media_engine import MediaRow
 from serving.tasks.image_classification import collate

@@ -9,14 +9,14 @@ import pyarrow as pa
 from torch import nn
 
 from job.base_model import BaseModel
-from job.check import Cells, Roles
+from job.check import Cells
 from job.classification import read_target
 from job.export import describe_variant, export_traced, quantize_int8
+from job.form import Form, Roles
 from job.media_task import FILE_TYPE, MediaEncoder, MediaTask, content
 from job.model import build_pair
-from job.plan import Plan
 from job.settings import JobSettings
-from job.task import Form
+from job.task import Plan
 from job.tokenizer import choose_length, length_limit, padding_of
 from serving.bundle import ModelFile, Variant
 from serving.encoding import Encoder

@@ -21,17 +21,18 @@ from pydantic import Field
 from torch import nn
 
 from job.base_model import BaseModel
-from job.check import Cells, Roles
+from job.check import Cells
 from job.dataset import Dataset, strings
 from job.encode import SplitWriter
 from job.errors import BaseModelError, DataError, SettingsError
 from job.evaluate import Evaluation, evaluated, time_alone
+from job.form import Form, Options, Roles
 from job.masking import Cutter, Hidden, Ids, MaskedRows, Masking, drawing
 from job.model import build_masked
-from job.plan import Part, Plan
+from job.objective import Array, Batch, Objective, Scored, forward
 from job.progress import say, warn
 from job.settings import JobSettings, refuse_useless
-from job.task import Array, Batch, Form, Objective, Options, Scored, forward
+from job.task import Part, Plan
 from job.text_task import TextTask
 from job.tokenizer import cleans_up, mask_token
 from serving.bundle import ModelFile, Variant

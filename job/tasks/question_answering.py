@@ -17,16 +17,17 @@ import torch.nn.functional as functional
 from torch import nn
 from transformers import AutoModelForQuestionAnswering
 
-from job.check import Cells, Roles
+from job.check import Cells
 from job.encode import SplitWriter, TextRows, percentiles
 from job.errors import SettingsError
 from job.evaluate import Evaluation, evaluated, time_alone
 from job.export import ARCHITECTURES
+from job.form import Form, Options, Roles
 from job.model import build_headed
-from job.plan import Part, Plan
+from job.objective import Array, Batch, Objective, Scored
 from job.progress import say
 from job.squad_metrics import exact_match, f1
-from job.task import Array, Batch, Form, Objective, Options, Scored
+from job.task import Part, Plan
 from job.text_task import TextTask
 from serving.bundle import ModelFile, Variant
 from serving.encoding import load_tokenizer

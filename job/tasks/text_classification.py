@@ -6,10 +6,11 @@ import pyarrow as pa
 from torch import nn
 
 from job import few_shot
-from job.check import Cells, Roles
+from job.check import Cells
 from job.classification import ClassificationTask, read_target
-from job.plan import Plan
-from job.task import Form, Objective, Rows
+from job.form import Form, Roles
+from job.objective import Objective, Rows
+from job.task import Plan
 from job.text_task import TextTask
 from job.train import Trained
 

@@ -20,18 +20,19 @@ from transformers import AutoModelForCausalLM
 
 from job import next_token
 from job.base_model import BaseModel
-from job.check import Cells, Roles
+from job.check import Cells
 from job.continuations import CausalEncoder, cut, end_of_turn, usual_template
 from job.encode import NO_LABEL, SplitWriter
 from job.errors import DataError, SettingsError
 from job.evaluate import Evaluation, evaluated, time_alone
 from job.export_generation import export_generation
+from job.form import Form, Options, Roles
 from job.generation_defaults import first_eos, generation_tokens, merged, write_generation_config
 from job.model import build_writer, load_config
-from job.plan import Part, Plan
+from job.objective import Array, Objective
 from job.progress import say, warn
 from job.settings import JobSettings
-from job.task import Array, Form, Objective, Options, Task
+from job.task import Part, Plan, Task
 from job.text_scores import rouge
 from job.tokenizer import chat_template, choose_length, length_limit, padding_of, special_tokens
 from serving.bundle import ModelFile, Padding, Variant

@@ -8,12 +8,13 @@ import pyarrow as pa
 from torch import nn
 
 from job import regression
-from job.check import Cells, Roles
+from job.check import Cells
 from job.evaluate import Evaluation, evaluated, gathered, logits_of, time_alone
+from job.form import Form, Options, Roles
 from job.model import scale_head
-from job.plan import Part, Plan
+from job.objective import Objective, Targets
 from job.progress import say
-from job.task import Form, Objective, Options, Targets
+from job.task import Part, Plan
 from job.text_task import TextTask
 from serving.bundle import ModelFile
 from serving.predictor import Predictor

@@ -18,16 +18,17 @@ from sklearn.metrics import precision_recall_fscore_support
 from torch import nn
 from transformers import AutoModelForTokenClassification
 
-from job.check import Cells, Roles
+from job.check import Cells
 from job.classification import make_loss
 from job.encode import NO_LABEL, SplitWriter, TokenRows
 from job.errors import DataError
 from job.evaluate import Evaluation, evaluated, time_alone
 from job.faults import listed
+from job.form import Form, Options, Roles
 from job.model import build_headed
-from job.plan import Part, Plan
+from job.objective import Array, Objective, Scored
 from job.progress import say
-from job.task import Array, Form, Objective, Options, Scored
+from job.task import Part, Plan
 from job.text_task import TextTask
 from serving.bundle import ModelFile, Variant
 from serving.cleaning import clean

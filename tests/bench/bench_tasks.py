@@ -32,7 +32,7 @@ import yaml
 from botocore.config import Config
 from cases import CASES, Case
 
-from job.task import lower_is_better
+from job.objective import lower_is_better
 
 OUT = Path("var/bench/tasks.json")
 WORK = Path("var/bench/tasks")

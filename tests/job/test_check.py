@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from job.check import Roles, check, layout_of, read_roles
+from job.check import check, layout_of, read_roles
 from job.errors import DataError, SettingsError
+from job.form import Form, Roles
 from job.formats import KNOWN_NAMES
 from job.settings import DataSettings
 from job.source import SourceFile
-from job.task import Form
 from job.tasks import TASKS
 from job.tasks.text_classification import TextClassification
 

@@ -10,8 +10,8 @@ from job import export as export_step
 from job.errors import JobError
 from job.export import export_fp32
 from job.parity import Parity, compare, require
-from job.plan import Plan
 from job.recipe import look, run
+from job.task import Plan
 from registry.record import version_numbers
 from registry.store import open_store
 from serving.bundle import MODEL_FILE

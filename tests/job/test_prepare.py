@@ -9,10 +9,10 @@ from pydantic import model_validator
 
 from job.base_model import fetch_base_model
 from job.errors import DataError, SettingsError
-from job.plan import Plan
+from job.form import Options
 from job.prepare import encode_sides, prepare, read_options
 from job.settings import JobSettings
-from job.task import Options
+from job.task import Plan
 from job.tasks import TASKS
 from job.tasks.text_classification import TextClassification
 

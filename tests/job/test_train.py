@@ -12,8 +12,8 @@ from job.evaluate import gathered
 from job.export import graph_inputs
 from job.layers import choose_layers
 from job.model import MeanPooledClassifier, build_classifier
+from job.objective import Objective, lower_is_better
 from job.settings import TrainSettings
-from job.task import Objective, lower_is_better
 from job.train import train, use_bf16
 
 LABELS = ["negative", "positive"]

@@ -6,8 +6,8 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from job import classification
 from job.errors import DataError, SettingsError
+from job.form import Options
 from job.settings import DataSettings, TrainSettings
-from job.task import Options
 from job.tasks import TASKS
 from serving.predictor import open_predictor
 from serving.tasks.text_classification import scores

@@ -5,8 +5,8 @@ from scipy.stats import pearsonr, spearmanr
 
 from job import regression
 from job.errors import DataError, SettingsError
+from job.form import Options
 from job.settings import TrainSettings
-from job.task import Options
 from job.tasks import TASKS
 from serving.predictor import open_predictor
 
