@@ -6,6 +6,8 @@ import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import torch
+
 from job import signals
 from job.adapt import adapt, read_text
 from job.base_model import fetch_base_model
@@ -27,6 +29,7 @@ from registry.publish import find_run, publish
 from registry.record import Version
 from registry.settings import RegistrySettings
 from registry.store import Store, open_store
+from serving.session import available_cpus
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,8 @@ def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
 
 def look(settings: JobSettings, registry: RegistrySettings, work: Path) -> tuple[Plan, tuple[Rows, Rows]]:
     """Everything up to arrays: all that can be wrong with settings, base model and data is said here."""
+    # torch counts the processors of the machine, also where a container may use few of them: its threads would fight.
+    torch.set_num_threads(min(torch.get_num_threads(), available_cpus()))
     prepared = prepare(settings, registry.cache, work)
     check_metrics(settings, prepared.task.metric_names(prepared.problem))
     base = fetch_base_model(settings.base_model, registry, prepared.task.NEEDS)

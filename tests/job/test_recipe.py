@@ -5,6 +5,7 @@ import re
 import boto3
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast, pipeline
 
@@ -19,6 +20,7 @@ from registry.store import open_store
 from serving.fetch import fetch as fetch_variant
 from serving.golden import replay
 from serving.predictor import open_predictor
+from serving.session import available_cpus
 
 SHAPES = ["single", "multi", "pair", "regression"]
 TEXTS = ["This product is amazing!", "I hate this product!", "Why does it leak after 2 days?", "ok"]
@@ -268,3 +270,16 @@ def test_the_lineage_tells_what_a_version_was_made_of(made):
 def test_parity_is_asked_of_the_very_file(make_settings, registry):
     said = refused(make_settings(export={"parity_tolerance": 1e-12}), registry, JobError)
     assert said.startswith("parity failed: on 60 validation rows the fp32 ONNX file differs from torch by up to ")
+
+
+def test_torch_gets_no_more_threads_than_processors_may_be_used(made, plan_of):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(64)
+        plan_of(made("single"))
+        assert torch.get_num_threads() == min(64, available_cpus())
+        torch.set_num_threads(1)
+        plan_of(made("single"))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
