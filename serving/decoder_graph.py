@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
-from serving.errors import BundleError, DeadlineExceeded
+from serving.errors import BundleError
 from serving.generation_settings import GenerationSettings
 from serving.session import Array, Session, TimeLimit
 from serving.written import Ids, Index, left_padded
@@ -218,9 +217,9 @@ class _Onnx:
         self.path = folder / name
         if not self.path.is_file():
             raise BundleError(f"{folder} holds no {name}, which a model that generates needs")
-        self._session: ort.InferenceSession = Session(self.path, threads=threads)._session
-        self.inputs = {node.name: node for node in self._session.get_inputs()}
-        self.outputs = {node.name: node for node in self._session.get_outputs()}
+        self.session = Session(self.path, threads=threads)
+        self.inputs = {node.name: node for node in self.session.onnx.get_inputs()}
+        self.outputs = {node.name: node for node in self.session.onnx.get_outputs()}
 
     def check_inputs(self, known: Sequence[str]) -> None:
         """BundleError for an input that is neither known nor a cache, or when there are no input_ids."""
@@ -255,16 +254,10 @@ class _Onnx:
 
     def run(
         self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]], limit: TimeLimit | None
-    ) -> list[NDArray[Any]]:
+    ) -> Sequence[NDArray[Any]]:
         """The named outputs, of those inputs that the graph has; DeadlineExceeded once the limit is over."""
         feed = {name: value for name, value in inputs.items() if name in self.inputs}
-        try:
-            found: list[NDArray[Any]] = self._session.run(outputs, feed, limit.options if limit else None)
-        except Exception as error:
-            if limit is not None and limit.is_over:
-                raise DeadlineExceeded(f"the model did not answer within {limit.seconds:.3g} s") from error
-            raise
-        return found
+        return self.session.run(feed, outputs=outputs, limit=limit)
 
 
 def _right_padded(rows: Prompts, width: int) -> Ids:

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -68,20 +68,26 @@ class Session:
         options.inter_op_num_threads = 1
         options.log_severity_level = _SILENT
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.onnx = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime has no common class for a file it refuses
             raise BundleError(f"ONNX Runtime refuses {path}: {error}") from error
-        self.inputs = [node.name for node in self._session.get_inputs()]
+        self.inputs = [node.name for node in self.onnx.get_inputs()]
 
-    def run(self, inputs: Mapping[str, NDArray[Any]], *, limit: TimeLimit | None = None) -> list[Array]:
-        """All outputs of the graph, float32; DeadlineExceeded once the limit is over."""
+    def run(
+        self,
+        inputs: Mapping[str, NDArray[Any]],
+        *,
+        outputs: Sequence[str] | None = None,
+        limit: TimeLimit | None = None,
+    ) -> list[Array]:
+        """The named outputs of the graph, float32, or all of them; DeadlineExceeded once the limit is over."""
         try:
-            outputs = self._session.run(None, dict(inputs), limit.options if limit else None)
+            found = self.onnx.run(outputs, dict(inputs), limit.options if limit else None)
         except Exception as error:
             if limit is not None and limit.is_over:
                 raise DeadlineExceeded(f"the model did not answer within {limit.seconds:.3g} s") from error
             raise
-        return [np.asarray(output, dtype=np.float32) for output in outputs]
+        return [np.asarray(output, dtype=np.float32) for output in found]
 
 
 def available_cpus() -> int:

@@ -135,9 +135,9 @@ def optimum_loop(folder: Path, graph: CausalGraph | Seq2SeqGraph, case: Case):
     kind = ORTModelForSeq2SeqLM if is_seq2seq(folder) else ORTModelForCausalLM
     model = kind.from_pretrained(folder)
     if isinstance(graph, Seq2SeqGraph):
-        model.encoder.session, model.decoder.session = graph._encoder._session, graph._first._session
+        model.encoder.session, model.decoder.session = graph._encoder.session.onnx, graph._first.session.onnx
     else:
-        model.session = graph._onnx._session
+        model.session = graph._onnx.session.onnx
     model.generation_config = transformers.GenerationConfig()
     config = transformers.GenerationConfig(
         max_new_tokens=case.tokens, num_beams=case.beams, pad_token_id=0, decoder_start_token_id=START
