@@ -47,7 +47,7 @@ check: $(VENV)/.dev ## ruff, mypy, shellcheck, hadolint
 docs: $(VENV)/.dev ## write the generated pages and the tree in the README
 	$(BIN)/python docs/generate.py
 
-bench: bench-serve bench-train bench-tasks ## every measurement (an hour; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-generate bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## texts per second of Predictor against a bare ONNX Runtime loop
 	$(BIN)/python tests/bench/bench_serve.py
