@@ -1,15 +1,20 @@
 """Audio classification, taught: recordings to one label or several; each at the sampling rate of the base model."""
 
-from collections.abc import Sequence
+import io
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import soundfile  # type: ignore[import-untyped]
 from torch import nn
 from transformers import AutoModelForAudioClassification
 
 from job.base_model import BaseModel
 from job.form import Form
 from job.media_task import MediaEncoder, MediaTask
+from job.objective import Rows
+from job.progress import say
 from job.settings import JobSettings
 from job.task import Plan
 from serving.audio import AudioPreprocessing, decode, pad, read_preprocessing
@@ -47,6 +52,17 @@ class AudioClassification(MediaTask):
             return pad(rows, audio)
 
         return MediaEncoder({"audio": audio.model_dump(mode="json")}, lambda data: load(data, audio), collate)
+
+    def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> Rows:
+        """Where the recordings are; those at another sampling rate than the model's are counted and told."""
+        inputs = getattr(plan.prepared, side).data.inputs()
+        wanted = plan.encoder.options["audio"]["sampling_rate"]
+        rates = Counter(soundfile.info(io.BytesIO(self.served(one))).samplerate for one in inputs)
+        others = {rate: count for rate, count in sorted(rates.items()) if rate != wanted}
+        if others:
+            which = ", ".join(f"{count:,} at {rate:,} Hz" for rate, count in others.items())
+            say("encode", f"{side}: recordings are resampled to {wanted:,} Hz: {which}")
+        return super().encode(plan, side, folder, on_rows)
 
     def build_model(self, plan: Plan) -> nn.Module:
         """The base with a new head; its masking of spans is for pretraining, and fails on short recordings."""

@@ -85,7 +85,7 @@ def table(tmp_path_factory):
 
 
 @pytest.mark.parametrize("family", ["wav2vec2", "hubert", "ast", pytest.param("whisper", marks=pytest.mark.slow)])
-def test_a_family_is_taught_registered_and_answers_as_the_pipeline(family, table, registry, tmp_path):
+def test_a_family_is_taught_registered_and_answers_as_the_pipeline(family, table, registry, tmp_path, capsys):
     torch.manual_seed(5)
     model, extractor = FAMILIES[family]()
     model.save_pretrained(tmp_path / "base")
@@ -100,6 +100,7 @@ def test_a_family_is_taught_registered_and_answers_as_the_pipeline(family, table
         output=tmp_path / "runs",
     )
     made = run(settings, registry)
+    assert "train: recordings are resampled to 16,000 Hz: 48 at 8,000 Hz" in capsys.readouterr().out
     folder = pull(open_store(registry.uri), f"tones:{made.version.number}", cache=registry.cache).folder
     predictor = open_predictor(folder, variant="fp32")
     # At the model's own rate, so that only the model is compared and not two ways to resample.
