@@ -200,7 +200,7 @@ ANSWERS = {
         settings={
             "task": "question-answering",
             "options": {"drop_wrong": True},
-            "data": {"format": "squad", "limit": 1000},
+            "data": {"format": "squad", "limit": 500},
             "train": {"epochs": 2, "learning_rate": 2e-4, "max_length": 256},
         },
     ),

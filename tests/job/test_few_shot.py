@@ -234,8 +234,8 @@ def test_few_rows_are_told_of_few_shot_learning(advice):
 
 def test_many_rows_are_told_of_plain_fine_tuning(advice):
     assert advice(1000, few_shot={}) == [
-        "half of the labels have 1000 training rows or more: with so many, plain fine-tuning is as good or better; "
-        "remove train.few_shot"
+        "half of the labels have 1000 training rows or more: with so many, plain fine-tuning is about as good; "
+        "consider removing train.few_shot"
     ]
 
 
