@@ -77,12 +77,14 @@ def export_fp32(model: nn.Module, target: Path, task: str = EXPORT_TASK) -> None
     """Write the graph of `model` (token ids `[B, T]` to logits) as one float32 ONNX file."""
     config: Any = model.config
     onnx_config = _export_config(config, task)
+    # The exporter takes Whisper's usual window of 30 s where it is not told another one; a position is two frames.
+    shapes = {"nb_max_frames": 2 * config.max_source_positions} if config.model_type == "whisper" else None
     target.parent.mkdir(parents=True, exist_ok=True)
     # The tracer warns of every Python number in the architecture's code; parity is what proves the graph.
     with warnings.catch_warnings(), _only_errors("optimum"), torch.no_grad():
         warnings.simplefilter("ignore")
         try:
-            export_onnx(model, onnx_config, target, opset=onnx_config.DEFAULT_ONNX_OPSET)
+            export_onnx(model, onnx_config, target, opset=onnx_config.DEFAULT_ONNX_OPSET, input_shapes=shapes)
         except Exception as error:  # the exporter raises whatever the architecture's code raises while traced
             raise JobError(f"the ONNX export of a {config.model_type} failed: {error}") from error
 

@@ -200,7 +200,7 @@ ANSWERS = {
         settings={
             "task": "question-answering",
             "options": {"drop_wrong": True},
-            "data": {"format": "squad", "limit": 500},
+            "data": {"format": "squad", "limit": 250, "drop_empty": True},
             "train": {"epochs": 2, "learning_rate": 2e-4, "max_length": 256},
         },
     ),
@@ -228,7 +228,7 @@ WRITTEN = {
         question="We study how small models learn. We propose a method and show that it helps on three benchmarks.",
         settings={
             "task": "summarization",
-            "options": {"max_target_length": 48},
+            "options": {"max_target_length": 48, "generation": {"no_repeat_ngram_size": 2}},
             "data": {"columns": {"source": "abstract", "target": "tldr"}},
             "train": {"epochs": 5, "learning_rate": 1e-3, "batch_size": 16, "max_length": 192},
         },
@@ -241,7 +241,7 @@ WRITTEN = {
         question="#Person1#: Are you coming tonight? #Person2#: Yes, at eight.",
         settings={
             "task": "summarization",
-            "options": {"max_target_length": 64},
+            "options": {"max_target_length": 64, "generation": {"no_repeat_ngram_size": 2}},
             "data": {"columns": {"source": "dialogue", "target": "summary"}},
             "train": {"epochs": 10, "learning_rate": 1e-3, "batch_size": 16, "max_length": 192},
         },
@@ -254,7 +254,7 @@ WRITTEN = {
         question="本文提出了一种基于神经网络的图像识别方法，实验表明该方法是有效的。",
         settings={
             "task": "summarization",
-            "options": {"max_target_length": 48},
+            "options": {"max_target_length": 48, "generation": {"no_repeat_ngram_size": 2}},
             "data": {"header": False, "columns": {"source": 1, "target": 2}},
             "train": {"epochs": 10, "learning_rate": 2e-3, "batch_size": 16, "max_length": 160},
         },

@@ -40,6 +40,17 @@ CONVOLUTIONS = {
     "conv_dim": (16, 16, 16), "conv_kernel": (10, 5, 4), "conv_stride": (8, 5, 4), "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 4, "classifier_proj_size": 16,
 }  # fmt: skip
+
+
+def whisper(seconds):
+    config = WhisperConfig(
+        d_model=16, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=32, decoder_ffn_dim=16, max_source_positions=50 * seconds, num_mel_bins=32, vocab_size=100,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    return WhisperForAudioClassification(config)
+
+
 FAMILIES = {
     "wav2vec2": lambda: (Wav2Vec2ForSequenceClassification(Wav2Vec2Config(**CONVOLUTIONS)), Wav2Vec2FeatureExtractor()),
     "hubert": lambda: (HubertForSequenceClassification(HubertConfig(**CONVOLUTIONS)), Wav2Vec2FeatureExtractor()),
@@ -50,13 +61,9 @@ FAMILIES = {
         ),
         ASTFeatureExtractor(max_length=64, num_mel_bins=32),
     ),
-    "whisper": lambda: (
-        WhisperForAudioClassification(
-            WhisperConfig(d_model=16, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2,
-                          decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=16, max_source_positions=1500,
-                          num_mel_bins=32, vocab_size=100, pad_token_id=0, bos_token_id=1, eos_token_id=2)
-        ),
-        WhisperFeatureExtractor(feature_size=32),
+    "whisper": lambda: (whisper(seconds=30), WhisperFeatureExtractor(feature_size=32)),
+    "whisper of short recordings": lambda: (
+        whisper(seconds=2), WhisperFeatureExtractor(feature_size=32, chunk_length=2),
     ),
 }  # fmt: skip
 
@@ -84,7 +91,10 @@ def table(tmp_path_factory):
     return folder / "train.csv"
 
 
-@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "ast", pytest.param("whisper", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=pytest.mark.slow) if name == "whisper" else name for name in FAMILIES],
+)
 def test_a_family_is_taught_registered_and_answers_as_the_pipeline(family, table, registry, tmp_path, capsys):
     torch.manual_seed(5)
     model, extractor = FAMILIES[family]()
@@ -119,7 +129,7 @@ def test_a_family_is_taught_registered_and_answers_as_the_pipeline(family, table
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_pretrained_model_without_a_head_gets_one_which_can_learn_alone(family, registry, tmp_path):
     model, extractor = FAMILIES[family]()
-    kind = AutoModelForSpeechSeq2Seq if family == "whisper" else AutoModel
+    kind = AutoModelForSpeechSeq2Seq if family.startswith("whisper") else AutoModel
     pretrained = kind.from_config(model.config)
     pretrained.save_pretrained(tmp_path)
     extractor.save_pretrained(tmp_path)
