@@ -24,7 +24,7 @@ def test_answers_equal_those_of_the_pipeline_on_the_weights(taught, answering, o
     assert taught.outcome.version.number == 1
     # The pipeline reads the prefix, the beams and the n-grams from the weights' own files.
     expected = taught.pipeline("summarization")(odd, max_new_tokens=LENGTH)
-    assert len({answer["summary_text"] for answer in expected}) > 5
+    assert len({answer["summary_text"] for answer in expected}) > 3
     assert answering(taught).predict(odd) == expected
 
 
