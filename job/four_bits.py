@@ -38,7 +38,7 @@ def quantize(model: nn.Module, names: Sequence[str]) -> None:
         # On a processor it would rearrange the weights for inference at the first validation, in the midst of training.
         layer.support_avx512bf16_for_cpu = False
         # Moving is what quantizes, also from a processor to itself.
-        _put(model, name, layer.to(plain.weight.device))
+        model.set_submodule(name, layer.to(plain.weight.device))
 
 
 def is_quantized(layer: nn.Module) -> bool:
@@ -63,8 +63,3 @@ def restored(layer: Any, delta: torch.Tensor) -> nn.Linear:
         # It was brought to the type of the activations.
         plain.bias = nn.Parameter(layer.bias.detach().to(delta.dtype))
     return plain
-
-
-def _put(model: nn.Module, name: str, layer: nn.Module) -> None:
-    parent, _, attribute = name.rpartition(".")
-    setattr(model.get_submodule(parent), attribute, layer)

@@ -81,8 +81,7 @@ def merge_adapters(model: nn.Module) -> None:
     """Add what adapters have learned to the weights they adapt, and take them out: a plain model again."""
     for name, module in list(model.named_modules()):
         if isinstance(module, BaseTunerLayer):
-            parent, _, attribute = name.rpartition(".")
-            setattr(model.get_submodule(parent), attribute, _merged(module))
+            model.set_submodule(name, _merged(module))
     model.requires_grad_(True)
 
 

@@ -124,20 +124,25 @@ def test_layers_thaw_from_the_top(model):
     assert seen[2] == {name for name, _ in model.named_parameters()}
 
 
-def test_adapters_learn_instead_of_the_layers_and_are_merged_into_them(model, batch):
-    counted = choose_layers(model, settings_of(lora={"rank": 2}))
-    assert {name.rsplit(".", 3)[-3] for name in learning(model) if "classifier" not in name} == {"lora_A", "lora_B"}
-    assert counted.learning < 0.2 * counted.total
+def check_merging(model, rows):
+    """Whatever the adapters have learned, the merged model answers as the adapted one."""
     generator = torch.Generator().manual_seed(3)
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             weight.data = torch.randn(weight.shape, generator=generator)
     model.eval()
     with torch.no_grad():
-        adapted = model(**batch(2, 9))["logits"]
+        adapted = model(**rows)["logits"]
         merge_adapters(model)
-        merged = model(**batch(2, 9))["logits"]
+        merged = model(**rows)["logits"]
     assert np.allclose(adapted, merged, atol=1e-5)
+
+
+def test_adapters_learn_instead_of_the_layers_and_are_merged_into_them(model, batch):
+    counted = choose_layers(model, settings_of(lora={"rank": 2}))
+    assert {name.rsplit(".", 3)[-3] for name in learning(model) if "classifier" not in name} == {"lora_A", "lora_B"}
+    assert counted.learning < 0.2 * counted.total
+    check_merging(model, batch(2, 9))
     assert not any("lora" in name or "base_layer" in name for name in model.state_dict())
 
 
@@ -146,16 +151,7 @@ def test_weights_in_four_bits_are_counted_whole_and_become_what_learned_beside_t
     names = set(model.state_dict())
     assert choose_layers(model, settings_of(lora={"rank": 2, "quantization": "nf4"})) == plain
     assert model.get_submodule(f"{BLOCK}.0.attention.self.query").base_layer.weight.dtype == torch.uint8
-    generator = torch.Generator().manual_seed(3)
-    for name, weight in model.named_parameters():
-        if "lora_B" in name:
-            weight.data = torch.randn(weight.shape, generator=generator)
-    model.eval()
-    with torch.no_grad():
-        adapted = model(**batch(2, 9))["logits"]
-        merge_adapters(model)
-        merged = model(**batch(2, 9))["logits"]
-    assert np.allclose(adapted, merged, atol=1e-5)
+    check_merging(model, batch(2, 9))
     assert set(model.state_dict()) == names
 
 
