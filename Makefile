@@ -64,6 +64,9 @@ bench-generate: $(VENV)/.dev ## cost per token of the generation loop against op
 bench-few-shot: $(VENV)/.dev ## banking77 with 8 rows a label: contrastive, plain and frozen, several draws
 	$(BIN)/python tests/bench/bench_few_shot.py
 
+bench-bombs: $(VENV)/.dev ## memory and time that small files cost which unfold into large ones
+	$(BIN)/python tests/hostile/bombs.py
+
 comma := ,
 BUILD = $(if $(filter docker,$(ENGINE)),DOCKER_BUILDKIT=1) $(ENGINE) build --build-arg BASE=$(BASE) \
 	--build-arg TUNEWRIGHT_COMMIT=$$(git rev-parse --verify -q HEAD) \
@@ -112,4 +115,4 @@ lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs bench bench-serve bench-train bench-tasks bench-generate bench-few-shot images submit install lock clean
+.PHONY: help train serve test test-slow check docs bench bench-serve bench-train bench-tasks bench-generate bench-few-shot bench-bombs images submit install lock clean

@@ -26,7 +26,7 @@ from job.source import SourceFile
 from job.task import Plan
 from serving.bundle import ModelFile, Variant
 from serving.encoding import Encoder
-from serving.errors import InputError
+from serving.errors import InputError, TooLarge
 from serving.media_engine import Batch as Arrays
 from serving.media_engine import MediaRow
 
@@ -107,7 +107,7 @@ class MediaTask(ClassificationTask):
             return None
         try:
             size = self.size(value.path.read_bytes() if is_file else value)
-        except InputError as error:
+        except (InputError, TooLarge) as error:
             named = {"value": value.address} if is_file else {}
             cells.fault(f"column {cells.column(self.MEDIA)!r}: {error}", **named)
             return None

@@ -4,7 +4,9 @@ Axes: T samples, F frames, N samples of a frame, K frequencies, M mel bins, B ro
 """
 
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Annotated, Any, Literal
 
@@ -14,7 +16,7 @@ import soxr  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from serving.errors import InputError
+from serving.errors import InputError, TooLarge
 from serving.media import MAX_BYTES
 from serving.preprocessor_config import processor_class, read_settings
 
@@ -30,6 +32,9 @@ _LOUDEST = 1e6
 """Full scale is 1; files of floats may be over it, but beyond this they hold something else than sound."""
 _BLOCK = 1 << 16
 """Samples decoded at a time."""
+_SAMPLE_BYTES = 4
+_RESAMPLER_SECONDS = 1.0
+"""How much further than a model hears a recording is decoded: far more than the resampler's filter reaches."""
 
 Samples = NDArray[np.float32]
 """One channel, `[T]`; full scale is -1 to 1."""
@@ -132,28 +137,51 @@ AudioPreprocessing = Annotated[Waveform | FilterBank | LogMel, Field(discriminat
 """How samples become what the model was trained on; a field of a bundle's options."""
 
 
-def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS) -> tuple[Samples, int]:
+def decode(
+    data: bytes, *, max_bytes: int = MAX_BYTES, max_seconds: float = MAX_SECONDS, heard_seconds: float = MAX_SECONDS
+) -> tuple[Samples, int]:
     """A WAV, FLAC, OGG or MP3 file as its samples and their rate in Hz; several channels are averaged to one.
 
-    InputError when the file is too big, too long or does not decode.
+    Of a recording longer than `heard_seconds` only the beginning is decoded. InputError when the file does not decode,
+    TooLarge when it is too big or too long.
     """
-    if len(data) > max_bytes:
-        raise InputError(f"the audio has {len(data):,} bytes; the limit is {max_bytes:,}")
-    if not (data.startswith(_STARTS) or _is_mpeg_frame(data)):
-        raise InputError("the content is not audio that can be read; send WAV, FLAC, OGG or MP3")
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            _check(file, max_seconds)
-            samples, rate = _read(file), int(file.samplerate)
-    except soundfile.LibsndfileError as error:
-        reason = error.error_string.removeprefix("Error : ")
-        raise InputError(f"the audio is damaged, cut off or of an unknown kind: {reason}") from error
+    with _opened(data, max_bytes) as file:
+        _check(file, max_seconds)
+        samples, rate = _read(file, math.ceil(heard_seconds * file.samplerate)), int(file.samplerate)
     if not samples.size:
         raise InputError("the audio holds no samples")
     # Also true of NaN, which no comparison holds for.
     if not np.abs(samples).max() <= _LOUDEST:
         raise InputError(f"the audio holds samples that are no sound: NaN, or beyond {_LOUDEST:g} times full scale")
     return samples, rate
+
+
+def unfolded(data: bytes) -> int:
+    """Bytes that all samples of a file take once decoded, told from its header alone; InputError as in `decode`."""
+    with _opened(data, MAX_BYTES) as file:
+        return int(file.frames) * int(file.channels) * _SAMPLE_BYTES
+
+
+@contextmanager
+def _opened(data: bytes, max_bytes: int) -> Iterator[Any]:
+    """A file whose header is read; a library's word against it is an InputError."""
+    if len(data) > max_bytes:
+        raise TooLarge(f"the audio has {len(data):,} bytes; the limit is {max_bytes:,}")
+    if not (data.startswith(_STARTS) or _is_mpeg_frame(data)):
+        raise InputError("the content is not audio that can be read; send WAV, FLAC, OGG or MP3")
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            yield file
+    except soundfile.LibsndfileError as error:
+        reason = error.error_string.removeprefix("Error : ")
+        raise InputError(f"the audio is damaged, cut off or of an unknown kind: {reason}") from error
+
+
+def read(data: bytes, preprocessing: AudioPreprocessing) -> Samples:
+    """What a model hears of a recording, at the model's own rate: no more of it is decoded than that, and a second."""
+    heard_seconds = preprocessing.max_samples / preprocessing.sampling_rate + _RESAMPLER_SECONDS
+    samples, rate = decode(data, heard_seconds=heard_seconds)
+    return resample(samples, rate, preprocessing.sampling_rate)
 
 
 def resample(samples: Samples, from_rate: int, to_rate: int) -> Samples:
@@ -248,16 +276,17 @@ def _check(file: Any, max_seconds: float) -> None:
         raise InputError(f"the audio has {file.channels} channels; the limit is {MAX_CHANNELS}")
     if file.frames > max_seconds * file.samplerate:
         seconds = file.frames / file.samplerate
-        raise InputError(f"the audio lasts {seconds:.1f} s; the limit is {max_seconds:g} s")
+        raise TooLarge(f"the audio lasts {seconds:.1f} s; the limit is {max_seconds:g} s")
 
 
-def _read(file: Any) -> Samples:
-    """All samples, as far as they go: a header may promise more. Block by block, so that the channels of a long file
-    never lie side by side in memory."""
+def _read(file: Any, most: int) -> Samples:
+    """The first samples, as far as they go: a header may promise more, or less. Block by block, so that the channels
+    of a long file never lie side by side in memory."""
     mixed = [np.zeros(0, dtype=np.float32)]
     # Not `file.blocks()`: it fills up a short block with whatever was in memory.
-    while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+    while most > 0 and len(block := file.read(min(_BLOCK, most), dtype="float32", always_2d=True)):
         mixed.append(block.mean(axis=1))
+        most -= len(block)
     return np.concatenate(mixed)
 
 

@@ -4,23 +4,38 @@ Axes: H rows of pixels, W columns, 3 for red, green, blue.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import (
+    ExifTags,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, model_validator
 
-from serving.errors import InputError
+from serving.errors import InputError, TooLarge
 from serving.media import MAX_BYTES
 from serving.preprocessor_config import processor_class, read_settings
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
 """What is decoded; of an animation, the first frame."""
-MAX_PIXELS = 50_000_000
-"""Pixels of one image, before and after it is resized: a small file may unfold into a huge picture."""
+MAX_UNFOLDED = 512 << 20
+"""Bytes of memory that one image may unfold into, where the caller sets no other limit."""
+MAX_SIDE = 32_768
+"""Rows or columns of one image: what resizing costs grows with them, whatever the other side is."""
+MAX_RESIZED = 16_000_000
+"""Pixels of one image once it is resized: a narrow one becomes very long."""
+REDUCED_FROM = 8_000_000
+"""Pixels of a JPEG from which on the decoder itself halves it, as often as needed: a photo of any camera fits."""
 
 Filter = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
 Channels = tuple[float, float, float]
@@ -79,22 +94,44 @@ class ImagePreprocessing(_Part):
         return self
 
 
-def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """An image file as RGB, turned upright as its EXIF says; InputError when it is too big or does not decode.
+def decode(data: bytes, *, max_bytes: int = MAX_BYTES, max_unfolded: int = MAX_UNFOLDED) -> Image.Image:
+    """An image file as RGB, turned upright as its EXIF says.
+
+    InputError when it does not decode, TooLarge when it is too big.
 
     Colours are converted as Pillow's `convert("RGB")` does: alpha is dropped. Grey of 16 bits keeps its upper 8, where
     Pillow would make white of all that is above 255; pixels of 32 bits have no agreed range and are refused.
     """
+    with _opened(data, max_bytes) as image:
+        if (size := _unfolded(image)) > max_unfolded:
+            raise TooLarge(
+                f"the image has {image.width} x {image.height} pixels and unfolds into {size:,} bytes; "
+                f"the limit is {max_unfolded:,}"
+            )
+        _check_sides(image)
+        ImageOps.exif_transpose(image, in_place=True)
+        return _as_rgb(image)
+
+
+def unfolded(data: bytes) -> int:
+    """Bytes of memory that decoding a file takes at its peak, told from its header alone; InputError as in `decode`."""
+    with _opened(data, MAX_BYTES) as image:
+        return _unfolded(image)
+
+
+@contextmanager
+def _opened(data: bytes, max_bytes: int) -> Iterator[Image.Image]:
+    """A file whose header is read, and nothing more; whatever goes wrong with it is an InputError."""
     if len(data) > max_bytes:
-        raise InputError(f"the image has {len(data):,} bytes; the limit is {max_bytes:,}")
+        raise TooLarge(f"the image has {len(data):,} bytes; the limit is {max_bytes:,}")
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(image, max_pixels)
-            return _as_rgb(ImageOps.exif_transpose(image))
-    except InputError:
+            _reduce(image)
+            yield image
+    except (InputError, TooLarge):
         raise
     except Image.DecompressionBombError as error:
-        raise InputError(f"the image has more pixels than the limit of {max_pixels:,}") from error
+        raise TooLarge("the image has more pixels than any that is decoded; send a smaller one") from error
     except UnidentifiedImageError as error:
         raise InputError(f"the content is not an image that can be read; send {', '.join(FORMATS)}") from error
     except Exception as error:  # on hostile bytes a decoder may raise anything
@@ -110,17 +147,55 @@ def pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> NDArray[np.
     return np.stack([levels[channel][values_HW3[..., channel]] for channel in range(3)])
 
 
-def _check_size(image: Image.Image, max_pixels: int) -> None:
+def _check_sides(image: Image.Image) -> None:
+    if max(image.size) > MAX_SIDE:
+        raise TooLarge(f"the image has {image.width} x {image.height} pixels; the limit is {MAX_SIDE:,} on a side")
+
+
+def _reduce(image: Image.Image) -> None:
+    """Let a JPEG of many pixels be decoded at a half, a quarter or an eighth of its size."""
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        halved = 1
+        while halved < 8 and image.width * image.height > REDUCED_FROM * halved**2:
+            halved *= 2
+        image.draft(None, (max(1, image.width // halved), max(1, image.height // halved)))
+
+
+def _unfolded(image: Image.Image) -> int:
+    """What the decoder, the pixels and their copies take together at most, in bytes; measured, format by format."""
     width, height = image.size
-    if width * height > max_pixels:
-        raise InputError(f"the image has {width} x {height} pixels; the limit is {max_pixels:,} in all")
+    native = {"1": 1, "L": 1, "P": 1}.get(image.mode, 2 if image.mode.startswith("I;16") else 4)
+    copies = [native]
+    if image.mode != "RGB":
+        copies.append(10 if image.mode.startswith("I;16") else 4)
+    # Not `image.getexif()`: that of a PNG decodes all pixels first.
+    if Image.Image.getexif(image).get(ExifTags.Base.Orientation, 1) != 1:
+        copies.append(native)
+    pictures = width * height * sum(copies) + 8 * height * len(copies)
+    return pictures + _unfolded_by_decoder(image, native)
+
+
+def _unfolded_by_decoder(image: Image.Image, native: int) -> int:
+    """What the decoder of a format holds beside the pixels, in bytes."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # libtiff unfolds a whole tile or strip, however little of it the image shows.
+        rows = image.tag_v2.get(TiffImagePlugin.ROWSPERSTRIP, image.height)
+        strip = image.width * min(int(rows), image.height)
         tile = [image.tag_v2.get(tag, 1) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH)]
-        # libtiff unfolds a whole tile, however little of it the image shows.
-        if tile[0] * tile[1] > max_pixels:
-            raise InputError(
-                f"the image is stored in tiles of {tile[0]} x {tile[1]} pixels; the limit is {max_pixels:,}"
-            )
+        return 4 * max(strip, int(tile[0]) * int(tile[1]))
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and "progressive" in image.info:
+        return 2 * _coefficients(image)
+    # Two canvases and a copy of four channels, also where there are three.
+    return 12 * image.width * image.height if isinstance(image, WebPImagePlugin.WebPImageFile) else 0
+
+
+def _coefficients(image: JpegImagePlugin.JpegImageFile) -> int:
+    """Numbers that a progressive JPEG is made of, all held until its last scan: those of its full size."""
+    scale = image.decoderconfig[0] if image.decoderconfig else 1
+    parts = [(across, down) for _, across, down, _ in image.layer]
+    most = max(across for across, _ in parts) * max(down for _, down in parts)
+    numbers = sum(across * down for across, down in parts)
+    return -(-image.width * scale * image.height * scale * numbers // most)
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -128,17 +203,21 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         raise InputError("the image has 32 bits per pixel, which have no agreed range; save it with 8 or 16")
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    return image.convert("RGB")
+    if image.mode != "RGB":
+        return image.convert("RGB")
+    image.load()
+    # The file is closed behind its back otherwise, and a picture of a file cannot be copied to another process.
+    return image
 
 
 def _resized(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
     if preprocessing.resize is None:
         return image
     width, height = _target(image, preprocessing.resize)
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_RESIZED:
         raise InputError(
             f"the image has {image.width} x {image.height} pixels, too narrow for this model: "
-            f"resized it would have {width} x {height}; the limit is {MAX_PIXELS:,} in all"
+            f"resized it would have {width} x {height}; the limit is {MAX_RESIZED:,} in all"
         )
     return image.resize((width, height), Image.Resampling[preprocessing.resample.upper()])
 

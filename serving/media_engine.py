@@ -1,16 +1,18 @@
 """Images and recordings through one graph: decoded, run a few at a time, answered by their logits."""
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.bundle import ModelFile
-from serving.errors import BundleError, InputError, ModelFault
+from serving.errors import BundleError, InputError, ModelFault, TooLarge
 from serving.media import read_bytes
 from serving.request import shown
 from serving.session import Array, Capacity, Session, TimeLimit, available_cpus
@@ -19,7 +21,11 @@ from serving.text_engine import Answers, require_finite
 ROWS_PER_RUN = 8
 """Rows of one run where rows may share one."""
 
+DECODED_AT_ONCE = 128 << 20
+"""Bytes that all files being decoded at the same time may unfold into."""
+
 Batch = Mapping[str, NDArray[Any]]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +58,41 @@ def read_file(item: Any, name: str, place: str) -> bytes:
         raise InputError(f"{place}: {error}") from error
 
 
+class Room:
+    """Memory that decoding may take: who wants more than is free waits. A file larger than all of it goes alone."""
+
+    def __init__(self, size: int) -> None:
+        self._free = self._size = size
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Hold so many bytes of it."""
+        size = min(size, self._size)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += size
+                self._changed.notify_all()
+
+
+def _numbered(number: int, work: Callable[[Any], Result], one: Any) -> Result:
+    """Work on one input of several, whose number an error then names."""
+    try:
+        return work(one)
+    except (InputError, TooLarge) as error:
+        raise type(error)(f"input {number}: {error}") from error
+
+
 class MediaEngine:
     """One variant of a bundle that reads files.
 
-    `load`: one checked input to a row. `collate`: rows to the tensors of the graph.
+    `load`: one checked input to a row. `unfolded`: the bytes that this takes, from the header of its file. `collate`:
+    rows to the tensors of the graph.
     """
 
     def __init__(
@@ -66,18 +103,32 @@ class MediaEngine:
         capacity: Capacity,
         *,
         load: Callable[[Any], MediaRow],
+        unfolded: Callable[[Any], int],
         collate: Callable[[Sequence[Any]], Batch],
         answers: Answers,
     ) -> None:
         described = model.variants[variant]
         self.session = Session(folder / described.file, threads=1)
-        self._model, self._load, self._collate, self._answers = model, load, collate, answers
+        self._model, self._load, self._unfolded, self._collate, self._answers = model, load, unfolded, collate, answers
+        self._room = Room(DECODED_AT_ONCE)
         self._rows_per_run = ROWS_PER_RUN if described.batching == "padded" else 1
         self._pool = ThreadPoolExecutor(capacity.threads or available_cpus(), thread_name_prefix="predictor")
 
-    def prepare(self, inputs: Sequence[Any], wanted: Any) -> list[MediaRow]:
-        """Decode."""
-        return list(self._pool.map(self._numbered, range(len(inputs)), inputs))
+    def unfolded(self, inputs: Sequence[Any]) -> Iterator[int]:
+        """Bytes of memory that decoding each input takes; no file is decoded for it."""
+        for number, one in enumerate(inputs):
+            yield _numbered(number, self._unfolded, one)
+
+    def prepare(self, inputs: Sequence[Any], wanted: Any, *, limit: TimeLimit | None = None) -> list[MediaRow]:
+        """Decode; DeadlineExceeded between two files once the limit is over."""
+
+        def one_file(number: int, one: Any) -> MediaRow:
+            if limit is not None:
+                limit.check()
+            with self._room.taken(_numbered(number, self._unfolded, one)):
+                return _numbered(number, self._load, one)
+
+        return list(self._pool.map(one_file, range(len(inputs)), inputs))
 
     def answers(self, rows: Sequence[MediaRow], wanted: Any, *, limit: TimeLimit | None = None) -> list[Any]:
         """One answer per row."""
@@ -94,12 +145,6 @@ class MediaEngine:
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown(wait=True)
-
-    def _numbered(self, number: int, one: Any) -> MediaRow:
-        try:
-            return self._load(one)
-        except InputError as error:
-            raise InputError(f"input {number}: {error}") from error
 
     def _run(self, rows: Sequence[MediaRow], limit: TimeLimit | None) -> list[Array]:
         groups = [rows[start : start + self._rows_per_run] for start in range(0, len(rows), self._rows_per_run)]

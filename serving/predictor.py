@@ -1,6 +1,6 @@
 """A bundle that answers. No web in it: the job measures with it, the server serves it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from serving.bundle import ModelFile, choose_variant, read_model_file
 from serving.errors import BundleError, InputError
 from serving.session import Array, Capacity, TimeLimit
 from serving.tasks import TASKS
-from serving.tasks.task import Engine, Row, WritingEngine
+from serving.tasks.task import Engine, FileEngine, Row, WritingEngine
 from serving.written import Finish, OnText
 
 
@@ -26,9 +26,16 @@ class Predictor:
         wanted = TASKS[self.model.task].read_parameters(parameters or {}, self.model)
         return self.answers(self.prepare(inputs, wanted), wanted)
 
-    def prepare(self, inputs: Sequence[Any], wanted: Any) -> Sequence[Row]:
+    def prepare(self, inputs: Sequence[Any], wanted: Any, *, limit: TimeLimit | None = None) -> Sequence[Row]:
         """Inputs to what the model reads. `wanted`: what the task's `read_parameters` returned."""
+        if isinstance(self.engine, FileEngine):
+            return self.engine.prepare(inputs, wanted, limit=limit)
         return self.engine.prepare(inputs, wanted)
+
+    def unfolded(self, inputs: Sequence[Any]) -> Iterator[int]:
+        """Bytes that each input takes once it is decoded; nothing for tasks that read no files."""
+        if isinstance(self.engine, FileEngine):
+            yield from self.engine.unfolded(inputs)
 
     def answers(self, rows: Sequence[Row], wanted: Any, *, limit: TimeLimit | None = None) -> list[Any]:
         """One answer per prepared input."""

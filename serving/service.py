@@ -137,7 +137,7 @@ class Service:
             raise self._too_late()
         with TimeLimit(seconds) as limit:
             with self.meters.tokenize_seconds.time():
-                rows = self.predictor.prepare(inputs, wanted)
+                rows = self.predictor.prepare(inputs, wanted, limit=limit)
             with self.meters.inference_seconds.time():
                 result = work(rows, limit)
         self.meters.texts.inc(len(inputs))
@@ -155,6 +155,23 @@ class Service:
                 f"a text has {longest} characters; this server takes at most {self.limits.characters} "
                 "(SERVING_LIMITS__CHARACTERS)"
             )
+        self._check_unfolded(inputs)
+
+    def _check_unfolded(self, inputs: list[Any]) -> None:
+        """Look at the headers of the files, up to the first that is too much, before any file is decoded."""
+        most, total = self.limits.media_bytes, 0
+        for number, size in enumerate(self.predictor.unfolded(inputs)):
+            total += size
+            if size > most // 4:
+                raise TooLarge(
+                    f"input {number}: the file unfolds into {size:,} bytes; this server takes at most {most // 4:,} "
+                    "from one file, a quarter of SERVING_LIMITS__MEDIA_BYTES"
+                )
+            if total > most:
+                raise TooLarge(
+                    f"the first {number + 1} files of this request unfold into {total:,} bytes; this server takes at "
+                    f"most {most:,} in one request (SERVING_LIMITS__MEDIA_BYTES); send fewer or smaller files"
+                )
 
     def _too_late(self) -> DeadlineExceeded:
         return DeadlineExceeded(

@@ -51,6 +51,11 @@ class TimeLimit:
         """Whether the seconds have passed."""
         return bool(self.options.terminate)
 
+    def check(self) -> None:
+        """DeadlineExceeded once the seconds have passed: asked between two pieces of work that no graph does."""
+        if self.is_over:
+            raise DeadlineExceeded(f"the model did not answer within {self.seconds:.3g} s")
+
     def __enter__(self) -> Self:
         self._timer.start()
         return self

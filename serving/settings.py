@@ -30,6 +30,9 @@ class Limits(BaseModel):
     characters: int = Field(default=100_000, ge=1, le=100_000_000)
     """Longest text in characters; a longer one is refused with 413, one within the limit is cut to the model's
     tokens."""
+    media_bytes: int = Field(default=256 << 20, ge=1 << 20, le=1 << 40)
+    """Memory that the images or recordings of one request may unfold into, in bytes, and four times what a single one
+    may; told from the headers of the files, before any is decoded, and refused with 413."""
     requests: int = Field(default=64, ge=1, le=10_000)
     """Requests read, waiting and being answered at the same time; one more is refused with 429 and the seconds to
     wait."""

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from serving import request, schema
-from serving.audio import AudioPreprocessing, decode, features, pad, resample
+from serving.audio import AudioPreprocessing, features, pad, read, unfolded
 from serving.bundle import ModelFile, read_options
 from serving.media import BODY_BYTES
 from serving.media_engine import Batch, MediaEngine, MediaRow, read_files
@@ -57,7 +57,14 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
         return pad(rows, audio)
 
     return MediaEngine(
-        folder, model, variant, capacity, load=lambda data: load(data, audio), collate=collate, answers=answers
+        folder,
+        model,
+        variant,
+        capacity,
+        load=lambda data: load(data, audio),
+        unfolded=unfolded,
+        collate=collate,
+        answers=answers,
     )
 
 
@@ -72,6 +79,5 @@ def _silence() -> str:
 
 def load(data: bytes, audio: AudioPreprocessing) -> MediaRow:
     """A recording as the model reads it, at the model's sampling rate."""
-    samples, rate = decode(data)
-    samples = resample(samples, rate, audio.sampling_rate)
+    samples = read(data, audio)
     return MediaRow(features(samples, audio), truncated=len(samples) > audio.max_samples)

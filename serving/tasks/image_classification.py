@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from serving import request, schema
 from serving.bundle import ModelFile, read_options
-from serving.images import ImagePreprocessing, decode, pixels
+from serving.images import ImagePreprocessing, decode, pixels, unfolded
 from serving.media import BODY_BYTES
 from serving.media_engine import Batch, MediaEngine, MediaRow, read_files
 from serving.session import Capacity
@@ -57,7 +57,7 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
     def load(data: bytes) -> MediaRow:
         return MediaRow(pixels(decode(data), image))
 
-    return MediaEngine(folder, model, variant, capacity, load=load, collate=collate, answers=answers)
+    return MediaEngine(folder, model, variant, capacity, load=load, unfolded=unfolded, collate=collate, answers=answers)
 
 
 def collate(rows: Sequence[Any]) -> Batch:

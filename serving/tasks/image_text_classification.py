@@ -10,7 +10,7 @@ from serving import request, schema
 from serving.bundle import ModelFile, read_options
 from serving.encoding import Encoder, check_inputs
 from serving.errors import BundleError, InputError
-from serving.images import ImagePreprocessing, decode, pixels
+from serving.images import ImagePreprocessing, decode, pixels, unfolded
 from serving.media import BODY_BYTES
 from serving.media_engine import Batch, MediaEngine, MediaRow, read_file
 from serving.session import Capacity
@@ -69,6 +69,7 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
         variant,
         capacity,
         load=lambda one: load(one, encoder, image),
+        unfolded=lambda one: unfolded(one[0]),
         collate=lambda rows: collate(rows, encoder),
         answers=answers,
     )

@@ -1,6 +1,6 @@
 """What a module in this folder must bring."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -62,6 +62,17 @@ class WritingEngine(Protocol):
 
         The pieces joined are what was written: without the prompt, special tokens, and a stop string.
         """
+
+
+@runtime_checkable
+class FileEngine(Protocol):
+    """An engine that reads files, which may unfold into far more than was sent."""
+
+    def unfolded(self, inputs: Sequence[Any]) -> Iterator[int]:
+        """Bytes of memory that decoding each input takes, told from the headers of its file alone."""
+
+    def prepare(self, inputs: Sequence[Any], wanted: Any, *, limit: TimeLimit | None = None) -> Sequence[Row]:
+        """Decode, and stop between two files once the limit is over."""
 
 
 class Task(Protocol):

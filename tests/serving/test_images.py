@@ -5,13 +5,16 @@ import contextlib
 import io
 import json
 import struct
+import subprocess
+import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 from transformers import (
     AutoImageProcessor,
     BitImageProcessor,
@@ -22,8 +25,8 @@ from transformers import (
 )
 from transformers.image_utils import load_image
 
-from serving.errors import InputError
-from serving.images import ImagePreprocessing, ShortestEdge, Size, decode, pixels, read_preprocessing
+from serving.errors import InputError, TooLarge
+from serving.images import ImagePreprocessing, ShortestEdge, Size, decode, pixels, read_preprocessing, unfolded
 
 PROCESSORS = {
     "vit": (ViTImageProcessor, {}),
@@ -188,12 +191,6 @@ REFUSED = {
         FILES["bmp"][:999],
         "the image is damaged or cut off: image file is truncated (45 bytes not processed)",
     ),
-    "a bomb": (png_of(7100, 7100, b"IDAT"), "the image has 7100 x 7100 pixels; the limit is 50,000,000 in all"),
-    "a large bomb": (png_of(60_000, 60_000, b"IDAT"), "the image has more pixels than the limit of 50,000,000"),
-    "a bomb in a tile": (
-        tiff_of_one_tile(7200),
-        "the image is stored in tiles of 7200 x 7200 pixels; the limit is 50,000,000",
-    ),
     "integers of 32 bits": (
         file_of(Image.new("I", (4, 4)), "TIFF"),
         "the image has 32 bits per pixel, which have no agreed range; save it with 8 or 16",
@@ -217,18 +214,112 @@ def test_what_does_not_decode_is_refused_in_one_sentence(name):
     assert str(caught.value) == sentence
 
 
+TOO_LARGE = {
+    "a bomb": (
+        png_of(12_000, 12_000, b"IDAT"),
+        "the image has 12000 x 12000 pixels and unfolds into 576,096,000 bytes; the limit is 536,870,912",
+    ),
+    "a large bomb": (
+        png_of(60_000, 60_000, b"IDAT"),
+        "the image has more pixels than any that is decoded; send a smaller one",
+    ),
+    "a bomb in a tile": (
+        tiff_of_one_tile(12_000),
+        "the image has 16 x 16 pixels and unfolds into 576,001,152 bytes; the limit is 536,870,912",
+    ),
+    "a long one": (png_of(40_000, 1, b"IDAT"), "the image has 40000 x 1 pixels; the limit is 32,768 on a side"),
+}
+
+
+@pytest.mark.parametrize("name", TOO_LARGE)
+def test_what_would_unfold_into_too_much_is_not_decoded(name):
+    data, sentence = TOO_LARGE[name]
+    with pytest.raises(TooLarge) as caught:
+        decode(data)
+    assert str(caught.value) == sentence
+
+
 def test_a_tile_within_the_limit_decodes():
     assert decode(tiff_of_one_tile(64)).size == (16, 16)
 
 
 def test_the_limits_are_the_callers():
-    assert decode(FILES["png"], max_bytes=len(FILES["png"]), max_pixels=33 * 21)
-    with pytest.raises(InputError) as caught:
-        decode(FILES["png"], max_pixels=33 * 21 - 1)
-    assert str(caught.value) == "the image has 33 x 21 pixels; the limit is 692 in all"
-    with pytest.raises(InputError) as caught:
+    most = unfolded(FILES["png"])
+    assert decode(FILES["png"], max_bytes=len(FILES["png"]), max_unfolded=most)
+    with pytest.raises(TooLarge) as caught:
+        decode(FILES["png"], max_unfolded=most - 1)
+    assert str(caught.value) == (
+        f"the image has 33 x 21 pixels and unfolds into {most:,} bytes; the limit is {most - 1:,}"
+    )
+    with pytest.raises(TooLarge) as caught:
         decode(bytes(1001), max_bytes=1000)
     assert str(caught.value) == "the image has 1,001 bytes; the limit is 1,000"
+
+
+@pytest.mark.parametrize("size", [(4000, 3000), (6000, 4000), (3000, 9000)])
+def test_a_photo_of_many_pixels_is_decoded_at_a_part_of_its_size(size):
+    data = file_of(Image.linear_gradient("L").convert("RGB").resize(size), "JPEG")
+    image = decode(data)
+    assert 8_000_000 / 4 < image.width * image.height <= 8_000_000
+    assert image.width / image.height == pytest.approx(size[0] / size[1], rel=0.01)
+    assert unfolded(data) < 64 << 20
+
+
+def test_a_photo_of_few_pixels_keeps_every_one():
+    assert decode(file_of(Image.new("RGB", (2828, 2828)), "JPEG")).size == (2828, 2828)
+
+
+_MEASURE = """
+import sys
+from pathlib import Path
+from serving.images import decode, unfolded
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
+data = Path(sys.argv[1]).read_bytes()
+decode(Path(sys.argv[2]).read_bytes())
+said, before = unfolded(data), peak()
+after_header = peak()
+decode(data)
+print(said, after_header - before, peak() - after_header)
+"""
+
+
+def turned(image):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    return file_of(image, "JPEG", exif=exif)
+
+
+UNFOLDING = {
+    "JPEG": lambda image: file_of(image, "JPEG"),
+    "progressive JPEG": lambda image: file_of(image, "JPEG", progressive=True, subsampling=0),
+    "progressive JPEG of few colours": lambda image: file_of(image, "JPEG", progressive=True),
+    "JPEG of four colours": lambda image: file_of(image.convert("CMYK"), "JPEG"),
+    "turned JPEG": turned,
+    "lossless WEBP": lambda image: file_of(image, "WEBP", lossless=True),
+    "WEBP": lambda image: file_of(image, "WEBP"),
+    "PNG": lambda image: file_of(image, "PNG"),
+    "PNG with alpha": lambda image: file_of(image.convert("RGBA"), "PNG"),
+    "PNG of one bit": lambda image: file_of(image.convert("1"), "PNG"),
+    "PNG of 16 bits": lambda image: file_of(Image.new("I;16", image.size), "PNG"),
+    "GIF": lambda image: file_of(image.convert("P"), "GIF"),
+    "TIFF": lambda image: file_of(image, "TIFF", compression="tiff_deflate", strip_size=1 << 30),
+    "BMP": lambda image: file_of(image, "BMP"),
+}
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel does not tell a process its peak memory")
+@pytest.mark.parametrize("name", UNFOLDING)
+def test_what_the_header_says_is_what_decoding_takes(name, tmp_path):
+    """Not less than the process really takes, and reading the header takes nothing."""
+    (tmp_path / "large").write_bytes(UNFOLDING[name](Image.new("RGB", (1, 1)).resize((2800, 2800))))
+    (tmp_path / "small").write_bytes(UNFOLDING[name](Image.new("RGB", (8, 8))))
+    command = [sys.executable, "-c", _MEASURE, str(tmp_path / "large"), str(tmp_path / "small")]
+    said, header, taken = map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+    assert header < 1 << 20
+    assert taken < said * 1.02 + (2 << 20)
+    assert said < taken * 2
 
 
 def test_an_image_that_would_unfold_when_resized_is_refused():
@@ -236,7 +327,7 @@ def test_an_image_that_would_unfold_when_resized_is_refused():
         pixels(picture(1, 2000), read_preprocessing({"image_processor_type": "CLIPImageProcessor"}))
     assert str(caught.value) == (
         "the image has 1 x 2000 pixels, too narrow for this model: "
-        "resized it would have 224 x 448000; the limit is 50,000,000 in all"
+        "resized it would have 224 x 448000; the limit is 16,000,000 in all"
     )
 
 
@@ -251,7 +342,7 @@ def test_damaged_bytes_decode_or_are_an_error_of_the_request(name, changes, kept
     for place, value in changes:
         data[int(place * len(data))] = value
     # Any other exception fails the test.
-    with contextlib.suppress(InputError):
+    with contextlib.suppress(InputError, TooLarge):
         assert decode(bytes(data[: int(kept * len(data))])).mode == "RGB"
 
 

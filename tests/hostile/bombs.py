@@ -1,0 +1,284 @@
+"""Files of a few kilobytes that unfold into gigabytes, and what each costs a server: `make bench-bombs`.
+
+Every bomb goes to a real server of its kind, which is asked one after the other: the answer, the most memory over what
+the idle server held, and the processor time it took.
+"""
+
+import base64
+import io
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import soundfile
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+GREY = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGNsYIAAJgaKGAAmCACQXTClHgAAAABJRU5ErkJggg=="
+LOGITS = (0.25, 0.75)
+
+
+def png(width: int, height: int, *, bits: int = 1, kind: int = 0) -> bytes:
+    """Nothing but zeros; `kind`: 0 grey, 2 colours, 3 palette, 6 colours with alpha."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    row = 1 + (width * bits * {0: 1, 2: 3, 3: 1, 6: 4}[kind] + 7) // 8
+    packer, parts = zlib.compressobj(9), []
+    block = bytes(row) * max(1, (1 << 20) // row)
+    whole, rest = divmod(row * height, len(block))
+    parts = [*(packer.compress(block) for _ in range(whole)), packer.compress(block[:rest]), packer.flush()]
+    palette = chunk(b"PLTE", bytes(3)) if kind == 3 else b""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + palette + chunk(b"IDAT", b"".join(parts)) + chunk(b"IEND", b"")
+
+
+def picture(width: int, height: int, form: str, **options: Any) -> bytes:
+    """One colour, as Pillow writes it."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), (40, 90, 160)).save(file, form, **options)
+    return file.getvalue()
+
+
+def silence(seconds: int, *, rate: int, channels: int = 1, form: str = "FLAC") -> bytes:
+    """A recording in which nothing is heard."""
+    file, block = io.BytesIO(), np.zeros((rate, channels), dtype=np.float32)
+    with soundfile.SoundFile(file, "w", rate, channels, format=form) as out:
+        for _ in range(seconds):
+            out.write(block)
+    return file.getvalue()
+
+
+BOMBS: dict[str, tuple[str, Callable[[], list[bytes]]]] = {
+    "WEBP 7000 x 7000, lossless": ("image", lambda: [picture(7000, 7000, "WEBP", lossless=True)]),
+    "PNG 1 x 49,000,000, 1 bit": ("image", lambda: [png(1, 49_000_000)]),
+    "PNG 40,000,000 x 1, 8 bits": ("image", lambda: [png(40_000_000, 1, bits=8)]),
+    "PNG 7070 x 7070, colours": ("image", lambda: [png(7070, 7070, bits=8, kind=2)]),
+    "PNG 6000 x 6000, palette": ("image", lambda: [png(6000, 6000, bits=8, kind=3)]),
+    "PNG 5000 x 5000, 16 bits": ("image", lambda: [png(5000, 5000, bits=16)]),
+    "JPEG 7000 x 7000, progressive": ("image", lambda: [picture(7000, 7000, "JPEG", progressive=True, subsampling=0)]),
+    "TIFF 7000 x 7000, one strip": (
+        "image",
+        lambda: [picture(7000, 7000, "TIFF", compression="tiff_deflate", strip_size=1 << 30)],
+    ),
+    "200 x WEBP 7000 x 7000": ("image", lambda: [picture(7000, 7000, "WEBP", lossless=True)] * 200),
+    "250 x PNG 1500 x 1500": ("image", lambda: [png(1500, 1500, bits=8)] * 250),
+    "FLAC 599 s, 192 kHz, 1 channel": ("audio", lambda: [silence(599, rate=192_000)]),
+    "FLAC 599 s, 192 kHz, 8 channels": ("audio", lambda: [silence(599, rate=192_000, channels=8)]),
+    "200 x FLAC 60 s, 48 kHz": ("audio", lambda: [silence(60, rate=48_000)] * 200),
+}
+"""Name to the kind of server it is meant for, and what makes the files of its request."""
+
+
+def write_bundle(folder: Path, kind: str) -> None:
+    """A model that reads files and answers every one of them alike."""
+    name = {"image": "pixel_values", "audio": "input_values"}[kind]
+    axes = ["B", 3, "H", "W"] if kind == "image" else ["B", "T"]
+    node = helper.make_node
+    constants = {"all": np.arange(1, len(axes)), "none": np.zeros((1, 2), np.float32), "bias": np.float32([LOGITS])}
+    graph = helper.make_graph(
+        [
+            node("ReduceSum", [name, "all"], ["sum"], keepdims=1),
+            node("Flatten", ["sum"], ["sum_B1"]),
+            node("MatMul", ["sum_B1", "none"], ["nothing_B2"]),
+            node("Add", ["nothing_B2", "bias"], ["logits"]),
+        ],
+        "alike",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, axes)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["B", 2])],
+        [numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
+    )
+    path = folder / "onnx/fp32/model.onnx"
+    path.parent.mkdir(parents=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    sound = base64.b64encode(silence(1, rate=16_000)).decode()
+    content = {
+        "format": 1,
+        "task": f"{kind}-classification",
+        "problem": "single_label",
+        "labels": ["no", "yes"],
+        "options": {kind: {"resize": {"height": 32, "width": 32}} if kind == "image" else {"kind": "waveform"}},
+        "variants": {
+            "fp32": {
+                "file": "onnx/fp32/model.onnx",
+                "batching": "padded",
+                "bytes": path.stat().st_size,
+                "golden_tolerance": 0.01,
+            }
+        },
+        "default_variant": "fp32",
+        "golden": [{"inputs": GREY if kind == "image" else sound, "outputs": {"fp32": list(LOGITS)}}],
+    }
+    (folder / "model.json").write_text(json.dumps(content))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one request did to the server."""
+
+    status: int
+    megabytes: float
+    """Most memory while it was answered, over what the idle server held before the first request."""
+    cpu_seconds: float
+    answer: str
+
+
+class Target:
+    """A real server of one kind in a process of its own; `close` ends it."""
+
+    def __init__(self, kind: str, folder: Path, **settings: str) -> None:
+        write_bundle(folder / "bundle", kind)
+        files = [
+            str(path.relative_to(folder / "bundle"))
+            for path in sorted((folder / "bundle").rglob("*"))
+            if path.is_file()
+        ]
+        self._publish(folder, files)
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        environment = os.environ | {"REGISTRY_URI": str(folder / "registry"), "REGISTRY_CACHE": str(folder / "cache")}
+        environment |= {
+            "SERVING_MODEL": "bombed",
+            "SERVING_HOST": "127.0.0.1",
+            "SERVING_PORT": str(self.port),
+            **settings,
+        }
+        self.log = (folder / "log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "serving"], env=environment, stdout=self.log, stderr=self.log
+        )
+        self._wait()
+        self._idle = self._memory("VmRSS")
+
+    def ask(self, files: list[bytes], *, seconds: float = 120) -> Cost:
+        """What these files cost, sent in one request."""
+        inputs = [base64.b64encode(file).decode() for file in files]
+        before = self._cpu()
+        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")  # the peak is counted from here
+        status, answer = self.post(json.dumps({"inputs": inputs if len(inputs) > 1 else inputs[0]}).encode(), seconds)
+        return Cost(status, (self._memory("VmHWM") - self._idle) / 1e6, self._cpu() - before, answer)
+
+    def post(self, body: bytes, seconds: float = 30) -> tuple[int, str]:
+        """The status and the text of the answer to a body."""
+        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}/predict", body)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(asked, timeout=seconds) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def close(self) -> None:
+        """End the server."""
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+    def _publish(self, folder: Path, files: list[str]) -> None:
+        program = (
+            "import sys; from pathlib import Path; from registry.publish import publish; "
+            "from registry.store import open_store; folder = Path(sys.argv[1]); "
+            "files = {name: folder / 'bundle' / name for name in sys.argv[2:]}; "
+            "publish(open_store(str(folder / 'registry')), 'bombed', files, run_id='one')"
+        )
+        subprocess.run([sys.executable, "-c", program, str(folder), *files], check=True)
+
+    def _wait(self) -> None:
+        for _ in range(600):
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                if self.process.poll() is not None:
+                    self.log.seek(0)
+                    raise RuntimeError(f"the server ended: {self.log.read()}") from None
+                time.sleep(0.1)
+        raise RuntimeError("the server does not listen")
+
+    def _memory(self, name: str) -> int:
+        """Bytes, from the kernel's own account of the process."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name + ":"))
+
+    def _cpu(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def waiting(target: Target, file: bytes, requests: int) -> float:
+    """Milliseconds that 99 of 100 requests of one small file wait at most."""
+    body, waits = json.dumps({"inputs": base64.b64encode(file).decode()}).encode(), []
+    for _ in range(requests):
+        started = time.perf_counter()
+        status, answer = target.post(body)
+        assert status == 200, answer
+        waits.append(1000 * (time.perf_counter() - started))
+    return float(np.percentile(waits, 99))
+
+
+def beside(name: str) -> tuple[float, float]:
+    """The 99th percentile of a small request alone, and beside two callers who send a bomb again and again."""
+    kind, make = BOMBS[name]
+    small = base64.b64decode(GREY) if kind == "image" else silence(1, rate=16_000)
+    body = json.dumps({"inputs": [base64.b64encode(file).decode() for file in make()]}).encode()
+    with tempfile.TemporaryDirectory() as folder:
+        target, done = Target(kind, Path(folder)), threading.Event()
+
+        def throw() -> None:
+            while not done.is_set():
+                target.post(body, 120)
+
+        try:
+            alone = waiting(target, small, 300)
+            callers = [threading.Thread(target=throw) for _ in range(2)]
+            for caller in callers:
+                caller.start()
+            try:
+                return alone, waiting(target, small, 300)
+            finally:
+                done.set()
+                for caller in callers:
+                    caller.join()
+        finally:
+            target.close()
+
+
+def main() -> None:
+    """Print a row for each bomb, and how long small requests wait beside the worst."""
+    print("| input | body, kB | answer | memory over idle, MB | CPU s |\n|---|---|---|---|---|")
+    for kind in ("image", "audio"):
+        for name in (name for name, (meant, _) in BOMBS.items() if meant == kind):
+            with tempfile.TemporaryDirectory() as folder:
+                # A server of its own for each: memory that one left behind is not the next one's.
+                files, target = BOMBS[name][1](), Target(kind, Path(folder))
+                try:
+                    cost = target.ask(files)
+                finally:
+                    target.close()
+            size = sum(4 * len(file) // 3 for file in files) / 1e3
+            print(
+                f"| {name} | {size:,.0f} | {cost.status} | {cost.megabytes:,.0f} | {cost.cpu_seconds:.2f} |", flush=True
+            )
+    for name in ("200 x WEBP 7000 x 7000", "FLAC 599 s, 192 kHz, 1 channel"):
+        alone, together = beside(name)
+        print(f"a small request beside {name}: p99 {together:.0f} ms, alone {alone:.0f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()
