@@ -2,6 +2,10 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
+# ONNX Runtime reports to its maker unless told not to before its import; OpenMP's threads burn a processor in waiting.
+export ORT_DISABLE_TELEMETRY ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
+
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin

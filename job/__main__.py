@@ -4,6 +4,7 @@ import argparse
 import errno
 import json
 import logging
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -33,6 +34,9 @@ exit codes: 0 done, 2 settings, base model or registry wrong, 3 data wrong, 4 ga
 again), 130 stopped by Ctrl-C, 1 anything else
 """
 
+_ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+"""What libraries look at while they are imported, unless the user has set it: ONNX Runtime reports to its maker, and
+OpenMP's threads burn a processor while they wait, which makes training many times slower beside any other program."""
 _DISK = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
 """Faults of the disk or the folders that the settings name, which a person can mend."""
 
@@ -46,6 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     if arguments[0] not in commands:
         return _fail(f"unknown command {arguments[0]!r}; the commands are {', '.join(commands)}", 2)
     signals.leave_at_once()
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     # peft imports bitsandbytes where it is, which complains that `kernels` is not: a package that fetches code.
     logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
     return _guarded(lambda: commands[arguments[0]](arguments[1:]))

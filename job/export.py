@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import onnxruntime.quantization as ort_quantization
 import torch
 from optimum.exporters.onnx.convert import export as export_onnx
 from optimum.exporters.tasks import TasksManager
@@ -123,15 +122,17 @@ def quantize_int8(source: Path, target: Path) -> None:
     Unsigned or per-tensor weights lose speed or three times the accuracy, and fusing the graph first makes both
     files slower (docs/concepts/int8.md). Scales of activations are taken per run, so rows must run alone.
     """
+    from onnxruntime import quantization  # here, since serving.onnx_runtime comes first
+
     target.parent.mkdir(parents=True, exist_ok=True)
     # It recommends a preparation of the graph that makes the result slower.
     with _only_errors(None):
-        ort_quantization.quantize_dynamic(
+        quantization.quantize_dynamic(
             source,
             target,
             op_types_to_quantize=["MatMul", "Gather"],
             per_channel=True,
-            weight_type=ort_quantization.QuantType.QInt8,
+            weight_type=quantization.QuantType.QInt8,
         )
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from serving.errors import BundleError, DeadlineExceeded
+from serving.onnx_runtime import ort
 
 Array = NDArray[np.float32]
 

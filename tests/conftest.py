@@ -25,6 +25,8 @@ from registry.store import open_store
 
 # Every model here is tiny: a second thread costs more than it gives, and far more on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests import onnxruntime in ways of their own.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # A background shell starts its programs with Ctrl-C ignored, which the programs under test would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

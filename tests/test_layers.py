@@ -50,6 +50,14 @@ def test_a_light_program_starts_without_a_training_library(module):
     assert done.stdout.strip() == ""
 
 
+def test_onnxruntime_is_imported_where_its_telemetry_is_off():
+    for path in (path for room in MAY_KNOW for path in files(room) if path.name != "onnx_runtime.py"):
+        body = ast.parse(path.read_text()).body
+        names = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
+        names |= {str(node.module) for node in body if isinstance(node, ast.ImportFrom)}
+        assert not [name for name in names if name.partition(".")[0] == "onnxruntime"], path.relative_to(ROOT)
+
+
 def test_an_init_file_holds_a_docstring_and_no_code():
     for path in (path for room in MAY_KNOW for path in files(room) if path.name == "__init__.py"):
         rest = ast.parse(path.read_text()).body[1:]
