@@ -281,6 +281,14 @@ class ClassificationTask(Task):
         say("thresholds", f"tuned on {len(part):,} validation rows, one for each of {len(draft.labels)} labels")
         return draft.model_copy(update={"thresholds": thresholds})
 
+    def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
+        """Always the commonest training label; each label that more than half of the training rows have."""
+        problem, taught = plan.prepared.problem, plan.prepared.train.targets
+        shares = _counts(taught, plan.prepared.labels) / len(taught)
+        # Above 0 is above the threshold of one half.
+        logits = np.tile(np.asarray(shares - 0.5, dtype=np.float32), (len(part), 1))
+        return metrics(logits, part.targets, problem, None)
+
     def evaluate(self, predictor: Predictor, part: Part, plan: Plan) -> Evaluation:
         """The figures, their intervals and a table by label."""
         problem, thresholds = predictor.model.problem, predictor.model.thresholds

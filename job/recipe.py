@@ -26,6 +26,7 @@ from registry import alias
 from registry.errors import Conflict
 from registry.probe import probe
 from registry.publish import find_run, publish
+from registry.pull import read_manifest
 from registry.record import Version
 from registry.settings import RegistrySettings
 from registry.store import Store, open_store
@@ -47,7 +48,9 @@ def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
     store = _open_writable(registry)
     if done := find_run(store, settings.model_name, run_id):
         say("registry", f"run {run_id} has already published {done.name}:{done.number}")
-        return Outcome(_point_alias(store, done, settings, run_id), None)
+        # What the first try found is part of the version.
+        short = read_manifest(store, done).config.get("short_of_baseline")
+        return Outcome(_point_alias(store, done, settings, run_id, short=str(short) if short else None), None)
     folder = settings.output / run_id
     try:
         plan, sides = look(settings, registry, folder / "work")
@@ -70,7 +73,8 @@ def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
         single_writer=registry.single_writer,
     )
     say("registry", f"registered {version.name}:{version.number} ({version.digest}) in {store.uri}")
-    return Outcome(_point_alias(store, version, settings, run_id), released)
+    say("registry", f"the same files stay in {released.folder} ({_size(released.folder)}); nothing needs them any more")
+    return Outcome(_point_alias(store, version, settings, run_id, short=released.short), released)
 
 
 def look(settings: JobSettings, registry: RegistrySettings, work: Path) -> tuple[Plan, tuple[Rows, Rows]]:
@@ -101,6 +105,10 @@ def _files(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def _size(folder: Path) -> str:
+    return f"{sum(path.stat().st_size for path in _files(folder).values()) / 1e6:,.0f} MB"
+
+
 def _summary(released: Release) -> dict[str, object]:
     """What `registry list` and `show` tell of a version without pulling it."""
     model = released.model
@@ -110,12 +118,18 @@ def _summary(released: Release) -> dict[str, object]:
         "labels": len(model.labels),
         "headline": released.headline,
         "default_variant": model.default_variant,
+        "baseline": released.baseline,
+        **({"short_of_baseline": released.short} if released.short else {}),
         "metrics": {name: variant.metrics for name, variant in model.variants.items()},
     }
 
 
-def _point_alias(store: Store, version: Version, settings: JobSettings, run_id: str) -> Version:
+def _point_alias(store: Store, version: Version, settings: JobSettings, run_id: str, *, short: str | None) -> Version:
     if settings.alias is None:
+        return version
+    if short and settings.gate.beat_baseline:
+        moved = f"{version.name}@{settings.alias} is not moved to {version.name}:{version.number}"
+        warn("registry", f"{moved}: {short}; gate.beat_baseline: false moves it all the same")
         return version
     try:
         alias.move(store, version.name, settings.alias, version.number, reason=f"run {run_id} passed its gates")

@@ -1,6 +1,7 @@
 """From trained weights to files that may be served: export, parity, thresholds, test, gates, golden cases."""
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,14 +10,13 @@ from torch import nn
 
 from job.base_model import FILES_OF_ENCODERS, BaseModel
 from job.evaluate import Evaluation
-from job.gate import check_floor, drop_reason
+from job.gate import check_bounds, drop_reason, short_of_baseline
 from job.model import save_weights
 from job.objective import Objective
 from job.parity import Parity, compare, require
 from job.progress import say, warn
-from job.settings import JobSettings
-from job.task import Plan, Prepared
-from serving.bundle import MODEL_FILE, Golden, ModelFile, Variant
+from job.task import Part, Plan, Prepared
+from serving.bundle import MODEL_FILE, Golden, ModelFile
 from serving.predictor import Predictor, open_predictor
 
 _PARITY_ROWS = 200
@@ -33,6 +33,10 @@ class Release:
     """Every variant that was made, also one that was left out and is not in the folder any more."""
     parities: dict[str, Parity]
     headline: str
+    baseline: dict[str, float]
+    """Test figures of an answer without a model, such as always the commonest label; empty for a task without one."""
+    short: str | None
+    """Why the file that is served is not surely better than that, where it is not."""
     sizes: dict[str, int]
     """Bytes of the ONNX files of every variant that was made."""
 
@@ -49,16 +53,20 @@ def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) ->
     sizes = ", ".join(f"{name} {variant.bytes / 2**20:.1f} MiB" for name, variant in made.items())
     say("export", f"ONNX files: {sizes}")
     draft, parities = _check_parity(model, task.model_file(plan, made), plan, folder, objective.scale[1])
-    evaluations = _measure(draft, plan, folder)
     headline = task.headline(plan.prepared.problem)
-    check_floor(settings.gate, evaluations["fp32"])
-    final = _choose(draft, evaluations, settings, headline)
-    final = _with_golden(final, plan.prepared, folder)
+    # The test rows are read once and decide nothing between variants.
+    chosen = _choose(draft, plan, folder, headline)
+    evaluations = _measure(draft, plan, plan.prepared.test, folder, "test")
+    baseline = _baseline(plan)
+    check_bounds(settings.gate, evaluations["fp32"])
+    final = _with_golden(_with_figures(chosen, evaluations), plan.prepared, folder)
+    short = short_of_baseline(headline, evaluations[final.default_variant], baseline)
     _write(final, folder)
     for name in final.left_out:
         shutil.rmtree(folder / "onnx" / name)
     _keep_weights(model, plan.base, folder)
-    return Release(folder, final, evaluations, parities, headline, {name: one.bytes for name, one in made.items()})
+    made_bytes = {name: one.bytes for name, one in made.items()}
+    return Release(folder, final, evaluations, parities, headline, baseline, short, made_bytes)
 
 
 def _copy_encoder(base: BaseModel, folder: Path) -> None:
@@ -103,34 +111,52 @@ def _spread(length: int, count: int) -> list[int]:
     return [int(at) for at in np.unique(np.linspace(0, length - 1, min(length, count)).astype(int))]
 
 
-def _measure(draft: ModelFile, plan: Plan, folder: Path) -> dict[str, Evaluation]:
-    """Every variant on the test split, which is read here for the first and only time."""
+def _measure(draft: ModelFile, plan: Plan, part: Part, folder: Path, side: str) -> dict[str, Evaluation]:
+    """Every variant on the rows of one side."""
     evaluations = {}
     for name in draft.variants:
         predictor = _open(draft, name, folder)
-        evaluations[name] = plan.prepared.task.evaluate(predictor, plan.prepared.test, plan)
-        shown = "  ".join(f"{metric} {value:.4f}" for metric, value in evaluations[name].metrics.items())
-        say("test", f"{name}: {shown}", variant=name, **evaluations[name].metrics)
+        evaluations[name] = plan.prepared.task.evaluate(predictor, part, plan)
+        say(side, f"{name}: {_shown(evaluations[name].metrics)}", variant=name, **evaluations[name].metrics)
         predictor.close()
     return evaluations
 
 
-def _choose(draft: ModelFile, evaluations: dict[str, Evaluation], settings: JobSettings, headline: str) -> ModelFile:
+def _baseline(plan: Plan) -> dict[str, float]:
+    baseline = plan.prepared.task.baseline(plan.prepared.test, plan)
+    if baseline:
+        say("test", f"an answer without a model: {_shown(baseline)}", variant="baseline", **baseline)
+    return baseline
+
+
+def _shown(metrics: Mapping[str, float]) -> str:
+    return "  ".join(f"{metric} {value:.4f}" for metric, value in metrics.items())
+
+
+def _choose(draft: ModelFile, plan: Plan, folder: Path, headline: str) -> ModelFile:
     """Leave out the variants that lose too much; serve the smallest of those that are left by default."""
-    kept: dict[str, Variant] = {}
+    limited = [name for name in draft.variants if name in plan.settings.gate.max_drop]
+    evaluations = _measure(draft, plan, plan.prepared.samples, folder, "compare") if limited else {}
     left_out: dict[str, str] = {}
-    for name, variant in draft.variants.items():
-        measured = evaluations[name]
-        reason = drop_reason(settings.gate, name, headline, evaluations["fp32"], measured)
+    for name in limited:
+        reason = drop_reason(plan.settings.gate, name, headline, evaluations["fp32"], evaluations[name])
         if reason:
             left_out[name] = reason
             warn("gate", f"{name} is left out: {reason}", variant=name)
-            continue
-        figures = {"metrics": measured.metrics, "intervals": measured.intervals, "ms_per_text": measured.ms_per_text}
-        kept[name] = variant.model_copy(update=figures)
+    kept = {name: variant for name, variant in draft.variants.items() if name not in left_out}
     smallest = min(kept, key=lambda name: kept[name].bytes)
-    say("gate", f"passed: {', '.join(kept)}; served by default: {smallest}")
+    say("gate", f"kept: {', '.join(kept)}; served by default: {smallest}")
     return draft.model_copy(update={"variants": kept, "left_out": left_out, "default_variant": smallest})
+
+
+def _with_figures(model: ModelFile, evaluations: dict[str, Evaluation]) -> ModelFile:
+    """What was measured of each variant, in the file that describes it."""
+    variants = {}
+    for name, variant in model.variants.items():
+        measured = evaluations[name]
+        figures = {"metrics": measured.metrics, "intervals": measured.intervals, "ms_per_text": measured.ms_per_text}
+        variants[name] = variant.model_copy(update=figures)
+    return model.model_copy(update={"variants": variants})
 
 
 def _with_golden(model: ModelFile, prepared: Prepared, folder: Path) -> ModelFile:

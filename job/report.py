@@ -33,8 +33,11 @@ def _json(value: Any) -> str:
 def _metrics(release: Release, trained: Trained, adaptation: Adaptation | None) -> dict[str, Any]:
     return {
         "headline": release.headline,
+        "baseline": release.baseline,
+        "short_of_baseline": release.short,
         "test": {name: asdict(measured) for name, measured in release.evaluations.items()},
         "validation": {"best_epoch": trained.best_epoch, **trained.figures},
+        "history": trained.history,
         **({"adaptation": asdict(adaptation)} if adaptation else {}),
         "parity": {name: asdict(parity) for name, parity in release.parities.items()},
         "left_out": release.model.left_out,
@@ -97,7 +100,11 @@ def _variants(release: Release) -> str:
         lines.append(
             f"| {name}{note} | {figures} | {low:.4f} to {high:.4f} | {size:.1f} | {measured.ms_per_text:.2f} |"
         )
+    if release.baseline:
+        figures = " | ".join(f"{release.baseline[one]:.4f}" if one in release.baseline else "" for one in names)
+        lines.append(f"| no model | {figures} | | | |")
     lines += [f"\n{name} is left out: {reason}." for name, reason in release.model.left_out.items()]
+    lines += [f"\nNot surely better than no model: {release.short}."] if release.short else []
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
@@ -42,6 +42,14 @@ def _check_sources(sources: str | list[str]) -> str | list[str]:
     if not sources or (isinstance(sources, list) and "" in sources):
         raise ValueError("expected a file, glob, folder or a list of these, none of them empty")
     return sources
+
+
+def _check_output(output: Any) -> Any:
+    if isinstance(output, str) and (scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", output)):
+        raise ValueError(
+            f"expected a folder of this machine, and {scheme[0]} is none: what counts of a run is in the registry"
+        )
+    return output
 
 
 def _check_name(name: str) -> str:
@@ -231,8 +239,14 @@ class GateSettings(_Settings):
 
     min: dict[str, float] = {}
     """Test metric to the least value the fp32 file must reach."""
+    max: dict[str, float] = {}
+    """Test metric that is an error (rmse, perplexity) to the most the fp32 file may have."""
+    beat_baseline: bool = True
+    """Move the alias only when the interval of the headline metric lies clear of what an answer without a model gets
+    (always the commonest label, the mean, the source as it is); else the version is registered, and no alias moves."""
     max_drop: dict[str, Annotated[float, Field(ge=0)]] = {"int8": 0.01}
-    """Variant to what its headline metric may lose against fp32; one that loses more is left out."""
+    """Variant to what its headline metric may lose against fp32 on the validation rows; one that loses more is left
+    out."""
 
 
 class JobSettings(BaseSettings):
@@ -269,7 +283,7 @@ class JobSettings(BaseSettings):
     """When not to release."""
     alias: Name | None = None
     """Alias to move to the new version when the gates pass, for example production."""
-    output: Path = Path("./var/runs")
+    output: Annotated[Path, BeforeValidator(_check_output)] = Path("./var/runs")
     """Folder for the files of each run."""
     run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     """Names this run: a job that is retried under one run id never publishes twice. Random when absent."""

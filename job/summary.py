@@ -18,12 +18,16 @@ def show(outcome: Outcome) -> None:
 
 
 def _facts(released: Release) -> dict[str, object]:
-    return {"variants": {name: one.model_dump(mode="json") for name, one in released.model.variants.items()}}
+    baseline = {"baseline": released.baseline} if released.baseline else {}
+    return baseline | {"variants": {name: one.model_dump(mode="json") for name, one in released.model.variants.items()}}
 
 
 def _table(name: str, released: Release) -> Table:
     table = Table(title=name, title_justify="left")
-    for column in ("variant", released.headline, "95 % interval", "MiB", "ms/text", ""):
+    columns = ["variant", released.headline, "95 % interval", "no model", "MiB", "ms/text", ""]
+    if not released.baseline:
+        columns.remove("no model")
+    for column in columns:
         table.add_column(column, justify="left" if column in ("variant", "") else "right")
     for variant, measured in released.evaluations.items():
         low, high = measured.intervals[released.headline]
@@ -32,6 +36,7 @@ def _table(name: str, released: Release) -> Table:
             variant,
             f"{measured.metrics[released.headline]:.4f}",
             f"{low:.3f} to {high:.3f}",
+            *([f"{released.baseline[released.headline]:.4f}"] if released.baseline else []),
             f"{size:.1f}",
             f"{measured.ms_per_text:.2f}",
             _note(variant, released),

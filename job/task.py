@@ -190,6 +190,11 @@ class Task(ABC):
     def evaluate(self, predictor: Predictor, part: Part, plan: Plan) -> Evaluation:
         """Measure one variant on one side, through the code that serves it."""
 
+    def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
+        """The figures that an answer without a model gets on one side, such as always the commonest training label:
+        what a model has to be better than. Empty where the task has no such answer."""
+        return {}
+
     def purpose(self, model: ModelFile) -> str:
         """What the model does, as the model card says it: "Gives one label to a text"."""
         return f"Made for {model.task}"

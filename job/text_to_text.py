@@ -178,6 +178,11 @@ class TextToText(TextTask):
             found.append(compared(model(input_ids=ids, decoder_input_ids=begun)["logits"][0].float().numpy()))
         return found
 
+    def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
+        """The source as it is."""
+        figures = self.text_figures([str(text) for text in part.data.inputs()], [str(t) for t in part.data.targets()])
+        return {**figures.measure(np.arange(len(part))), **figures.of_all}
+
     def evaluate(self, predictor: Predictor, part: Part, plan: Plan) -> Evaluation:
         """Texts as the server writes them against the targets, and the perplexity of the targets."""
         truths = [str(target) for target in part.data.targets()]

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 import torch.nn.functional as functional
+from numpy.typing import NDArray
 from torch import nn
 from transformers import AutoModelForQuestionAnswering
 
@@ -170,17 +171,30 @@ class QuestionAnswering(TextTask):
         rows = [[window.row for window in one.windows] for one in cut_inputs]
         return [np.concatenate(self.torch_rows(model, plan, windows)) for windows in rows]
 
+    def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
+        """No answer to any question."""
+        return _figures(_scores([""] * len(part), part))
+
     def evaluate(self, predictor: Predictor, part: Part, plan: Plan) -> Evaluation:
         """Answers as the server gives them, against all that are right."""
-        truths = [target["text"] or [""] for target in part.data.targets()]
         answers = [one["answer"] for pairs, _ in part.data.batches() for one in predictor.predict(pairs)]
-        both = np.array([[f1(a, t), exact_match(a, t)] for a, t in zip(answers, truths, strict=True)])
+        scores_N2 = _scores(answers, part)
         return evaluated(
-            lambda rows: dict(zip(("f1", "exact_match"), both[rows].mean(axis=0).tolist(), strict=True)),
+            lambda rows: _figures(scores_N2[rows]),
             len(part),
             headline="f1",
             ms_per_text=time_alone(predictor, part.data, self.served),
         )
+
+
+def _scores(answers: Sequence[str], part: Part) -> NDArray[np.float64]:
+    """F1 and exact match of each answer against all that are right, `[N, 2]`."""
+    truths = [target["text"] or [""] for target in part.data.targets()]
+    return np.array([[f1(a, t), exact_match(a, t)] for a, t in zip(answers, truths, strict=True)])
+
+
+def _figures(scores_N2: NDArray[np.float64]) -> dict[str, float]:
+    return dict(zip(("f1", "exact_match"), scores_N2.mean(axis=0).tolist(), strict=True))
 
 
 def _plain_text(cells: Cells, role: str) -> str | None:

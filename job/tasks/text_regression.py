@@ -77,6 +77,11 @@ class TextRegression(TextTask):
         """The graph answers in the unit of the data."""
         scale_head(model, objective.scale)
 
+    def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
+        """Always the mean of the training numbers."""
+        mean, _ = regression.output_scale(plan.prepared.train.targets)
+        return regression.metrics(np.full((len(part), 1), mean, dtype=np.float32), np.asarray(part.targets))
+
     def evaluate(self, predictor: Predictor, part: Part, plan: Plan) -> Evaluation:
         """The figures and their interval."""
         outputs = logits_of(predictor, part.data, self.served)

@@ -5,6 +5,7 @@ Axes: B windows of a batch, T tokens, L tags.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -174,6 +175,13 @@ class TokenClassification(TextTask):
             np.concatenate(self.torch_rows(model, plan, [window.row for window in windower.words(words, cut).windows]))
             for words in inputs
         ]
+
+    def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
+        """The commonest training tag for every word."""
+        counts = Counter(tag for tags in plan.prepared.train.data.targets() for tag in tags)
+        commonest = max(sorted(counts), key=counts.__getitem__)
+        truth = part.data.targets()
+        return figures(truth, [[commonest] * len(tags) for tags in truth], plan.prepared.problem)
 
     def evaluate(self, predictor: Predictor, part: Part, plan: Plan) -> Evaluation:
         """Tags as the server gives them, word by word."""

@@ -2,7 +2,7 @@ import pytest
 
 from job.errors import GateFailed, SettingsError
 from job.evaluate import Evaluation
-from job.gate import check_floor, check_metrics, drop_reason
+from job.gate import check_bounds, check_metrics, drop_reason, short_of_baseline
 from job.settings import GateSettings
 
 MEASURED = ("accuracy", "macro_f1", "rmse")
@@ -25,7 +25,12 @@ def refusal(make_settings, **changes):
         ({"train": {"metric": "bleu"}}, "train.metric names 'bleu'; this task measures accuracy, macro_f1, rmse"),
         (
             {"gate": {"min": {"rmse": 0.3}}},
-            "gate.min names 'rmse', which is an error and has no floor; use another metric",
+            "gate.min names 'rmse', which is an error and has no floor; say gate.max.rmse",
+        ),
+        ({"gate": {"max": {"bleu": 3}}}, "gate.max names 'bleu'; this task measures accuracy, macro_f1, rmse"),
+        (
+            {"gate": {"max": {"accuracy": 0.3}}},
+            "gate.max names 'accuracy', which is the better the higher; say gate.min.accuracy",
         ),
         (
             {"gate": {"min": {"accuracy": 80}}},
@@ -46,7 +51,7 @@ def test_the_default_for_int8_is_no_mistake_where_int8_is_not_made(make_settings
 def test_every_floor_that_is_missed_is_told():
     gate = GateSettings(min={"accuracy": 0.9, "macro_f1": 0.8, "mcc": 0.1})
     with pytest.raises(GateFailed) as caught:
-        check_floor(gate, measured(accuracy=0.85, macro_f1=0.7, mcc=0.5))
+        check_bounds(gate, measured(accuracy=0.85, macro_f1=0.7, mcc=0.5))
     assert str(caught.value) == (
         "the fp32 file did not pass on 200 test rows: accuracy is 0.8500, the gate asks for 0.9; "
         "macro_f1 is 0.7000, the gate asks for 0.8; nothing was registered"
@@ -55,11 +60,11 @@ def test_every_floor_that_is_missed_is_told():
 
 def test_a_figure_that_is_no_number_does_not_pass():
     with pytest.raises(GateFailed, match="accuracy is nan"):
-        check_floor(GateSettings(min={"accuracy": 0.1}), measured(accuracy=float("nan")))
+        check_bounds(GateSettings(min={"accuracy": 0.1}), measured(accuracy=float("nan")))
 
 
 def test_a_floor_that_is_just_reached_passes():
-    check_floor(GateSettings(min={"accuracy": 0.9}), measured(accuracy=0.9))
+    check_bounds(GateSettings(min={"accuracy": 0.9}), measured(accuracy=0.9))
 
 
 def test_a_variant_that_loses_too_much_has_a_reason():
@@ -87,3 +92,44 @@ def test_a_variant_that_loses_little_or_has_no_limit_has_none(variant, accuracy)
 def test_a_variant_whose_figure_is_no_number_is_left_out():
     gate = GateSettings(max_drop={"int8": 0.01})
     assert drop_reason(gate, "int8", "accuracy", measured(accuracy=0.9), measured(accuracy=float("nan")))
+
+
+def test_every_ceiling_that_is_exceeded_is_told():
+    gate = GateSettings(min={"accuracy": 0.5}, max={"rmse": 0.5, "perplexity": 20})
+    check_bounds(gate, measured(accuracy=0.6, rmse=0.5, perplexity=19.0))
+    with pytest.raises(GateFailed) as caught:
+        check_bounds(gate, measured(accuracy=0.6, rmse=0.51, perplexity=float("nan")))
+    assert str(caught.value) == (
+        "the fp32 file did not pass on 200 test rows: rmse is 0.5100, the gate allows 0.5; "
+        "perplexity is nan, the gate allows 20; nothing was registered"
+    )
+
+
+@pytest.mark.parametrize("rows", [7, 100, 140, 300, 999, 2000])
+def test_a_figure_that_loses_just_what_it_may_passes_however_it_is_rounded(rows):
+    gate = GateSettings(min={"accuracy": 0.5}, max_drop={"int8": 0.01})
+    for right in range(rows // 100, rows):
+        before, after = right / rows, right / rows - 0.01
+        assert drop_reason(gate, "int8", "accuracy", measured(accuracy=before), measured(accuracy=after)) is None
+    check_bounds(gate, measured(accuracy=0.1 + 0.4 - 1e-16))
+    assert drop_reason(gate, "int8", "accuracy", measured(accuracy=0.46), measured(accuracy=0.4499)) is not None
+
+
+def figure(name, value, low, high):
+    return Evaluation({name: value}, {name: (low, high)}, [], 1.0, rows=96)
+
+
+def test_a_model_that_is_not_surely_better_than_no_model_is_told_so():
+    reason = short_of_baseline("accuracy", figure("accuracy", 0.46, 0.366, 0.557), {"accuracy": 0.58, "mcc": 0.0})
+    assert reason == (
+        "accuracy 0.4600 (95 % interval 0.366 to 0.557) does not clear 0.5800, which an answer without a model gets on "
+        "these 96 test rows"
+    )
+    assert short_of_baseline("accuracy", figure("accuracy", 0.62, 0.58, 0.7), {"accuracy": 0.58}) is not None
+    assert short_of_baseline("accuracy", figure("accuracy", 0.62, 0.59, 0.7), {"accuracy": 0.58}) is None
+    assert short_of_baseline("accuracy", figure("accuracy", 0.1, 0.05, 0.2), {}) is None
+
+
+def test_an_error_clears_the_baseline_from_below():
+    assert short_of_baseline("rmse", figure("rmse", 0.5, 0.4, 0.6), {"rmse": 0.7}) is None
+    assert short_of_baseline("rmse", figure("rmse", 0.6, 0.5, 0.7), {"rmse": 0.65}) is not None

@@ -97,6 +97,15 @@ def test_texts_on_two_given_sides_are_warned_about(made, messages):
     assert ("warning", "5 of 10 test texts also stand in train: the figures flatter") in said
 
 
+def test_validation_and_test_of_the_same_bytes_are_refused(made, tmp_path):
+    with pytest.raises(DataError) as caught:
+        made(table(100), validation=table(20, start=100), test=table(20, start=100))
+    assert str(caught.value) == (
+        f"data.test ({tmp_path / 'test.csv'}) holds the same bytes as data.validation ({tmp_path / 'validation.csv'}); "
+        "leave one of the two out: rows are split off for it"
+    )
+
+
 def test_repeated_texts_are_told(made, messages):
     made(table(100) + "text 0,label 0\n" * 5, validation=table(5, start=200), test=table(5, start=300))
     assert ("info", "5 training rows repeat the text of another row") in messages()

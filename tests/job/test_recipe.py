@@ -120,6 +120,53 @@ def test_an_alias_that_a_later_job_has_moved_stays_there(make_settings, registry
     assert "tiny@production stays at tiny:2, which is newer" in capsys.readouterr().out
 
 
+@pytest.fixture
+def unlearnable(make_settings, tmp_path):
+    """Settings of a job whose labels have nothing to do with the texts."""
+    random = np.random.default_rng(3)
+    files = {}
+    for side, rows in {"train": 120, "validation": 60, "test": 60}.items():
+        lines = [
+            f"{' '.join(random.choice(list('abcdefgh'), 6))} {side},{random.choice(['x', 'y'])}" for _ in range(rows)
+        ]
+        files[side] = tmp_path / f"{side}.csv"
+        files[side].write_text("text,label\n" + "\n".join(lines) + "\n")
+    data = {side: str(path) for side, path in files.items()}
+    return lambda **changes: make_settings(data=data, alias="production", run_id="chance", **changes)
+
+
+def test_an_alias_does_not_follow_a_model_that_is_no_better_than_none(unlearnable, registry, capsys):
+    once = {"epochs": 1, "precision": "fp32"}
+    done = run(unlearnable(train=once), registry)
+    store = open_store(registry.uri)
+    assert versions(registry) == [1]
+    assert alias.aliases(store, "tiny") == {}
+    assert "tiny@production is not moved to tiny:1: accuracy" in capsys.readouterr().out
+    metrics = json.loads((done.release.folder / "report/metrics.json").read_text())
+    assert 0.4 < metrics["baseline"]["accuracy"] < 0.7
+    assert metrics["short_of_baseline"] in (done.release.folder / "report/README.md").read_text()
+    # The same run, tried again, remembers; asked to, it moves the alias all the same.
+    run(unlearnable(train=once), registry)
+    assert alias.aliases(store, "tiny") == {}
+    run(unlearnable(train=once, gate={"beat_baseline": False}), registry)
+    assert alias.current(store, "tiny", "production") == 1
+
+
+@pytest.mark.parametrize("shape", ["single", "multi", "pair", "regression"])
+def test_the_figures_of_no_model_stand_beside_those_of_the_model(made, shape):
+    released = made(shape).outcome.release
+    assert set(released.baseline) == set(released.evaluations["fp32"].metrics)
+    assert released.baseline[released.headline] < released.evaluations["fp32"].metrics[released.headline]
+    assert "| no model |" in (released.folder / "report/README.md").read_text()
+
+
+def test_the_test_rows_decide_nothing_between_variants(made, capsys, make_settings, registry):
+    run(make_settings(train=LEARNS), registry)
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    order = [event["event"] for event in said]
+    assert order.index("compare") < order.index("gate") < order.index("test")
+
+
 def test_nothing_but_the_bundle_is_left_of_a_run(made):
     folder = made("single").settings.output / "first"
     assert [path.name for path in folder.iterdir()] == ["bundle"]

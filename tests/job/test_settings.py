@@ -176,5 +176,15 @@ def test_the_names_of_the_settings_are_frozen():
         train.lora.rank train.lora.alpha train.lora.dropout train.lora.targets train.lora.quantization
         train.few_shot.pairs train.few_shot.temperature train.few_shot.head_c
         adapt.epochs adapt.learning_rate adapt.batch_size adapt.mask adapt.whole_words adapt.max_length
-        export.variants export.parity_tolerance gate.min gate.max_drop""".split()
+        export.variants export.parity_tolerance gate.min gate.max gate.beat_baseline gate.max_drop""".split()
+    )
+
+
+@pytest.mark.parametrize("output", ["s3://bucket/runs", "gs://bucket/runs", "file:///tmp/runs", "hf://a/b"])
+def test_an_output_that_is_no_folder_of_this_machine_is_refused(output):
+    with pytest.raises(SettingsError) as caught:
+        load_settings(["--model_name", "x", "--data.train", "t.csv", "--output", output], "test")
+    assert str(caught.value) == (
+        f"output is {output!r}: expected a folder of this machine, and {output.partition('//')[0]}// is none: what "
+        "counts of a run is in the registry"
     )
