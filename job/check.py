@@ -4,6 +4,7 @@ Every row is read; what is wrong with single rows is counted by kind and told at
 """
 
 import hashlib
+import math
 from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -22,15 +23,19 @@ from job.errors import DataError, SettingsError
 from job.faults import Faults, listed, shown
 from job.form import Form, Options, Roles
 from job.formats import KNOWN_NAMES, Layout, Row, format_of, read_rows, unit_of
+from job.labels import label_of, parts_of
 from job.media import Media
 from job.media_folder import MEDIA
 from job.progress import warn
 from job.settings import DataSettings
 from job.source import SourceFile
-from serving.cleaning import clean
+from serving.cleaning import clean, clean_label, is_visible, legible
 
 Target = TypeVar("Target")
 _NO_VALUE = object()
+_FOLDED = "labels that differ only in what nobody sees (kinds of blanks, accents composed or not) are made one"
+_MISSED = "a label is what tables write for a missing value (data.skip_labels leaves its rows out)"
+_MISSING = frozenset(("nan", "NaN", "NaT", "<NA>"))
 
 
 class Reader(Protocol):
@@ -60,6 +65,8 @@ class Checked:
     files: list[SourceFile]
     dropped: int
     """Rows without text that were left out on request."""
+    left_out: Mapping[str, int]
+    """Other rows that were left out on request: why, and how many."""
     media: list[dict[str, Any]]
     """For each table of files: how many files its rows name, their bytes and one digest of all of them."""
 
@@ -109,9 +116,14 @@ def _check_columns(columns: list[str], header: bool, example: str) -> None:
 
 def _refuse_useless(settings: DataSettings, target_role: str) -> None:
     """A setting that would be ignored is a mistake."""
+    labels = target_role in ("label", "labels", "tags")
+    given = settings.validation is not None or settings.test is not None
     useless = {
         "label_separator": target_role != "labels" and "it divides the role labels, which data.columns does not have",
-        "label_names": target_role not in ("label", "labels") and "it names labels, which this data does not have",
+        "label_names": not labels and "it names labels, which this data does not have",
+        "skip_labels": not labels and "it names labels, which this data does not have",
+        "unknown_labels": (not labels and "this data has no labels")
+        or (not given and "it is for data.validation and data.test, and neither is given"),
         "validation_fraction": settings.validation is not None and "data.validation is given",
         "test_fraction": settings.test is not None and "data.test is given",
     }
@@ -166,6 +178,8 @@ class _Reading:
     kinds: dict[str, str] = field(default_factory=dict)
     dropped: int = 0
     notes: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
 
     def take(self, row: Row, place: str) -> None:
         """Check one row and write it, or count what is wrong with it."""
@@ -174,8 +188,13 @@ class _Reading:
             return
         cells = Cells(self, row, place)
         found = self.task.read(cells)
-        if found is None or cells.is_faulty or cells.is_dropped:
-            self.dropped += cells.is_dropped
+        if cells.is_dropped:
+            # Whatever else is wrong with a row that is left out does not matter.
+            self.left_out[cells.reason] += bool(cells.reason)
+            self.dropped += not cells.reason
+            return
+        cells.tell()
+        if found is None or cells.is_faulty:
             return
         self.writer.add(*found)
         self.keys.append(_number(self.task.identity(found[0])))
@@ -192,16 +211,30 @@ class Cells:
         """Whether something was found wrong with the row."""
         self.is_dropped = False
         """Whether the row shall be left out, as the settings ask for."""
+        self.reason = ""
+        """Why it is left out; empty for a row without an input."""
+        self._faults: list[tuple[str, str, str, str]] = []
 
     def fault(self, what: str, hint: str = "", *, value: Any = _NO_VALUE) -> None:
         """Count a fault of this row: what is wrong, what to do, and the value where it says more than the place."""
         place = self._place if value is _NO_VALUE else f"{self._place} value {shown(value)}:"
-        self._reading.faults.add(what, place, hint)
+        self._faults.append((what, place, hint, "" if value is _NO_VALUE else shown(value)))
         self.is_faulty = True
 
-    def note(self, what: str) -> None:
-        """Count something odd that does not keep the row from being used; told once for all rows."""
+    def tell(self) -> None:
+        """Hand over the faults of the row, which is not left out."""
+        for what, place, hint, value in self._faults:
+            self._reading.faults.add(what, place, hint, value=value)
+
+    def leave_out(self, reason: str = "") -> None:
+        """Leave the row out, as the settings ask for: without a reason because it has no input."""
+        if not self.is_dropped:
+            self.is_dropped, self.reason = True, reason
+
+    def note(self, what: str, example: str = "") -> None:
+        """Count something odd that does not keep the row from being used; told once for all rows, with one example."""
         self._reading.notes[what] += 1
+        self._reading.examples.setdefault(what, example)
 
     def has(self, role: str) -> bool:
         """Whether the row has the column of a role; a fault is counted where it has not."""
@@ -213,7 +246,7 @@ class Cells:
 
     def value(self, role: str) -> Any:
         """What stands in the column of a role, whatever it is; None where there is no such column."""
-        return self._row.values.get(self.column(role))
+        return whole(self._row.values.get(self.column(role)))
 
     def column(self, role: str) -> str:
         """The name of a role's column."""
@@ -228,13 +261,18 @@ class Cells:
         if value is not None and not isinstance(value, str):
             self.fault(f"column {self.column(role)!r} is {type(value).__name__}, not text", value=value)
             return None
-        if text := clean(value or "", self.settings.cleaning):
+        text = clean(value or "", self.settings.cleaning)
+        if is_visible(text):
             return text
+        self.empty(role)
+        return None
+
+    def empty(self, role: str) -> None:
+        """The input of the row is empty, which is a fault unless the settings leave such rows out."""
         if self.settings.drop_empty:
-            self.is_dropped = True
+            self.leave_out()
         else:
             self.fault(f"column {self.column(role)!r} is empty", "fill it, remove the row or set data.drop_empty")
-        return None
 
     def texts(self) -> str | tuple[str, ...] | None:
         """The texts of all input roles: one, or a tuple of several."""
@@ -244,7 +282,7 @@ class Cells:
             return None
         return texts[0] if len(texts) == 1 else texts
 
-    def target(self, read: Callable[[Any, str, DataSettings], Target]) -> Target | None:
+    def target(self, read: Callable[[Any, str, DataSettings], Target | None]) -> Target | None:
         """The target; `read` gets its value and role, and its ValueError says what is wrong with the value."""
         role = self.roles.target_role
         if not self.has(role):
@@ -256,29 +294,65 @@ class Cells:
             self.fault(f"column {self.roles.target!r} {error}", value=value)
         return None
 
-    def labels(self, read: Callable[[Any, str, DataSettings], list[str]]) -> list[str] | None:
-        """The labels, which the training rows must have too."""
-        value = self.value(self.roles.target_role)
-        self._watch_kind(value)
-        labels = self.target(read)
-        if labels is None:
+    def labels(self) -> list[str] | None:
+        """The labels, which the training rows must have too; None where a fault was counted or the row is left out."""
+        # A row without an input may lack its label too.
+        if self.is_dropped:
             return None
-        try:
-            # JSON can write half of a character, which no file can hold.
-            "".join(labels).encode()
-        except UnicodeEncodeError:
-            self.fault(f"column {self.roles.target!r} holds half a character", value=value)
+        named = self.target(self._read_labels)
+        if named is None or self.is_dropped:
             return None
+        self._watch_kind(self.value(self.roles.target_role))
+        labels = sorted(set(named))
         return labels if self.are_known(labels) else None
 
+    def _read_labels(self, value: Any, role: str, settings: DataSettings) -> list[str] | None:
+        """The labels of a value by their names; None where the row is left out."""
+        if isinstance(value, float) and math.isnan(value):
+            value = None
+        whole_value = clean_label(value) if isinstance(value, str) else "" if value is None else None
+        if whole_value in (settings.label_names.keys() | set(settings.skip_labels)):
+            return self.names([str(whole_value)])
+        parts = parts_of(value, role, settings.label_separator)
+        return self.names([self.cleaned(part) for part in parts])
+
+    def cleaned(self, part: Any) -> str:
+        """One label or tag, cleaned; ValueError for what is none."""
+        label = label_of(part)
+        if isinstance(part, str) and part.strip() != label:
+            self.note(_FOLDED, f"{shown(part)} is read as {shown(label)}")
+        if label in _MISSING and label not in self.settings.label_names:
+            self.note(_MISSED, shown(label))
+        return label
+
+    def names(self, labels: list[str]) -> list[str] | None:
+        """The names that cleaned labels are served with; None where the row is left out for one of them."""
+        names, skipped = self.settings.label_names, self.settings.skip_labels
+        for label in labels:
+            if label in skipped or names.get(label) in skipped:
+                self.leave_out("with a label of data.skip_labels")
+                return None
+        for label in labels:
+            if names and label not in names and self.roles.target_role != "tags":
+                raise ValueError(f"is not among data.label_names ({listed(names)})")
+        return [names.get(label, label) for label in labels]
+
     def are_known(self, labels: list[str]) -> bool:
-        """Whether the training rows have these labels too; a fault is counted for each that they have not."""
+        """Whether the row may stay although its labels are not those of the training rows, as the settings say."""
         known = self._reading.labels
         unseen = [label for label in dict.fromkeys(labels) if label not in known] if known is not None else []
+        if not unseen:
+            return True
+        if self.settings.unknown_labels == "wrong":
+            self.note("a label that no row of data.train has, counted as wrong", shown(unseen[0]))
+            return True
+        if self.settings.unknown_labels == "leave_out":
+            self.leave_out("with a label that no row of data.train has")
+            return False
+        hint = f"the training labels are {listed(known or [])}; correct it, or set data.unknown_labels"
         for label in unseen:
-            fault = f"column {self.roles.target!r} holds the label {shown(label)}, which no row of data.train has"
-            self.fault(fault, f"the training labels are {listed(known or [])}")
-        return not unseen
+            self.fault(f"column {self.roles.target!r} holds a label that no row of data.train has", hint, value=label)
+        return False
 
     def _watch_kind(self, value: Any) -> None:
         """Labels 1 and "1" would silently become one label."""
@@ -318,12 +392,14 @@ def check(
             media += [named.fingerprint()] if named else []
         reading.faults.raise_any()
     for what, count in reading.notes.items():
-        warn("data", f"{what}: {count:,} rows", rows=count)
+        example = reading.examples.get(what)
+        warn("data", f"{what}: {count:,} rows" + (f"; {example}" if example else ""), rows=count)
     data = open_dataset(target)
     if not len(data):
-        dropped = f" besides {reading.dropped:,} without text" if reading.dropped else ""
+        left = {"without text": reading.dropped, **reading.left_out}
+        dropped = "".join(f" besides {count:,} {why}" for why, count in left.items() if count)
         raise DataError(f"{', '.join(file.address for file in files)}: no rows{dropped}")
-    return Checked(data, np.frombuffer(reading.keys, dtype=np.uint64), files, reading.dropped, media)
+    return Checked(data, np.frombuffer(reading.keys, dtype=np.uint64), files, reading.dropped, reading.left_out, media)
 
 
 def _rows(file: SourceFile, media: Media | None, settings: DataSettings) -> Iterator[tuple[Row, str]]:
@@ -332,6 +408,17 @@ def _rows(file: SourceFile, media: Media | None, settings: DataSettings) -> Iter
     unit = unit_of(file.address, layout)
     for row in read_rows(file.path, file.address, layout) if media is None else media.rows(layout):
         yield row, f"{file.address}, {unit} {row.line}:"
+
+
+def whole(value: Any) -> Any:
+    """A value of JSON without halves of characters, which no file can hold: each becomes U+FFFD."""
+    if isinstance(value, str):
+        return legible(value)
+    if isinstance(value, list):
+        return [whole(part) for part in value]
+    if isinstance(value, dict):
+        return {whole(key): whole(part) for key, part in value.items()}
+    return value
 
 
 def _number(identity: str) -> int:

@@ -20,7 +20,7 @@ from job.faults import listed
 from job.form import Options
 from job.objective import Array, Loss, Objective, Targets
 from job.progress import say, warn
-from job.settings import DataSettings, TrainSettings
+from job.settings import TrainSettings
 from job.task import Part, Plan, Task
 from serving.bundle import ModelFile
 from serving.predictor import Predictor
@@ -35,25 +35,6 @@ def metric_names(problem: str) -> tuple[str, ...]:
     return ("accuracy", "macro_f1", "mcc") if problem == "single_label" else ("macro_f1", "micro_f1", "accuracy")
 
 
-def read_target(value: Any, role: str, settings: DataSettings) -> list[str]:
-    """The label names of one row, under the names they are served with."""
-    if role == "labels" and isinstance(value, str):
-        value = [part for part in value.split(settings.label_separator) if part.strip()]
-    values = value if role == "labels" and isinstance(value, list) else [value]
-    return sorted({_label(one, settings.label_names) for one in values})
-
-
-def _label(value: Any, names: Mapping[str, str]) -> str:
-    if isinstance(value, float) or not isinstance(value, str | int):
-        raise ValueError("is not a label (text or a whole number)")
-    label = str(value).strip().lower() if isinstance(value, bool) else str(value).strip()
-    if not label:
-        raise ValueError("is empty where a label belongs")
-    if names and label not in names:
-        raise ValueError(f"is not among data.label_names ({', '.join(names)})")
-    return names.get(label, label)
-
-
 def learn_labels(targets: Sequence[list[str]], role: str) -> list[str]:
     """All labels of the training rows, numbers in numeric order. DataError for fewer than two, or for a lone row."""
     counts = Counter(label for target in targets for label in target)
@@ -64,6 +45,7 @@ def learn_labels(targets: Sequence[list[str]], role: str) -> list[str]:
         raise DataError(
             f"the training rows hold {held} ({found}); at least {wanted} {'is' if wanted == 1 else 'are'} needed"
         )
+    _refuse_decimals(counts)
     lone = sorted(label for label, count in counts.items() if count == 1)
     if lone:
         raise DataError(
@@ -74,16 +56,33 @@ def learn_labels(targets: Sequence[list[str]], role: str) -> list[str]:
     return sorted(counts, key=_label_order)
 
 
+def _refuse_decimals(counts: Counter[str]) -> None:
+    """A missing value turns whole numbers into decimals in pandas: 1.0 beside 1 is one label written twice."""
+    decimals = sorted(label for label in counts if re.fullmatch(r"-?\d+\.0+", label) and label.split(".")[0] in counts)
+    if decimals:
+        one, other = decimals[0], decimals[0].split(".")[0]
+        raise DataError(
+            f"the training rows hold the labels {one!r} ({counts[one]:,}) and {other!r} ({counts[other]:,}), one "
+            "number written in two ways, as pandas does beside a missing value; write whole numbers "
+            '(astype("Int64")), or give both one name in data.label_names'
+        )
+
+
 def _label_order(label: str) -> tuple[int, float, str]:
     return (0, float(label), label) if re.fullmatch(r"-?\d+", label) else (1, 0.0, label)
 
 
 def encode_targets(targets: Sequence[list[str]], labels: Sequence[str], problem: str) -> Targets:
-    """`[N]` int64 label numbers, or `[N, L]` float32 zeros and ones."""
+    """`[N]` int64 label numbers, or `[N, L]` float32 zeros and ones.
+
+    Labels that training never saw (where the settings count them as wrong) get the numbers and columns from L on.
+    """
     number = {label: index for index, label in enumerate(labels)}
+    for label in sorted({label for target in targets for label in target} - set(labels)):
+        number[label] = len(number)
     if problem == "single_label":
         return np.array([number[target[0]] for target in targets], dtype=np.int64)
-    encoded = np.zeros((len(targets), len(labels)), dtype=np.float32)
+    encoded = np.zeros((len(targets), len(number)), dtype=np.float32)
     for row, target in zip(encoded, targets, strict=True):
         row[[number[label] for label in target]] = 1.0
     return encoded
@@ -153,7 +152,7 @@ def tune_thresholds(logits: Array, targets: Targets, problem: str) -> list[float
     if problem == "single_label":
         return None
     probabilities = scores(logits, "sigmoid")
-    return [_best_threshold(probabilities[:, label], targets[:, label]) for label in range(targets.shape[1])]
+    return [_best_threshold(probabilities[:, label], targets[:, label]) for label in range(logits.shape[1])]
 
 
 def _best_threshold(scores: Array, truth: Targets) -> float:
@@ -192,7 +191,9 @@ def metrics(
             "macro_f1": float(f1_score(targets, predicted, average="macro", zero_division=0)),
             "mcc": float(matthews_corrcoef(targets, predicted)),
         }
-    predicted = _predicted(logits, thresholds or [0.5] * targets.shape[1])
+    predicted = _predicted(logits, thresholds or [0.5] * logits.shape[1])
+    # What training never saw is never predicted.
+    predicted = np.pad(predicted, ((0, 0), (0, targets.shape[1] - logits.shape[1])))
     right, found = (predicted * targets).sum(axis=0), predicted.sum(axis=0) + targets.sum(axis=0)
     return {
         "macro_f1": float(_f1(right, found).mean()),
@@ -213,7 +214,8 @@ def details(
     several = targets.ndim == 2
     predicted = _predicted(logits, (thresholds or [0.5] * len(labels)) if several else None)
     numbers = None if several else np.arange(len(labels))
-    table = precision_recall_fscore_support(targets, predicted, labels=numbers, zero_division=0)
+    known = targets[:, : len(labels)] if several else targets
+    table = precision_recall_fscore_support(known, predicted, labels=numbers, zero_division=0)
     return [
         {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "rows": int(n)}
         for label, p, r, f, n in zip(labels, *table, strict=True)

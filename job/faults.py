@@ -1,6 +1,7 @@
 """Faults of single rows, counted by kind, so that one error can tell all of them."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -10,6 +11,10 @@ _SHOWN = 60
 """Characters of a value that an error shows."""
 _MOST_KINDS = 10
 """Kinds of fault that an error tells."""
+_MOST_VALUES = 11
+"""Values that an error tells of one kind of fault."""
+_KEPT_KINDS = 1000
+"""Kinds of fault that are told apart: a file of a million rows can have one for each."""
 
 
 @dataclass
@@ -17,12 +22,19 @@ class Faults:
     """What is wrong with the rows of one split; `raise_any` turns it into one DataError."""
 
     _first: dict[str, str] = field(default_factory=dict)
-    _count: dict[str, int] = field(default_factory=dict)
+    _count: Counter[str] = field(default_factory=Counter)
+    _values: dict[str, dict[str, None]] = field(default_factory=dict)
 
-    def add(self, kind: str, place: str, hint: str = "") -> None:
-        """Count one fault of a kind; the place and hint of the first one are shown."""
-        self._first.setdefault(kind, f"{place} {kind}" + (f"; {hint}" if hint else ""))
-        self._count[kind] = self._count.get(kind, 0) + 1
+    def add(self, kind: str, place: str, hint: str = "", *, value: str = "") -> None:
+        """Count one fault of a kind; the place and hint of the first one are shown, and each `value` that there is."""
+        if kind not in self._first:
+            if len(self._first) == _KEPT_KINDS:
+                return
+            self._first[kind] = f"{place} {kind}" + (f"; {hint}" if hint else "")
+        self._count[kind] += 1
+        values = self._values.setdefault(kind, {})
+        if value and len(values) <= _MOST_VALUES:
+            values[value] = None
 
     def raise_any(self) -> None:
         """DataError with a line per kind of fault, or nothing."""
@@ -34,7 +46,11 @@ class Faults:
 
     def _others(self, kind: str) -> str:
         others = self._count[kind] - 1
-        return f" ({others:,} more {'row shares' if others == 1 else 'rows share'} this fault)" if others else ""
+        if not others:
+            return ""
+        values = list(self._values[kind])[1:]
+        told = f", with {listed(values, _MOST_VALUES - 1)}" if values else ""
+        return f" ({others:,} more {'row shares' if others == 1 else 'rows share'} this fault{told})"
 
 
 def shown(value: object) -> str:

@@ -15,7 +15,7 @@ from torch import nn
 
 from job.base_model import BaseModel
 from job.check import Cells
-from job.classification import ClassificationTask, read_target
+from job.classification import ClassificationTask
 from job.errors import BaseModelError
 from job.export import export_variants
 from job.form import Roles
@@ -93,8 +93,8 @@ class MediaTask(ClassificationTask):
 
     def read(self, cells: Cells) -> tuple[Any, Any] | None:
         """A file that decodes, and its labels."""
-        labels = cells.labels(read_target)
         file = self.read_file(cells) if cells.has(self.MEDIA) else None
+        labels = cells.labels()
         return None if file is None or labels is None else (file, labels)
 
     def read_file(self, cells: Cells) -> dict[str, Any] | None:

@@ -1,6 +1,7 @@
 """Everything before training: read, check, split, encode; each step says what it found."""
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
         "rows": _sizes(parts),
         "split_digests": {name: _digest(part.keys) for name, part in parts.items()},
         "dropped_empty_rows": sum(part.dropped for part in checked.values()),
+        "left_out_rows": {name: dict(part.left_out) for name, part in checked.items() if +Counter(part.left_out)},
     }
     return Prepared(task, options, roles, labels, parts["train"], parts["validation"], parts["test"], facts)
 
@@ -120,8 +122,9 @@ def _digest(keys: NDArray[np.uint64]) -> str:
 
 def _say_read(name: str, part: Checked) -> None:
     files = listed((file.address for file in part.files), 3)
-    dropped = f", {part.dropped:,} without text left out" if part.dropped else ""
-    say("data", f"{name}: {len(part.data):,} rows from {files}{dropped}", rows=len(part.data))
+    left = {"without text": part.dropped, **part.left_out}
+    left_out = "".join(f", {count:,} {why} left out" for why, count in left.items() if count)
+    say("data", f"{name}: {len(part.data):,} rows from {files}{left_out}", rows=len(part.data))
 
 
 def _fingerprint(part: Checked) -> list[dict[str, Any]]:

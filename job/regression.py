@@ -5,7 +5,9 @@ size 1; the exported graph answers in the unit of the data.
 """
 
 import math
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -20,15 +22,17 @@ from job.settings import TrainSettings
 _LARGEST = 1e15
 """Numbers are learned in float32, which has seven digits and squares that end at 1e38."""
 
+_NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|nan|inf(?:inity)?)", re.IGNORECASE)
+
 
 def read_target(value: Any) -> float:
     """A finite number."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise ValueError("is not a number")
-    try:
-        number = float(value)
-    except ValueError:
-        raise ValueError("is not a number (use a point for decimals, nothing for thousands)") from None
+    # Python reads more than data means: 1_3 is 13 to it, and digits of every script are.
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        raise ValueError("is not a number (use a point for decimals, nothing for thousands)")
+    number = float(value)
     if not math.isfinite(number):
         raise ValueError("is not a finite number")
     if abs(number) > _LARGEST:

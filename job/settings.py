@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import (
@@ -19,8 +19,10 @@ from pydantic_settings import (
 from job.config_file import read_config
 from job.errors import SettingsError
 from registry.variables import NESTED, build_settings, leaves
-from serving.cleaning import Cleaning
+from serving.cleaning import Cleaning, clean_label
 from serving.tasks import TASKS
+
+_Value = TypeVar("_Value")
 
 PREFIX = "JOB_"
 _OF_KUBERNETES = "JOB_COMPLETION_INDEX"
@@ -60,6 +62,15 @@ def _check_name(name: str) -> str:
     return name
 
 
+def _by_clean_label(given: dict[str, _Value]) -> dict[str, _Value]:
+    """By labels as data is read; two that look the same must say the same."""
+    found: dict[str, _Value] = {}
+    for label, value in given.items():
+        if found.setdefault(clean_label(label), value) != value:
+            raise ValueError(f"names {clean_label(label)!r} twice, in two ways that look the same")
+    return found
+
+
 def _check_delimiter(delimiter: str) -> str:
     if len(delimiter) != 1 or delimiter in '"\r\n':
         raise ValueError("expected one character other than a double quote or a line break")
@@ -76,6 +87,8 @@ TaskName = Annotated[str, AfterValidator(_check_task)]
 Sources = Annotated[str | list[str], AfterValidator(_check_sources)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
+LabelNames = Annotated[dict[str, Annotated[str, AfterValidator(clean_label)]], AfterValidator(_by_clean_label)]
+LabelWeights = Annotated[dict[str, Annotated[float, Field(gt=0)]], AfterValidator(_by_clean_label)]
 
 
 class DataSettings(_Settings):
@@ -108,8 +121,14 @@ class DataSettings(_Settings):
     """Whether double quotes enclose values; true for CSV and false for TSV when absent."""
     label_separator: str = Field(default=",", min_length=1)
     """What separates several labels inside one value of the labels column."""
-    label_names: dict[str, str] = {}
+    label_names: LabelNames = {}
     """Label as written in the data to the name that is served, for example {"0": "negative"}."""
+    skip_labels: list[Annotated[str, AfterValidator(clean_label)]] = []
+    """Rows with one of these labels or tags, as written in the data or as served, are left out and counted; the empty
+    text stands for a row without a label."""
+    unknown_labels: Literal["refuse", "leave_out", "wrong"] = "refuse"
+    """A label or tag that only validation or test has: refuse the data, leave its rows out and say how many, or keep
+    them and count them as wrong."""
     cleaning: Cleaning = Cleaning()
     """Text cleaning, the same before training and before every answer."""
     drop_empty: bool = False
@@ -192,7 +211,7 @@ class TrainSettings(_Settings):
     """Dropout everywhere in the model; the base model's own when absent."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread over all labels; single label only."""
-    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = None
+    class_weights: Literal["balanced"] | LabelWeights | None = None
     """Weight of each label in the loss: balanced by its count, or given by name."""
     focal_gamma: float = Field(default=0.0, ge=0, le=10)
     """Focal loss: how strongly rows that are already right are ignored; 0 is plain cross-entropy."""

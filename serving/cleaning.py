@@ -11,6 +11,20 @@ _SPACE = re.compile(r"\s+")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
+# What Unicode calls default ignorable, white space, control characters, and the Braille pattern without a dot.
+_UNSEEN = re.compile(
+    "[\\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]*"
+)
+# In a name they change nothing that is seen. Joiners (U+200C, U+200D) do so inside Persian, Indic and emoji, variation
+# selectors behind symbols; there they stay.
+_JOINED = "\u0590-\u1fff\u2190-\ufdff\ufe0f\U00010000-\U0010ffff"
+_HIDDEN = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff]"
+    f"|(?<![{_JOINED}])[\u200c\u200d]|[\u200c\u200d](?![{_JOINED}])|(?<=[^\\W\\d_])[\ufe0e\ufe0f]+"
+)
+
 _MARKS_IN_A_ROW = 30
 """The Stream-Safe Text Format of UAX #15 allows so many combining marks in a row; no writing system needs more."""
 
@@ -32,7 +46,7 @@ class Cleaning(BaseModel):
 
 def clean(text: str, steps: Cleaning) -> str:
     """The text after the chosen steps; lone surrogates always become U+FFFD, which any tokenizer can read."""
-    text = _SURROGATE.sub("\ufffd", text)
+    text = legible(text)
     if steps.html:
         text = html.unescape(text)
     # Before composing: a control character may stand between a letter and its accent.
@@ -43,6 +57,24 @@ def clean(text: str, steps: Cleaning) -> str:
     if steps.whitespace:
         text = _SPACE.sub(" ", text).strip()
     return text
+
+
+def clean_label(text: str) -> str:
+    """The name of a label: cleaned as a text is, without what nobody sees, so that names that look alike are equal."""
+    before = None
+    while before != text:
+        before, text = text, clean(_HIDDEN.sub("", text), Cleaning())
+    return text
+
+
+def legible(text: str) -> str:
+    """The text with U+FFFD for each half of a character, which JSON can hold but no file; as long as before."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def is_visible(text: str) -> bool:
+    """Whether the text has anything to see: more than white space, control characters and characters of no width."""
+    return not _UNSEEN.fullmatch(text)
 
 
 def _composed(text: str) -> str:

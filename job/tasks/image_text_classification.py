@@ -10,7 +10,6 @@ from torch import nn
 
 from job.base_model import BaseModel
 from job.check import Cells
-from job.classification import read_target
 from job.export import describe_variant, export_traced, quantize_int8
 from job.form import Form, Roles
 from job.media_task import FILE_TYPE, MediaEncoder, MediaTask, content
@@ -54,8 +53,9 @@ class ImageTextClassification(MediaTask):
 
     def read(self, cells: Cells) -> tuple[Any, Any] | None:
         """An image that decodes, a text, and the labels."""
-        labels, text = cells.labels(read_target), cells.text("text")
+        text = cells.text("text")
         image = self.read_file(cells) if cells.has("image") else None
+        labels = cells.labels()
         if image is None or text is None or labels is None:
             return None
         return {"image": image, "text": text}, labels

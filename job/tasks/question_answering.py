@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import AutoModelForQuestionAnswering
 
-from job.check import Cells
+from job.check import Cells, whole
 from job.encode import SplitWriter, TextRows, percentiles
 from job.errors import SettingsError
 from job.evaluate import Evaluation, evaluated, time_alone
@@ -89,7 +89,7 @@ class QuestionAnswering(TextTask):
             place = _place(text, start, context)
             if place is None and options.drop_wrong:
                 cells.note("an answer does not stand in the context, left out")
-                cells.is_dropped = True
+                cells.leave_out("whose answer does not stand in the context")
             elif place is None:
                 hint = "correct it, or set options.drop_wrong to true"
                 cells.fault(f"column {cells.column('answers')!r}: an answer is not in its context", hint, value=text)
@@ -208,7 +208,7 @@ def _answers(value: Any) -> list[tuple[str, int]]:
     """Texts and places of the answers, from the forms there are of them; none for an unanswerable question."""
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = whole(json.loads(value))
         except ValueError:
             raise ValueError('is not JSON such as {"text": ["..."], "answer_start": [0]}') from None
     if isinstance(value, dict) and isinstance(value.get("text"), list):

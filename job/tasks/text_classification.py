@@ -7,7 +7,7 @@ from torch import nn
 
 from job import few_shot
 from job.check import Cells
-from job.classification import ClassificationTask, read_target
+from job.classification import ClassificationTask
 from job.form import Form, Roles
 from job.objective import Objective, Rows
 from job.task import Plan
@@ -26,7 +26,7 @@ class TextClassification(ClassificationTask, TextTask):
 
     def read(self, cells: Cells) -> tuple[Any, Any] | None:
         """The text or texts, and the labels."""
-        text, labels = cells.texts(), cells.labels(read_target)
+        text, labels = cells.texts(), cells.labels()
         return None if text is None or labels is None else (text, labels)
 
     def train(self, model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> Trained:

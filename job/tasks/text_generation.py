@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM
 
 from job import next_token
 from job.base_model import BaseModel
-from job.check import Cells
+from job.check import Cells, whole
 from job.continuations import CausalEncoder, cut, end_of_turn, usual_template
 from job.encode import NO_LABEL, SplitWriter
 from job.errors import DataError, SettingsError
@@ -252,9 +252,12 @@ def _conversation(cells: Cells) -> list[dict[str, str]] | None:
     if not cells.has("messages"):
         return None
     value, column = cells.value("messages"), f"column {cells.column('messages')!r}"
+    if not value:
+        cells.empty("messages")
+        return None
     if isinstance(value, str):
         try:
-            value = json.loads(value)
+            value = whole(json.loads(value))
         except ValueError:
             cells.fault(f"{column} is a text that is not JSON", "give a list of messages", value=value)
             return None

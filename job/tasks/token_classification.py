@@ -32,12 +32,14 @@ from job.progress import say
 from job.task import Part, Plan
 from job.text_task import TextTask
 from serving.bundle import ModelFile, Variant
-from serving.cleaning import clean
+from serving.cleaning import clean, is_visible
 from serving.predictor import Predictor
 from serving.tasks.token_classification import OUTSIDE, Scheme, read_label
 from serving.windows import Cut, Windowed, Windower
 
 _TAG = {"BIO": re.compile(r"O|[BI]-.+", re.DOTALL), "BIOES": re.compile(r"O|[BIES]-.+", re.DOTALL)}
+_STRANGER = "B-?"
+"""Any tag that no training row has, where such tags count as wrong."""
 _WORDS = {"aggregation_strategy": "none", "ignore_labels": []}
 """Parameters of a request that is answered by one tag per word."""
 
@@ -83,21 +85,14 @@ class TokenClassification(TextTask):
 
     def read(self, cells: Cells) -> tuple[Any, Any] | None:
         """Words, none of them empty, and as many tags that fit the scheme."""
-        words = _list_of_texts(cells, "tokens")
-        tags = _list_of_texts(cells, "tags")
+        words = _words(cells)
+        tags = cells.target(lambda value, role, settings: _tags(value, cells))
         if words is None or tags is None:
             return None
         if len(words) != len(tags):
             cells.fault(f"has {len(words)} tokens but {len(tags)} tags", "give one tag for each token")
             return None
-        words = [clean(word, cells.settings.cleaning) for word in words]
-        if not words and cells.settings.drop_empty:
-            cells.is_dropped = True
-        elif not words or "" in words:
-            what = f"holds an empty token ({words.index('') + 1} of {len(words)})" if words else "is empty"
-            cells.fault(f"column {cells.column('tokens')!r} {what}", "remove it with its tag")
-        names = cells.settings.label_names
-        tags = _checked([names.get(tag, tag) for tag in tags], cells)
+        tags = _checked(tags, cells)
         return (words, tags) if cells.are_known(sorted(set(tags))) else None
 
     def served(self, value: Any) -> Any:
@@ -133,7 +128,8 @@ class TokenClassification(TextTask):
         writer = SplitWriter(folder)
         for sentences, targets in part.data.batches():
             for words, tags in zip(sentences, targets, strict=True):
-                for row, labels in _labelled(windower.words(words, cut), [number[tag] for tag in tags]):
+                numbers = [number.get(tag, len(number)) for tag in tags]
+                for row, labels in _labelled(windower.words(words, cut), numbers):
                     writer.add(row, labels)
             on_rows(len(sentences))
         return TokenRows(writer.close(), plan.encoder, self.graph_inputs(plan))
@@ -234,15 +230,35 @@ def details(truth: Tags, found: Tags, labels: Sequence[str], problem: str) -> li
     ]
 
 
-def _list_of_texts(cells: Cells, role: str) -> list[str] | None:
-    if not cells.has(role):
+_LISTS = "is no list of texts; give lists of texts (JSON, Parquet) or set data.format to conll"
+
+
+def _words(cells: Cells) -> list[str] | None:
+    """The words of a sentence, cleaned; None where a fault was counted or the row is left out."""
+    if not cells.has("tokens"):
         return None
-    value = cells.value(role)
-    if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return [str(one) for one in value]
-    hint = "give lists of texts (JSON, Parquet) or set data.format to conll"
-    cells.fault(f"column {cells.column(role)!r} is no list of texts", hint, value=value)
-    return None
+    value, column = cells.value("tokens"), f"column {cells.column('tokens')!r}"
+    given = [] if value is None or value == "" else value
+    if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+        cells.fault(f"{column} {_LISTS}", value=value)
+        return None
+    words = [clean(word, cells.settings.cleaning) for word in given]
+    if not any(map(is_visible, words)):
+        cells.empty("tokens")
+    elif "" in words:
+        cells.fault(f"{column} holds an empty token ({words.index('') + 1} of {len(words)})", "remove it with its tag")
+    return words
+
+
+def _tags(value: Any, cells: Cells) -> list[str] | None:
+    """The tags of a sentence by their names; None where the row is left out. ValueError for what is no list of them."""
+    names = cells.settings.label_names
+    # Whole numbers are tags only with their names.
+    kinds = str | int if names else str
+    if not isinstance(value, list) or not all(isinstance(one, kinds) for one in value):
+        numbers = isinstance(value, list) and all(isinstance(one, int) for one in value)
+        raise ValueError("holds numbers; set data.label_names to say which tag each of them is" if numbers else _LISTS)
+    return cells.names([cells.cleaned(one) for one in value])
 
 
 def _checked(tags: list[str], cells: Cells) -> list[str]:
@@ -255,9 +271,8 @@ def _checked(tags: list[str], cells: Cells) -> list[str]:
     for tag in tags:
         if not pattern.fullmatch(tag):
             hint = f"{options.scheme} has O and {', '.join(options.scheme.replace('O', ''))} before a kind, as in B-LOC"
-            cells.fault(
-                f"column {column!r} holds a tag that is not {options.scheme}: {tag!r}", f"{hint}; or set options.scheme"
-            )
+            what = f"column {column!r} holds a tag that is not {options.scheme}"
+            cells.fault(what, f"{hint}; or set options.scheme", value=tag)
             return tags
     repaired = list(tags)
     for place, (before, tag) in enumerate(pairwise([OUTSIDE, *tags])):
@@ -300,9 +315,10 @@ def _labelled(sentence: Windowed, numbers: Sequence[int]) -> Iterator[tuple[Any,
 def _sequences(scored: Scored, labels: Sequence[str]) -> tuple[list[list[str]], list[list[str]]]:
     """Tags and predicted tags of the words of each window."""
     truth, found = [], []
+    names = [*labels, _STRANGER]
     for _, batch, logits in scored:
         for target, best in zip(batch["targets"].cpu().numpy(), logits.argmax(-1).cpu().numpy(), strict=True):
             words = target != NO_LABEL
-            truth.append([labels[number] for number in target[words]])
+            truth.append([names[number] for number in target[words]])
             found.append([labels[number] for number in best[words]])
     return truth, found

@@ -209,8 +209,8 @@ def test_empty_texts(refused, accepted):
 def test_a_label_in_test_that_was_never_seen_in_train(refused, write):
     write("test.csv", b"text,label\nfine,good\nso so,neutral\n")
     assert refused(GOOD, "--data.test", "test.csv") == (
-        "test.csv, line 3: column 'label' holds the label 'neutral', which no row of data.train has; "
-        "the training labels are bad, good"
+        "test.csv, line 3: value 'neutral': column 'label' holds a label that no row of data.train has; "
+        "the training labels are bad, good; correct it, or set data.unknown_labels"
     )
 
 

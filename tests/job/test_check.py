@@ -1,6 +1,8 @@
 """Rows checked: every fault with file, line and column, counted, told at once."""
 
+import gzip
 import json
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -129,7 +131,11 @@ def test_an_empty_file_is_told(faults):
         ),
         ({"text": "x", "label": 1.5}, "value 1.5: column 'label' is not a label (text or a whole number)"),
         ({"text": "x", "label": None}, "value None: column 'label' is not a label (text or a whole number)"),
-        ({"text": "x", "label": "\ud800"}, r"value '\ud800': column 'label' holds half a character"),
+        (
+            {"text": "x", "label": 1.0},
+            "value 1.0: column 'label' is not a label (text or a whole number): a missing value turns whole numbers of "
+            'pandas into decimals; write the column with astype("Int64"), or as text',
+        ),
         ({"text": "x"}, "has no column 'label'; the columns are 'text'; set data.columns"),
         ([], "is a JSON list, not an object of columns"),
         ({}, "has no column 'text'; the columns are none; set data.columns"),
@@ -139,15 +145,11 @@ def test_a_value_of_the_wrong_kind_is_shown(faults, row, said):
     assert faults(json.dumps(row), name="a.jsonl")[0] == f"a.jsonl, line 1: {said}"
 
 
-def test_half_a_character_in_one_of_several_labels_is_shown(faults):
-    rows = json.dumps({"text": "x", "tags": ["a", "\ud800"]})
-    assert faults(rows, {"labels": "tags"}, name="a.jsonl") == [
-        r"a.jsonl, line 1: value ['a', '\ud800']: column 'tags' holds half a character"
-    ]
-
-
-def test_half_a_character_in_a_text_is_replaced(read):
-    assert read('{"text": "a\\ud800", "label": "b"}', name="a.jsonl").data.inputs() == ["a\ufffd"]
+def test_half_a_character_is_replaced_in_texts_and_labels(read):
+    checked = read('{"text": "a\\ud800", "label": "b\\udfff"}', name="a.jsonl")
+    assert (checked.data.inputs(), checked.data.targets()) == (["a\ufffd"], [["b\ufffd"]])
+    checked = read(json.dumps({"text": "x", "tags": ["a", "\ud800"]}), {"labels": "tags"}, name="a.jsonl")
+    assert checked.data.targets() == [["a", "\ufffd"]]
 
 
 @pytest.mark.parametrize(
@@ -177,8 +179,8 @@ def test_labels_of_two_kinds_are_not_mixed(faults):
 
 def test_a_label_that_no_training_row_has_is_named(faults):
     assert faults("text,label\nx,a\ny,neutral\nz,neutral\n", labels=["a", "b"]) == [
-        "a.csv, line 3: column 'label' holds the label 'neutral', which no row of data.train has; "
-        "the training labels are a, b (1 more row shares this fault)"
+        "a.csv, line 3: value 'neutral': column 'label' holds a label that no row of data.train has; "
+        "the training labels are a, b; correct it, or set data.unknown_labels (1 more row shares this fault)"
     ]
 
 
@@ -312,3 +314,161 @@ def test_a_name_that_tells_no_format_needs_one():
         f"SMSSpamCollection: the format is not told by the name ({KNOWN_NAMES}); rename it or set data.format"
     )
     assert layout_of("SMSSpamCollection", DataSettings(train="x", format="tsv")).format == "tsv"
+
+
+@pytest.mark.parametrize("written", ["cafe\u0301", "caf\u00e9\u200b", "caf\u00e9\u00a0", "caf\u00e9"])
+@pytest.mark.parametrize("key", ["cafe\u0301", "caf\u00e9"])
+def test_labels_that_look_the_same_are_one_and_found_by_their_name(read, written, key):
+    rows = f"text,label\nx,{written}\ny,bar\n"
+    assert read(rows).data.targets() == [["caf\u00e9"], ["bar"]]
+    assert read(rows, label_names={key: "cof\u200bfee", "bar": "bar"}).data.targets() == [["coffee"], ["bar"]]
+
+
+def test_folded_labels_are_told_once_with_an_example(read, capsys):
+    read("text,label\nx,New  York\ny,New\u00a0York\nz, New York \n")
+    (said,) = [line for line in capsys.readouterr().out.splitlines() if "nobody sees" in line]
+    assert "are made one: 2 rows; 'New  York' is read as 'New York'" in said
+
+
+def test_names_that_look_the_same_must_say_the_same():
+    with pytest.raises(ValueError, match="names 'caf\u00e9' twice, in two ways that look the same"):
+        DataSettings(train="x", label_names={"caf\u00e9": "a", "cafe\u0301": "b"})
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("a.csv", "text,label\n,\nx,a\n ,\n,\u200b\n"),
+        (
+            "a.jsonl",
+            '{"text": null, "label": null}\n{"text": "x", "label": "a"}\n{"text": ""}\n{"text": " ", "label": 5}\n',
+        ),
+        (
+            "a.json",
+            '[{"text": "", "label": ""}, {"text": "x", "label": "a"}, {"text": null, "label": 1.5}, {"text": " "}]',
+        ),
+    ],
+)
+def test_a_row_without_a_text_is_left_out_whatever_its_label_is(read, name, rows):
+    checked = read(rows, name=name, drop_empty=True)
+    assert (checked.data.inputs(), checked.data.targets(), checked.dropped) == (["x"], [["a"]], 3)
+
+
+def test_a_row_without_a_text_is_left_out_whatever_its_score_is(read):
+    checked = read("text,score\n,\nx,1\n,none\n", drop_empty=True, task=REGRESS)
+    assert (checked.data.targets(), checked.dropped) == ([1.0], 2)
+
+
+@pytest.mark.parametrize("text", ["\u200b", "\ufeff\u2060", "\u00ad \u00ad", "\u3164"])
+def test_a_text_of_invisible_characters_is_empty(faults, read, text):
+    assert faults(f"text,label\nx,a\n{text},b\n") == [
+        "a.csv, line 3: column 'text' is empty; fill it, remove the row or set data.drop_empty"
+    ]
+    assert read(f"text,label\nx,a\n{text},b\n", drop_empty=True).dropped == 1
+
+
+def test_rows_with_labels_to_skip_are_left_out_and_counted(read):
+    checked = read("text,label\nx,a\ny,-\nz,b\nw,\n", skip_labels=["-", ""])
+    assert checked.data.targets() == [["a"], ["b"]]
+    assert (checked.dropped, checked.left_out) == (0, {"with a label of data.skip_labels": 2})
+    names = {"0": "bad", "1": "good"}
+    assert read("text,label\nx,0\ny,2\nz,1\n", label_names=names, skip_labels=["2"]).data.targets() == [
+        ["bad"],
+        ["good"],
+    ]
+    assert read("text,label\nx,0\nz,1\n", label_names=names, skip_labels=["bad"]).data.targets() == [["good"]]
+    assert read(
+        "text,tags\nx,a;n/a\nz,b\n", {"labels": "tags"}, label_separator=";", skip_labels=["n/a"]
+    ).data.targets() == [["b"]]
+
+
+def test_labels_that_training_lacks_are_left_out_or_kept_as_asked(read, capsys):
+    asked = {"labels": ["a", "b"], "validation": "x"}
+    rows = "text,label\nx,a\ny,c\nz,d\n"
+    checked = read(rows, unknown_labels="leave_out", **asked)
+    assert checked.data.targets() == [["a"]]
+    assert checked.left_out == {"with a label that no row of data.train has": 2}
+    assert read(rows, unknown_labels="wrong", **asked).data.targets() == [["a"], ["c"], ["d"]]
+    assert "a label that no row of data.train has, counted as wrong: 2 rows; 'c'" in capsys.readouterr().out
+
+
+def test_many_unknown_labels_are_one_kind_of_fault(faults):
+    rows = "".join(f"x,l{number}\n" for number in range(30))
+    (said,) = faults(f"text,label\n{rows}", labels=["a", "b"])
+    assert said.endswith(
+        "(29 more rows share this fault, with 'l1', 'l2', 'l3', 'l4', 'l5', 'l6', 'l7', 'l8', 'l9', 'l10', ...)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ({"skip_labels": ["1"]}, "it names labels, which this data does not have"),
+        ({"unknown_labels": "wrong", "test": "b.csv"}, "this data has no labels"),
+    ],
+)
+def test_settings_of_labels_are_refused_for_scores(faults, setting, reason):
+    assert faults("text,score\nx,1\n", task=REGRESS, **setting) == [
+        f"data.{next(iter(setting))} would have no effect: {reason}; remove it"
+    ]
+
+
+def test_what_happens_to_unknown_labels_is_refused_where_there_can_be_none(faults):
+    assert faults("text,label\nx,a\n", unknown_labels="wrong") == [
+        "data.unknown_labels would have no effect: it is for data.validation and data.test, and neither is given; "
+        "remove it"
+    ]
+
+
+def test_decimals_of_parquet_are_scores(read, tmp_path):
+    table = pa.table({"text": ["x", "y"], "score": pa.array([Decimal("1.50"), Decimal("2")], pa.decimal128(10, 2))})
+    pq.write_table(table, tmp_path / "t.parquet")
+    data = (tmp_path / "t.parquet").read_bytes()
+    assert read(data, name="b.parquet", task=REGRESS).data.targets() == [1.5, 2.0]
+
+
+HALF = "\ud83d"
+HALVES = [
+    ("text-classification", {"text": HALF, "label": HALF}),
+    ("text-classification", {"text": "x", "label": "\udc00"}),
+    ("text-regression", {"text": f"a{HALF}", "score": 1}),
+    ("token-classification", {"tokens": [f"a{HALF}"], "tags": [f"B-{HALF}"]}),
+    (
+        "question-answering",
+        {"question": f"q{HALF}", "context": f"so {HALF}", "answers": {"text": [HALF], "answer_start": [3]}},
+    ),
+    (
+        "question-answering",
+        {"question": "q", "context": f"so {HALF}", "answers": json.dumps([{"text": HALF, "answer_start": 3}])},
+    ),
+    ("text-generation", {"text": HALF}),
+    ("text-generation", {"prompt": HALF, "response": HALF}),
+    ("text-generation", {"messages": [{"role": "user", "content": HALF}, {"role": "assistant", "content": HALF}]}),
+    (
+        "text-generation",
+        {"messages": json.dumps([{"role": "user", "content": HALF}, {"role": "assistant", "content": HALF}])},
+    ),
+    ("translation", {"source": HALF, "target": HALF}),
+    ("masked-language-modelling", {"text": HALF}),
+    ("feature-extraction", {"text": HALF, "text_pair": HALF, "score": 1}),
+]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a.jsonl.gz"])
+@pytest.mark.parametrize(("task", "row"), HALVES)
+def test_half_a_character_is_replaced_in_every_task_and_format(read, task, row, name):
+    written = json.dumps([row] if name == "a.json" else row).encode()
+    columns = {role: role for role in row}
+    checked = read(gzip.compress(written) if name.endswith(".gz") else written, columns, name=name, task=TASKS[task])
+    found = str((checked.data.inputs(), checked.data.targets()))
+    assert "\ufffd" in found
+    if task == "question-answering":
+        assert checked.data.targets() == [{"text": ["\ufffd"], "start": [3]}]
+
+
+def test_half_a_character_in_squad_is_replaced(read):
+    question = {"id": "1", "question": HALF, "answers": [{"text": HALF, "answer_start": 2}]}
+    rows = json.dumps({"data": [{"paragraphs": [{"context": f"a {HALF} b", "qas": [question]}]}]})
+    checked = read(rows, name="a.json", format="squad", task=TASKS["question-answering"])
+    assert checked.data.inputs() == [("\ufffd", "a \ufffd b")]
+    assert checked.data.targets() == [{"text": ["\ufffd"], "start": [2]}]

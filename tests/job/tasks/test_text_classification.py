@@ -7,7 +7,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from job import classification
 from job.errors import DataError, SettingsError
 from job.form import Options
-from job.settings import DataSettings, TrainSettings
+from job.settings import TrainSettings
 from job.tasks import TASKS
 from serving.predictor import open_predictor
 from serving.tasks.text_classification import scores
@@ -198,39 +198,6 @@ def test_the_metrics_are_those_that_are_announced():
     for problem, targets in (("single_label", SINGLE), ("multi_label", MULTI)):
         assert tuple(classification.metrics(LOGITS, targets, problem)) == TASK.metric_names(problem)
         assert TASK.headline(problem) in TASK.metric_names(problem)
-
-
-@pytest.mark.parametrize(
-    ("value", "role", "labels"),
-    [
-        (" joy ", "label", ["joy"]), (3, "label", ["3"]), (True, "label", ["true"]),
-        ("joy, anger,joy", "labels", ["anger", "joy"]), (["b", "a"], "labels", ["a", "b"]), ("", "labels", []),
-        ([], "labels", []),
-    ],
-)  # fmt: skip
-def test_a_value_is_read_as_labels(value, role, labels):
-    assert classification.read_target(value, role, DataSettings(train="x")) == labels
-
-
-@pytest.mark.parametrize(
-    ("value", "sentence"),
-    [
-        (1.5, "is not a label (text or a whole number)"),
-        (None, "is not a label (text or a whole number)"),
-        ("  ", "is empty where a label belongs"),
-        ("x", "is not among data.label_names (0, 1)"),
-    ],
-)
-def test_what_is_no_label_is_said(value, sentence):
-    names = {"0": "negative", "1": "positive"} if value == "x" else {}
-    with pytest.raises(ValueError) as caught:
-        classification.read_target(value, "label", DataSettings(train="x", label_names=names))
-    assert str(caught.value) == sentence
-
-
-def test_labels_are_served_under_the_names_they_were_given():
-    names = DataSettings(train="x", label_names={"0": "negative", "1": "positive"})
-    assert classification.read_target(1, "label", names) == ["positive"]
 
 
 def test_labels_are_in_numeric_order_before_words():

@@ -1,3 +1,5 @@
+from decimal import Decimal
+
 import numpy as np
 import pytest
 import torch
@@ -74,7 +76,10 @@ def test_constant_answers_correlate_with_nothing():
     assert (figures["spearman"], figures["pearson"]) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize(("value", "number"), [("3.5", 3.5), (4, 4.0), (" -1e3 ", -1000.0)])
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [("3.5", 3.5), (4, 4.0), (" -1e3 ", -1000.0), (".5", 0.5), ("+2.", 2.0), (Decimal("1.25"), 1.25)],
+)
 def test_a_number_is_read_from_text_too(value, number):
     assert regression.read_target(value) == number
 
@@ -85,7 +90,13 @@ def test_a_number_is_read_from_text_too(value, number):
         (True, "is not a number"),
         (None, "is not a number"),
         ("3,5", "is not a number (use a point for decimals, nothing for thousands)"),
+        ("1_3", "is not a number (use a point for decimals, nothing for thousands)"),
+        ("1 3", "is not a number (use a point for decimals, nothing for thousands)"),
+        ("\u0661\u0662", "is not a number (use a point for decimals, nothing for thousands)"),
+        ("0x1F", "is not a number (use a point for decimals, nothing for thousands)"),
         ("nan", "is not a finite number"),
+        ("-Infinity", "is not a finite number"),
+        (Decimal("NaN"), "is not a finite number"),
         ("1e400", "is not a finite number"),
         (1e16, "is too large (beyond 1e+15); give the column another unit"),
     ],

@@ -81,8 +81,12 @@ def test_a_sentence_is_words_and_as_many_tags(read):
         ({"tokens": ["a", "b"], "tags": ["O"]}, None, "line 1: has 2 tokens but 1 tags; give one tag for each token"),
         ({"tokens": "a b", "tags": ["O"]}, None, "line 1: value 'a b': column 'tokens' is no list of texts"),
         ({"tokens": ["a", " "], "tags": ["O", "O"]}, None, "line 1: column 'tokens' holds an empty token (2 of 2)"),
-        ({"tokens": [], "tags": []}, None, "line 1: column 'tokens' is empty; remove it with its tag"),
-        ({"tokens": ["a"], "tags": ["NOUN"]}, None, "line 1: column 'tags' holds a tag that is not BIO: 'NOUN'; BIO"),
+        ({"tokens": [], "tags": []}, None, "line 1: column 'tokens' is empty; fill it"),
+        (
+            {"tokens": ["a"], "tags": ["NOUN"]},
+            None,
+            "line 1: value 'NOUN': column 'tags' holds a tag that is not BIO; BIO",
+        ),
         (
             {"tokens": ["a", "b"], "tags": ["O", "I-LOC"]},
             None,
@@ -104,6 +108,36 @@ def test_what_is_wrong_with_a_sentence_is_said(read, row, options, said):
     with pytest.raises(DataError) as caught:
         read(row, options=options)
     assert str(caught.value).removeprefix("rows.jsonl, ").startswith(said)
+
+
+def test_tags_that_look_the_same_are_one(read):
+    row = {"tokens": ["a", "b"], "tags": ["B-CAFE\u0301", "I-CAF\u00c9\u200b"]}
+    assert read(row)[0][1] == ["B-CAF\u00c9", "I-CAF\u00c9"]
+
+
+def test_numbers_are_tags_with_their_names(read):
+    row = {"tokens": ["a", "b"], "tags": [1, 0]}
+    assert read(row, label_names={"0": "O", "1": "B-PER"})[0][1] == ["B-PER", "O"]
+    with pytest.raises(DataError, match=r"column 'tags' holds numbers; set data\.label_names"):
+        read(row)
+
+
+def test_sentences_without_words_and_those_with_a_tag_to_skip_are_left_out(read):
+    rows = [
+        {"tokens": [], "tags": []},
+        {"tokens": None, "tags": None},
+        {"tokens": ["\u200b"], "tags": 5},
+        {"tokens": ["a"], "tags": ["-"]},
+        {"tokens": ["a"], "tags": ["O"]},
+    ]
+    assert read(*rows, drop_empty=True, skip_labels=["-"]) == [(("a",), ["O"])]
+
+
+def test_tags_that_are_not_of_the_scheme_are_one_kind_of_fault(read):
+    with pytest.raises(DataError) as caught:
+        read(*({"tokens": ["a"], "tags": [tag]} for tag in ("NOUN", "VERB", "ADJ")))
+    (said,) = str(caught.value).splitlines()
+    assert said.endswith("(2 more rows share this fault, with 'VERB', 'ADJ')")
 
 
 def test_an_entity_without_a_beginning_is_begun_on_request(read):
@@ -147,8 +181,9 @@ def test_a_long_sentence_is_windowed_and_no_word_is_lost(settings, registry, tmp
     words = [f"word{number}" for number in range(60)]
     long = [{"tokens": words, "tags": ["O"] * 59 + ["B-LINK"]}] * 30 + [tagged("the end of it")] * 30
     (tmp_path / "long.jsonl").write_text("\n".join(map(json.dumps, long)))
+    (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, long[15:])))
     asked = settings(data={"train": str(tmp_path / "long.jsonl"), "validation": str(tmp_path / "long.jsonl"),
-                           "test": str(tmp_path / "long.jsonl")}, train={"max_length": 16})  # fmt: skip
+                           "test": str(tmp_path / "test.jsonl")}, train={"max_length": 16})  # fmt: skip
     plan, (train, _) = look(asked, registry, tmp_path / "work")
     assert len(train) > 60
     number = plan.prepared.labels.index("B-LINK")
