@@ -51,14 +51,20 @@ def create_app(service: Service) -> FastAPI:
     app.state.document = to_json(document(service))
     for path, handler in _GET.items():
         app.add_api_route(path, handler, methods=["GET", "HEAD"], response_model=None)
-    app.add_api_route("/predict", predict, methods=["POST"], response_model=None)
+    _post(app, "/predict", predict)
     if service.predictor.writes:
-        app.add_api_route("/predict/stream", stream, methods=["POST"], response_model=None)
+        _post(app, "/predict/stream", stream)
     app.mount("/docs/assets", StaticFiles(directory=str(swagger_ui_path)))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _crashed)
     app.add_middleware(_Stamp, service=service)
     return app
+
+
+def _post(app: FastAPI, path: str, handler: Callable[[Request], Any]) -> None:
+    """A slash more at the end is no other address: a redirect loses the body in some clients, the scheme in others."""
+    for spelt in (path, path + "/"):
+        app.add_api_route(spelt, handler, methods=["POST"], response_model=None)
 
 
 async def predict(request: Request) -> Response:

@@ -4,7 +4,8 @@ import asyncio
 
 from starlette.requests import ClientDisconnect, Request
 
-from serving.errors import Incomplete, TooLarge
+from serving.errors import Incomplete, Malformed, TooLarge
+from serving.request import shown
 
 
 async def read_body(request: Request, *, most: int, seconds: float) -> bytes:
@@ -12,6 +13,9 @@ async def read_body(request: Request, *, most: int, seconds: float) -> bytes:
 
     `most`: bytes it may have. `seconds`: how long it may take to arrive.
     """
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        raise Malformed(f"the body is compressed (Content-Encoding: {shown(coding)}); send it as it is")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
         raise _too_large(announced, most)

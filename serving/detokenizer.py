@@ -21,6 +21,8 @@ class Detokenizer:
         self._special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
         self._bytes = {tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in range(256)}
         self._stops = tuple(stops)
+        self._beginnings = frozenset(stop[:size] for stop in stops for size in range(1, len(stop)))
+        self._longest = max(map(len, self._beginnings), default=0)
         self._shown = list(after)
         """The last ids whose text is known, so that the next ones do not stand at the beginning of a text."""
         self._waiting: list[int] = []
@@ -64,7 +66,8 @@ class Detokenizer:
         if at is not None:
             self._is_stopped, self._held = True, ""
             return text[:at]
-        keep = max((size for stop in self._stops for size in range(len(stop)) if text.endswith(stop[:size])), default=0)
+        sizes = range(min(self._longest, len(text)), 0, -1)
+        keep = next((size for size in sizes if text[-size:] in self._beginnings), 0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 

@@ -14,6 +14,10 @@ _SAMPLING = ("temperature", "top_k", "top_p", "seed")
 _BEAMS = ("length_penalty", "early_stopping")
 _LONGEST_STOP = 256
 """Characters of one stop string."""
+_MOST_STOPS = 16
+"""Stop strings of one answer: each is looked for after every token."""
+_MOST_ENDS = 64
+"""End tokens of one answer."""
 
 
 class GenerationSettings(BaseModel):
@@ -76,9 +80,18 @@ class GenerationSettings(BaseModel):
     @field_validator("stop_strings")
     @classmethod
     def _of_fair_length(cls, value: str | list[str] | None) -> str | list[str] | None:
+        if isinstance(value, list) and len(value) > _MOST_STOPS:
+            raise _fault("{count} stop strings; at most {most}", count=len(value), most=_MOST_STOPS)
         for text in [value] if isinstance(value, str) else value or []:
             if not 0 < len(text) <= _LONGEST_STOP:
                 raise _fault("a stop string has 1 to {most} characters", most=_LONGEST_STOP)
+        return value
+
+    @field_validator("eos_token_id", "forced_eos_token_id")
+    @classmethod
+    def _of_fair_number(cls, value: TokenId | list[TokenId] | None) -> TokenId | list[TokenId] | None:
+        if isinstance(value, list) and len(value) > _MOST_ENDS:
+            raise _fault("{count} end tokens; at most {most}", count=len(value), most=_MOST_ENDS)
         return value
 
     @property

@@ -48,8 +48,10 @@ def _predict(service: Service) -> Schema:
         {
             "inputs": {"anyOf": [shapes.item, list_of(shapes.item, minItems=1, maxItems=limits.inputs)]},
             "parameters": {**shapes.parameters, "nullable": True},
+            "options": {"type": "object", "nullable": True, "description": "Accepted from older clients; no effect."},
+            **{name: shapes.parameters["properties"][name] for name in shapes.beside},
         },
-        optional=("parameters",),
+        optional=("parameters", "options", *shapes.beside),
     )
     # Not oneOf: the answer to one input may itself be a list of what answers another one.
     answers = {"anyOf": [shapes.answer, list_of(shapes.answer, minItems=1, maxItems=limits.inputs)]}

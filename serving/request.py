@@ -1,18 +1,27 @@
 """What a caller sends, checked: inputs and parameters of the Hugging Face task JSON."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from serving.cleaning import legible
 from serving.encoding import Text
 from serving.errors import InputError, Malformed
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_KEYS = ("inputs", "parameters")
+_KEYS = ("inputs", "parameters", "options")
+_OPTIONS = ("use_cache", "wait_for_model", "use_gpu")
+"""What older clients of the hub ask of its queue. There is none here: each holds already, or changes no answer."""
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+"""How JSON spells half a character; a pair of halves too."""
+_MOST_ITEMS = 1_000
+_MOST_CHARACTERS = 16_384
+"""Bounds of all lists, and of all texts, within the parameters of one request."""
 _SHOWN = 60
 """Characters of a caller's value that an error repeats."""
 
@@ -25,19 +34,27 @@ class Request:
     parameters: Mapping[str, Any]
 
 
-def read_request(body: bytes) -> Request:
-    """The body of a request; Malformed when it is not a JSON object, InputError for a wrong key."""
+def read_request(body: bytes, *, beside: Collection[str] = ()) -> Request:
+    """The body of a request; Malformed when it is not a JSON object, InputError for a wrong key.
+
+    `beside`: parameters that may also stand beside `inputs`, as text-embeddings-inference and its clients have them.
+    """
     content = _read_json(body)
     if not isinstance(content, dict):
         raise Malformed(f'the body is {_kind(content)}; send an object: {{"inputs": ...}}')
     for key in content:
-        if key not in _KEYS:
-            raise InputError(f"unknown key {shown(key)}; a request has: {', '.join(_KEYS)}")
+        if key not in _KEYS and key not in beside:
+            raise InputError(f"unknown key {shown(key)}; a request has: {', '.join((*_KEYS[:2], *beside))}")
     if "inputs" not in content:
         raise InputError("'inputs' is missing: send {\"inputs\": ...}")
     parameters = content.get("parameters") or {}
     if not isinstance(parameters, dict):
         raise InputError(f"'parameters' is {shown(parameters)}; send an object")
+    if twice := next((name for name in beside if name in content and name in parameters), None):
+        raise InputError(f"parameter {shown(twice)} stands beside 'inputs' and in 'parameters'; send it once")
+    parameters = {**parameters, **{name: content[name] for name in beside if name in content}}
+    _check_parameters(parameters)
+    _check_options(content.get("options"))
     return Request(content["inputs"], parameters)
 
 
@@ -53,15 +70,9 @@ def read_texts(inputs: Any, *, pair: bool) -> tuple[list[Text], bool]:
     return [_read_text(inputs, pair=pair, place="inputs")], False
 
 
-def longest_text(inputs: Any) -> int:
-    """Characters of the longest text anywhere in checked inputs; the two texts of a pair count separately."""
-    if isinstance(inputs, str):
-        return len(inputs)
-    if isinstance(inputs, Mapping):
-        inputs = inputs.values()
-    elif not isinstance(inputs, list | tuple):
-        return 0
-    return max(map(longest_text, inputs), default=0)
+def longest_text(inputs: Iterable[Any]) -> int:
+    """Characters of the longest of checked inputs; the two texts of a pair count separately."""
+    return max((_length(part) for one in inputs for part in _parts(one)), default=0)
 
 
 def read_parameters(kind: type[Model], parameters: Mapping[str, Any], task: str) -> Model:
@@ -83,15 +94,61 @@ def shown(item: Any) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
+def _parts(one: Any) -> Iterable[Any]:
+    """What of an input is a text of its own: each of a pair's; words and messages are one text together."""
+    if isinstance(one, Mapping):
+        return one.values()
+    return one if isinstance(one, tuple) and all(isinstance(part, str) for part in one) else (one,)
+
+
+def _length(part: Any) -> int:
+    """Characters of all texts in a part, and one more for each item of a list: an empty word is work too."""
+    if isinstance(part, str):
+        return len(part)
+    if isinstance(part, Mapping):
+        return sum(map(_length, part.values()))
+    return sum(map(_length, part)) + len(part) if isinstance(part, list | tuple) else 0
+
+
+def _check_parameters(parameters: Mapping[str, Any]) -> None:
+    """Bound what each token of an answer may be compared with, whatever task knows the parameter."""
+    for name, value in parameters.items():
+        if isinstance(value, list | dict) and len(value) > _MOST_ITEMS:
+            raise InputError(f"parameter {shown(name)} has {len(value)} items; at most {_MOST_ITEMS}")
+        if (size := _length(value)) > _MOST_CHARACTERS:
+            raise InputError(f"parameter {shown(name)} has {size} characters; at most {_MOST_CHARACTERS}")
+
+
+def _check_options(options: Any) -> None:
+    """`options` of the hub's older clients are without effect, so only those that change no answer may be there."""
+    if options is not None and not isinstance(options, dict):
+        raise InputError(f"'options' is {shown(options)}; send an object, or leave it out")
+    for name in options or {}:
+        if name not in _OPTIONS:
+            raise InputError(f"unknown option {shown(name)}; accepted, without effect: {', '.join(_OPTIONS)}")
+
+
 def _read_json(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        content = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        return _whole(content) if _HALF.search(body) else content
     except RecursionError as error:
         raise Malformed("the body is not JSON that this server reads: it is nested too deeply") from error
     except UnicodeDecodeError as error:
         raise Malformed(f"the body is not UTF-8: byte {error.start} cannot be read") from error
     except ValueError as error:
         raise Malformed(f"the body is not JSON: {error}") from error
+
+
+def _whole(content: Any) -> Any:
+    """The content with U+FFFD for each half of a character, in names too: no answer, log or tokenizer can hold one."""
+    if isinstance(content, str):
+        return legible(content)
+    if isinstance(content, list):
+        return [_whole(item) for item in content]
+    if isinstance(content, dict):
+        return {legible(name): _whole(value) for name, value in content.items()}
+    return content
 
 
 def _refuse_constant(name: str) -> NoReturn:

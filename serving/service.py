@@ -49,7 +49,9 @@ class Service:
         )
         self.meters.in_flight.set_function(lambda: self.admission.in_flight)
         self._task = TASKS[predictor.model.task]
-        self.body_bytes = limits.body_bytes or self._task.shapes(predictor.model).body_bytes
+        shapes = self._task.shapes(predictor.model)
+        self._beside = shapes.beside
+        self.body_bytes = limits.body_bytes or shapes.body_bytes
         """Largest body of a request."""
         self._workers = ThreadPoolExecutor(threads or available_cpus(), thread_name_prefix="service")
 
@@ -122,7 +124,7 @@ class Service:
 
     def _read(self, body: bytes) -> tuple[list[Any], bool, Any]:
         """The inputs of a request, whether they came as a list, and its parameters."""
-        request = read_request(body)
+        request = read_request(body, beside=self._beside)
         wanted = self._task.read_parameters(request.parameters, self.predictor.model)
         inputs, are_many = self._task.read_inputs(request.inputs, self.predictor.model)
         self._check_size(inputs)

@@ -14,6 +14,8 @@ from serving.session import Array, Capacity, Session, TimeLimit, available_cpus
 
 Answers = Callable[[Array, ModelFile, Any], list[Any]]
 """Logits `[N, labels]`, the model and the checked parameters to one answer per row."""
+Check = Callable[[Sequence[Encoded], Any], None]
+"""Encoded rows and the checked parameters; InputError where the two cannot be."""
 Take = Callable[[int, Array], Array]
 """The number of a row and its output to what is kept of that output."""
 
@@ -81,13 +83,23 @@ class TextEngine:
 class LogitsEngine:
     """The engine of a task that makes its answer of one row of logits per text."""
 
-    def __init__(self, folder: Path, model: ModelFile, variant: str, capacity: Capacity, answers: Answers) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        model: ModelFile,
+        variant: str,
+        capacity: Capacity,
+        answers: Answers,
+        check: Check = lambda rows, wanted: None,
+    ) -> None:
         self.text = TextEngine(folder, model, variant, capacity)
-        self._model, self._answers = model, answers
+        self._model, self._answers, self._check = model, answers, check
 
     def prepare(self, inputs: Sequence[Text], wanted: Any) -> list[Encoded]:
         """Tokenize."""
-        return self.text.encoder.encode(inputs)
+        rows = self.text.encoder.encode(inputs)
+        self._check(rows, wanted)
+        return rows
 
     def answers(self, rows: Sequence[Encoded], wanted: Any, *, limit: TimeLimit | None = None) -> list[Any]:
         """One answer per row."""

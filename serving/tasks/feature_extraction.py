@@ -5,16 +5,16 @@ same name in transformers gives a vector for each token instead, which is not po
 Axes: N texts, D numbers of a vector.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from serving import request, schema
 from serving.bundle import ModelFile
-from serving.encoding import Text
+from serving.encoding import Encoded, Text
 from serving.errors import BundleError, InputError
 from serving.session import Array, Capacity
 from serving.tasks.task import Shapes
@@ -45,6 +45,14 @@ class Parameters(BaseModel):
     """Whether to scale the vector to the length 1; as the model was made when absent."""
     truncate_dim: int | None = Field(default=None, ge=1)
     """Return only the first so many numbers, before the vector is scaled; all of them when absent."""
+    dimensions: int | None = Field(default=None, ge=1)
+    """The same under the name that clients of the hub use."""
+    truncate: bool | None = None
+    """Whether a text longer than the model reads is cut, which is so when absent; where false it is refused."""
+    truncation_direction: Literal["right", "Right"] | None = None
+    """The end at which a long text is cut."""
+    encoding_format: Literal["float"] | None = None
+    """How the numbers are written."""
 
 
 def shapes(model: ModelFile) -> Shapes:
@@ -54,6 +62,7 @@ def shapes(model: ModelFile) -> Shapes:
         parameters=schema.schema_of(Parameters),
         answer=schema.list_of({"type": "number"}, minItems=1, maxItems=read_options(model).dimensions),
         example=schema.text_example(pair=False),
+        beside=tuple(Parameters.model_fields),
     )
 
 
@@ -65,21 +74,33 @@ def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
 def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
     wanted = request.read_parameters(Parameters, parameters, model.task)
+    if wanted.truncate_dim is not None and wanted.dimensions is not None:
+        raise InputError("parameters 'truncate_dim' and 'dimensions' say the same; send one of them")
     dimensions = read_options(model).dimensions
-    if wanted.truncate_dim is not None and wanted.truncate_dim > dimensions:
-        raise InputError(f"parameter 'truncate_dim' is {wanted.truncate_dim}; a vector of this model has {dimensions}")
+    for name in ("truncate_dim", "dimensions"):
+        if (asked := getattr(wanted, name)) is not None and asked > dimensions:
+            raise InputError(f"parameter {name!r} is {asked}; a vector of this model has {dimensions}")
     return wanted
 
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine:
     """Load one variant."""
     read_options(model)
-    return LogitsEngine(folder, model, variant, capacity, answers)
+    return LogitsEngine(folder, model, variant, capacity, answers, check_cut)
+
+
+def check_cut(rows: Sequence[Encoded], wanted: Parameters) -> None:
+    """InputError for a text that would be cut where the caller does not want that."""
+    for index, row in enumerate(rows):
+        if row.truncated and wanted.truncate is False:
+            raise InputError(
+                f"text {index} is longer than the {len(row)} tokens that this model reads, and 'truncate' is false"
+            )
 
 
 def answers(vectors: Array, model: ModelFile, parameters: Parameters) -> list[Answer]:
     """The vector of each row `[N, D]` as the caller wants it."""
-    cut = vectors[:, : parameters.truncate_dim]
+    cut = vectors[:, : parameters.truncate_dim or parameters.dimensions]
     wanted = read_options(model).normalize if parameters.normalize is None else parameters.normalize
     answered: list[Answer] = (normalized(cut) if wanted else cut).tolist()
     return answered

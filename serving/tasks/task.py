@@ -25,6 +25,8 @@ class Shapes:
     """One of the `inputs`, spelt out."""
     example_parameters: Mapping[str, Any] = field(default_factory=dict)
     """What the example is asked with, such that it is answered at once."""
+    beside: tuple[str, ...] = ()
+    """Parameters that may also stand beside `inputs`."""
     body_bytes: int = 1 << 20
     """Largest body of a request, where the settings do not say."""
 

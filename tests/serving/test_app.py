@@ -94,7 +94,7 @@ def test_odd_texts_are_answered(client, text):
         (b"[]", 400, "Malformed", 'the body is a list; send an object: {"inputs": ...}'),
         (b'{"inputs": NaN}', 400, "Malformed", "the body is not JSON: NaN is not a JSON value"),
         (b'{"input": "a"}', 422, "InputError", "unknown key 'input'; a request has: inputs, parameters"),
-        (b'{"inputs": "\\ud800", "\\ud800": 1}', 422, "InputError", "unknown key '\\ud800'; a request has: inputs"),
+        (b'{"inputs": "\\ud800", "\\ud800": 1}', 422, "InputError", "unknown key '\ufffd'; a request has: inputs"),
         (b'{"inputs": 1}', 422, "InputError", "inputs is 1; this model reads a string"),
         (b'{"inputs": "a", "parameters": {"top_k": 0}}', 422, "InputError", "parameter 'top_k' is 0: Input should be"),
     ],
@@ -268,3 +268,14 @@ def test_many_callers_at_once_get_each_their_own_answer(client):
 
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(ask, range(200)))
+
+
+@pytest.mark.parametrize("address", ["/predict", "/predict/"])
+def test_a_slash_at_the_end_is_the_same_address(client, address):
+    assert client.post(address, json={"inputs": "great"}).status_code == 200
+
+
+def test_a_compressed_body_is_refused_with_the_header_that_says_so(client):
+    reply = client.post("/predict", content=b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
+    sentence = "the body is compressed (Content-Encoding: 'gzip'); send it as it is"
+    assert read_error(reply) == (400, "Malformed", sentence)

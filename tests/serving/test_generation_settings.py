@@ -64,6 +64,16 @@ def test_end_tokens_come_as_one_or_several():
             SAMPLED,
             "parameter 'stop_strings' is ['a', '']: a stop string has 1 to 256 characters",
         ),
+        (
+            {"stop_strings": ["a"] * 17},
+            SAMPLED,
+            f"parameter 'stop_strings' is {str(['a'] * 17)[:57]}...: 17 stop strings; at most 16",
+        ),
+        (
+            {"eos_token_id": [1] * 65},
+            SAMPLED,
+            f"parameter 'eos_token_id' is {str([1] * 65)[:57]}...: 65 end tokens; at most 64",
+        ),
         ({"top_p": "0.5"}, SAMPLED, "parameter 'top_p' is '0.5': Input should be a valid number"),
     ],
 )

@@ -107,6 +107,64 @@ def test_a_wrong_key_is_named(content, sentence):
     assert str(caught.value) == sentence
 
 
+@pytest.mark.parametrize(
+    "half", ["\\ud83d", "\\uDE00", "\\ud83d\\ud83d", "\\ude00\\ud83d"], ids=["high", "low", "two", "swapped"]
+)
+def test_half_a_character_anywhere_in_a_request_becomes_a_replacement_character(half):
+    whole = "\ufffd" * half.count("\\")
+    body = '{"inputs": [{"role": "HALF", "content": ["a HALF"]}], "parameters": {"HALF": ["HALF"]}}'
+    assert read_request(body.replace("HALF", half).encode()) == Request(
+        [{"role": whole, "content": [f"a {whole}"]}], {whole: [whole]}
+    )
+
+
+def test_two_halves_that_belong_together_stay_a_character():
+    assert read_request(b'{"inputs": "\\ud83d\\ude00"}').inputs == "😀"
+
+
+def test_half_a_character_in_bytes_is_not_utf_8():
+    with pytest.raises(Malformed, match="the body is not UTF-8: byte 12 cannot be read"):
+        read_request(b'{"inputs": "\xed\xa0\xbd"}')
+
+
+def test_options_of_older_clients_are_accepted_without_effect():
+    assert read_request(b'{"inputs": "a", "options": {"wait_for_model": true}}') == Request("a", {})
+    assert read_request(b'{"inputs": "a", "options": null}') == Request("a", {})
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"options": 3}, "'options' is 3; send an object, or leave it out"),
+        (
+            {"options": {"raw": 1}},
+            "unknown option 'raw'; accepted, without effect: use_cache, wait_for_model, use_gpu",
+        ),
+        ({"parameters": {"words": ["a"] * 1_001}}, "parameter 'words' has 1001 items; at most 1000"),
+        ({"parameters": {"words": ["a" * 9_000] * 2}}, "parameter 'words' has 18002 characters; at most 16384"),
+        ({"parameters": {"a": {"b": [["c" * 20_000]]}}}, "parameter 'a' has 20002 characters; at most 16384"),
+        (
+            {"small": 1, "parameters": {"small": 1}},
+            "parameter 'small' stands beside 'inputs' and in 'parameters'",
+        ),
+        ({"large": 1}, "unknown key 'large'; a request has: inputs, parameters, small"),
+    ],
+)
+def test_what_stands_beside_the_inputs_is_bounded_and_known(more, sentence):
+    with pytest.raises(InputError) as caught:
+        read_request(json.dumps({"inputs": "a", **more}).encode(), beside=("small",))
+    assert str(caught.value).startswith(sentence)
+
+
+def test_a_parameter_may_stand_beside_the_inputs_where_the_task_says_so():
+    assert read_request(b'{"inputs": "a", "small": 1}', beside=("small",)) == Request("a", {"small": 1})
+
+
+def test_many_small_parts_of_one_input_are_as_long_as_the_text_they_make():
+    assert longest_text([["aa", "", "a"]]) == 6
+    assert longest_text([({"role": "user", "content": "aaaa"},) * 2]) == 18
+
+
 def test_the_longest_text_counts_the_texts_of_a_pair_separately():
     assert longest_text([("aa", "aaaa"), "aaa"]) == 4
 

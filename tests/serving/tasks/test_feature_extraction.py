@@ -16,6 +16,7 @@ from serving.errors import BundleError, InputError
 from serving.tasks.feature_extraction import normalized
 
 MAX_LENGTH = 24
+KNOWN = "normalize, truncate_dim, dimensions, truncate, truncation_direction, encoding_format"
 TEXTS = [
     "This product is amazing!",
     "",
@@ -127,7 +128,9 @@ def test_the_model_says_whether_vectors_are_scaled(tiny, open_bundle, edit_model
     assert np.allclose(np.linalg.norm(predictor.predict(TEXTS, {"normalize": True}), axis=1), 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("wanted", [{"truncate_dim": 8}, {"truncate_dim": 8, "normalize": False}])
+@pytest.mark.parametrize(
+    "wanted", [{"truncate_dim": 8}, {"truncate_dim": 8, "normalize": False}, {"dimensions": 8, "truncate": True}]
+)
 def test_a_vector_is_cut_and_then_scaled(tiny, open_bundle, wanted):
     predictor = open_bundle(tiny()[2])
     answers = np.array(predictor.predict(TEXTS, wanted))
@@ -147,7 +150,16 @@ def test_a_vector_of_nothing_stays_nothing():
         ({"truncate_dim": 33}, "parameter 'truncate_dim' is 33; a vector of this model has 32"),
         ({"truncate_dim": 0}, "parameter 'truncate_dim' is 0: Input should be greater than or equal to 1"),
         ({"normalize": "yes"}, "parameter 'normalize' is 'yes': Input should be a valid boolean"),
-        ({"top_k": 1}, "unknown parameter 'top_k'; feature-extraction knows: normalize, truncate_dim"),
+        (
+            {"truncate_dim": 4, "dimensions": 4},
+            "parameters 'truncate_dim' and 'dimensions' say the same; send one of them",
+        ),
+        ({"dimensions": 33}, "parameter 'dimensions' is 33; a vector of this model has 32"),
+        (
+            {"truncate": False},
+            f"text 6 is longer than the {MAX_LENGTH} tokens that this model reads, and 'truncate' is false",
+        ),
+        ({"top_k": 1}, "unknown parameter 'top_k'; feature-extraction knows: " + KNOWN),
     ],
 )
 def test_a_parameter_that_makes_no_sense_is_refused(tiny, open_bundle, wanted, sentence):
@@ -175,3 +187,15 @@ def test_one_text_is_answered_by_one_vector_and_a_list_by_a_list(tiny, serve_bun
         assert np.allclose(one, many[0], atol=1e-6)
         for answer in (one, many):
             OAS30Validator(schema).validate(answer)
+
+
+AS_THE_HUB_SENDS = {"normalize": True, "truncate": True, "truncation_direction": "Right", "encoding_format": "float"}
+
+
+def test_parameters_beside_the_inputs_are_those_of_text_embeddings_inference(tiny, serve_bundle):
+    with serve_bundle(tiny()[2]) as (client, _):
+        plain = client.post("/predict", json={"inputs": TEXTS[0]}).json()
+        beside = client.post("/predict", json={"inputs": TEXTS[0], **AS_THE_HUB_SENDS})
+        half = client.post("/predict", content=b'{"inputs": "\\ud83d", "normalize": true}')
+    assert beside.json() == plain
+    assert half.status_code == 200

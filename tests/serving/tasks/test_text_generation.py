@@ -316,3 +316,13 @@ def test_a_bundle_without_its_template_is_refused(folder, tmp_path):
     (tmp_path / "model.json").write_text(json.dumps(CHATTY.model_dump()))
     with pytest.raises(BundleError, match=r"chat_template\.jinja cannot be read, but model\.json says"):
         open_predictor(tmp_path)
+
+
+@pytest.mark.parametrize("address", ["/predict", "/predict/stream"])
+@pytest.mark.parametrize("inputs", [r'"ab\ud83d"', r'{"text": "\ude00"}', r'[{"role": "user", "content": "ab\ud83d"}]'])
+def test_half_a_character_is_answered_as_a_replacement_character(folder, serve_bundle, address, inputs):
+    with serve_bundle(folder) as (client, _):
+        reply = client.post(address, content=f'{{"inputs": {inputs}}}'.encode())
+    assert reply.status_code == 200
+    assert "error" not in reply.text
+    assert ("\ufffd" in reply.text) == (address == "/predict")

@@ -500,3 +500,12 @@ def test_answers_and_inputs_have_the_shapes_of_the_openapi_document(tagger, serv
     for item in (["a"], {"tokens": "a"}, {"text": "a", "tokens": []}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(item, described.item)
+
+
+def test_half_a_character_is_answered_as_a_replacement_character(tagger, serve_bundle):
+    inputs, wanted = r'["Marie \ud83d", ["a", "\ud83db"]]', '{"aggregation_strategy": "simple", "ignore_labels": []}'
+    body = f'{{"inputs": {inputs}, "parameters": {wanted}}}'
+    with serve_bundle(tagger().folder) as (client, _):
+        reply = client.post("/predict", content=body.encode())
+    assert reply.status_code == 200
+    assert "\ufffd" in reply.text
