@@ -132,19 +132,29 @@ def _refuse_useless(settings: DataSettings, target_role: str) -> None:
             raise SettingsError(f"data.{name} would have no effect: {reason}; remove it")
 
 
-def layout_of(name: str, settings: DataSettings) -> Layout:
-    """How to read a file of this name; DataError when its format is unknown, SettingsError for a useless setting."""
+def layout_of(name: str, settings: DataSettings, wanted: Sequence[str] = ()) -> Layout:
+    """How to read a file of this name; DataError when its format is unknown, SettingsError for a useless setting.
+
+    `wanted`: the columns that are going to be used.
+    """
     found = settings.format or format_of(name)
     if found is None:
         raise DataError(f"{name}: the format is not told by the name ({KNOWN_NAMES}); rename it or set data.format")
     for setting, formats in _FORMATS_OF.items():
         if setting in settings.model_fields_set and found not in formats:
-            raise SettingsError(f"data.{setting} has no meaning for {found} ({name}); remove it")
+            what = f"data.{setting} has no meaning for {found} ({name})"
+            if settings.format is None and found == "text" and "csv" in formats:
+                raise SettingsError(f"{what}; if this is a table, add `format: csv` under data:, else remove it")
+            raise SettingsError(f"{what}; remove it")
     return Layout(
         format=found,
         header=settings.header,
         delimiter=settings.delimiter,
-        quoting=settings.quoting if settings.quoting is not None else found == "csv",
+        quoting=settings.quoting if settings.quoting is not None else found == "csv" or settings.quote is not None,
+        quote=settings.quote,
+        wanted=tuple(wanted),
+        encoding=settings.encoding,
+        use_names=not settings.label_names,
         max_expansion=settings.max_expansion,
         positions=positions_of(settings.columns, found) if found in ("conll", "conllu") else None,
         comment=settings.comment,
@@ -156,6 +166,8 @@ _FORMATS_OF = {
     "header": ("csv", "tsv", *MEDIA),
     "delimiter": ("csv", "tsv", "conll", *MEDIA),
     "quoting": ("csv", "tsv", *MEDIA),
+    "quote": ("csv", "tsv", *MEDIA),
+    "encoding": ("csv", "tsv", "json", "jsonl", "conll", "conllu", "squad", "text", *MEDIA),
     "comment": ("conll",),
     "sample_by": ("text",),
 }
@@ -172,6 +184,8 @@ class _Reading:
     options: Options
     labels: Collection[str] | None
     writer: DatasetWriter
+    layout: Layout = field(default_factory=lambda: Layout("csv"))
+    """Of the file that is being read."""
     faults: Faults = field(default_factory=Faults)
     # Not a list, so that a row costs eight bytes (Python 3.11 cannot subscript `array` itself).
     keys: "array[int]" = field(default_factory=lambda: array("Q"))
@@ -187,7 +201,11 @@ class _Reading:
             self.faults.add(row.fault, f"{place} value {row.found}:" if row.found else place, row.hint)
             return
         cells = Cells(self, row, place)
-        found = self.task.read(cells)
+        try:
+            found = self.task.read(cells)
+        except RecursionError:
+            self.faults.add("holds a value that is nested too deeply", place)
+            return
         if cells.is_dropped:
             # Whatever else is wrong with a row that is left out does not matter.
             self.left_out[cells.reason] += bool(cells.reason)
@@ -240,9 +258,26 @@ class Cells:
         """Whether the row has the column of a role; a fault is counted where it has not."""
         if self.column(role) in self._row.values:
             return True
-        have = ", ".join(shown(name) for name in self._row.values) or "none"
-        self.fault(f"has no column {self.column(role)!r}", f"the columns are {have}; set data.columns")
+        have = listed(map(shown, self._row.values)) or "none"
+        self.fault(f"has no column {self.column(role)!r}", f"the columns are {have}; {self._advice(role)}")
         return False
+
+    def _advice(self, role: str) -> str:
+        """The setting that most likely helps where a column is not there."""
+        told, found = self.settings.format, self._reading.layout.format
+        if role in ("tokens", "tags") and told is None:
+            return "add `format: conll` under data: where each line is a word and its tag, else set data.columns"
+        if role in ("question", "context", "answers") and told is None:
+            return "add `format: squad` under data: where the file is SQuAD's JSON, else set data.columns"
+        if found == "text":
+            return (
+                "a text file has no other; add `format: csv` under data: where it is a table (data.delimiter says what "
+                "separates its columns); labels in a second file are joined by `paste -d'\\t' texts.txt "
+                "labels.txt > all.tsv`"
+            )
+        if found in ("csv", "tsv") and self.settings.header:
+            return "set data.columns, or data.header to false where the first line is data already"
+        return "set data.columns"
 
     def value(self, role: str) -> Any:
         """What stands in the column of a role, whatever it is; None where there is no such column."""
@@ -387,7 +422,8 @@ def check(
         reading = _Reading(task, roles, settings, options or task.OPTIONS(), known, writer)
         for file in files:
             named = Media(file, roles.inputs[task.MEDIA], cache) if task.MEDIA else None
-            for row, place in _rows(file, named, settings):
+            reading.layout = layout_of(file.address, settings, roles.columns)
+            for row, place in _rows(file, named, reading.layout):
                 reading.take(row, place)
             media += [named.fingerprint()] if named else []
         reading.faults.raise_any()
@@ -402,9 +438,8 @@ def check(
     return Checked(data, np.frombuffer(reading.keys, dtype=np.uint64), files, reading.dropped, reading.left_out, media)
 
 
-def _rows(file: SourceFile, media: Media | None, settings: DataSettings) -> Iterator[tuple[Row, str]]:
+def _rows(file: SourceFile, media: Media | None, layout: Layout) -> Iterator[tuple[Row, str]]:
     """Every row of a file with its place."""
-    layout = layout_of(file.address, settings)
     unit = unit_of(file.address, layout)
     for row in read_rows(file.path, file.address, layout) if media is None else media.rows(layout):
         yield row, f"{file.address}, {unit} {row.line}:"

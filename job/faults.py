@@ -13,6 +13,8 @@ _MOST_KINDS = 10
 """Kinds of fault that an error tells."""
 _MOST_VALUES = 11
 """Values that an error tells of one kind of fault."""
+_LONGEST = 600
+"""Characters of the sentence about one kind."""
 _KEPT_KINDS = 1000
 """Kinds of fault that are told apart: a file of a million rows can have one for each."""
 
@@ -27,10 +29,11 @@ class Faults:
 
     def add(self, kind: str, place: str, hint: str = "", *, value: str = "") -> None:
         """Count one fault of a kind; the place and hint of the first one are shown, and each `value` that there is."""
+        kind = _cut(kind)
         if kind not in self._first:
             if len(self._first) == _KEPT_KINDS:
                 return
-            self._first[kind] = f"{place} {kind}" + (f"; {hint}" if hint else "")
+            self._first[kind] = _cut(f"{place} {kind}" + (f"; {hint}" if hint else ""))
         self._count[kind] += 1
         values = self._values.setdefault(kind, {})
         if value and len(values) <= _MOST_VALUES:
@@ -51,6 +54,13 @@ class Faults:
         values = list(self._values[kind])[1:]
         told = f", with {listed(values, _MOST_VALUES - 1)}" if values else ""
         return f" ({others:,} more {'row shares' if others == 1 else 'rows share'} this fault{told})"
+
+
+def _cut(sentence: str) -> str:
+    """A sentence of bounded length: names in it come from the data. Both its ends say more than its middle."""
+    if len(sentence) <= _LONGEST:
+        return sentence
+    return f"{sentence[: _LONGEST // 2]} ... {sentence[-_LONGEST // 2 :]}"
 
 
 def shown(value: object) -> str:

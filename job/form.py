@@ -32,6 +32,11 @@ class Roles:
     target_role: str
     """`label`, `labels`, `score`, ...; empty where there is none."""
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all columns that are used."""
+        return (*self.inputs.values(), *((self.target,) if self.target else ()))
+
 
 class Options(BaseModel):
     """Settings that only one task has (`options:` of a job)."""

@@ -1,4 +1,4 @@
-"""Bytes to text: gzip within a bound, UTF-8 with the place of the first fault.
+"""Bytes to text: gzip within a bound, UTF-8 (or what the settings say) with the place of the first fault.
 
 Line numbers are those an editor shows, from 1; offsets count the bytes of the unpacked file.
 """
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from job.errors import DataError
+from job.progress import say
 
 LINE_LIMIT = 16 * 2**20
 """Bytes of one line; a longer one is not a table."""
-_FREE_EXPANSION = 64 * 2**20
-"""Bytes that any compressed file may unpack to, whatever its ratio."""
+_FREE_EXPANSION = 2 * 2**20
+"""Bytes that any compressed file may unpack to, whatever its ratio: half a million of the shortest rows, seconds."""
 _PIECE = 2**20
 """Bytes that are decoded at a time where there are no lines."""
 _MARK = b"\xef\xbb\xbf"
@@ -41,9 +42,9 @@ def open_data(path: Path, address: str, max_expansion: float) -> Iterator[Binary
             raise DataError(f"{address}: the gzip data is damaged ({error}); copy or compress it again") from error
 
 
-def expansion_limit(path: Path, max_expansion: float) -> int:
-    """Bytes that a compressed file may unpack to."""
-    return max(_FREE_EXPANSION, int(max_expansion * path.stat().st_size))
+def expansion_limit(path: Path, max_expansion: float, free: int = _FREE_EXPANSION) -> int:
+    """Bytes that a compressed file may unpack to; `free`, whatever its size."""
+    return max(free, int(max_expansion * path.stat().st_size))
 
 
 def expansion_fault(address: str, limit: int) -> DataError:
@@ -71,8 +72,11 @@ class _Limited(io.RawIOBase):
         return len(data)
 
 
-def lines(file: BinaryIO, address: str) -> Iterator[str]:
+def lines(file: BinaryIO, address: str, encoding: str = "utf-8") -> Iterator[str]:
     """Decoded lines with their ends; a byte order mark is dropped."""
+    if encoding != "utf-8" or _utf16_mark(file):
+        yield from _other_lines(file, address, encoding)
+        return
     offset = 0
     number = 0
     while raw := file.readline(LINE_LIMIT + 1):
@@ -87,8 +91,42 @@ def lines(file: BinaryIO, address: str) -> Iterator[str]:
         offset += len(raw)
 
 
-def pieces(file: BinaryIO, address: str) -> Iterator[str]:
+def _utf16_mark(file: BinaryIO) -> bool:
+    """Whether the file, which is at its beginning, says that it is UTF-16."""
+    return isinstance(file, io.BufferedReader) and file.peek(2)[:2] in _UTF16
+
+
+def _other_lines(file: BinaryIO, address: str, encoding: str) -> Iterator[str]:
+    """Lines in another encoding than UTF-8; its faults are told with the line."""
+    if encoding == "utf-8":
+        encoding = "utf-16"
+        say("data", f"{address}: read as UTF-16, as its first bytes say (data.encoding)")
+    text = io.TextIOWrapper(file, encoding, newline="")
+    number = 0
+    try:
+        while line := text.readline(LINE_LIMIT + 1):
+            number += 1
+            if len(line) > LINE_LIMIT:
+                raise DataError(
+                    f"{address}, line {number} is longer than {LINE_LIMIT:,} characters: this is not a table"
+                )
+            yield line.removeprefix("\ufeff") if number == 1 else line
+    except UnicodeError as error:
+        raise DataError(
+            f"{address}, after line {number}: this is not {encoding} ({getattr(error, 'reason', error)}); "
+            f"data.encoding "
+            "says how the file is written"
+        ) from error
+    finally:
+        # Whoever opened the file closes it.
+        text.detach()
+
+
+def pieces(file: BinaryIO, address: str, encoding: str = "utf-8") -> Iterator[str]:
     """Decoded text in pieces of bounded size; a byte order mark is dropped."""
+    if encoding != "utf-8" or _utf16_mark(file):
+        yield from _other_lines(file, address, encoding)
+        return
     number, offset, held = 1, 0, b""
     while chunk := file.read(_PIECE):
         raw = held + chunk
@@ -104,8 +142,6 @@ def pieces(file: BinaryIO, address: str) -> Iterator[str]:
 
 def _mark(raw: bytes, address: str) -> int:
     """Bytes of the byte order mark at the start of a file."""
-    if raw.startswith(_UTF16):
-        raise DataError(f"{address} is UTF-16, not UTF-8; save it as UTF-8")
     return len(_MARK) if raw.startswith(_MARK) else 0
 
 
@@ -118,12 +154,35 @@ def _decode(raw: bytes, address: str, number: int, offset: int) -> tuple[str, in
         raise _not_utf8(raw, error.start, address, line, offset) from error
     if "\0" in text:
         line = number + text[: text.index("\0")].count("\n")
-        raise DataError(f"{address}, line {line} holds a NUL byte: this is not a text file")
+        raise DataError(f"{address}, line {line} holds a NUL byte: {_without_mark(raw)}")
     return text, used
 
 
+def _without_mark(raw: bytes) -> str:
+    """What text full of zeros may be: in UTF-16 every other byte of Latin letters is one."""
+    start = raw[:200]
+    for name, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
+        if len(zeros) > 1 and zeros.count(0) > 0.7 * len(zeros):
+            return f"it looks like UTF-16; add `encoding: {name}` under data:"
+    return "this is not a text file"
+
+
 def _not_utf8(raw: bytes, at: int, address: str, number: int, offset: int) -> DataError:
+    start = raw.rfind(b"\n", 0, at) + 1
+    line = raw[start : raw.find(b"\n", at) if b"\n" in raw[at:] else len(raw)][:200]
     return DataError(
         f"{address}, line {number}: byte 0x{raw[at]:02x} at offset {offset + at:,} of the file is not UTF-8; "
-        "save the file as UTF-8 (it may be Windows-1252 or Latin-1)"
+        f"{_guess(line, at - start)}"
     )
+
+
+def _guess(line: bytes, at: int) -> str:
+    """How the line reads in the encodings that Western files have most often, and the setting that takes it so."""
+    for name in ("windows-1252", "latin-1"):
+        try:
+            text = line.decode(name)
+        except UnicodeDecodeError:
+            continue
+        around = text[max(0, at - 20) : at + 20].strip()
+        return f"as {name} it reads {around!r}: if that is right, add `encoding: {name}` under data:"
+    return "data.encoding says how the file is written"

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from job.errors import DataError
 from job.faults import shown
 from job.formats import read_rows
+from job.hidden import is_hidden, not_hidden
 from job.media_folder import FILE_NAME, METADATA, SUFFIXES
 from job.progress import bar
 from job.rows import Layout, Row
@@ -178,13 +179,13 @@ def _open_folder(address: str, cache: Path) -> _Folder:
 class _LocalFolder:
     def __init__(self, address: str) -> None:
         self.address = address
-        self._root = Path(os.path.realpath(address))
+        self._root = Path(os.path.realpath(Path(address).expanduser()))
 
     def names(self) -> Iterator[str]:
         if not self._root.is_dir():
             raise DataError(f"data source {self.address!r}: no such folder{beside(Path(self.address))}")
         try:
-            yield from self._below("")
+            yield from not_hidden(self._below(""), self.address)
         except OSError as error:
             raise DataError(
                 f"data source {self.address!r}: {error.filename} cannot be read: {error.strerror}"
@@ -194,10 +195,11 @@ class _LocalFolder:
         with os.scandir(self._root / folder) as entries:
             found = [(folder + entry.name + "/" * _is_folder(entry), entry) for entry in entries]
         for name, entry in sorted(found, key=lambda one: os.fsencode(one[0])):
-            if entry.name.startswith("."):
-                continue
             if not name.endswith("/"):
                 yield name
+            elif is_hidden(entry.name):
+                # Not looked into: it may be large, or a link.
+                yield name + "..."
             elif entry.is_symlink():
                 raise DataError(
                     f"data source {self.address!r}: {name} is a symbolic link to a folder, which is not followed; "
@@ -233,10 +235,8 @@ class _BucketFolder:
         self._known = {one.key: one for one in itertools.islice(self._listing, _LISTED)}
 
     def names(self) -> Iterator[str]:
-        for one in itertools.chain(self._known.values(), self._listing):
-            name = one.key.removeprefix(self._prefix)
-            if not any(part.startswith(".") for part in name.split("/")):
-                yield name
+        found = itertools.chain(self._known.values(), self._listing)
+        yield from not_hidden((one.key.removeprefix(self._prefix) for one in found), self.address)
 
     def fetch(self, name: str) -> SourceFile:
         key = self._prefix + name

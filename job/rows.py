@@ -13,9 +13,18 @@ class Layout:
     header: bool = True
     """Tables: whether the first row names the columns."""
     delimiter: str | None = None
-    """What separates columns; the format's own when None: a comma, a tab, for conll spaces and tabs."""
+    """What separates columns; when None the format's own (a comma, a tab, for conll spaces and tabs), or what the first
+    lines of a table show."""
     quoting: bool = True
-    """Tables: whether double quotes enclose values."""
+    """Tables: whether quotes enclose values."""
+    quote: str | None = None
+    """Tables: the quote character; when None a double quote, or what the first lines show."""
+    wanted: tuple[str, ...] = ()
+    """Tables: the columns that are going to be used; the others may be nameless, or have one name twice."""
+    encoding: str = "utf-8"
+    """Text: how characters are written as bytes; UTF-16 with a mark is told from the mark."""
+    use_names: bool = True
+    """Parquet: whether whole numbers become the names of classes that the file tells."""
     max_expansion: float = 20.0
     """A compressed file may unpack to so many times its size."""
     positions: Mapping[str, int] | None = None

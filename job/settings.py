@@ -1,6 +1,7 @@
 """The whole job as one tree of small settings: a YAML file, then the environment, then the command line."""
 
 import argparse
+import codecs
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -77,6 +78,23 @@ def _check_delimiter(delimiter: str) -> str:
     return delimiter
 
 
+def _check_quote(quote: str) -> str:
+    if len(quote) != 1 or quote in "\r\n" or quote.isalnum() or quote.isspace():
+        raise ValueError("expected one character, such as \" or '")
+    return quote
+
+
+def _check_encoding(name: str) -> str:
+    try:
+        known = codecs.lookup(name)
+        "".encode(name)
+    except LookupError as error:
+        raise ValueError(
+            "expected an encoding of text, such as utf-8, windows-1252, latin-1, utf-16-le, utf-16-be or cp1251"
+        ) from error
+    return {"cp1252": "windows-1252", "iso8859-1": "latin-1"}.get(known.name, known.name)
+
+
 def _check_task(name: str) -> str:
     if name not in TASKS:
         raise ValueError(f"expected {', '.join(repr(one) for one in TASKS)}")
@@ -87,6 +105,8 @@ TaskName = Annotated[str, AfterValidator(_check_task)]
 Sources = Annotated[str | list[str], AfterValidator(_check_sources)]
 Name = Annotated[str, AfterValidator(_check_name)]
 Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
+Quote = Annotated[str, AfterValidator(_check_quote)]
+Encoding = Annotated[str, AfterValidator(_check_encoding)]
 LabelNames = Annotated[dict[str, Annotated[str, AfterValidator(clean_label)]], AfterValidator(_by_clean_label)]
 LabelWeights = Annotated[dict[str, Annotated[float, Field(gt=0)]], AfterValidator(_by_clean_label)]
 
@@ -116,9 +136,15 @@ class DataSettings(_Settings):
     sample_by: Literal["line", "paragraph", "document"] = "line"
     """text: what becomes a row."""
     delimiter: Delimiter | None = None
-    """Column separator; a comma for CSV, a tab for TSV, blanks for conll when absent."""
+    """Column separator. When absent a comma for CSV and a tab for TSV, or what the first line shows where only that
+    gives the columns; blanks for conll."""
     quoting: bool | None = None
-    """Whether double quotes enclose values; true for CSV and false for TSV when absent."""
+    """Whether quotes enclose values; true for CSV and false for TSV when absent."""
+    quote: Quote | None = None
+    """The quote character of a table; a double quote, or what the first lines show, when absent."""
+    encoding: Encoding = "utf-8"
+    """How characters are written as bytes: utf-8, windows-1252, latin-1, utf-16-le or any other that Python knows.
+    UTF-16 that begins with a byte order mark is told from the mark."""
     label_separator: str = Field(default=",", min_length=1)
     """What separates several labels inside one value of the labels column."""
     label_names: LabelNames = {}
@@ -141,7 +167,8 @@ class DataSettings(_Settings):
     limit: int | None = Field(default=None, ge=1)
     """Use only so many train rows, drawn with the seed."""
     max_expansion: float = Field(default=20.0, ge=1)
-    """A compressed file may unpack to so many times its size (and always to 64 MiB); a larger one is refused."""
+    """A compressed file may unpack to so many times its size (and always to 2 MiB, a Parquet file to
+    32); a larger one is refused."""
 
 
 class LoraSettings(_Settings):

@@ -6,14 +6,15 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from job.errors import DataError
 from job.faults import listed
 from job.formats import KNOWN_NAMES, format_of
-from job.progress import bar, say
+from job.hidden import not_hidden
+from job.progress import bar, say, warn
 from job.settings import Sources
 from registry.errors import NotFound
 from registry.store import Stat, Store, open_store
@@ -59,24 +60,27 @@ def _fetch_local(source: str) -> list[SourceFile]:
 
 
 def _local_files(source: str) -> list[Path]:
-    path = Path(source)
+    path = Path(source).expanduser()
     if path.is_dir():
-        return _data_files((one for one in path.rglob("*") if one.is_file()), source)
+        return _data_files(path, source)
     if path.is_file():
         return [path]
-    found = Path(path.anchor).glob(source.removeprefix(path.anchor)) if _GLOB.search(source) else iter(())
-    paths = sorted(one for one in found if one.is_file())
+    found = Path(path.anchor).glob(str(path).removeprefix(path.anchor)) if _GLOB.search(source) else iter(())
+    names = sorted(str(one) for one in found if one.is_file())
+    paths = [Path(name) for name in not_hidden(names, source, path.parts)]
     if not paths:
         raise DataError(f"data source {source!r}: no such file{beside(path)}")
     return paths
 
 
-def _data_files(found: Iterable[Path], source: str) -> list[Path]:
-    files = sorted(path for path in found if not path.name.startswith("."))
+def _data_files(folder: Path, source: str) -> list[Path]:
+    found = sorted(one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file())
+    files = [folder / name for name in not_hidden(found, source)]
     names = _readable([path.name for path in files], source)
     data = [path for path in files if path.name in names]
     if not data:
         raise DataError(f"data source {source!r} is a folder without a data file; data files are named {KNOWN_NAMES}")
+    _warn_of_splits([path.name for path in data], source)
     return data
 
 
@@ -87,6 +91,19 @@ def _readable(names: Sequence[str], source: str) -> set[str]:
     data = tables or {name for name, kind in formats.items() if kind}
     say_ignored([name for name in names if name not in data], source)
     return data
+
+
+_SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
+    ("dev", "valid", "validation", "val", "eval"), "validation"
+)
+
+
+def _warn_of_splits(names: Sequence[str], source: str) -> None:
+    """A folder that holds all splits is read as one of them."""
+    found = {name: _SPLITS.get(re.split(r"[-_.]", name.lower())[0]) for name in names}
+    if len({split for split in found.values() if split}) > 1:
+        told = listed(sorted(name for name, split in found.items() if split), 4)
+        warn("data", f"{source}: {told} look like splits of one data set and are read together; name each one's file")
 
 
 def say_ignored(names: Sequence[str], source: str) -> None:
@@ -114,8 +131,10 @@ def _fetch_bucket(source: str, cache: Path) -> list[SourceFile]:
 def _objects(store: Store, key: str, source: str) -> list[Stat]:
     if match := _GLOB.search(key):
         folder = key[: match.start()].rpartition("/")[0]
-        listed = store.list(folder + "/" if folder else "")
-        found = [one for one in listed if one.key == key or _matches(one.key.split("/"), key.split("/"))]
+        objects = store.list(folder + "/" if folder else "")
+        matching = [one for one in objects if one.key == key or _matches(one.key.split("/"), key.split("/"))]
+        shown = set(not_hidden([one.key for one in matching], source, key.split("/")))
+        found = [one for one in matching if one.key in shown]
     else:
         found = _object_or_folder(store, key, source)
     if not found:
@@ -138,15 +157,32 @@ def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
 
 
 def _object_or_folder(store: Store, key: str, source: str) -> list[Stat]:
+    folder = key.rstrip("/") + "/" if key else ""
     if key and not key.endswith("/"):
         try:
-            return [store.stat(key)]
+            one = store.stat(key)
         except NotFound:
             # A missing bucket is told here by listing; a missing key may be the name of a folder.
             pass
-    inside = [one for one in store.list(key.rstrip("/") + "/" if key else "") if one.size]
+        else:
+            # An empty object of the folder's name is how some tools mark that there is a folder.
+            if one.size or not any(True for _ in store.list(folder)):
+                return [one]
+    return _in_folder(list(store.list(folder)), folder, source)
+
+
+def _in_folder(objects: Sequence[Stat], folder: str, source: str) -> list[Stat]:
+    """The data files of a folder in a bucket."""
+    named = {one.key.removeprefix(folder): one for one in objects if not one.key.endswith("/")}
+    inside = [named[name] for name in not_hidden(named, source)]
+    empty = [PurePosixPath(one.key).name for one in inside if not one.size]
+    if empty:
+        say("data", f"{source}: empty files are passed over ({listed(empty, 3)})", empty=len(empty))
+    inside = [one for one in inside if one.size]
     names = _readable([PurePosixPath(one.key).name for one in inside], source)
-    return [one for one in inside if PurePosixPath(one.key).name in names]
+    data = [one for one in inside if PurePosixPath(one.key).name in names]
+    _warn_of_splits([PurePosixPath(one.key).name for one in data], source)
+    return data
 
 
 def fetch_object(store: Store, one: Stat, address: str, cache: Path, advance: Callable[[int], None]) -> SourceFile:

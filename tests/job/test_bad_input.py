@@ -159,8 +159,8 @@ def test_a_file_that_is_not_there(run):
 
 def test_a_column_that_is_not_there(refused):
     assert refused(GOOD, "--data.columns", "text=sentence") == (
-        "train.csv, line 2: has no column 'sentence'; the columns are 'text', 'label'; set data.columns "
-        "(59 more rows share this fault)"
+        "train.csv, line 2: has no column 'sentence'; the columns are 'text', 'label'; set data.columns, or "
+        "data.header to false where the first line is data already (59 more rows share this fault)"
     )
 
 
@@ -186,7 +186,7 @@ def test_an_unbalanced_quote(refused):
 def test_bytes_that_are_not_utf8(refused):
     assert refused(GOOD.encode() + "café,good\n".encode("latin-1")) == (
         f"train.csv, line 62: byte 0xe9 at offset {len(GOOD) + 3} of the file is not UTF-8; "
-        "save the file as UTF-8 (it may be Windows-1252 or Latin-1)"
+        "as windows-1252 it reads 'café,good': if that is right, add `encoding: windows-1252` under data:"
     )
 
 
@@ -230,7 +230,7 @@ def test_texts_longer_than_the_limit_are_counted_and_cut(accepted):
 
 def test_a_gzip_bomb(refused):
     assert refused(gzip.compress(b"text,label\n" + (b"a" * 2**20 + b",b\n") * 80), name="train.csv.gz") == (
-        "train.csv.gz unpacks to more than 67,108,864 bytes; "
+        "train.csv.gz unpacks to more than 2,097,152 bytes; "
         "if that is right, raise data.max_expansion or unpack it first"
     )
 
@@ -240,7 +240,7 @@ def test_a_pickle_is_not_data(refused):
         "train.pkl: the format is not told by the name (*.csv, "
     )
     assert refused(b"\x80\x04K\x01.", "--data.format", "csv", name="train.pkl").startswith(
-        "train.pkl, line 1: byte 0x80"
+        "train.pkl is a Python pickle, which is never read; write it as Parquet or CSV"
     )
 
 

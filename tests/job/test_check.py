@@ -91,7 +91,8 @@ def test_every_kind_of_fault_is_told_at_once_with_its_count(faults):
 
 def test_a_column_that_is_not_there_is_told_with_those_that_are(faults):
     assert faults("sentence,stars\nx,1\ny,2\n", {"label": "stars"}) == [
-        "a.csv, line 2: has no column 'text'; the columns are 'sentence', 'stars'; set data.columns "
+        "a.csv, line 2: has no column 'text'; the columns are 'sentence', 'stars'; set data.columns, or "
+        "data.header to false where the first line is data already "
         "(1 more row shares this fault)"
     ]
     assert faults("x,1\n", {"text": 0, "label": 5}, header=False) == [
@@ -137,7 +138,7 @@ def test_an_empty_file_is_told(faults):
             'pandas into decimals; write the column with astype("Int64"), or as text',
         ),
         ({"text": "x"}, "has no column 'label'; the columns are 'text'; set data.columns"),
-        ([], "is a JSON list, not an object of columns"),
+        ("x", "is a JSON str, not an object of columns"),
         ({}, "has no column 'text'; the columns are none; set data.columns"),
     ],
 )
@@ -300,7 +301,9 @@ def test_settings_of_labels_are_refused_where_there_is_nothing_to_learn(setting)
         roles_of({"messages": "turns"}, Chats(), **setting)
 
 
-@pytest.mark.parametrize(("setting", "value"), [("header", True), ("delimiter", ";"), ("quoting", False)])
+@pytest.mark.parametrize(
+    ("setting", "value"), [("header", True), ("delimiter", ";"), ("quoting", False), ("quote", "'")]
+)
 def test_a_setting_of_tables_is_refused_for_other_formats(setting, value):
     with pytest.raises(SettingsError) as caught:
         layout_of("a.jsonl", DataSettings(train="a.jsonl", **{setting: value}))
@@ -472,3 +475,27 @@ def test_half_a_character_in_squad_is_replaced(read):
     checked = read(rows, name="a.json", format="squad", task=TASKS["question-answering"])
     assert checked.data.inputs() == [("\ufffd", "a \ufffd b")]
     assert checked.data.targets() == [{"text": ["\ufffd"], "start": [2]}]
+
+
+@pytest.mark.parametrize(("setting", "value"), [("header", False), ("delimiter", "@"), ("quote", "'")])
+def test_a_setting_of_tables_beside_a_txt_file_names_the_format_that_fits(setting, value):
+    with pytest.raises(SettingsError) as caught:
+        layout_of("a.txt", DataSettings(train="a.txt", **{setting: value}))
+    assert str(caught.value) == (
+        f"data.{setting} has no meaning for text (a.txt); if this is a table, add `format: csv` under data:, else "
+        "remove it"
+    )
+    assert layout_of("a.txt", DataSettings(train="a.txt", format="csv", **{setting: value})).format == "csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "content", "advice"),
+    [
+        ("a.txt", "text-classification", "good film\tpos\n", "add `format: csv` under data: where it is a table"),
+        ("a.tsv", "token-classification", "EU\tB-ORG\nrejects\tO\n", "add `format: conll` under data:"),
+        ("a.txt", "token-classification", "EU B-ORG\n", "add `format: conll` under data:"),
+        ("a.json", "question-answering", "[{}]", "add `format: squad` under data:"),
+    ],
+)
+def test_the_format_that_fits_is_named(faults, name, task, content, advice):
+    assert advice in faults(content, name=name, task=TASKS[task])[0]

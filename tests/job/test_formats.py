@@ -117,13 +117,17 @@ QUOTES = "; double it inside a quoted value, or set data.quoting to false where 
             'text,label\n"open,a\nx,b\n',
             f"a.csv, the row that starts in line 2: a double quote is opened and never closed{QUOTES}",
         ),
-        ('text,label\n"a"b,c\n', f"a.csv, line 2: text stands after a closing double quote{QUOTES}"),
+        (
+            'text,label\n"a"b,c\n',
+            f"a.csv, line 2: text stands after a closing double quote{QUOTES}; ',' is "
+            "what separates the columns: data.delimiter says so where it is another",
+        ),
         (
             "text,label\ra,b\r",
             "a.csv, line 1: a carriage return stands inside a value; "
             "end lines with LF or CRLF, and put values with line breaks in double quotes",
         ),
-        ("text,label,text\n", "a.csv: the header names 'text' more than once (text, label, text)"),
+        ("text,label,text\n", "a.csv: the header names 'text' more than once (text, label, text); rename one of them"),
     ],
 )
 def test_a_table_that_cannot_be_read_on_is_named_with_its_line(fault, data, said):
@@ -162,7 +166,7 @@ def test_what_is_not_parquet_is_said(fault, data):
     assert "\n" not in said
 
 
-BOMB = "unpacks to more than 67,108,864 bytes; if that is right, raise data.max_expansion or unpack it first"
+BOMB = "unpacks to more than 33,554,432 bytes; if that is right, raise data.max_expansion or unpack it first"
 
 
 def test_a_parquet_bomb_is_refused_by_the_sizes_it_states(tmp_path):

@@ -55,8 +55,8 @@ def test_white_space_alone_is_no_element():
     [
         (
             '{"text": "a"}',
-            "a.json begins with '{'; expected a JSON array of objects "
-            "(set data.format to jsonl where every line is an object)",
+            "a.json begins with '{'; expected a JSON array of objects; "
+            "add `format: jsonl` under data: where every line is an object",
         ),
         ('[{"a": 1}, {"a": }]', "a.json, row 2 is not JSON: Expecting value"),
         ('[{"a": 1}, {"a": 2', "a.json, row 2 is not JSON: Expecting ',' delimiter"),

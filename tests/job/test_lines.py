@@ -9,13 +9,13 @@ from job.errors import DataError
 from job.lines import LINE_LIMIT, lines, open_data, pieces
 
 
-def read(data, how=lines):
-    return list(how(io.BytesIO(data), "a.csv"))
+def read(data, how=lines, **options):
+    return list(how(io.BufferedReader(io.BytesIO(data)), "a.csv", **options))
 
 
-def fault(data, how=lines):
+def fault(data, how=lines, **options):
     with pytest.raises(DataError) as caught:
-        read(data, how)
+        read(data, how, **options)
     return str(caught.value)
 
 
@@ -32,7 +32,7 @@ def test_a_byte_order_mark_is_dropped_at_the_start_only(how):
 def test_a_byte_that_is_not_utf8_is_named_with_line_and_offset(how):
     assert fault("text\nnaïve\ncaf".encode() + b"\xe9\n", how) == (
         "a.csv, line 3: byte 0xe9 at offset 15 of the file is not UTF-8; "
-        "save the file as UTF-8 (it may be Windows-1252 or Latin-1)"
+        "as windows-1252 it reads 'café': if that is right, add `encoding: windows-1252` under data:"
     )
 
 
@@ -60,8 +60,38 @@ def test_a_late_fault_is_found_where_it_stands_in_the_file():
 
 @pytest.mark.parametrize("how", [lines, pieces])
 @pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
-def test_utf16_is_named(how, codec):
-    assert fault("\ufefftext".encode(codec), how) == "a.csv is UTF-16, not UTF-8; save it as UTF-8"
+def test_utf16_is_told_by_its_mark(how, codec, capsys):
+    assert "".join(read("\ufefftext,é\r\n😀\n".encode(codec), how)) == "text,é\r\n😀\n"
+    assert "a.csv: read as UTF-16, as its first bytes say" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("how", [lines, pieces])
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark_is_named_and_can_be_said(how, codec):
+    data = "text,label\nfine,good\n".encode(codec)
+    assert fault(data, how) == (
+        f"a.csv, line 1 holds a NUL byte: it looks like UTF-16; add `encoding: {codec}` under data:"
+    )
+    assert "".join(read(data, how, encoding=codec)) == "text,label\nfine,good\n"
+
+
+@pytest.mark.parametrize("how", [lines, pieces])
+@pytest.mark.parametrize(
+    ("codec", "text"), [("windows-1252", "“café”"), ("latin-1", "caf\xe9\x81"), ("cp1251", "кафе")]
+)
+def test_the_advice_for_another_encoding_makes_the_file_readable(how, codec, text):
+    data = f"a\n{text}\n".encode(codec)
+    said = fault(data, how)
+    assert said.startswith("a.csv, line 2: byte 0x")
+    advised = said.split("`encoding: ")[1].split("`")[0]
+    assert advised == ("latin-1" if codec == "latin-1" else "windows-1252")
+    assert "".join(read(data, how, encoding=codec)) == f"a\n{text}\n"
+
+
+def test_a_wrong_encoding_is_a_sentence():
+    assert fault("café".encode("latin-1"), encoding="ascii") == (
+        "a.csv, after line 0: this is not ascii (ordinal not in range(128)); data.encoding says how the file is written"
+    )
 
 
 @pytest.mark.parametrize("how", [lines, pieces])
@@ -96,7 +126,7 @@ def test_a_gzip_bomb_is_refused_while_it_unpacks(write):
         for _ in iter(lambda: file.read(2**20), b""):
             pass
     assert str(caught.value) == (
-        "bomb.csv.gz unpacks to more than 67,108,864 bytes; "
+        "bomb.csv.gz unpacks to more than 2,097,152 bytes; "
         "if that is right, raise data.max_expansion or unpack it first"
     )
 

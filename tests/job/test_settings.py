@@ -160,9 +160,9 @@ def test_help_tells_every_setting_and_its_meaning(capsys):
     assert "REGISTRY_URI" in said
 
 
-DATA = """train validation test columns header format delimiter quoting label_separator label_names cleaning.html
-cleaning.nfc cleaning.control cleaning.whitespace drop_empty validation_fraction test_fraction limit
-max_expansion comment sample_by skip_labels unknown_labels""".split()
+DATA = """train validation test columns header format delimiter quoting quote encoding label_separator
+label_names cleaning.html cleaning.nfc cleaning.control cleaning.whitespace drop_empty
+validation_fraction test_fraction limit max_expansion comment sample_by skip_labels unknown_labels""".split()
 
 
 def test_the_names_of_the_settings_are_frozen():

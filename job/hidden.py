@@ -1,0 +1,29 @@
+"""Which names in a folder are no data: hidden ones, and what programs keep house with. One rule for disk and bucket."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
+
+from job.faults import listed
+from job.progress import say
+
+_HOUSEKEEPING = frozenset("_temporary _SUCCESS _metadata _common_metadata _delta_log Thumbs.db desktop.ini".split())
+"""Left by Spark, Hadoop, Parquet writers and desktops. `__MACOSX` and `__pycache__` begin with two underscores."""
+_PREFIXES = (".", "__", "_committed_", "_started_", "~$")
+
+
+def is_hidden(name: str) -> bool:
+    """Whether any part of a path below the folder that was named is hidden: `.ipynb_checkpoints/a.csv`, `..data`."""
+    return any(part in _HOUSEKEEPING or part.startswith(_PREFIXES) for part in PurePosixPath(name).parts)
+
+
+def not_hidden(names: Iterable[str], source: str, asked: Sequence[str] = ()) -> Iterator[str]:
+    """The names that are data, and one line that counts the others. `asked`: parts that the user spelt himself."""
+    hidden = []
+    for name in names:
+        if is_hidden("/".join(part for part in PurePosixPath(name).parts if part not in asked)):
+            hidden.append(name)
+        else:
+            yield name
+    if hidden:
+        count = f"{len(hidden):,} hidden or housekeeping file{'' if len(hidden) == 1 else 's'}"
+        say("data", f"{source}: {count} passed over ({listed(sorted(hidden), 3)})", passed_over=len(hidden))

@@ -1,0 +1,237 @@
+"""CSV and TSV to rows: the dialect found where the settings do not tell it, the header, quotes.
+
+A fault that hides where rows begin (a quote) ends the reading at once; anything else is left to `job.check`.
+"""
+
+import csv
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from job.errors import DataError
+from job.faults import listed, shown
+from job.lines import LINE_LIMIT
+from job.progress import say, warn
+from job.rows import Layout, Row
+
+MOST_COLUMNS = 4096
+"""Columns of a table; a file with more is none."""
+_LONGEST_NAME = 1000
+"""Characters of a column's name."""
+_SEPARATORS = (",", ";", "\t", "|")
+_LOOKED_AT = 20
+"""Lines that a guess at the dialect looks at."""
+_NAMES = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'"}
+_SEP_LINE = re.compile(r"\ufeff?sep=(.)\r?\n?", re.IGNORECASE)
+"""Excel's own way of telling the separator, as the first line."""
+
+
+def read_table(text: Iterator[str], address: str, layout: Layout) -> Iterator[Row]:
+    """The rows of a table. DataError where rows cannot be told apart any more, or for a header that is none."""
+    skipped, text, layout = _opened(text, layout)
+    first = list(itertools.islice(text, _LOOKED_AT))
+    layout = _told(first, address, layout)
+    yield from _Table(address, layout, skipped).rows(itertools.chain(first, text))
+
+
+def _opened(text: Iterator[str], layout: Layout) -> tuple[int, Iterator[str], Layout]:
+    """The text without a line `sep=;`, and what it says."""
+    line = next(text, None)
+    if line is None:
+        return 0, iter(()), layout
+    said = _SEP_LINE.fullmatch(line)
+    if said is None:
+        return 0, itertools.chain([line], text), layout
+    return 1, text, layout if layout.delimiter else replace(layout, delimiter=said[1])
+
+
+def _told(first: Sequence[str], address: str, layout: Layout) -> Layout:
+    """The layout with the separator and the quote character that the first lines show, where the settings tell none."""
+    if layout.delimiter and layout.quote:
+        return layout
+    usual = _with_defaults(layout)
+    if not first or not layout.wanted or _fits(first, usual):
+        return usual
+    for quote in dict.fromkeys([usual.quote, "'"]):
+        for delimiter in dict.fromkeys([usual.delimiter, *_SEPARATORS]):
+            quoting = usual.quoting or (quote == "'" and layout.quote is None)
+            guess = replace(
+                usual, delimiter=layout.delimiter or delimiter, quote=layout.quote or quote, quoting=quoting
+            )
+            if guess != usual and _fits(first, guess):
+                say("data", f"{address}: {_dialect(usual, guess)}")
+                return guess
+    return usual
+
+
+def _with_defaults(layout: Layout) -> Layout:
+    return replace(
+        layout, delimiter=layout.delimiter or ("\t" if layout.format == "tsv" else ","), quote=layout.quote or '"'
+    )
+
+
+def _dialect(usual: Layout, guess: Layout) -> str:
+    """What was found, in the words of the settings that would say it."""
+    parts = []
+    if guess.delimiter != usual.delimiter:
+        parts.append(
+            f"{_NAMES.get(str(guess.delimiter), repr(guess.delimiter))} separates the columns (data.delimiter)"
+        )
+    if guess.quote != usual.quote:
+        parts.append("single quotes enclose the values (data.quote)")
+    return " and ".join(parts)
+
+
+def _fits(first: Sequence[str], layout: Layout) -> bool:
+    """Whether the first lines, read so, have the columns that are wanted."""
+    rows = _parsed(first, layout) or _parsed(first[:1], replace(layout, quoting=False))
+    if not rows:
+        return False
+    if layout.header:
+        return set(layout.wanted) <= {name.strip() for name in rows[0]}
+    return all(len(row) > max(map(int, layout.wanted)) for row in rows)
+
+
+def _parsed(lines: Sequence[str], layout: Layout) -> list[list[str]]:
+    """The rows of these lines; none where the last ends in the middle of a value, or quotes are no quotes."""
+    try:
+        return [row for row in _reader(iter(lines), layout) if row]
+    except csv.Error:
+        return []
+
+
+def _reader(text: Iterator[str], layout: Layout) -> "csv._reader":  # type: ignore[name-defined]
+    csv.field_size_limit(LINE_LIMIT)
+    return csv.reader(
+        text,
+        delimiter=layout.delimiter or ",",
+        quotechar=layout.quote or '"',
+        quoting=csv.QUOTE_MINIMAL if layout.quoting else csv.QUOTE_NONE,
+        strict=True,
+    )
+
+
+@dataclass
+class _Table:
+    """One table while it is read."""
+
+    address: str
+    layout: Layout
+    skipped: int
+    """Lines before the first that is read."""
+    repeated: int = 0
+    """Rows that repeat the header."""
+    quoted: int = 0
+    """Values that stand in double quotes where quotes are text."""
+
+    def rows(self, text: Iterator[str]) -> Iterator[Row]:
+        """Every row but the header."""
+        names: list[str | None] | None = None
+        for line, values in self._records(text):
+            if names is None:
+                names = self._names(values)
+                if self.layout.header:
+                    continue
+            if self.layout.header and _same(values, names):
+                self.repeated += 1
+                continue
+            yield self._row(line, names, values)
+        self._say_odd()
+
+    def _records(self, text: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+        """The values of each row that has any, with its first line."""
+        rows = _reader(text, self.layout)
+        start = 1
+        while True:
+            try:
+                values = next(rows, None)
+            except csv.Error as error:
+                raise DataError(self._quote_fault(start, rows.line_num, error)) from error
+            if values is None:
+                return
+            if values:
+                yield start + self.skipped, values
+            start = rows.line_num + 1
+
+    def _names(self, values: list[str]) -> list[str | None]:
+        """The name of each column; None for one without a name, or with a name that another has too."""
+        if len(values) > MOST_COLUMNS:
+            raise DataError(
+                f"{self.address}: the first row has {len(values):,} columns; the limit is {MOST_COLUMNS:,}: "
+                "is this a table, and is data.delimiter right?"
+            )
+        if not self.layout.header:
+            return [str(position) for position in range(len(values))]
+        names = [value.strip() for value in values]
+        long = next((place for place, name in enumerate(names, 1) if len(name) > _LONGEST_NAME), None)
+        if long:
+            raise DataError(
+                f"{self.address}: the name of column {long} has {len(names[long - 1]):,} characters; the limit is "
+                f"{_LONGEST_NAME:,}: set data.header to false where the first line is data already"
+            )
+        counts = Counter(names)
+        twice = [name for name in names if counts[name] > 1 and (name in self.layout.wanted or not self.layout.wanted)]
+        if twice and twice[0]:
+            raise DataError(
+                f"{self.address}: the header names {shown(twice[0])} more than once ({listed(names)}); rename "
+                f"one of them"
+            )
+        return [name if name and counts[name] == 1 else None for name in names]
+
+    def _row(self, line: int, names: Sequence[str | None], values: list[str]) -> Row:
+        if len(values) != len(names):
+            # A line of separators alone, as spreadsheets leave them below the data.
+            if any(value.strip() for value in values):
+                return Row(line, {}, f"has {len(values)} values where there are {len(names)} columns ({_have(names)})")
+            values = [""] * len(names)
+        row = {name: value for name, value in zip(names, values, strict=True) if name is not None}
+        if not self.layout.quoting:
+            self.quoted += any(_is_quoted(row.get(name, "")) for name in self.layout.wanted)
+        return Row(line, row)
+
+    def _say_odd(self) -> None:
+        if self.repeated:
+            rows = "row repeats" if self.repeated == 1 else "rows repeat"
+            warn("data", f"{self.address}: {self.repeated:,} {rows} the header and are left out", rows=self.repeated)
+        if self.quoted:
+            warn(
+                "data",
+                f"{self.address}: {self.quoted:,} rows have a value in double quotes, which are kept as text; set "
+                "data.quoting to true if they enclose it",
+                rows=self.quoted,
+            )
+
+    def _quote_fault(self, start: int, end: int, error: csv.Error) -> str:
+        quote = "double quote" if self.layout.quote == '"' else f"quote {self.layout.quote}"
+        hint = "double it inside a quoted value, or set data.quoting to false where quotes are plain text"
+        if "unexpected end of data" in str(error):
+            what = f"a {quote} is opened and never closed"
+        elif "expected after" in str(error):
+            what = f"text stands after a closing {quote}"
+            hint += f"; {_NAMES.get(str(self.layout.delimiter), repr(self.layout.delimiter))} is what separates the "
+            hint += "columns: data.delimiter says so where it is another"
+        elif "field larger" in str(error):
+            what = f"a value is longer than {LINE_LIMIT:,} characters"
+        else:
+            what = "a carriage return stands inside a value" if "new-line character" in str(error) else str(error)
+            hint = "end lines with LF or CRLF, and put values with line breaks in double quotes"
+        start, end = start + self.skipped, end + self.skipped
+        where = f"line {start}" if end <= start else f"the row that starts in line {start}"
+        return f"{self.address}, {where}: {what}; {hint}"
+
+
+def _have(names: Sequence[str | None]) -> str:
+    return listed((name or "''" for name in names), 8)
+
+
+def _same(values: Sequence[str], names: Sequence[str | None]) -> bool:
+    """Whether a row is the header again, as in files that were joined."""
+    told = [(value.strip(), name) for value, name in zip(values, names, strict=False) if name is not None]
+    return len(values) == len(names) and bool(told) and all(value == name for value, name in told)
+
+
+def _is_quoted(value: str) -> bool:
+    inner = value[1:-1]
+    return len(value) > 1 and value[0] == value[-1] == '"' and inner.replace('""', "").count('"') == 0

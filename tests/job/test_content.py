@@ -1,0 +1,83 @@
+"""Files whose name says one thing and whose bytes another."""
+
+import gzip
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from job.errors import DataError
+from job.formats import read_rows
+from job.rows import Layout
+
+
+def zipped():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("xl/workbook.xml", "<x/>")
+    return file.getvalue()
+
+
+def parquet():
+    file = io.BytesIO()
+    pq.write_table(pa.table({"text": ["x"], "label": ["a"]}), file)
+    return file.getvalue()
+
+
+def array():
+    file = io.BytesIO()
+    np.save(file, np.zeros(3))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "json", "text", "conll", "squad"])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (zipped, "a ZIP archive or a spreadsheet (.xlsx); unpack it, or save the sheet as CSV (UTF-8)"),
+        (parquet, "Parquet; name it *.parquet, or add `format: parquet` under data:"),
+        (lambda: pickle.dumps([1]), "a Python pickle, which is never read; write it as Parquet or CSV"),
+        (array, "a numpy array, which is not read; write it as Parquet or CSV"),
+        (lambda: b"BZh91AY", "compressed with bzip2; unpack it, or compress it with gzip"),
+        (lambda: b"\xd0\xcf\x11\xe0\xa1\xb1", "an old spreadsheet (.xls); save the sheet as CSV (UTF-8)"),
+    ],
+)
+def test_another_content_is_named_with_what_to_do(write, kind, content, said):
+    with pytest.raises(DataError) as caught:
+        list(read_rows(write("a.x", content()), "a.x", Layout(kind)))
+    assert str(caught.value) == f"a.x is {said}"
+
+
+def test_parquet_and_gzip_are_read_under_the_advised_format(write):
+    assert [row.values for row in read_rows(write("a.csv", parquet()), "a.csv", Layout("parquet"))] == [
+        {"text": "x", "label": "a"}
+    ]
+    path = write("b.csv", gzip.compress(b"text,label\nx,a\n"))
+    assert [row.values for row in read_rows(path, "b.csv", Layout("csv"))] == [{"text": "x", "label": "a"}]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "said"),
+    [
+        (
+            "jsonl",
+            b'[{"a": 1},\n{"a": 2}]',
+            "a file that is one JSON array of objects needs `format: json` under data:",
+        ),
+        ("jsonl", b'[{"a": 1}]', "a.x is a JSON array, not one object a line; add `format: json` under data:"),
+        ("json", b'{"a": 1}\n{"a": 2}\n', "add `format: jsonl` under data: where every line is an object"),
+        ("json", b'{"version": "1", "data": []}', "add `format: jsonl` under data:"),
+        ("json", b'{"data": [{"paragraphs": []}]}', "`format: squad` under data:"),
+        ("json", b'{"train": [{"text": "x"}]}', "it is one object whose key 'train' holds a list"),
+        ("json", b'{"text": {"0": "x"}}', "it is one object whose key 'text' holds an object"),
+        ("json", b"{,", "expected a JSON array of objects"),
+    ],
+)
+def test_json_of_another_shape_is_told_with_the_line_to_add(write, kind, content, said):
+    with pytest.raises(DataError) as caught:
+        list(read_rows(write("a.x", content), "a.x", Layout(kind)))
+    assert said in str(caught.value)
