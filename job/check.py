@@ -154,7 +154,8 @@ def layout_of(name: str, settings: DataSettings, wanted: Sequence[str] = ()) -> 
         quote=settings.quote,
         wanted=tuple(wanted),
         encoding=settings.encoding,
-        use_names=not settings.label_names,
+        # Names for numbers are the user's own; names for names come on top of the file's.
+        use_names=not any(label.removeprefix("-").isdecimal() for label in settings.label_names),
         max_expansion=settings.max_expansion,
         positions=positions_of(settings.columns, found) if found in ("conll", "conllu") else None,
         comment=settings.comment,

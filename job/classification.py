@@ -263,6 +263,8 @@ class ClassificationTask(Task):
         counts = _counts(sides["train"].targets, labels)
         _refuse_lost(counts, labels)
         _say_counts(counts, labels, problem)
+        if problem == "single_label":
+            _warn_single(sides, labels)
 
     def objective(self, plan: Plan) -> Objective:
         """Cross-entropy or binary cross-entropy; the validation logits give the figures."""
@@ -320,6 +322,15 @@ def _refuse_lost(counts: NDArray[np.int64], labels: list[str]) -> None:
             + (f" (so have {len(lost) - 1} more)" if lost[1:] else "")
             + "; raise data.limit, add rows, or give data.validation and data.test"
         )
+
+
+def _warn_single(sides: Mapping[str, Part], labels: list[str]) -> None:
+    """Rows of one label cannot tell a model from one that always says it."""
+    for name in ("validation", "test"):
+        found = np.unique(sides[name].targets)
+        if len(found) == 1:
+            label = labels[found[0]] if found[0] < len(labels) else "one that no training row has"
+            warn("split", f"all rows of {name} have one label ({label}): its figures say little")
 
 
 def _say_counts(counts: NDArray[np.int64], labels: list[str], problem: str) -> None:

@@ -142,6 +142,7 @@ def _read_parquet(path: Path, address: str, layout: Layout) -> Iterator[Row]:
             if max(least, sum(file.metadata.row_group(index).total_byte_size for index in groups)) > limit:
                 raise expansion_fault(address, limit)
             names = class_names(file.schema_arrow.metadata) if layout.use_names else {}
+            names = {column: names[column] for column in names if column in layout.wanted or not layout.wanted}
             _say_names(names, address)
             for batch in map(_plain, file.iter_batches(batch_size=_PARQUET_ROWS)):
                 unpacked += batch.nbytes

@@ -183,6 +183,20 @@ def _warn_overlaps(parts: dict[str, Part]) -> None:
     repeated = len(keys) - len(np.unique(keys))
     if repeated:
         say("data", f"{repeated:,} training rows repeat the text of another row")
+        _warn_contradictions(parts["train"])
+
+
+def _warn_contradictions(part: Part) -> None:
+    """Equal texts with different labels: no model can be right about all of them."""
+    if not isinstance(part.targets, np.ndarray) or part.targets.dtype.kind != "i" or part.targets.ndim != 1:
+        return
+    both = np.unique(np.stack([part.keys, part.targets.astype(np.uint64)]), axis=1)[0]
+    texts, labels = np.unique(both, return_counts=True)
+    rows = int(np.isin(part.keys, texts[labels > 1]).sum())
+    if rows:
+        warn(
+            "data", f"{rows:,} training rows have the text of another row but not its label: they contradict each other"
+        )
 
 
 def _say_unheld(parts: dict[str, Part]) -> None:

@@ -51,13 +51,16 @@ def _strata(group: Rows, labels: Sequence[Sequence[str]], groups: int) -> list[R
 
 
 def _deal(groups: Rows, sizes: Rows, shares: Sequence[float], side: NDArray[np.int8]) -> None:
-    """Give each side (1, 2, ...) its share of the rows of one stratum; train (0) keeps at least one group."""
+    """Give each side (1, 2, ...) its share of the rows of one stratum; train (0) keeps two groups, or all there are.
+
+    A label is learned from two texts or more.
+    """
     total = int(sizes[groups].sum())
     given = 0
     for number, share in enumerate(shares, 1):
         wanted = max(round(total * share), 1 if share and len(groups) > len(shares) else 0)
         taken = 0
-        while taken < wanted and given < len(groups) - 1:
+        while taken < wanted and given < len(groups) - 2:
             side[groups[given]] = number
             taken += int(sizes[groups[given]])
             given += 1

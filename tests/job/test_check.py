@@ -499,3 +499,30 @@ def test_a_setting_of_tables_beside_a_txt_file_names_the_format_that_fits(settin
 )
 def test_the_format_that_fits_is_named(faults, name, task, content, advice):
     assert advice in faults(content, name=name, task=TASKS[task])[0]
+
+
+@pytest.fixture
+def hub_parquet(tmp_path):
+    """hub_parquet({"label": [...]}): the bytes of a file whose every number is a class, bad or good."""
+
+    def make(columns):
+        named = {"names": ["bad", "good"], "_type": "ClassLabel"}
+        about = {"huggingface": json.dumps({"info": {"features": dict.fromkeys(columns, named)}})}
+        pq.write_table(pa.table(columns).replace_schema_metadata(about), tmp_path / "hub.parquet")
+        return (tmp_path / "hub.parquet").read_bytes()
+
+    return make
+
+
+def test_names_of_a_file_are_taken_and_may_be_renamed(read, hub_parquet):
+    data = hub_parquet({"text": ["x", "y"], "label": [1, 0]})
+    assert read(data, name="b.parquet").data.targets() == [["good"], ["bad"]]
+    for names in ({"0": "no", "1": "yes"}, {"bad": "no", "good": "yes"}):
+        assert read(data, name="b.parquet", label_names=names).data.targets() == [["yes"], ["no"]]
+    assert read(data, name="b.parquet", skip_labels=["bad"]).data.targets() == [["good"]]
+
+
+def test_names_of_columns_that_nobody_uses_do_not_matter(read, hub_parquet, capsys):
+    data = hub_parquet({"text": ["x", "y"], "label": [1, -1], "other": [7, 7]})
+    assert read(data, name="b.parquet", skip_labels=[""]).data.targets() == [["good"]]
+    assert "'other'" not in capsys.readouterr().out

@@ -111,6 +111,40 @@ def test_repeated_texts_are_told(made, messages):
     assert ("info", "5 training rows repeat the text of another row") in messages()
 
 
+def test_equal_texts_with_different_labels_are_counted(made, messages):
+    extra = "text 0,label 1\nTEXT 0,label 1\ntext 1,label 1\n"
+    made(table(100) + extra, validation=table(5, start=200), test=table(6, start=300))
+    assert any("3 training rows have the text of another row but not its label" in message for _, message in messages())
+
+
+def test_a_side_of_one_label_is_warned_about(made, messages):
+    made(table(100), validation=table(5, labels=1, start=200), test=table(6, start=300))
+    assert ("warning", "all rows of validation have one label (label 0): its figures say little") in messages()
+
+
+def test_a_label_of_three_rows_keeps_two_for_training(made):
+    prepared = made(table(100) + "".join(f"rare {row},rare\n" for row in range(3)))
+    assert (prepared.train.targets == prepared.labels.index("rare")).sum() == 2
+
+
+def test_rows_of_labels_that_training_lacks_are_left_out_or_count_as_wrong(made, messages):
+    sides = {"validation": table(9, labels=3, start=200), "test": table(6, labels=3, start=300)}
+    prepared = made(table(100), **sides, data={"unknown_labels": "leave_out"})
+    assert (len(prepared.validation), len(prepared.test)) == (6, 4)
+    assert prepared.facts["left_out_rows"]["test"] == {"with a label that no row of data.train has": 2}
+    said = [message for _, message in messages()]
+    assert any(message.endswith(", 2 with a label that no row of data.train has left out") for message in said)
+    prepared = made(table(100), **sides, data={"unknown_labels": "wrong"})
+    assert (prepared.labels, len(prepared.test)) == (["label 0", "label 1"], 6)
+    assert prepared.test.targets.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_rows_to_skip_are_counted(made, messages):
+    prepared = made(table(90, labels=3), data={"skip_labels": ["label 2"]})
+    assert prepared.labels == ["label 0", "label 1"]
+    assert any(message.endswith(", 30 with a label of data.skip_labels left out") for _, message in messages())
+
+
 def test_rare_labels_and_a_label_of_nearly_all_rows_are_warned_about(made, messages):
     made("text,label\n" + "".join(f"text {row},{'rare' if row % 250 == 0 else 'common'}\n" for row in range(1000)))
     said = messages()

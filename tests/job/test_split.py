@@ -52,6 +52,15 @@ def test_every_label_keeps_a_training_row(keys, validation, test):
     assert {labels[row][0] for row in train} == {label for (label,) in labels}
 
 
+@given(keys=KEYS, validation=SHARES, test=SHARES)
+def test_every_label_that_has_two_texts_keeps_two_for_training(keys, validation, test):
+    labels = labelled(keys)
+    train, _, _ = cut(keys, labels, validation=validation, test=test)
+    texts, kept = ({(labels[row][0], keys[row]) for row in rows} for rows in (range(len(keys)), train))
+    of_all, of_kept = Counter(label for label, _ in texts), Counter(label for label, _ in kept)
+    assert all(of_kept[label] >= min(count, 2) for label, count in of_all.items())
+
+
 def test_labels_are_kept_in_proportion():
     keys = list(range(10_000))
     labels = [["rare" if key % 20 == 0 else "common"] for key in keys]
@@ -66,8 +75,8 @@ def test_the_rarest_of_several_labels_decides():
     assert [sum("rare" in labels[row] for row in side) for side in cut(keys, labels)] == [16, 2, 2]
 
 
-def test_small_labels_reach_every_side():
-    keys = list(range(90))
+def test_labels_of_four_rows_reach_every_side():
+    keys = list(range(120))
     labels = [[f"label {key % 30}"] for key in keys]
     for side in cut(keys, labels):
         assert {labels[row][0] for row in side} == {f"label {number}" for number in range(30)}

@@ -283,3 +283,36 @@ def test_one_label_a_row_needs_no_thresholds(made, plan_of):
     predictor = open_predictor(one.pulled(), variant="fp32")
     assert TASK.tune(predictor.model, predictor, plan_of(one)) == predictor.model
     predictor.close()
+
+
+def test_a_label_that_training_lacks_is_always_wrong_and_a_class_of_its_own():
+    labels = ["a", "b"]
+    targets = TASK.encode_targets([["a"], ["b"], ["c"], ["d"]], labels, "single_label")
+    logits = np.array([[1, 0], [0, 1], [1, 0], [0, 1]], dtype=np.float32)
+    predicted = ["a", "b", "a", "b"]
+    figures = classification.metrics(logits, targets, "single_label")
+    assert figures["accuracy"] == 0.5
+    assert figures["macro_f1"] == pytest.approx(f1_score(list("abcd"), predicted, average="macro", zero_division=0))
+    table = classification.details(logits, targets, labels)
+    assert [(row["label"], row["rows"], row["precision"]) for row in table] == [("a", 1, 0.5), ("b", 1, 0.5)]
+
+
+def test_several_labels_of_which_training_lacks_one_are_never_all_right():
+    labels = ["a", "b"]
+    targets = TASK.encode_targets([["a"], ["a", "c"], []], labels, "multi_label")
+    logits = np.array([[5, -5], [5, -5], [-5, -5]], dtype=np.float32)
+    figures = classification.metrics(logits, targets, "multi_label", [0.5, 0.5])
+    assert figures["accuracy"] == pytest.approx(2 / 3)
+    assert figures["micro_f1"] == pytest.approx(2 * 2 / (2 + 3))
+    assert figures["macro_f1"] == pytest.approx(1 / 3)
+    assert [row["f1"] for row in classification.details(logits, targets, labels, [0.5, 0.5])] == [1, 0]
+    assert len(classification.tune_thresholds(logits, targets, "multi_label")) == 2
+
+
+def test_one_number_written_in_two_ways_is_told():
+    with pytest.raises(DataError) as caught:
+        TASK.learn_labels([["1"], ["1"], ["1.0"], ["1.0"], ["0"], ["0"]], "label")
+    assert str(caught.value) == (
+        "the training rows hold the labels '1.0' (2) and '1' (2), one number written in two ways, as pandas does "
+        'beside a missing value; write whole numbers (astype("Int64")), or give both one name in data.label_names'
+    )

@@ -177,6 +177,22 @@ def test_the_loss_is_on_the_first_token_of_each_word(settings, registry, tmp_pat
     assert (expected["input_ids"], labels) in rows
 
 
+def test_a_tag_that_training_lacks_counts_as_wrong_in_validation_too(settings, registry, tmp_path):
+    (tmp_path / "new.jsonl").write_text(json.dumps({"tokens": ["the", "box"], "tags": ["B-THING", "B-BOX"]}))
+    data = {
+        "train": str(tmp_path / "train.jsonl"),
+        "validation": str(tmp_path / "new.jsonl"),
+        "unknown_labels": "wrong",
+    }
+    plan, (_, validation) = look(settings(data=data), registry, tmp_path / "work")
+    labels = plan.prepared.labels
+    batch = validation.batch([0])
+    number = torch.where(batch["targets"] < 0, 0, batch["targets"]).clip(max=len(labels) - 1)
+    logits = torch.nn.functional.one_hot(number, len(labels)).float()
+    measured = TASK.objective(plan).measure([([0], batch, logits)])
+    assert (measured["accuracy"], measured["recall"]) == (0.5, 0.5)
+
+
 def test_a_long_sentence_is_windowed_and_no_word_is_lost(settings, registry, tmp_path):
     words = [f"word{number}" for number in range(60)]
     long = [{"tokens": words, "tags": ["O"] * 59 + ["B-LINK"]}] * 30 + [tagged("the end of it")] * 30
