@@ -198,6 +198,9 @@ class _Reading:
 
     def take(self, row: Row, place: str) -> None:
         """Check one row and write it, or count what is wrong with it."""
+        if row.is_empty and self.settings.drop_empty:
+            self.dropped += 1
+            return
         if row.fault:
             self.faults.add(row.fault, f"{place} value {row.found}:" if row.found else place, row.hint)
             return

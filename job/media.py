@@ -121,8 +121,9 @@ class Media:
         try:
             file = fetched.result()
         except _Refused as refused:
-            found = shown(row.values[self._column])
-            return Row(row.line, {}, f"column {self._column!r} {refused.fault}", found, refused.hint)
+            value = row.values[self._column]
+            what = f"column {self._column!r} {refused.fault}"
+            return Row(row.line, {}, what, shown(value), refused.hint, is_empty=value in (None, ""))
         self._count += 1
         self._size += file.size
         self._digest.update(f"{file.address.removeprefix(self._folder.address)}\n{file.sha256}\n".encode())
@@ -143,7 +144,7 @@ _RELATIVE = "name files below the folder of the table, such as images/1.png"
 def _name_inside(value: Any) -> str:
     """A relative name in its shortest form. _Refused for anything else."""
     if value is None or value == "":
-        raise _Refused("is empty", "give every row a file, or remove the row")
+        raise _Refused("is empty", "give every row a file, remove the row or set data.drop_empty")
     if not isinstance(value, str):
         raise _Refused(f"is {type(value).__name__}, not the name of a file", _RELATIVE)
     if any(ord(one) < 32 or ord(one) == 127 or 0xD800 <= ord(one) < 0xE000 for one in value):

@@ -47,3 +47,5 @@ class Row:
     """The value at fault, as an error shows it."""
     hint: str = ""
     """What to do about the fault."""
+    is_empty: bool = False
+    """Whether the fault is that the row names no file, which data.drop_empty leaves out."""

@@ -526,3 +526,29 @@ def test_names_of_columns_that_nobody_uses_do_not_matter(read, hub_parquet, caps
     data = hub_parquet({"text": ["x", "y"], "label": [1, -1], "other": [7, 7]})
     assert read(data, name="b.parquet", skip_labels=[""]).data.targets() == [["good"]]
     assert "'other'" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("task", "empty"),
+    [
+        ("token-classification", {"tokens": None, "tags": None}),
+        ("token-classification", {"tokens": ["\u200b"], "tags": []}),
+        ("question-answering", {"question": "q", "context": " ", "answers": None}),
+        ("text-generation", {"text": "\u2060"}),
+        ("text-generation", {"prompt": None, "response": 5}),
+        ("text-generation", {"messages": []}),
+        ("text-generation", {"messages": None}),
+        ("translation", {"source": "", "target": None}),
+        ("feature-extraction", {"text": "", "text_pair": "x", "score": "high"}),
+        ("masked-language-modelling", {"text": None}),
+    ],
+)
+def test_a_row_without_an_input_is_left_out_in_every_task(read, faults, task, empty):
+    columns = {role: role for role in empty}
+    rows = json.dumps(empty)
+    assert faults(rows, columns, name="a.jsonl", task=TASKS[task], drop_empty=True) == [
+        "a.jsonl: no rows besides 1 without text"
+    ]
+    assert any(
+        " is empty; fill it, remove the row" in said for said in faults(rows, columns, name="a.jsonl", task=TASKS[task])
+    )

@@ -343,7 +343,7 @@ def test_no_name_leads_out_of_the_folder(place, cache):
     rows = table_rows(f"{place(files)}/a.jsonl", "image", cache)
     assert [(row.found, row.fault) for row in rows] == [(repr(value), fault) for value, fault in expected]
     assert not any(row.values for row in rows)
-    assert {row.hint for row in rows} == {RELATIVE, "give every row a file, or remove the row"}
+    assert {row.hint for row in rows} == {RELATIVE, "give every row a file, remove the row or set data.drop_empty"}
 
 
 def test_a_name_of_no_file_is_a_fault(place, cache):

@@ -189,3 +189,14 @@ def test_a_request_that_is_no_image_is_refused_with_its_place(make_base, setting
     with pytest.raises(InputError, match=r"^input 0: the content is not an image"):
         predictor.predict(read("aGk=", predictor.model)[0])
     predictor.close()
+
+
+def test_a_row_without_a_file_is_left_out_on_request_whatever_its_label_is(tmp_path, picture):
+    (tmp_path / "a.png").write_bytes(picture("red", 1))
+    rows = [{"image": "a.png", "label": "red"}, {"image": None, "label": None}, {"image": "", "label": 1.5}]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    data = DataSettings(train=str(path), drop_empty=True)
+    file = SourceFile(str(path), path, "0" * 64, path.stat().st_size)
+    checked = check([file], TASK, read_roles(data, TASK), data, tmp_path / "rows.arrow")
+    assert (checked.data.targets(), checked.dropped) == ([["red"]], 2)
