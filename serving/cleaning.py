@@ -3,6 +3,7 @@
 import html
 import re
 import unicodedata
+from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict
 
@@ -24,6 +25,8 @@ _HIDDEN = re.compile(
     "[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff]"
     f"|(?<![{_JOINED}])[\u200c\u200d]|[\u200c\u200d](?![{_JOINED}])|(?<=[^\\W\\d_])[\ufe0e\ufe0f]+"
 )
+# No writing joins so, but for a symbol in colour with the next; one after the other they would take a pass each.
+_ROW_OF_JOINERS = re.compile("(?!\ufe0f\u200d(?![\u200c\u200d\ufe0e\ufe0f]))[\u200c\u200d\ufe0e\ufe0f]{2,}")
 
 _MARKS_IN_A_ROW = 30
 """The Stream-Safe Text Format of UAX #15 allows so many combining marks in a row; no writing system needs more."""
@@ -59,11 +62,12 @@ def clean(text: str, steps: Cleaning) -> str:
     return text
 
 
+@lru_cache(maxsize=4096)
 def clean_label(text: str) -> str:
     """The name of a label: cleaned as a text is, without what nobody sees, so that names that look alike are equal."""
     before = None
     while before != text:
-        before, text = text, clean(_HIDDEN.sub("", text), Cleaning())
+        before, text = text, clean(_HIDDEN.sub("", _ROW_OF_JOINERS.sub("", text)), Cleaning())
     return text
 
 

@@ -1,5 +1,7 @@
 """Text cleaning."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,3 +89,12 @@ def test_a_clean_name_stays_as_it_is(name):
 def test_a_text_without_anything_to_see_is_known(text):
     assert not is_visible(text)
     assert is_visible(f"{text}.")
+
+
+@pytest.mark.parametrize(
+    "row", ["\ufe0f\u200d", "\u200d", "\u200b\ufe0f", "\u0301\ufe0f", "\ufe0f\u00ad\u200d", "\u200d\u200b"]
+)
+def test_a_long_row_of_what_nobody_sees_takes_linear_time(row):
+    before = time.process_time()
+    clean_label("a" + row * 100_000 + "b")
+    assert time.process_time() - before < 5

@@ -238,7 +238,7 @@ def test_what_is_left_of_a_long_answer_is_learned_and_a_long_prompt_left_out(loo
 
 
 BAD = [
-    ({"messages": []}, "column 'messages' is no list of messages such as"),
+    ({"messages": []}, "column 'messages' is empty; fill it, remove the row or set data.drop_empty"),
     ({"messages": "hello"}, "column 'messages' is a text that is not JSON"),
     ({"messages": [CHAT[0]]}, "column 'messages' holds no turn of the assistant"),
     ({"messages": [CHAT[1]]}, "column 'messages' holds no message before the assistant's"),
