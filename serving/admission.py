@@ -24,15 +24,19 @@ class Admission:
         """Whole seconds until those in flight are probably answered: as long as a request has lately taken."""
         return max(1, math.ceil(self._mean_seconds))
 
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """A place for one request; Overloaded when there is none."""
+    def check(self) -> None:
+        """Overloaded when there is no place: asked before a body is read, which would be for nothing."""
         if self.in_flight >= self.most:
             raise Overloaded(
                 f"{self.in_flight} requests are in flight, the limit of this server; "
                 f"try again in {self.retry_after} s (SERVING_LIMITS__REQUESTS)",
                 retry_after=self.retry_after,
             )
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """A place for one request whose body is whole; Overloaded when there is none."""
+        self.check()
         self.in_flight += 1
         begun = time.monotonic()
         try:

@@ -1,10 +1,12 @@
 """HTTP around a service: routes, status codes and headers, nothing else."""
 
+import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -16,11 +18,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from swagger_ui_bundle import swagger_ui_path
 
-from serving.body import read_body
+from serving.body import Share, read_body
 from serving.errors import (
     DeadlineExceeded,
     Incomplete,
     InputError,
+    Left,
     Malformed,
     ModelFault,
     Overloaded,
@@ -31,12 +34,15 @@ from serving.meters import CONTENT_TYPE
 from serving.openapi import document
 from serving.service import Service, to_json
 
+Result = TypeVar("Result")
+
 STATUS: dict[type[ServingError], int] = {
     Malformed: 400,
     Incomplete: 408,
     TooLarge: 413,
     InputError: 422,
     Overloaded: 429,
+    Left: 499,
     ModelFault: 500,
     DeadlineExceeded: 503,
 }
@@ -87,16 +93,19 @@ async def stream(request: Request) -> Response:
         service.meters.answered(status, time.monotonic() - begun)
 
     try:
+        service.admission.check()
+        body = await _body(request, service, held.enter_context(service.room.share()))
         held.enter_context(service.admission.slot())
-        answer = service.stream(await _body(request, service))
-        first = await anext(answer)
+        answer = service.stream(body)
+        first = await _while_awaited(request, anext(answer))
     except ServingError as error:
         response = _fault(error)
     except Exception:
         logging.getLogger(__name__).exception("a request failed")
         response = _broken()
     else:
-        return _Events(_events(first, answer), answer.aclose, lambda: done(200))
+        outcome = _Outcome()
+        return _Events(_events(first, answer, outcome), answer.aclose, lambda: done(outcome.status))
     done(response.status_code)
     return response
 
@@ -117,14 +126,26 @@ class _Events(StreamingResponse):
             await self._close()
 
 
-async def _events(first: dict[str, str], answer: AsyncGenerator[dict[str, str]]) -> AsyncIterator[bytes]:
+@dataclass
+class _Outcome:
+    """How a stream ended, as the status that it would have had if it had not been begun."""
+
+    status: int = STATUS[Left]
+
+
+async def _events(
+    first: dict[str, str], answer: AsyncGenerator[dict[str, str]], outcome: _Outcome
+) -> AsyncIterator[bytes]:
     try:
         yield _event(first)
         async for piece in answer:
             yield _event(piece)
+        outcome.status = 200
     except ServingError as error:
+        outcome.status = STATUS.get(type(error), 500)
         yield _event(_explained(type(error).__name__, str(error)))
     except Exception:
+        outcome.status = 500
         logging.getLogger(__name__).exception("a request failed while its answer was written")
         yield _event(_explained(*_BROKEN))
 
@@ -205,8 +226,11 @@ class _Stamp:
 
 async def _answered(request: Request, service: Service) -> Response:
     try:
-        with service.admission.slot():
-            return _json(await service.answer(await _body(request, service)))
+        service.admission.check()
+        with service.room.share() as share:
+            body = await _body(request, service, share)
+            with service.admission.slot():
+                return _json(await _while_awaited(request, service.answer(body)))
     except ServingError as error:
         return _fault(error)
     except Exception:  # here, so that the connection lives on
@@ -214,8 +238,27 @@ async def _answered(request: Request, service: Service) -> Response:
         return _broken()
 
 
-async def _body(request: Request, service: Service) -> bytes:
-    return await read_body(request, most=service.body_bytes, seconds=service.limits.body_seconds)
+async def _while_awaited(request: Request, work: Awaitable[Result]) -> Result:
+    """The result of the work, which is cancelled when the caller leaves: Left."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_leaving(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Left("the caller closed the connection before the answer")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _leaving(request: Request) -> None:
+    """Until the connection is closed; of a body that is whole there comes nothing more."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _body(request: Request, service: Service, share: Share) -> bytes:
+    return await read_body(request, share, most=service.body_bytes, seconds=service.limits.body_seconds)
 
 
 def _service(request: Request) -> Service:

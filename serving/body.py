@@ -1,17 +1,60 @@
 """The body of a request, read no further than the limit and no longer than patience lasts."""
 
 import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from starlette.requests import ClientDisconnect, Request
 
-from serving.errors import Incomplete, Malformed, TooLarge
+from serving.errors import Incomplete, Malformed, Overloaded, TooLarge
 from serving.request import shown
 
+SMALL_BODY = 64 << 10
+"""A body up to so many bytes is always read: large ones may fill the room, and must not shut out the others."""
 
-async def read_body(request: Request, *, most: int, seconds: float) -> bytes:
+
+class Room:
+    """A bound on the bytes of all bodies in the house. To be used from one thread, that of the event loop."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+
+    @contextmanager
+    def share(self) -> Iterator["Share"]:
+        """The place of one body, until its request is answered."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self.taken -= share.taken
+
+
+@dataclass
+class Share:
+    """What one body takes of the room."""
+
+    room: Room
+    taken: int = 0
+
+    def grow(self, size: int) -> None:
+        """The body has so many bytes by now; Overloaded when a large one finds no room."""
+        if size > SMALL_BODY and self.room.taken + size - self.taken > self.room.most:
+            raise Overloaded(
+                f"the bodies of all requests together would be over {self.room.most} bytes; try again in 1 s "
+                "(SERVING_LIMITS__BODIES_BYTES)",
+                retry_after=1,
+            )
+        self.room.taken += size - self.taken
+        self.taken = size
+
+
+async def read_body(request: Request, share: Share, *, most: int, seconds: float) -> bytes:
     """The whole body; TooLarge before a byte of it is read when its announced size says so, Incomplete.
 
-    `most`: bytes it may have. `seconds`: how long it may take to arrive.
+    `most`: bytes it may have. `seconds`: how long the request may take to arrive, from the first byte of its head.
     """
     coding = request.headers.get("content-encoding", "identity")
     if coding.lower() != "identity":
@@ -20,20 +63,27 @@ async def read_body(request: Request, *, most: int, seconds: float) -> bytes:
     if announced.isdecimal() and int(announced) > most:
         raise _too_large(announced, most)
     try:
-        async with asyncio.timeout(seconds):
-            return await _read(request, most)
+        async with asyncio.timeout(seconds - _spent(request)):
+            return await _read(request, share, most)
     except TimeoutError as error:
-        raise Incomplete(f"the body did not arrive within {seconds:g} s (SERVING_LIMITS__BODY_SECONDS)") from error
+        raise Incomplete(f"the request did not arrive within {seconds:g} s (SERVING_LIMITS__BODY_SECONDS)") from error
     except ClientDisconnect as error:
         raise Incomplete("the connection was closed before the end of the body") from error
 
 
-async def _read(request: Request, most: int) -> bytes:
+def _spent(request: Request) -> float:
+    """Seconds since the first byte of the request, which its connection has noted."""
+    begun = getattr(getattr(request.state, "arrival", None), "begun", None)
+    return time.monotonic() - begun if begun is not None else 0.0
+
+
+async def _read(request: Request, share: Share, most: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
             raise _too_large(f"more than {most}", most)
+        share.grow(len(body))
     return bytes(body)
 
 

@@ -10,6 +10,7 @@ ServingError
     ├── Incomplete   the body did not arrive in time (HTTP 408)
     ├── TooLarge     the request is over a limit (HTTP 413)
     ├── InputError   the inputs or parameters are wrong (HTTP 422)
+    ├── Left         the caller closed the connection before the answer (counted as 499, never sent)
     └── Overloaded   too many requests at once (HTTP 429)
 """
 
@@ -44,6 +45,10 @@ class Malformed(RequestError):
 
 class Incomplete(RequestError):
     """The body did not arrive whole."""
+
+
+class Left(RequestError):
+    """Nobody waits for the answer any more."""
 
 
 class TooLarge(RequestError):

@@ -10,10 +10,10 @@ from serving.tasks.task import Shapes
 
 _FAULTS = {
     "400": "The body is not a JSON object.",
-    "408": "The body did not arrive in time.",
+    "408": "The request did not arrive in time.",
     "413": "The body, the number of texts or a text is over a limit.",
     "422": "The inputs or the parameters are wrong; the message says which.",
-    "429": "As many requests as allowed are in flight; `Retry-After` says when to try again.",
+    "429": "As many requests, or bytes of bodies, as allowed are in flight; `Retry-After` says when to try again.",
     "500": "The model or the server is broken.",
     "503": "No answer before the deadline.",
 }

@@ -1,16 +1,22 @@
 """The life of the process: listen, answer, drain on SIGTERM, end."""
 
+import asyncio
+import functools
+import logging
 import math
 import os
+import resource
 import signal
 import socket
 import threading
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 
+from serving.connection import Bounds, Connection
 from serving.errors import SettingsError
 from serving.events import emit
 from serving.service import Service
@@ -18,6 +24,10 @@ from serving.service import Service
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the idle time-out of common load balancers (60 s), so that they close first and never lose a race."""
 _STEP_SECONDS = 0.5
+_SPARE_FILES = 64
+"""What the process needs besides connections."""
+_QUIET_SECONDS = 60.0
+"""Between two lines on one and the same trouble of the event loop."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -80,10 +90,11 @@ def serve(app: FastAPI, service: Service, listener: socket.socket, *, stop: Stop
 
 def web_config(app: FastAPI, service: Service) -> uvicorn.Config:
     """How the web server is set up: plain HTTP/1.1, quiet, patient with what is in flight when it stops."""
+    bounds = Bounds(_most_connections(service.limits.connections), service.limits.body_seconds)
     return uvicorn.Config(
         app,
-        http="h11",
-        loop="asyncio",
+        http=functools.partial(Connection, bounds=bounds),  # type: ignore[arg-type]  # it is called, nothing else
+        loop="serving.server:event_loop",
         ws="none",
         lifespan="off",
         log_config=None,
@@ -93,3 +104,28 @@ def web_config(app: FastAPI, service: Service) -> uvicorn.Config:
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=math.ceil(service.limits.body_seconds + service.limits.deadline_seconds) + 1,
     )
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """An event loop that says once a minute what it has to say a thousand times: that no file can be opened."""
+    loop = asyncio.SelectorEventLoop()
+    said: dict[str, float] = {}
+
+    def tell(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        message = context["message"]
+        if "accept" not in message:
+            loop.default_exception_handler(context)
+        elif loop.time() - said.get(message, -math.inf) >= _QUIET_SECONDS:
+            said[message] = loop.time()
+            logging.getLogger(__name__).error("no connection can be taken for now: %s", context.get("exception"))
+
+    loop.set_exception_handler(tell)
+    return loop
+
+
+def _most_connections(wanted: int) -> int:
+    """As many as wanted, or as the limit of open files leaves room for."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, max(files - _SPARE_FILES, files // 2)))

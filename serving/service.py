@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from registry.record import Version
 from serving.admission import Admission
+from serving.body import Room
 from serving.errors import DeadlineExceeded, InputError, TooLarge
 from serving.meters import Meters
 from serving.predictor import Predictor
@@ -30,6 +31,33 @@ class _Abandoned(Exception):
     """The caller is gone, and with it the reason to go on writing."""
 
 
+class _Job:
+    """The work for one request: by when it must be done, and whether anybody still waits for it."""
+
+    def __init__(self, seconds: float) -> None:
+        self.deadline = time.monotonic() + seconds
+        self._limit: TimeLimit | None = None
+        self.is_given_up = False
+
+    def give_up(self) -> None:
+        """End what is being computed, and begin nothing more. To be called from any thread."""
+        self.is_given_up = True
+        if self._limit is not None:
+            self._limit.end()
+
+    @contextmanager
+    def limit(self) -> Iterator[TimeLimit]:
+        """The time that is left; DeadlineExceeded when there is none."""
+        seconds = self.deadline - time.monotonic()
+        if seconds <= 0 or self.is_given_up:
+            raise DeadlineExceeded("the time of this request is over")
+        with TimeLimit(seconds) as limit:
+            self._limit = limit
+            if self.is_given_up:
+                limit.end()
+            yield limit
+
+
 class Service:
     """A predictor with the limits of this server around it."""
 
@@ -40,6 +68,7 @@ class Service:
         self.draining = False
         """Set once the server is about to stop: it still answers, but is no longer ready for more."""
         self.admission = Admission(limits.requests)
+        self.room = Room(limits.bodies_bytes)
         self.meters = Meters(
             model=version.name,
             version=str(version.number),
@@ -59,41 +88,47 @@ class Service:
         return f"{self.version}/{self.predictor.variant}"
 
     async def answer(self, body: bytes) -> bytes:
-        """The JSON answer to the JSON body of a request; a ServingError says why there is none."""
-        seconds = self.limits.deadline_seconds
-        work = asyncio.get_running_loop().run_in_executor(self._workers, self._answer, body, time.monotonic() + seconds)
+        """The JSON answer to the JSON body of a request; a ServingError says why there is none.
+
+        A task that is cancelled takes its work with it: what waits is not begun, what runs ends.
+        """
+        job = _Job(self.limits.deadline_seconds)
+        work = asyncio.get_running_loop().run_in_executor(self._workers, self._answer, body, job)
         try:
-            async with asyncio.timeout(seconds + _GRACE_SECONDS):
+            async with asyncio.timeout(self.limits.deadline_seconds + _GRACE_SECONDS):
                 return await work
         except TimeoutError:
             raise self._too_late() from None
+        finally:
+            job.give_up()
 
     async def stream(self, body: bytes) -> AsyncGenerator[dict[str, str]]:
         """The answer to one input while it is written: `{"text"}` for each piece, `{"finish"}` at the end.
 
         What is wrong with a request is raised before the first piece. A generator that is closed ends the writing.
         """
-        loop, closed = asyncio.get_running_loop(), threading.Event()
-        deadline = time.monotonic() + self.limits.deadline_seconds
+        loop, job = asyncio.get_running_loop(), _Job(self.limits.deadline_seconds)
         pieces: asyncio.Queue[str | None] = asyncio.Queue()
 
         def on_text(piece: str) -> None:
-            if closed.is_set():
+            if job.is_given_up:
                 raise _Abandoned
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
 
         def end(work: "asyncio.Future[Finish]") -> None:
-            work.exception()  # nobody may be left to ask for it
+            if not work.cancelled():
+                work.exception()  # nobody may be left to ask for it
             pieces.put_nowait(None)
 
-        work = loop.run_in_executor(self._workers, self._write, body, on_text, deadline)
+        work = loop.run_in_executor(self._workers, self._write, body, on_text, job)
         work.add_done_callback(end)
         try:
-            while (piece := await self._next(pieces, deadline)) is not None:
+            while (piece := await self._next(pieces, job.deadline)) is not None:
                 yield {"text": piece}
             yield {"finish": await work}
         finally:
-            closed.set()
+            job.give_up()
+            work.cancel()
 
     def close(self) -> None:
         """End the threads; what is being computed is finished first."""
@@ -107,19 +142,17 @@ class Service:
         except TimeoutError:
             raise self._too_late() from None
 
-    def _answer(self, body: bytes, deadline: float) -> bytes:
+    def _answer(self, body: bytes, job: _Job) -> bytes:
         inputs, are_many, wanted = self._read(body)
-        answers = self._run(
-            inputs, wanted, deadline, lambda rows, limit: self.predictor.answers(rows, wanted, limit=limit)
-        )
+        answers = self._run(inputs, wanted, job, lambda rows, limit: self.predictor.answers(rows, wanted, limit=limit))
         return to_json(answers if are_many else answers[0])
 
-    def _write(self, body: bytes, on_text: OnText, deadline: float) -> Finish:
+    def _write(self, body: bytes, on_text: OnText, job: _Job) -> Finish:
         inputs, are_many, wanted = self._read(body)
         if are_many:
             raise InputError("'inputs' is a list; one answer is streamed at a time: send one input")
         return self._run(
-            inputs, wanted, deadline, lambda rows, limit: self.predictor.stream(rows[0], wanted, on_text, limit=limit)
+            inputs, wanted, job, lambda rows, limit: self.predictor.stream(rows[0], wanted, on_text, limit=limit)
         )
 
     def _read(self, body: bytes) -> tuple[list[Any], bool, Any]:
@@ -131,17 +164,17 @@ class Service:
         return inputs, are_many, wanted
 
     def _run(
-        self, inputs: list[Any], wanted: Any, deadline: float, work: Callable[[Sequence[Row], TimeLimit], Result]
+        self, inputs: list[Any], wanted: Any, job: _Job, work: Callable[[Sequence[Row], TimeLimit], Result]
     ) -> Result:
         """Prepare the inputs and work on them, before the deadline."""
-        seconds = deadline - time.monotonic()
-        if seconds <= 0:
-            raise self._too_late()
-        with TimeLimit(seconds) as limit:
-            with self.meters.tokenize_seconds.time():
-                rows = self.predictor.prepare(inputs, wanted, limit=limit)
-            with self.meters.inference_seconds.time():
-                result = work(rows, limit)
+        try:
+            with job.limit() as limit:
+                with self.meters.tokenize_seconds.time():
+                    rows = self.predictor.prepare(inputs, wanted, limit=limit)
+                with self.meters.inference_seconds.time():
+                    result = work(rows, limit)
+        except DeadlineExceeded as error:
+            raise self._too_late() from error
         self.meters.texts.inc(len(inputs))
         self.meters.truncated.inc(sum(row.truncated for row in rows))
         return result

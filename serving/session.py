@@ -51,6 +51,10 @@ class TimeLimit:
         """Whether the seconds have passed."""
         return bool(self.options.terminate)
 
+    def end(self) -> None:
+        """As if the seconds had passed: nobody waits any more."""
+        self.options.terminate = True
+
     def check(self) -> None:
         """DeadlineExceeded once the seconds have passed: asked between two pieces of work that no graph does."""
         if self.is_over:

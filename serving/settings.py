@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from registry.variables import NESTED, build_settings, leaves
@@ -24,7 +24,12 @@ class Limits(BaseModel):
     """Largest body of a request in bytes; a larger one is refused with 413 before it is read. When not set 1 MiB, and
     32 MiB for a model that reads images or recordings."""
     body_seconds: float = Field(default=10.0, gt=0, le=3600)
-    """Seconds a body may take to arrive; then 408."""
+    """Seconds a request may take to arrive, from the first byte of its head to the last of its body; then 408."""
+    bodies_bytes: int = Field(default=256 << 20, ge=1 << 20, le=1 << 40)
+    """Bytes of the bodies of all requests together; a body over 64 KiB that finds no room is refused with 429."""
+    connections: int = Field(default=1024, ge=1, le=100_000)
+    """Connections at the same time, fewer where this process may open fewer files. For one more, that one is closed
+    with 503 which has longest not had a whole request."""
     inputs: int = Field(default=256, ge=1, le=100_000)
     """Most texts (or pairs) in one request; more are refused with 413."""
     characters: int = Field(default=100_000, ge=1, le=100_000_000)
@@ -34,10 +39,19 @@ class Limits(BaseModel):
     """Memory that the images or recordings of one request may unfold into, in bytes, and four times what a single one
     may; told from the headers of the files, before any is decoded, and refused with 413."""
     requests: int = Field(default=64, ge=1, le=10_000)
-    """Requests read, waiting and being answered at the same time; one more is refused with 429 and the seconds to
-    wait."""
+    """Requests that have arrived and wait or are being answered at the same time; one more is refused with 429 and the
+    seconds to wait."""
     deadline_seconds: float = Field(default=30.0, gt=0, le=3600)
     """Seconds a request may wait and compute once it has arrived; then 503."""
+
+    @model_validator(mode="after")
+    def _one_body_fits(self) -> Self:
+        if self.body_bytes is not None and self.body_bytes > self.bodies_bytes:
+            raise ValueError(
+                f"body_bytes is {self.body_bytes}, over the {self.bodies_bytes} that all bodies share: "
+                "raise bodies_bytes too"
+            )
+        return self
 
 
 class ServingSettings(BaseSettings):

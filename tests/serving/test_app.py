@@ -1,5 +1,6 @@
 """The server as a caller sees it: real HTTP on a loopback port over a real bundle."""
 
+import contextlib
 import json
 import re
 import socket
@@ -14,6 +15,12 @@ import pytest
 def client(reviews, serve_bundle):
     with serve_bundle(reviews) as (client, _):
         yield client
+
+
+@pytest.fixture(scope="module")
+def endless(make_bundle, recipe):
+    """A model that never answers where it reads of a guitar."""
+    return make_bundle(recipe(endless_on="guitar"))
 
 
 def predict(client, inputs, **parameters):
@@ -31,6 +38,14 @@ def half_a_request(client, headers, body=b""):
     """A connection that has sent the head of a request and some of its body."""
     with socket.create_connection((client.base_url.host, client.base_url.port), timeout=30) as connection:
         connection.sendall(f"POST /predict HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n".encode() + body)
+        yield connection
+
+
+@contextmanager
+def whole_request(client, inputs):
+    """A connection that has sent a request and waits."""
+    body = json.dumps({"inputs": inputs}).encode()
+    with half_a_request(client, f"Content-Length: {len(body)}", body) as connection:
         yield connection
 
 
@@ -140,26 +155,72 @@ def test_a_body_that_does_not_arrive_is_given_up(reviews, serve_bundle):
     ):
         reply = connection.makefile("rb").read().decode()
     assert reply.startswith("HTTP/1.1 408 Request Timeout")
-    assert "the body did not arrive within 0.1 s (SERVING_LIMITS__BODY_SECONDS)" in reply
+    assert "the request did not arrive within 0.1 s (SERVING_LIMITS__BODY_SECONDS)" in reply
 
 
 def test_a_caller_who_leaves_does_no_harm(reviews, serve_bundle):
     with serve_bundle(reviews) as (client, service):
         with half_a_request(client, "Content-Length: 100", b'{"inputs"'):
-            wait_until(lambda: service.admission.in_flight == 1)
-        wait_until(lambda: service.admission.in_flight == 0)
+            wait_until(lambda: service.room.taken > 0)
+        wait_until(lambda: service.room.taken == 0)
         assert predict(client, "great").status_code == 200
 
 
-def test_more_requests_than_allowed_are_told_when_to_come_back(reviews, serve_bundle):
-    with serve_bundle(reviews, requests=1) as (client, service):
-        with half_a_request(client, "Content-Length: 100"):
+def test_more_requests_than_allowed_are_told_when_to_come_back(endless, serve_bundle):
+    with serve_bundle(endless, requests=1) as (client, service):
+        with whole_request(client, "a guitar"):
             wait_until(lambda: service.admission.in_flight == 1)
             reply = predict(client, "great")
+            # The limit holds for bodies too: none is read for nothing.
+            with half_a_request(client, "Content-Length: 100") as connection:
+                assert status_line(connection).startswith("HTTP/1.1 429 ")
         assert read_error(reply)[:2] == (429, "Overloaded")
         assert reply.headers["Retry-After"] == "1"
         wait_until(lambda: service.admission.in_flight == 0)
         assert predict(client, "great").status_code == 200
+
+
+def test_nothing_is_computed_for_callers_who_have_left(endless, serve_bundle):
+    with serve_bundle(endless, deadline_seconds=600) as (client, service):
+        with contextlib.ExitStack() as callers:
+            for _ in range(20):
+                callers.enter_context(whole_request(client, "a guitar"))
+            wait_until(lambda: service.admission.in_flight == 20)
+        wait_until(lambda: service.admission.in_flight == 0)
+        # Each run would hold one of two threads for ten minutes.
+        assert predict(client, "great").status_code == 200
+        page = client.get("/metrics").text
+    assert dict(re.findall(r'requests_total{code="(\d+)".*} (\S+)', page)) == {"499": "20.0", "200": "1.0"}
+    assert re.findall(r"\ntunewright_texts_total{.*} (\S+)", page) == ["1.0"]
+
+
+def test_callers_are_answered_beside_any_number_of_bodies_that_do_not_come(reviews, serve_bundle):
+    with serve_bundle(reviews, requests=4) as (client, service), contextlib.ExitStack() as held:
+        for _ in range(64):
+            held.enter_context(half_a_request(client, "Content-Length: 100", b"{"))
+        wait_until(lambda: service.room.taken == 64)
+        with ThreadPoolExecutor(4) as pool:
+            statuses = list(pool.map(lambda _: predict(client, "great").status_code, range(40)))
+    assert statuses == [200] * 40
+
+
+def test_large_bodies_are_bounded_together_and_small_ones_are_read_beside_them(reviews, serve_bundle):
+    half = b" " * (1 << 19)
+    with (
+        serve_bundle(reviews, body_bytes=1 << 20, bodies_bytes=1 << 20) as (client, service),
+        contextlib.ExitStack() as held,
+    ):
+        for _ in range(2):
+            held.enter_context(half_a_request(client, "Content-Length: 1000000", half))
+        wait_until(lambda: service.room.taken == 1 << 20)
+        large = client.post("/predict", content=b'{"inputs": "great"}' + b" " * 100_000)
+        assert predict(client, "great").status_code == 200
+    assert read_error(large) == (
+        429,
+        "Overloaded",
+        "the bodies of all requests together would be over 1048576 bytes; try again in 1 s "
+        "(SERVING_LIMITS__BODIES_BYTES)",
+    )
 
 
 def test_a_run_without_end_is_a_503_and_others_are_served_meanwhile(make_bundle, recipe, serve_bundle):
@@ -170,7 +231,7 @@ def test_a_run_without_end_is_a_503_and_others_are_served_meanwhile(make_bundle,
         assert predict(client, "a lamp").status_code == 200
         status, kind, sentence = read_error(endless.result())
     assert (status, kind) == (503, "DeadlineExceeded")
-    assert sentence.startswith("the model did not answer within")
+    assert sentence.startswith("no answer within 2 s: the server is busy or the request is too heavy (SERVING_LIMITS__")
 
 
 def test_a_request_that_waited_too_long_is_not_begun(make_bundle, recipe, serve_bundle):

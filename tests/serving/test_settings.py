@@ -46,7 +46,7 @@ def test_a_missing_model_is_named_as_its_variable(mistakes):
 def test_all_mistakes_are_named_at_once(mistakes):
     said = mistakes(SERVING_MODLE="a", SERVING_PORT="abc", SERVING_LIMITS__INPUTS="0", SERVING_LIMITS__FOO="1")
     assert said == (
-        "the variable SERVING_LIMITS__FOO is not known; did you mean SERVING_LIMITS__INPUTS?; "
+        "the variable SERVING_LIMITS__FOO is not known; did you mean SERVING_LIMITS__CONNECTIONS?; "
         "the variable SERVING_MODLE is not known; did you mean SERVING_MODEL?; "
         "SERVING_MODEL must be set; "
         "SERVING_PORT is 'abc': input should be a valid integer, unable to parse string as an integer; "
@@ -87,10 +87,17 @@ def test_the_one_that_hides_the_port_is_explained(mistakes):
 def test_the_names_of_the_settings_are_frozen():
     assert [setting.variable.removeprefix("SERVING_") for setting in reference()] == [
         *("MODEL", "VARIANT", "HOST", "PORT", "THREADS", "TOKENS_PER_RUN", "DRAIN_SECONDS"),
-        *("LIMITS__BODY_BYTES", "LIMITS__BODY_SECONDS", "LIMITS__INPUTS", "LIMITS__CHARACTERS"),
+        *("LIMITS__BODY_BYTES", "LIMITS__BODY_SECONDS", "LIMITS__BODIES_BYTES", "LIMITS__CONNECTIONS"),
+        *("LIMITS__INPUTS", "LIMITS__CHARACTERS", "LIMITS__MEDIA_BYTES"),
         *("LIMITS__REQUESTS", "LIMITS__DEADLINE_SECONDS"),
     ]
 
 
 def test_every_setting_has_a_meaning():
     assert all(len(setting.meaning) > 20 for setting in reference())
+
+
+def test_one_body_may_not_be_larger_than_all_together(mistakes):
+    assert mistakes(SERVING_MODEL="reviews", SERVING_LIMITS__BODY_BYTES="300000000").endswith(
+        "body_bytes is 300000000, over the 268435456 that all bodies share: raise bodies_bytes too"
+    )

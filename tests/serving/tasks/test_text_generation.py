@@ -190,19 +190,24 @@ def test_nothing_more_is_written_for_a_caller_who_is_gone(long_winded, serve_bun
         while service.admission.in_flight:
             time.sleep(0.01)
     # The server has closed, which waits for what is being written.
-    assert "tunewright_texts_total" in service.meters.page().decode()
+    page = service.meters.page().decode()
+    assert 'tunewright_requests_total{code="499"' in page
+    assert 'tunewright_requests_total{code="200"' not in page
     assert service.meters.texts._value.get() == 0
 
 
 def test_a_stream_that_takes_too_long_ends_with_the_reason(long_winded, serve_bundle):
     with (
-        serve_bundle(long_winded, deadline_seconds=0.5) as (client, _),
+        serve_bundle(long_winded, deadline_seconds=0.5) as (client, service),
         client.stream("POST", "/predict/stream", json={"inputs": "abc"}) as reply,
     ):
         *pieces, last = events(reply)
+    figures = service.meters.page().decode()
     assert all(set(piece) == {"text"} for piece in pieces)
     assert last["error_type"] == "DeadlineExceeded"
-    assert last["error"].startswith("the model did not answer within 0.")
+    assert last["error"].startswith("no answer within 0.5 s: ")
+    assert 'tunewright_requests_total{code="503"' in figures
+    assert 'tunewright_requests_total{code="200"' not in figures
 
 
 def test_the_stream_is_documented_where_there_is_one(folder, reviews, serve_bundle):

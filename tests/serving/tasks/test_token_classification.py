@@ -503,7 +503,10 @@ def test_answers_and_inputs_have_the_shapes_of_the_openapi_document(tagger, serv
 
 
 def test_half_a_character_is_answered_as_a_replacement_character(tagger, serve_bundle):
-    inputs, wanted = r'["Ma\ud83drie", ["a", "b\ud83db"]]', '{"aggregation_strategy": "simple", "ignore_labels": []}'
+    inputs, wanted = (
+        r'["Ma\ud83drie", {"tokens": ["a", "b\ud83db"]}]',
+        '{"aggregation_strategy": "simple", "ignore_labels": []}',
+    )
     body = f'{{"inputs": {inputs}, "parameters": {wanted}}}'
     with serve_bundle(tagger().folder) as (client, _):
         reply = client.post("/predict", content=body.encode())
