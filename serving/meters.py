@@ -23,6 +23,7 @@ class Meters:
         self.tokenize_seconds = self._histogram("tokenize_seconds", "Cleaning and tokenizing all texts of a request.")
         self.inference_seconds = self._histogram("inference_seconds", "Running the model on all texts of a request.")
         self.in_flight = self._gauge("requests_in_flight", "Requests that wait or are being answered.")
+        self.bodies_bytes = self._gauge("bodies_bytes", "Bytes of bodies that are read, wait or are being answered.")
         self._gauge("model_info", "Always 1; the version served is in the labels.", digest=digest).set(1)
         ProcessCollector(registry=self._registry)
 

@@ -77,6 +77,7 @@ class Service:
             digest=version.digest,
         )
         self.meters.in_flight.set_function(lambda: self.admission.in_flight)
+        self.meters.bodies_bytes.set_function(lambda: self.room.taken)
         self._task = TASKS[predictor.model.task]
         shapes = self._task.shapes(predictor.model)
         self._beside = shapes.beside

@@ -303,6 +303,7 @@ def test_the_metrics_have_these_names_and_labels(reviews, serve_bundle):
     assert {name for name in names if not name.endswith("_created")} == {
         *("tunewright_requests_total", "tunewright_requests_in_flight", "tunewright_request_duration_seconds"),
         *("tunewright_tokenize_seconds", "tunewright_inference_seconds", "tunewright_model_info"),
+        "tunewright_bodies_bytes",
         *("tunewright_texts_total", "tunewright_truncated_texts_total"),
     }
     labels = 'model="reviews",task="text-classification",variant="fp32",version="3"'

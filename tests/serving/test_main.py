@@ -121,7 +121,7 @@ def test_a_request_that_has_begun_is_answered_after_the_listener_has_closed(star
     body = b'{"inputs": "great"}'
     with socket.create_connection((url.host, url.port), timeout=30) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\n" + body[:5])
-        wait_until(lambda: in_flight(url) == 1)
+        wait_until(lambda: bytes_of_bodies(url) == 5)
         process.send_signal(signal.SIGTERM)
         wait_until(lambda: is_refused(url))
         connection.sendall(body[5:])
@@ -129,9 +129,9 @@ def test_a_request_that_has_begun_is_answered_after_the_listener_has_closed(star
     assert process.wait(timeout=30) == 0
 
 
-def in_flight(url):
+def bytes_of_bodies(url):
     page = httpx.get(f"{url}/metrics", trust_env=False).text
-    return float(re.search(r"^tunewright_requests_in_flight\{.*\} (.*)$", page, re.MULTILINE)[1])
+    return float(re.search(r"^tunewright_bodies_bytes\{.*\} (.*)$", page, re.MULTILINE)[1])
 
 
 def is_refused(url):
