@@ -46,11 +46,16 @@ def run(settings: ServingSettings, registry: RegistrySettings) -> None:
     """Pull, load, warm up, listen; returns when the server has drained."""
     service = load(settings, registry)
     try:
+        service.metrics_port = settings.metrics_port
         app = create_app(service)
         listener = listen(settings.host, settings.port)
+        listeners = [listener]
+        if settings.metrics_port is not None:
+            listeners.append(listen(settings.host, settings.metrics_port, "SERVING_METRICS_PORT"))
+            service.metrics_port = listeners[-1].getsockname()[1]
         stop = take_signals()
         announce(service, listener)
-        serve(app, service, listener, stop=stop, drain_seconds=settings.drain_seconds)
+        serve(app, service, listeners, stop=stop, drain_seconds=settings.drain_seconds)
     finally:
         service.close()
     emit("stopped", "stopped", model=str(service))
@@ -82,8 +87,10 @@ def announce(service: Service, listener: socket.socket) -> None:
     url = f"http://{name}:{port}"
     example = TASKS[service.predictor.model.task].shapes(service.predictor.model).example
     curl = f"curl {url}/predict -d {shlex.quote(json.dumps({'inputs': example}))}"
-    message = f"{service} answers at {url} (docs: {url}/docs)\n  {curl}"
-    emit("listening", message, model=str(service), url=url, example=curl)
+    metrics = f"http://{name}:{service.metrics_port or port}/metrics"
+    places = f"docs: {url}/docs" if service.metrics_port is None else f"docs: {url}/docs, metrics: {metrics}"
+    message = f"{service} answers at {url} ({places})\n  {curl}"
+    emit("listening", message, model=str(service), url=url, metrics=metrics, example=curl)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -63,6 +63,7 @@ def create_app(service: Service) -> FastAPI:
     app.mount("/docs/assets", StaticFiles(directory=str(swagger_ui_path)))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _crashed)
+    app.add_middleware(_Doors, service=service)
     app.add_middleware(_Stamp, service=service)
     return app
 
@@ -222,6 +223,23 @@ class _Stamp:
             await send(message)
 
         await self._app(scope, receive, stamped)
+
+
+class _Doors:
+    """Where the metrics have a port of their own they are there and nothing else is, and nowhere else."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        port = self._service.metrics_port
+        if port is None or (scope["server"][1] == port) == (scope["path"] == "/metrics"):
+            await self._app(scope, receive, send)
+            return
+        place = f"{scope['method']} {scope['path']!r}"
+        sentence = f"there is nothing at {place} of this port; the metrics have one of their own (SERVING_METRICS_PORT)"
+        await _error(404, "NotFound", sentence)(scope, receive, send)
 
 
 async def _answered(request: Request, service: Service) -> Response:

@@ -35,7 +35,7 @@ def document(service: Service) -> Schema:
             "/healthz": {"get": _health("Whether the process runs.")},
             "/livez": {"get": _health("Whether the process runs.")},
             "/readyz": {"get": _ready()},
-            "/metrics": {"get": _metrics()},
+            **({"/metrics": {"get": _metrics()}} if service.metrics_port is None else {}),
         },
         "components": {"schemas": {"Error": closed({"error": TEXT, "error_type": TEXT})}},
     }

@@ -30,7 +30,7 @@ _QUIET_SECONDS = 60.0
 """Between two lines on one and the same trouble of the event loop."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, setting: str = "SERVING_PORT") -> socket.socket:
     """A listening socket; SettingsError when the address cannot be had."""
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -43,7 +43,7 @@ def listen(host: str, port: int) -> socket.socket:
         # create_server adds the address to strerror; the errors of name look-up have negative numbers.
         why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
         raise SettingsError(
-            f"cannot listen on {host} port {port}: {why}; choose with SERVING_HOST and SERVING_PORT"
+            f"cannot listen on {host} port {port}: {why}; choose with SERVING_HOST and {setting}"
         ) from error
 
 
@@ -69,13 +69,13 @@ def take_signals() -> Stop:
     return stop
 
 
-def serve(app: FastAPI, service: Service, listener: socket.socket, *, stop: Stop, drain_seconds: float) -> None:
+def serve(app: FastAPI, service: Service, listeners: list[socket.socket], *, stop: Stop, drain_seconds: float) -> None:
     """Answer until told to stop; then drain: not ready first, no new connections next, nothing cut off.
 
     The web server has its own thread, so that this one is free to wait for signals.
     """
     server = uvicorn.Server(web_config(app, service))
-    thread = threading.Thread(target=server.run, args=([listener],), name="http")
+    thread = threading.Thread(target=server.run, args=(listeners,), name="http")
     thread.start()
     while thread.is_alive() and not stop.asked.wait(_STEP_SECONDS):
         pass

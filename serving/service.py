@@ -67,6 +67,8 @@ class Service:
         self.limits = limits
         self.draining = False
         """Set once the server is about to stop: it still answers, but is no longer ready for more."""
+        self.metrics_port: int | None = None
+        """Where the metrics are, and nothing else is; None: beside everything else."""
         self.admission = Admission(limits.requests)
         self.room = Room(limits.bodies_bytes)
         self.meters = Meters(

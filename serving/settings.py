@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from registry.variables import NESTED, build_settings, leaves
@@ -74,6 +74,9 @@ class ServingSettings(BaseSettings):
     """Address to listen on; 127.0.0.1 keeps the server to this machine."""
     port: int = Field(default=8080, ge=0, le=65535)
     """Port to listen on; 0 takes a free one and prints it."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port of its own for /metrics, which is then nowhere else, and nothing else there: a network policy can keep the
+    two apart. 0 takes a free one and prints it."""
     threads: int = Field(default=0, ge=0, le=1024)
     """Runs of the model at the same time; 0 means one per processor that this process may use."""
     tokens_per_run: int = Field(default=TOKENS_PER_RUN, ge=1, le=1 << 20)
@@ -84,12 +87,19 @@ class ServingSettings(BaseSettings):
     limits: Limits = Limits()
     """Bounds, see below."""
 
-    @field_validator("port", mode="before")
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.metrics_port and self.metrics_port == self.port:
+            raise ValueError(f"metrics_port is {self.metrics_port}, which is port; choose another one, or leave it out")
+        return self
+
+    @field_validator("port", "metrics_port", mode="before")
     @classmethod
-    def _is_no_service_link(cls, value: Any) -> Any:
+    def _is_no_service_link(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str) and value.startswith("tcp://"):
+            service = "serving" if info.field_name == "port" else "serving-metrics"
             raise ValueError(
-                "Kubernetes sets this for a Service called 'serving'; "
+                f"Kubernetes sets this for a Service called {service!r}; "
                 "set enableServiceLinks: false in the pod, or rename the Service"
             )
         return value

@@ -129,6 +129,22 @@ def test_a_request_that_has_begun_is_answered_after_the_listener_has_closed(star
     assert process.wait(timeout=30) == 0
 
 
+def test_metrics_may_have_a_port_where_nothing_else_is(start):
+    said = event(start(SERVING_METRICS_PORT="0"), "listening")
+    page, url = said["metrics"], said["url"]
+    other = page.removesuffix("/metrics")
+    assert "tunewright_model_info" in httpx.get(page, trust_env=False).text
+    assert httpx.get(f"{url}/livez", trust_env=False).status_code == 200
+    assert "/metrics" not in httpx.get(f"{url}/openapi.json", trust_env=False).json()["paths"]
+    for address in (f"{url}/metrics", f"{other}/livez", f"{other}/predict"):
+        reply = httpx.get(address, trust_env=False)
+        assert (reply.status_code, reply.json()["error"]) == (
+            404,
+            f"there is nothing at GET {httpx.URL(address).path!r} of this port; "
+            "the metrics have one of their own (SERVING_METRICS_PORT)",
+        )
+
+
 def bytes_of_bodies(url):
     page = httpx.get(f"{url}/metrics", trust_env=False).text
     return float(re.search(r"^tunewright_bodies_bytes\{.*\} (.*)$", page, re.MULTILINE)[1])

@@ -86,7 +86,7 @@ def test_the_one_that_hides_the_port_is_explained(mistakes):
 
 def test_the_names_of_the_settings_are_frozen():
     assert [setting.variable.removeprefix("SERVING_") for setting in reference()] == [
-        *("MODEL", "VARIANT", "HOST", "PORT", "THREADS", "TOKENS_PER_RUN", "DRAIN_SECONDS"),
+        *("MODEL", "VARIANT", "HOST", "PORT", "METRICS_PORT", "THREADS", "TOKENS_PER_RUN", "DRAIN_SECONDS"),
         *("LIMITS__BODY_BYTES", "LIMITS__BODY_SECONDS", "LIMITS__BODIES_BYTES", "LIMITS__CONNECTIONS"),
         *("LIMITS__INPUTS", "LIMITS__CHARACTERS", "LIMITS__MEDIA_BYTES"),
         *("LIMITS__REQUESTS", "LIMITS__DEADLINE_SECONDS"),
@@ -100,4 +100,13 @@ def test_every_setting_has_a_meaning():
 def test_one_body_may_not_be_larger_than_all_together(mistakes):
     assert mistakes(SERVING_MODEL="reviews", SERVING_LIMITS__BODY_BYTES="300000000").endswith(
         "body_bytes is 300000000, over the 268435456 that all bodies share: raise bodies_bytes too"
+    )
+
+
+def test_the_metrics_have_another_port_or_none(mistakes):
+    assert mistakes(SERVING_MODEL="reviews", SERVING_METRICS_PORT="8080").endswith(
+        "metrics_port is 8080, which is port; choose another one, or leave it out"
+    )
+    assert mistakes(SERVING_MODEL="reviews", SERVING_METRICS_PORT="tcp://10.0.0.1:80").startswith(
+        "SERVING_METRICS_PORT is 'tcp://10.0.0.1:80': kubernetes sets this for a Service called 'serving-metrics'; "
     )
