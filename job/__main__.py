@@ -7,12 +7,12 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from job import signals
-from job.errors import Interrupted, JobError
+from job.errors import Interrupted, JobError, SettingsError
 from registry.errors import Conflict, RegistryError, Unreachable
 from serving.errors import ServingError
 
@@ -98,7 +98,23 @@ def _settings(arguments: Sequence[str], command: str) -> "tuple[JobSettings, Reg
     return settings, RegistrySettings()
 
 
+_SIZES = ("WORLD_SIZE", "PET_NNODES", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+"""How launchers (torchrun, Kubeflow's Trainer, mpirun, srun) tell a process how many there are."""
+
+
+def _refuse_ranks(environment: Mapping[str, str]) -> None:
+    """One of several processes would train, export and register what each of the others does."""
+    for name in _SIZES:
+        count = environment.get(name, "").partition(":")[0]
+        if count.isdecimal() and int(count) > 1:
+            raise SettingsError(
+                f"{name} is {environment[name]}, so this is one of several processes of a job, which are not "
+                "supported: each would register a version of its own; start one process, without torchrun or mpirun"
+            )
+
+
 def _train(arguments: Sequence[str]) -> None:
+    _refuse_ranks(os.environ)
     settings, registry = _settings(arguments, "train")
     from job.recipe import run
     from job.summary import show

@@ -13,8 +13,11 @@ batch is padding), small enough that an epoch still mixes the rows."""
 class LengthGroupedBatches:
     """A batch sampler: draws rows at random into pools, sorts each pool by length, deals batches in random order."""
 
-    def __init__(self, lengths: NDArray[np.int64], batch_size: int, seed: int) -> None:
+    def __init__(
+        self, lengths: NDArray[np.int64], batch_size: int, seed: int, *, accumulation: int = 1, room: int | None = None
+    ) -> None:
         self._lengths, self._seed = lengths, seed
+        self._accumulation, self._room = accumulation, room
         self.batch_size = batch_size
         self.drop_last = False
         self.epoch = 0
@@ -23,6 +26,31 @@ class LengthGroupedBatches:
         return -(-len(self._lengths) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
+        """What goes through the model at a time in the current epoch: batches, or parts of those that are too large."""
+        for step in self.steps():
+            yield from step
+
+    def steps(self) -> list[list[list[int]]]:
+        """The steps of the current epoch, each as the rows that go through the model at a time: `accumulation` batches,
+        none of which holds more than `room` tokens with its padding, but for a single row that does."""
+        batches = list(self._batches())
+        groups = [batches[at : at + self._accumulation] for at in range(0, len(batches), self._accumulation)]
+        return [[part for batch in group for part in self._parts(batch)] for group in groups]
+
+    def _parts(self, batch: list[int]) -> list[list[int]]:
+        if self._room is None:
+            return [batch]
+        parts: list[list[int]] = []
+        longest = 0
+        for row in batch:
+            longest = max(longest, int(self._lengths[row]))
+            if not parts or longest * (len(parts[-1]) + 1) > self._room:
+                parts.append([])
+                longest = int(self._lengths[row])
+            parts[-1].append(row)
+        return parts
+
+    def _batches(self) -> Iterator[list[int]]:
         """The batches of the current epoch; the same for the same seed and epoch."""
         random = np.random.default_rng([self._seed, self.epoch])
         order = random.permutation(len(self._lengths))

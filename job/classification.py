@@ -5,7 +5,7 @@ Loss: cross-entropy over the labels, or binary cross-entropy per label; weighted
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,16 @@ def make_loss(settings: TrainSettings, labels: Sequence[str], targets: Targets, 
             raise SettingsError("train.label_smoothing works with one label a row, not with several; set it to 0")
         return _binary_loss(weights, settings.focal_gamma)
     return _categorical_loss(weights, settings.focal_gamma, settings.label_smoothing)
+
+
+def make_weight(
+    settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str
+) -> Callable[[torch.Tensor], float]:
+    """What the loss is a mean over: the rows, or the weights of their labels."""
+    weights = _weights(settings, labels, targets, problem)
+    if weights is None or problem == "multi_label" or settings.focal_gamma:
+        return len
+    return lambda wanted: float(weights[wanted.cpu()].sum())
 
 
 def _weights(settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str) -> torch.Tensor | None:
@@ -272,6 +282,7 @@ class ClassificationTask(Task):
         targets = prepared.train.targets
         return Objective(
             loss=make_loss(settings, prepared.labels, targets, prepared.problem),
+            weight=make_weight(settings, prepared.labels, targets, prepared.problem),
             measure=lambda scored: metrics(*gathered(scored), prepared.problem),
             metric=settings.metric or self.headline(prepared.problem),
         )

@@ -96,7 +96,7 @@ def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan) -> Trained:
         pairs = draw_pairs(targets, few_shot.pairs, settings.seed)
         say("train", f"{len(pairs):,} pairs an epoch, the same number for each of {len(plan.prepared.labels)} labels")
         metric = settings.metric or plan.prepared.task.headline(_PROBLEM)
-        objective = Objective(contrastive_loss(few_shot.temperature), measure, metric, forward=pooled)
+        objective = Objective(contrastive_loss(few_shot.temperature), measure, metric, forward=pooled, divisible=False)
         trained = train(model, (PairRows(rows, pairs), validation), objective, settings)
     head = fitted()
     write_head(model, head)

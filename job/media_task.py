@@ -163,7 +163,7 @@ class MediaTask(ClassificationTask):
 
     def objective(self, plan: Plan) -> Objective:
         """As any classification."""
-        return replace(super().objective(plan), validation_tokens=self.ROOM)
+        return replace(super().objective(plan), validation_tokens=self.ROOM, divisible=False)
 
     def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
         """One graph a variant."""

@@ -309,7 +309,8 @@ def _set_dropout(config: Any, dropout: float | None) -> None:
     if dropout is None:
         return
     for name, value in list(vars(config).items()):
-        if "dropout" in name and (value is None or _is_number(value)):
+        # GPT-2 and its kin say attn_pdrop, embd_pdrop, resid_pdrop.
+        if ("dropout" in name or name.endswith("pdrop")) and (value is None or _is_number(value)):
             setattr(config, name, dropout)
 
 

@@ -82,6 +82,10 @@ class Objective:
     """The model and a batch without its targets to logits."""
     validation_tokens: int = 4096
     """Padded tokens of one validation batch."""
+    weight: Callable[[torch.Tensor], float] = len
+    """What the mean of `loss` is a mean over: rows, words or tokens that are learned, or the sum of their weights."""
+    divisible: bool = True
+    """Whether a batch may go through the model in parts: its loss is a mean, and rows cost what they are long."""
 
     def better(self, figure: float, than: float) -> bool:
         """Whether a figure beats another one."""

@@ -2,6 +2,7 @@
 
 import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, Dataset
 from transformers import get_scheduler
 
@@ -21,6 +23,9 @@ from job.progress import bar, say
 from job.settings import TrainSettings
 from serving.text_engine import plan_runs
 
+TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 16_384}
+"""Padded tokens that go through the model at a time in training, by device: what is held for the way back grows with
+them, and on a processor more are slower. A step still learns from all its rows at once."""
 _CALMER = "lower train.learning_rate or train.clip, or set train.precision to fp32"
 
 
@@ -126,8 +131,14 @@ def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
 def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: TrainSettings) -> _Loop:
     set_seed(settings.seed)
     # Mixed precision is in `_forward`, in one line: accelerate would wrap the model's forward, and export that too.
-    accelerator = Accelerator(mixed_precision="no", gradient_accumulation_steps=settings.accumulation)
-    batches = LengthGroupedBatches(rows.lengths, settings.batch_size, settings.seed)
+    accelerator = Accelerator(mixed_precision="no")
+    batches = LengthGroupedBatches(
+        rows.lengths,
+        settings.batch_size,
+        settings.seed,
+        accumulation=settings.accumulation,
+        room=TOKENS_AT_ONCE.get(accelerator.device.type) if objective.divisible else None,
+    )
     loader: Any = DataLoader(_Numbers(len(rows)), batch_sampler=batches, collate_fn=_Collate(rows))
     optimizer = torch.optim.AdamW(parameter_groups(model, settings), fused=True)
     steps = settings.epochs * math.ceil(len(batches) / settings.accumulation)
@@ -138,51 +149,65 @@ def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: Train
 
 
 def _one_epoch(loop: _Loop, epoch: int) -> float:
-    """All batches once; the mean loss."""
+    """All steps once; the mean loss."""
     loop.model.train()
     loop.batches.epoch = epoch
     if isinstance(loop.rows, Renewed):
         loop.rows.renew(epoch)
-    total = 0.0
-    with bar("train", len(loop.batches)) as advance:
-        for number, batch in enumerate(loop.loader, 1):
-            signals.check()
-            with loop.accelerator.accumulate(loop.model):
-                rows, targets = batch.pop("rows"), batch.pop("targets")
-                loss = loop.objective.loss(_forward(loop, batch), targets)
-                value = float(loss.detach())
-                if not math.isfinite(value):
-                    raise TrainingFailed(_not_finite(value, epoch, number, rows.tolist()))
-                loop.accelerator.backward(
-                    loss * _share_correction(number, len(loop.batches), loop.settings.accumulation)
-                )
-                if loop.accelerator.sync_gradients:
-                    loop.accelerator.clip_grad_norm_(loop.model.parameters(), loop.settings.clip)
-                loop.optimizer.step()
-                loop.schedule.step()
-                loop.optimizer.zero_grad()
-            total += value
-            advance(1, epoch=epoch, loss=total / number)
-    return total / len(loop.batches)
+    total = weight = 0.0
+    steps, loaded = loop.batches.steps(), iter(loop.loader)
+    with bar("train", len(steps)) as advance:
+        for number, step in enumerate(steps, 1):
+            parts = [next(loaded) for _ in step]
+            weights = [float(loop.objective.weight(part["targets"])) for part in parts]
+            total += _one_step(loop, parts, weights, f"step {number} in epoch {epoch}")
+            weight += sum(weights)
+            advance(1, epoch=epoch, loss=total / max(weight, 1e-12))
+    return total / max(weight, 1e-12)
 
 
-def _share_correction(number: int, batches: int, accumulation: int) -> float:
-    """accelerate gives each batch 1/accumulation of a step; those of an epoch's last, smaller group share it whole."""
-    left = batches % accumulation
-    return accumulation / left if number > batches - left else 1.0
+def _one_step(loop: _Loop, parts: list[Batch], weights: list[float], place: str) -> float:
+    """One step of the optimizer over all rows of its parts, the gradient that of their mean; the summed loss.
+
+    Each part counts by what its loss is a mean over, however the rows of a step are dealt: a batch of few words is not
+    worth as much as one of many.
+    """
+    summed = torch.zeros((), device=loop.accelerator.device)
+    for part, weight in zip(parts, weights, strict=True):
+        signals.check()
+        rows, targets = part.pop("rows"), part.pop("targets")
+        if not weight:
+            continue
+        loss = loop.objective.loss(_forward(loop, part), targets) * weight
+        if not math.isfinite(value := float(loss.detach())):
+            raise TrainingFailed(_not_finite(value, place, rows.tolist()))
+        loop.accelerator.backward(loss / sum(weights))
+        summed += loss.detach()
+    loop.accelerator.clip_grad_norm_(loop.model.parameters(), loop.settings.clip)
+    loop.optimizer.step()
+    loop.schedule.step()
+    loop.optimizer.zero_grad()
+    return float(summed)
 
 
 def _forward(loop: _Loop, batch: Batch) -> torch.Tensor:
     """Logits `[B, ...]` in the unit of the targets, float32."""
     offset, factor = loop.objective.scale
-    with torch.autocast(loop.accelerator.device.type, torch.bfloat16, enabled=loop.bf16):
+    device = loop.accelerator.device.type
+    with _attention(device, training=loop.model.training), torch.autocast(device, torch.bfloat16, enabled=loop.bf16):
         logits = loop.objective.forward(loop.model, batch)
     return logits.float() if (offset, factor) == (0.0, 1.0) else logits.float() * factor + offset
 
 
-def _not_finite(value: float, epoch: int, number: int, rows: list[int]) -> str:
+def _attention(device: str, *, training: bool) -> AbstractContextManager[None]:
+    """On a processor attention is learned in its plain form: without dropout torch would take a fused one, whose way
+    back is more than twice as slow there."""
+    return sdpa_kernel(SDPBackend.MATH) if training and device == "cpu" else nullcontext()
+
+
+def _not_finite(value: float, place: str, rows: list[int]) -> str:
     shown = ", ".join(str(row) for row in rows[:8]) + (", ..." if len(rows) > 8 else "")
-    return f"the loss of batch {number} in epoch {epoch} is {value} (training rows {shown}, counted from 0); {_CALMER}"
+    return f"the loss of {place} is {value} (training rows {shown}, counted from 0); {_CALMER}"
 
 
 @torch.no_grad()

@@ -36,6 +36,8 @@ from serving.predictor import Predictor
 from serving.tasks.question_answering import usual_cut
 from serving.windows import Windowed, Windower
 
+_PADDING = -1e4
+"""The logit of a token that is padding: as good as impossible, and still a finite number."""
 _SAMPLE = 2000
 """Training answers whose length is looked at."""
 
@@ -147,7 +149,7 @@ class QuestionAnswering(TextTask):
         def loss(logits_BT2: torch.Tensor, targets_B2: torch.Tensor) -> torch.Tensor:
             ends = zip(logits_BT2.unbind(-1), targets_B2.unbind(-1), strict=True)
             smoothing = settings.label_smoothing
-            both = [functional.cross_entropy(logits, target, label_smoothing=smoothing) for logits, target in ends]
+            both = [_cross_entropy(logits_BT, target_B, smoothing) for logits_BT, target_B in ends]
             return (both[0] + both[1]) / 2
 
         return Objective(loss=loss, measure=_window_figures, metric=settings.metric or "f1", forward=_both_ends)
@@ -249,8 +251,21 @@ def _spans(row: Windowed, target: Mapping[str, Any]) -> list[tuple[int, int]]:
 
 
 def _both_ends(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Logits `[B, T, 2]`; no answer begins or ends in the padding, however much of it a row has beside longer ones."""
     answered = model(**batch)
-    return torch.stack([answered["start_logits"], answered["end_logits"]], dim=-1)
+    logits_BT2 = torch.stack([answered["start_logits"], answered["end_logits"]], dim=-1)
+    return logits_BT2.masked_fill(batch["attention_mask"][..., None] == 0, _PADDING)
+
+
+def _cross_entropy(logits_BT: torch.Tensor, targets_B: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """Cross-entropy over the tokens of each row, of which the padding is none; smoothed over the others."""
+    if not smoothing:
+        return functional.cross_entropy(logits_BT, targets_B)
+    scores_BT = logits_BT.log_softmax(-1)
+    is_token_BT = logits_BT > _PADDING / 2
+    even_B = scores_BT.masked_fill(~is_token_BT, 0.0).sum(-1) / is_token_BT.sum(-1)
+    right_B = scores_BT.gather(-1, targets_B[:, None]).squeeze(-1)
+    return -((1 - smoothing) * right_B + smoothing * even_B).mean()
 
 
 def _window_figures(scored: Scored) -> dict[str, float]:

@@ -20,7 +20,7 @@ from torch import nn
 from transformers import AutoModelForTokenClassification
 
 from job.check import Cells
-from job.classification import make_loss
+from job.classification import make_loss, make_weight
 from job.encode import NO_LABEL, SplitWriter, TokenRows
 from job.errors import DataError
 from job.evaluate import Evaluation, evaluated, time_alone
@@ -146,6 +146,7 @@ class TokenClassification(TextTask):
             place = {label: index for index, label in enumerate(prepared.labels)}
             numbers = np.array([place[tag] for tags in prepared.train.data.targets() for tag in tags])
         by_word = make_loss(settings, prepared.labels, numbers, "single_label")
+        weight = make_weight(settings, prepared.labels, numbers, "single_label")
 
         def loss(logits_BTL: torch.Tensor, targets_BT: torch.Tensor) -> torch.Tensor:
             words = targets_BT != NO_LABEL
@@ -153,6 +154,7 @@ class TokenClassification(TextTask):
 
         return Objective(
             loss=loss,
+            weight=lambda targets_BT: weight(targets_BT[targets_BT != NO_LABEL]),
             measure=lambda scored: figures(*_sequences(scored, prepared.labels), prepared.problem),
             metric=settings.metric or self.headline(prepared.problem),
         )

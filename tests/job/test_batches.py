@@ -42,3 +42,15 @@ def test_long_and_short_batches_alternate():
     means = [lengths[batch].mean() for batch in LengthGroupedBatches(lengths, 32, 1)]
     assert means != sorted(means)
     assert abs(np.mean(means[:20]) - np.mean(means)) < 1000
+
+
+@given(rows=st.integers(1, 300), room=st.integers(1, 400), accumulation=st.integers(1, 4), seed=st.integers(0, 3))
+def test_no_more_than_the_room_goes_through_at_a_time_and_no_step_changes(rows, room, accumulation, seed):
+    lengths = np.random.default_rng(seed).integers(1, 100, rows)
+    whole = LengthGroupedBatches(lengths, 7, seed, accumulation=accumulation)
+    parts = LengthGroupedBatches(lengths, 7, seed, accumulation=accumulation, room=room)
+    for step, same in zip(whole.steps(), parts.steps(), strict=True):
+        assert [row for batch in step for row in batch] == [row for part in same for row in part]
+        assert all(len(part) == 1 or len(part) * lengths[part].max() <= room for part in same)
+    assert [part for step in parts.steps() for part in step] == list(parts)
+    assert len(whole.steps()) == -(-len(whole) // accumulation)

@@ -223,7 +223,7 @@ def test_a_loss_that_is_not_finite_is_refused_with_its_batch_and_rows(fine_tune,
     batches.epoch = 1
     rows = list(batches)[2]
     assert str(caught.value) == (
-        f"the loss of batch 3 in epoch 1 is nan (training rows {', '.join(map(str, rows))}, counted from 0); {CALMER}"
+        f"the loss of step 3 in epoch 1 is nan (training rows {', '.join(map(str, rows))}, counted from 0); {CALMER}"
     )
 
 
