@@ -7,6 +7,7 @@ pieces of a body. What a caller can hold without sending a whole request must no
 import asyncio
 import json
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -116,7 +117,9 @@ class Connection(H11Protocol):
             content = json.dumps({"error": sentence, "error_type": kind}).encode()
             headers = [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
             answer = [
-                h11.Response(status_code=status, headers=[*headers, ("Connection", "close")]),
+                h11.Response(
+                    status_code=status, headers=[*headers, ("Connection", "close")], reason=HTTPStatus(status).phrase
+                ),
                 h11.Data(data=content),
                 h11.EndOfMessage(),
             ]

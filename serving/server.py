@@ -98,6 +98,8 @@ def web_config(app: FastAPI, service: Service) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
+        # What callers do wrong is answered; a line for each would let them fill the log.
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,

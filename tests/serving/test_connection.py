@@ -102,9 +102,10 @@ def client_of_reviews(reviews, serve_bundle):
         yield client
 
 
-def test_what_is_not_http_is_refused_in_json(client_of_reviews):
+def test_what_is_not_http_is_refused_in_json_and_writes_no_log(client_of_reviews, caplog):
     with connection(client_of_reviews, b"\x16\x03\x01\r\n\r\n") as opened:
         assert refusal(read_all(opened)) == (400, "Malformed", "this is not HTTP/1.1 as this server reads it")
+    assert not caplog.records
 
 
 def test_a_connection_too_many_takes_the_place_of_the_longest_idle_one(reviews, serve_bundle):
