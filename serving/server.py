@@ -111,14 +111,15 @@ def web_config(app: FastAPI, service: Service) -> uvicorn.Config:
 def event_loop() -> asyncio.AbstractEventLoop:
     """An event loop that says once a minute what it has to say a thousand times: that no file can be opened."""
     loop = asyncio.SelectorEventLoop()
-    said: dict[str, float] = {}
+    said = -math.inf
 
     def tell(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        message = context["message"]
-        if "accept" not in message:
+        nonlocal said
+        # asyncio tries again as often as it failed, thousands of times, also once the listener is closed.
+        if not any(word in context["message"] for word in ("accept", "_start_serving")):
             loop.default_exception_handler(context)
-        elif loop.time() - said.get(message, -math.inf) >= _QUIET_SECONDS:
-            said[message] = loop.time()
+        elif loop.time() - said >= _QUIET_SECONDS:
+            said = loop.time()
             logging.getLogger(__name__).error("no connection can be taken for now: %s", context.get("exception"))
 
     loop.set_exception_handler(tell)
