@@ -38,9 +38,10 @@ RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /ap
 # What both images share. Writable are /tmp and /var/lib/tunewright; everything else may be read-only.
 FROM ${BASE} AS runtime
 SHELL ["/bin/sh", "-eu", "-c"]
+# The folder is of group 0 as well: OpenShift runs an image as any user, who is always of that group.
 RUN groupadd --gid 10001 tunewright \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin tunewright \
- && install -d -o 10001 -g 10001 /var/lib/tunewright
+ && install -d -o 10001 -g 0 -m 2775 /var/lib/tunewright
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -45,7 +45,7 @@ check: $(VENV)/.dev ## ruff, mypy, shellcheck, hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck .ci/*
+	$(BIN)/shellcheck .ci/* k8s/submit
 	$(BIN)/hadolint Dockerfile
 
 docs: $(VENV)/.dev ## write the generated pages and the tree in the README
@@ -80,11 +80,8 @@ images: ## build both images with docker or podman (BASE, REPOSITORY, TAG, CA, P
 	$(BUILD) --target serving -t $(REPOSITORY)/tunewright-serving:$(TAG) .
 	$(BUILD) --target job -t $(REPOSITORY)/tunewright-job:$(TAG) .
 
-submit: ## run the job and the server on Kubernetes (OVERLAY=k8s/overlays/gpu)
-	@active=$$(kubectl -n tunewright get job job --ignore-not-found -o 'jsonpath={.status.active}'); \
-	if [ -n "$$active" ]; then echo "a job is running: kubectl -n tunewright logs -f job/job" >&2; exit 1; fi
-	kubectl -n tunewright delete job job --ignore-not-found
-	kubectl apply -k $(OVERLAY)
+submit: ## run the job and the server on Kubernetes (OVERLAY=k8s/overlays/gpu, CONFIG=your.yaml)
+	@k8s/submit $(OVERLAY) $(if $(filter file,$(origin CONFIG)),,$(CONFIG))
 
 install: $(VENV)/.dev ## make .venv with everything a developer needs
 

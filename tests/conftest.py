@@ -213,7 +213,9 @@ def run_ceph(folder, *, tls):
     subprocess.run([program, "start"], env=environment, check=True, stdout=subprocess.DEVNULL)
     try:
         text = subprocess.run([program, "env"], env=environment, check=True, capture_output=True, text=True).stdout
-        yield dict(line.removeprefix("export ").split("=", 1) for line in text.splitlines())
+        client = dict(line.removeprefix("export ").split("=", 1) for line in text.splitlines())
+        # For radosgw-admin, which makes more users.
+        yield client | {"CEPH_CONF": str(folder / "ceph.conf")}
     finally:
         subprocess.run([program, "stop"], env=environment, check=True)
 

@@ -59,3 +59,7 @@ def test_the_build_sees_only_what_it_copies():
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = re.findall(r"^COPY (?!--from)(.*) \S+$", "\n".join(LINES), re.MULTILINE)
     assert allowed == {word for sources in copied for word in sources.split()}
+
+
+def test_whoever_runs_an_image_may_write_where_it_writes():
+    assert "install -d -o 10001 -g 0 -m 2775 /var/lib/tunewright" in stages()["runtime"]

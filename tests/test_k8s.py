@@ -1,8 +1,11 @@
 """The manifests as written and as kustomize renders them: schemas, pod security, exit codes, settings."""
 
 import functools
+import json
+import os
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -32,12 +35,24 @@ def as_written():
     return [document for path in files for document in read(path.read_text())]
 
 
+KUBECTLS = os.environ.get("TUNEWRIGHT_KUBECTLS", "").split(":") if os.environ.get("TUNEWRIGHT_KUBECTLS") else []
+"""Paths of the oldest and the newest kubectl that are promised; .ci/run brings them."""
+
+
 @functools.cache
-def rendered(folder):
-    if not shutil.which("kubectl"):
+def rendered(folder, program="kubectl"):
+    if not shutil.which(program):
         pytest.skip("kubectl is not installed: only the manifests as written are tested")
-    command = ["kubectl", "kustomize", str(ROOT / "k8s" / folder)]
+    command = [program, "kustomize", str(ROOT / "k8s" / folder)]
     return read(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.skipif(not KUBECTLS, reason="TUNEWRIGHT_KUBECTLS names no programs, which .ci/run brings")
+@pytest.mark.parametrize("folder", ["base", "overlays/local", "overlays/gpu"])
+def test_every_kubectl_that_is_promised_renders_the_same(folder):
+    oldest, *others = [rendered(folder, program) for program in KUBECTLS]
+    assert oldest
+    assert all(other == oldest for other in others)
 
 
 @pytest.fixture(params=["as written", "base", "overlays/local", "overlays/gpu"])
@@ -111,7 +126,59 @@ def test_only_the_named_folders_are_writable_and_each_is_bounded(manifests):
         writable = {mount["mountPath"]: mount for mount in container(pod)["volumeMounts"] if not mount.get("readOnly")}
         assert set(writable) == {"/tmp", "/var/lib/tunewright"}
         assert all("sizeLimit" in volumes[mount["name"]]["emptyDir"] for mount in writable.values())
-        assert {"cpu", "memory"} <= set(container(pod)["resources"]["limits"])
+        limits = container(pod)["resources"]["limits"]
+        assert {"cpu", "memory", "ephemeral-storage"} <= set(limits)
+        # A volume that is filled to its limit is named as the cause; one beyond the pod's limit would not be.
+        sizes = [volumes[mount["name"]]["emptyDir"]["sizeLimit"] for mount in writable.values()]
+        assert sum(map(gibibytes, sizes)) < gibibytes(limits["ephemeral-storage"])
+
+
+def gibibytes(size):
+    return int(size[:-2]) / {"Gi": 1, "Mi": 1024}[size[-2:]]
+
+
+def test_each_program_has_keys_of_its_own_as_a_file(manifests):
+    for pod in pods(manifests).values():
+        name = container(pod)["name"]
+        variables = {one["name"]: one.get("value") for one in container(pod)["env"]}
+        [mount] = [one for one in container(pod)["volumeMounts"] if one["name"] == "s3"]
+        [volume] = [one for one in pod["spec"]["volumes"] if one["name"] == "s3"]
+        assert variables["AWS_SHARED_CREDENTIALS_FILE"] == f"{mount['mountPath']}/credentials"
+        assert volume["secret"] == {"secretName": f"s3-{name}", "optional": True}
+        assert mount["readOnly"] is True
+        assert not [source for source in container(pod)["envFrom"] if "secretRef" in source]
+
+
+def test_the_examples_of_secrets_are_those_the_pods_look_for():
+    examples = {one["metadata"]["name"]: one["stringData"] for one in read((BASE / "secret.yaml").read_text())}
+    assert examples.keys() == {"s3-job", "s3-serving"}
+    assert all(set(content) == {"credentials"} for content in examples.values())
+
+
+def test_pods_reach_names_and_the_bucket_and_nothing_else(manifests):
+    for pod in pods(manifests).values():
+        labels = pod["metadata"]["labels"]
+        meant = [
+            one["spec"]
+            for one in of_kind(manifests, "NetworkPolicy")
+            if one["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+        ]
+        outwards = [rule for spec in meant if "Egress" in spec["policyTypes"] for rule in spec["egress"]]
+        ports = {port["port"] for rule in outwards for port in rule["ports"]}
+        assert all(rule.get("to") for rule in outwards)
+        assert ports in ({53, 443}, {53, 9000})
+
+
+def test_metrics_are_on_a_port_that_only_the_watchers_reach(manifests):
+    pod = pods(manifests)["Deployment"]
+    ports = {port["name"]: port["containerPort"] for port in container(pod)["ports"]}
+    assert environment(manifests, pod)["SERVING_METRICS_PORT"] == str(ports["metrics"]) != str(ports["http"])
+    [policy] = of_kind(manifests, "NetworkPolicy", "serving")
+    open_to = {rule["ports"][0]["port"]: rule.get("from") for rule in policy["spec"]["ingress"]}
+    assert open_to["http"] is None
+    assert open_to["metrics"]
+    [service] = of_kind(manifests, "Service", "serving")
+    assert [port["targetPort"] for port in service["spec"]["ports"]] == ["http"]
 
 
 def test_the_namespace_refuses_pods_that_are_not_restricted(manifests):
@@ -150,6 +217,9 @@ def test_every_variable_is_a_setting(manifests):
         # Each program knows its own variables and the registry's; the rest is of the ecosystem.
         others = {name for name in given if not name.startswith(("JOB_", "SERVING_", "REGISTRY_", "AWS_"))}
         assert others <= {"OMP_NUM_THREADS"}
+        assert {name for name in given if name.startswith("AWS_")} <= {
+            "AWS_REGION", "AWS_ENDPOINT_URL_S3", "AWS_SHARED_CREDENTIALS_FILE",
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize("folder", ["base", "overlays/local", "overlays/gpu"])
@@ -161,14 +231,15 @@ def test_every_pod_is_told_a_registry_in_a_bucket(folder):
 
 def test_the_server_serves_what_the_job_registers():
     settings = load_settings(["--config", str(BASE / "settings/job.yaml")], "test")
-    [model] = [one["value"] for one in container(pods(as_written())["Deployment"])["env"] if "value" in one]
+    variables = {one["name"]: one.get("value") for one in container(pods(as_written())["Deployment"])["env"]}
+    model = variables["SERVING_MODEL"]
     assert model == f"{settings.model_name}@{settings.alias}"
     assert str(settings.data.train).startswith("s3://")
 
 
 def test_the_job_reads_the_settings_that_are_mounted(manifests):
     pod = pods(manifests)["Job"]
-    [mount] = [mount for mount in container(pod)["volumeMounts"] if mount.get("readOnly")]
+    [mount] = [mount for mount in container(pod)["volumeMounts"] if mount["name"] == "settings"]
     generated = yaml.safe_load((BASE / "kustomization.yaml").read_text())["configMapGenerator"]
     [file] = next(one["files"] for one in generated if one["name"] == "job")
     assert container(pod)["args"] == ["train", "--config", f"{mount['mountPath']}/{Path(file).name}"]
@@ -193,11 +264,11 @@ def test_probes_and_prometheus_ask_for_pages_that_exist(manifests):
     pod = pods(manifests)["Deployment"]
     probes = [container(pod)[f"{kind}Probe"]["httpGet"] for kind in ("startup", "readiness", "liveness")]
     assert {probe["path"] for probe in probes} <= set(_GET)
-    [port] = container(pod)["ports"]
-    assert {probe["port"] for probe in probes} == {port["name"]}
-    assert port["containerPort"] == ServingSettings.model_fields["port"].default
+    ports = {port["name"]: port["containerPort"] for port in container(pod)["ports"]}
+    assert {probe["port"] for probe in probes} == {"http"}
+    assert ports["http"] == ServingSettings.model_fields["port"].default
     notes = pod["metadata"]["annotations"]
-    assert notes["prometheus.io/port"] == str(port["containerPort"])
+    assert notes["prometheus.io/port"] == str(ports["metrics"])
     assert notes["prometheus.io/path"] in _GET
 
 
@@ -231,3 +302,116 @@ def test_the_local_overlay_fits_a_laptop_and_never_pulls_what_is_there():
     for pod in pods(rendered("overlays/local")).values():
         assert container(pod)["imagePullPolicy"] == "IfNotPresent"
         assert float(container(pod)["resources"]["limits"]["cpu"]) <= 2
+
+
+@pytest.fixture
+def with_component(tmp_path):
+    """with_component("openshift"): the base with one of the components, as an overlay of the user's would have it."""
+
+    def render(name):
+        place = {key: os.path.relpath(ROOT / "k8s" / path, tmp_path) for key, path in
+                 {"resources": "base", "components": f"components/{name}"}.items()}  # fmt: skip
+        content = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(content | {k: [v] for k, v in place.items()}))
+        return rendered(str(tmp_path))
+
+    return render
+
+
+def test_keys_can_come_as_variables(with_component):
+    for pod in pods(with_component("s3-variables")).values():
+        secrets = [one["secretRef"] for one in container(pod)["envFrom"] if "secretRef" in one]
+        assert secrets == [{"name": f"s3-{container(pod)['name']}", "optional": True}]
+        assert [one for one in container(pod)["envFrom"] if "configMapRef" in one]
+
+
+def test_openshift_chooses_the_user_itself(with_component):
+    for pod in pods(with_component("openshift")).values():
+        assert pod["spec"]["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+KUBECTL = """#!{python}
+import json, os, subprocess, sys
+from pathlib import Path
+state = Path({state!r})
+arguments = [word for word in sys.argv[1:] if word not in ("-n", "tunewright")]
+with (state / "asked").open("a") as log:
+    log.write(json.dumps(arguments) + chr(10))
+cluster = json.loads((state / "cluster").read_text())
+if arguments[:2] == ["get", "job"] and cluster["job"]:
+    print("job.batch/job" if "name" in arguments else " ".join(cluster["conditions"]))
+elif arguments[0] in ("kustomize", "apply"):
+    folder = arguments[-1]
+    done = subprocess.run([{kubectl!r}, "kustomize", folder], capture_output=True, text=True)
+    (state / arguments[0]).write_text(done.stdout)
+    sys.exit(done.returncode)
+"""
+
+
+@pytest.fixture
+def submit(tmp_path):
+    """submit(job, conditions, "CONFIG=..."): what `make submit` asked of a cluster whose Job is in that state."""
+
+    def run(job, conditions=(), *settings):
+        kubectl = shutil.which("kubectl") or pytest.skip("kubectl is not installed")
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        program = tmp_path / "bin/kubectl"
+        program.write_text(KUBECTL.format(python=sys.executable, state=str(tmp_path), kubectl=kubectl))
+        program.chmod(0o755)
+        (tmp_path / "cluster").write_text(json.dumps({"job": job, "conditions": list(conditions)}))
+        (tmp_path / "asked").write_text("")
+        environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
+        command = ["make", "-s", "-C", str(ROOT), "submit", *settings]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return done, [json.loads(line)[0] for line in (tmp_path / "asked").read_text().splitlines()]
+
+    return run
+
+
+def test_the_first_submission_applies_the_overlay(submit, tmp_path):
+    done, asked = submit(False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert asked == ["get", "kustomize", "apply"]
+    [settings] = [one for one in read((tmp_path / "apply").read_text()) if "job.yaml" in (one.get("data") or {})]
+    assert settings["data"]["job.yaml"] == (BASE / "settings/job.yaml").read_text()
+
+
+@pytest.mark.parametrize("condition", ["Complete", "Failed"])
+def test_a_job_that_has_ended_is_replaced(submit, condition):
+    done, asked = submit(True, [condition])
+    assert done.returncode == 0
+    assert asked == ["get", "get", "kustomize", "delete", "apply"]
+
+
+@pytest.mark.parametrize("conditions", [(), ("Suspended",), ("SuccessCriteriaMet",), ("FailureTarget",)])
+def test_a_job_that_waits_or_runs_is_never_deleted(submit, conditions):
+    done, asked = submit(True, conditions)
+    assert done.returncode != 0
+    assert asked == ["get", "get"]
+    assert "error: a job is there that has not ended: it runs, is suspended, or waits for room or for its next try" in (
+        done.stderr
+    )
+
+
+def test_the_settings_that_are_named_are_those_that_are_submitted(submit, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("model_name: mine\n")
+    done, _ = submit(False, (), f"CONFIG={mine}")
+    assert done.returncode == 0, done.stderr
+    applied = read((tmp_path / "apply").read_text())
+    [settings] = [one for one in applied if "job.yaml" in (one.get("data") or {})]
+    assert settings["data"] == {"job.yaml": "model_name: mine\n"}
+    [volume] = [one for one in pods(applied)["Job"]["spec"]["volumes"] if one["name"] == "settings"]
+    assert volume["configMap"]["name"] == settings["metadata"]["name"]
+    assert not list((ROOT / "k8s/overlays").glob(".submit-*"))
+
+
+@pytest.mark.parametrize("setting", ["CONFIG=no-such.yaml", "OVERLAY=k8s/overlays/none"])
+def test_settings_or_an_overlay_that_are_not_there_are_named(submit, setting):
+    done, asked = submit(True, ["Complete"], setting)
+    assert done.returncode != 0
+    assert asked == []
+    assert (
+        f"error: there {'are no settings' if 'CONFIG' in setting else 'is no overlay'} {setting.partition('=')[2]}"
+        in (done.stderr)
+    )

@@ -1,0 +1,93 @@
+"""The policies of docs/guides/least-rights.md, given to users of a real S3 gateway."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import boto3
+import pytest
+
+from registry.alias import current, move, rollback
+from registry.errors import AccessDenied
+from registry.publish import publish
+from registry.pull import pull
+from registry.store import open_store
+
+GUIDE = Path(__file__).parents[2] / "docs/guides/least-rights.md"
+ROLES = ("reader", "publisher", "promoter")
+
+
+def policies():
+    """The role of each heading to the policy below it."""
+    parts = re.split(r"^## (\w+)$", GUIDE.read_text(), flags=re.MULTILINE)[1:]
+    return {
+        name.lower(): json.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1])
+        for name, text in zip(parts[::2], parts[1::2], strict=True)
+    }
+
+
+def test_the_guide_has_a_policy_for_each_role_and_none_may_delete():
+    assert tuple(policies()) == ROLES
+    actions = {action for policy in policies().values() for one in policy["Statement"] for action in one["Action"]}
+    assert actions == {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:AbortMultipartUpload"}
+
+
+@pytest.fixture
+def as_role(ceph_http_bucket, monkeypatch):
+    """as_role("reader"): from here on the client is a user of the gateway with the rights of that role alone."""
+    if not shutil.which("radosgw-admin"):
+        pytest.skip("radosgw-admin is not installed")
+    bucket, users, statements = ceph_http_bucket, {}, []
+    for role, policy in policies().items():
+        command = ["radosgw-admin", "user", "create", f"--uid={bucket}-{role}", f"--display-name={role}"]
+        made = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ).stdout
+        users[role] = json.loads(made)["keys"][0]
+        for one in json.loads(json.dumps(policy).replace(":::tunewright", f":::{bucket}"))["Statement"]:
+            statements.append(one | {"Principal": {"AWS": [f"arn:aws:iam:::user/{bucket}-{role}"]}})
+    policy = {"Version": "2012-10-17", "Statement": statements}
+    boto3.client("s3").put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
+
+    def become(role):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", users[role]["access_key"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", users[role]["secret_key"])
+        return open_store(f"s3://{bucket}/registry")
+
+    return become
+
+
+@pytest.mark.ceph
+def test_each_role_can_do_its_work_and_no_more(as_role, bundle, tmp_path):
+    store = as_role("publisher")
+    assert [publish(store, "reviews", bundle, run_id=run).number for run in ("one", "two")] == [1, 2]
+    with pytest.raises(AccessDenied):
+        move(store, "reviews", "production", 1)
+
+    store = as_role("promoter")
+    move(store, "reviews", "production", 1)
+    move(store, "reviews", "production", 2)
+    assert rollback(store, "reviews", "production").number == 1
+    with pytest.raises(AccessDenied):
+        publish(store, "reviews", bundle, run_id="three")
+
+    store = as_role("reader")
+    assert current(store, "reviews", "production") == 1
+    assert pull(store, "reviews@production", cache=tmp_path / "cache").version.number == 1
+    with pytest.raises(AccessDenied):
+        publish(store, "reviews", bundle, run_id="four")
+    with pytest.raises(AccessDenied):
+        move(store, "reviews", "production", 2)
+
+
+@pytest.mark.ceph
+def test_nobody_but_the_owner_may_delete(as_role, bundle, ceph_http_bucket):
+    publish(as_role("publisher"), "reviews", bundle, run_id="one")
+    for role in ROLES:
+        as_role(role)
+        # A session of its own: that of the module remembers the keys it was first asked with.
+        client = boto3.Session().client("s3")
+        for key in [one["Key"] for one in client.list_objects_v2(Bucket=ceph_http_bucket)["Contents"]]:
+            with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
+                client.delete_object(Bucket=ceph_http_bucket, Key=key)
