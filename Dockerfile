@@ -1,7 +1,8 @@
 # Two images from one file: `--target job` makes models, `--target serving` (the last stage) answers with them.
 # `make images` builds both. The syntax is what Docker's BuildKit and podman/buildah 1.28 have in common.
 #
-# Build arguments: BASE (a Debian-like image with Python 3.11 or newer and venv) and TUNEWRIGHT_COMMIT.
+# Build arguments: BASE (a Debian-like image with Python 3.11 or newer and venv; a digest pins it), DEVICE (cpu or cuda)
+# and TUNEWRIGHT_COMMIT.
 # Build secrets, both optional and never in a layer: id=ca (certificates), id=pip_conf (a pip configuration file).
 ARG BASE=python:3.11-slim
 
@@ -24,12 +25,16 @@ COPY serving /app/serving
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
 FROM pip AS job-packages
-COPY requirements/job.txt requirements/quickstart.txt /requirements/
+COPY requirements/job.txt requirements/torch-cpu.txt requirements/torch-cuda.txt requirements/quickstart.txt /requirements/
+# cpu or cuda; when empty the build for processors alone, where pip finds it.
+ARG DEVICE=""
 RUN --mount=type=secret,id=ca --mount=type=secret,id=pip_conf --mount=type=cache,target=/root/.cache/pip \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     if [ -s /run/secrets/pip_conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip_conf; fi; \
-    /opt/pip/bin/pip --python /opt/venv/bin/python install \
-      -r /requirements/job.txt -r /requirements/quickstart.txt
+    install() { /opt/pip/bin/pip --python /opt/venv/bin/python install --no-deps --require-hashes "$@"; }; \
+    install -r /requirements/job.txt -r /requirements/quickstart.txt; \
+    if [ -n "$DEVICE" ]; then install -r "/requirements/torch-$DEVICE.txt"; \
+    else install -r /requirements/torch-cpu.txt || install -r /requirements/torch-cuda.txt; fi
 COPY registry /app/registry
 COPY serving /app/serving
 COPY job /app/job

@@ -73,10 +73,11 @@ bench-bombs: $(VENV)/.dev ## memory and time that small files cost which unfold 
 
 comma := ,
 BUILD = $(if $(filter docker,$(ENGINE)),DOCKER_BUILDKIT=1) $(ENGINE) build --build-arg BASE=$(BASE) \
+	--build-arg DEVICE=$(DEVICE) \
 	--build-arg TUNEWRIGHT_COMMIT=$$(git rev-parse --verify -q HEAD) \
 	$(if $(CA),--secret id=ca$(comma)src=$(CA)) $(if $(PIP_CONF),--secret id=pip_conf$(comma)src=$(PIP_CONF)) $(BUILD_FLAGS)
 
-images: ## build both images with docker or podman (BASE, REPOSITORY, TAG, CA, PIP_CONF)
+images: ## build both images with docker or podman (BASE, DEVICE=cpu or cuda, REPOSITORY, TAG, CA, PIP_CONF)
 	$(BUILD) --target serving -t $(REPOSITORY)/tunewright-serving:$(TAG) .
 	$(BUILD) --target job -t $(REPOSITORY)/tunewright-job:$(TAG) .
 
@@ -91,8 +92,14 @@ $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.job: $(VENV)/.made requirements/job.txt requirements/quickstart.txt pyproject.toml
-	$(PIP) -r requirements/job.txt -r requirements/quickstart.txt
+# The locks are whole: nothing is looked up besides, and each file must have its hash. torch's build for processors alone
+# is taken where pip finds it (DEVICE=cpu or cuda settles it), as that for GPUs is several gigabytes.
+DEVICE ?=
+TORCH = $(PIP) --no-deps --require-hashes -r requirements/torch-$(1).txt
+$(VENV)/.job: $(VENV)/.made requirements/job.txt requirements/torch-cpu.txt requirements/torch-cuda.txt \
+  requirements/quickstart.txt pyproject.toml
+	$(PIP) --no-deps --require-hashes -r requirements/job.txt -r requirements/quickstart.txt
+	$(if $(DEVICE),$(call TORCH,$(DEVICE)),$(call TORCH,cpu) 2>/dev/null || $(call TORCH,cuda))
 	$(PIP) --no-deps -e .
 	@touch $@
 
@@ -100,15 +107,16 @@ $(VENV)/.dev: $(VENV)/.job requirements/dev.txt
 	$(PIP) -r requirements/dev.txt
 	@touch $@
 
-# A local build (torch==2.13.0+cpu) is pinned as its version; what only one kind of machine needs is left to torch itself.
+# A local build (torch==2.13.0+cpu) is pinned as its version in dev.txt, which has no hashes.
 COMPILE = $(BIN)/pip-compile -q --strip-extras --allow-unsafe --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
-PLAIN = sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/; /^nvidia-|^triton==|^tunewright @/d'
+PLAIN = sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/; /^nvidia-|^cuda-|^triton==|^tunewright @/d'
+# The package index alone, so that the hashes are those of files that everybody can have.
+INDEX_ONLY = PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS=
 
 lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
-	$(COMPILE) --upgrade --extra job -o requirements/job.txt pyproject.toml && $(PLAIN) requirements/job.txt
-	$(COMPILE) --extra quickstart -c requirements/job.txt -o requirements/quickstart.txt pyproject.toml
-	$(PLAIN) requirements/quickstart.txt
+	$(INDEX_ONLY) $(COMPILE) --upgrade --generate-hashes --extra job --extra quickstart -o var/lock.txt pyproject.toml
+	$(BIN)/python requirements/split.py < var/lock.txt
 	$(COMPILE) --extra dev --extra job -c requirements/job.txt -c requirements/quickstart.txt \
 	  -o requirements/dev.txt pyproject.toml && $(PLAIN) requirements/dev.txt
 	$(COMPILE) --generate-hashes --extra serving -c requirements/job.txt -o requirements/serving.txt pyproject.toml

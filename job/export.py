@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import onnx
 import torch
 from optimum.exporters.onnx.convert import export as export_onnx
 from optimum.exporters.tasks import TasksManager
@@ -59,6 +60,8 @@ def export_variants(
     export_fp32(model, made["fp32"], task)
     if "int8" in made:
         quantize_int8(made["fp32"], made["int8"])
+    for graph in made.values():
+        strip(graph.parent)
     return {name: describe_variant(folder, graph, name, unit=unit) for name, graph in made.items()}
 
 
@@ -114,6 +117,31 @@ def export_traced(model: nn.Module, example: dict[str, torch.Tensor], axes: dict
             opset_version=18,
             dynamo=False,
         )
+
+
+def strip(folder: Path) -> None:
+    """Take out of the graphs in a folder what no run needs: the shapes of every value between two nodes, which cost
+    int8 files a tenth of their speed, and what tells of the machine that wrote them (stack traces, paths)."""
+    for path in sorted(folder.glob("*.onnx")):
+        model = onnx.load(path, load_external_data=False)
+        for part in (model, *model.functions):
+            part.doc_string = ""
+            del part.metadata_props[:]
+        _strip_graph(model.graph)
+        onnx.save(model, path)
+
+
+def _strip_graph(graph: onnx.GraphProto) -> None:
+    graph.doc_string = ""
+    del graph.value_info[:], graph.metadata_props[:]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.doc_string = ""
+    for node in graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") or attribute.graphs else ():
+                _strip_graph(inner)
 
 
 def quantize_int8(source: Path, target: Path) -> None:

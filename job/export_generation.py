@@ -17,7 +17,7 @@ from optimum.onnx.graph_transformations import merge_decoders
 from torch import nn
 
 from job.errors import JobError
-from job.export import describe_variant, quantize_int8
+from job.export import describe_variant, quantize_int8, strip
 from serving.bundle import Variant
 
 _ENCODER, _FIRST, _NEXT, _MERGED = (
@@ -39,6 +39,8 @@ def export_generation(model: nn.Module, folder: Path, variants: Sequence[str]) -
         if "int8" in variants:
             _quantize(exported, folder / "onnx" / "int8", has_encoder=has_encoder)
         _move(exported, folder / "onnx" / "fp32", [_ENCODER, _MERGED] if has_encoder else [_CAUSAL])
+    for name in variants:
+        strip(folder / "onnx" / name)
     return {name: describe_variant(folder, folder / "onnx" / name / main, name) for name in variants}
 
 

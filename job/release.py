@@ -1,11 +1,13 @@
 """From trained weights to files that may be served: export, parity, thresholds, test, gates, golden cases."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 from torch import nn
 
 from job.base_model import FILES_OF_ENCODERS, BaseModel
@@ -181,3 +183,20 @@ def _keep_weights(model: nn.Module, base: BaseModel, folder: Path) -> None:
         # A task may have written one of its own.
         if (base.folder / name).is_file() and not (folder / "weights" / name).exists():
             shutil.copyfile(base.folder / name, folder / "weights" / name)
+    _tell_inputs(folder)
+
+
+_TEXT_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+
+
+def _tell_inputs(folder: Path) -> None:
+    """Write which tensors the model reads into the configuration of its tokenizer, without which transformers 5 gives
+    no token types and a pair is answered wrongly."""
+    path = folder / "weights" / "tokenizer_config.json"
+    if not path.is_file():
+        return
+    graphs = [onnx.load(one, load_external_data=False).graph for one in sorted((folder / "onnx/fp32").glob("*.onnx"))]
+    read = {value.name for graph in graphs for value in graph.input}
+    settings = json.loads(path.read_text())
+    settings["model_input_names"] = [name for name in _TEXT_INPUTS if name in read]
+    path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")

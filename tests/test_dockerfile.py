@@ -63,3 +63,21 @@ def test_the_build_sees_only_what_it_copies():
 
 def test_whoever_runs_an_image_may_write_where_it_writes():
     assert "install -d -o 10001 -g 0 -m 2775 /var/lib/tunewright" in stages()["runtime"]
+
+
+def test_every_package_of_both_images_has_a_hash():
+    assert "install --no-deps --require-hashes" in stages()["job-packages"]
+    for path in (ROOT / "requirements").glob("*.txt"):
+        if path.name != "dev.txt":
+            packages = re.split(r"\n(?=\S)", path.read_text().strip())
+            assert packages
+            assert all("--hash=sha256:" in package for package in packages), path.name
+
+
+def test_torch_for_processors_and_torch_for_gpus_have_locks_of_their_own():
+    locks = {path.name: path.read_text() for path in (ROOT / "requirements").glob("*.txt")}
+    assert re.search(r"^torch==[0-9.]+\+cpu ", locks["torch-cpu.txt"], re.M)
+    assert "nvidia" not in locks["torch-cpu.txt"] + locks["job.txt"]
+    assert re.search(r"^torch==[0-9.]+ ", locks["torch-cuda.txt"], re.M)
+    assert re.search(r"^nvidia-cudnn", locks["torch-cuda.txt"], re.M)
+    assert "torch==" not in locks["job.txt"]

@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import onnx
@@ -9,7 +11,16 @@ from optimum.exporters.tasks import TasksManager
 from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassification
 
 from job.errors import BaseModelError, JobError
-from job.export import ARCHITECTURES, EXPORT_TASK, check_exportable, export_fp32, graph_inputs, quantize_int8
+from job.export import (
+    ARCHITECTURES,
+    EXPORT_TASK,
+    check_exportable,
+    export_fp32,
+    export_variants,
+    graph_inputs,
+    quantize_int8,
+    strip,
+)
 from job.model import build_classifier, build_headed
 from job.settings import TrainSettings
 from job.tasks import TASKS
@@ -147,3 +158,68 @@ def test_the_logs_of_others_are_left_as_they_were(exported, tmp_path):
     _, fp32 = exported()
     quantize_int8(fp32, tmp_path / "int8.onnx")
     assert (logging.getLogger().level, logging.getLogger("optimum").level) == before
+
+
+def subgraphs(graph):
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in ([attribute.g] if attribute.HasField("g") else []) + list(attribute.graphs):
+                yield from subgraphs(inner)
+
+
+def test_no_graph_holds_what_no_run_needs(fetch, make_base, tmp_path):
+    model = build_classifier(fetch(make_base("bert")), ["a", "b"], TrainSettings()).eval()
+    export_variants(model, EXPORT_TASK, tmp_path, ["fp32", "int8"])
+    for path in tmp_path.rglob("*.onnx"):
+        loaded = onnx.load(path)
+        assert not loaded.doc_string
+        assert not loaded.metadata_props
+        for graph in subgraphs(loaded.graph):
+            assert not graph.value_info
+            assert not any(node.doc_string or node.metadata_props for node in graph.node)
+        told = path.read_bytes()
+        assert not [word for word in (b"site-packages", b".py", str(tmp_path).encode(), b"/home/") if word in told]
+
+
+def test_a_graph_answers_the_same_without_it(exported, batch, tmp_path):
+    _, path = exported()
+    loaded = onnx.load(path)
+    loaded.doc_string = loaded.graph.node[0].doc_string = "/home/somebody/model.py"
+    loaded.graph.value_info.append(onnx.helper.make_tensor_value_info("nobody", 1, [1]))
+    onnx.save(loaded, path)
+    inputs = {name: values.numpy() for name, values in batch(2, 17).items()}
+    inputs["token_type_ids"] = np.zeros_like(inputs["input_ids"])
+    before = open_session(path).run(None, inputs)
+    strip(path.parent)
+    assert b"somebody" not in path.read_bytes()
+    assert np.array_equal(open_session(path).run(None, inputs)[0], before[0])
+
+
+_EXPORT = """
+import hashlib, sys
+from pathlib import Path
+from job.base_model import fetch_base_model
+from job.export import EXPORT_TASK, export_variants
+from job.model import build_classifier
+from job.settings import TrainSettings
+from registry.settings import RegistrySettings
+import torch
+base, folder = sys.argv[1], Path(sys.argv[2])
+torch.manual_seed(0)
+model = build_classifier(fetch_base_model(base, RegistrySettings(cache=folder)), ["a", "b"], TrainSettings()).eval()
+export_variants(model, EXPORT_TASK, folder, ["fp32", "int8"])
+for path in sorted(folder.rglob("*.onnx")):
+    print(path.relative_to(folder), hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_equal_weights_give_equal_files_in_two_processes(tiny_base, tmp_path):
+    told = []
+    for name in ("one", "two/deeper"):
+        (tmp_path / name).mkdir(parents=True)
+        command = [sys.executable, "-c", _EXPORT, str(tiny_base), str(tmp_path / name)]
+        told.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert len(told[0].splitlines()) == 2
+    assert told[0] == told[1]

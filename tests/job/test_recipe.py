@@ -167,6 +167,16 @@ def test_the_test_rows_decide_nothing_between_variants(made, capsys, make_settin
     assert order.index("compare") < order.index("gate") < order.index("test")
 
 
+@pytest.mark.parametrize("shape", ["single", "pair"])
+def test_the_weights_name_the_tensors_their_tokenizer_makes(made, shape):
+    folder = made(shape).pulled()
+    named = json.loads((folder / "weights/tokenizer_config.json").read_text())["model_input_names"]
+    predictor = open_predictor(folder, variant="fp32")
+    assert set(named) == set(predictor.engine.text.session.inputs)
+    predictor.close()
+    assert PreTrainedTokenizerFast.from_pretrained(folder / "weights").model_input_names == named
+
+
 def test_nothing_but_the_bundle_is_left_of_a_run(made):
     folder = made("single").settings.output / "first"
     assert [path.name for path in folder.iterdir()] == ["bundle"]
