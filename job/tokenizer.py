@@ -9,6 +9,7 @@ from job.errors import BaseModelError
 from serving.bundle import Padding
 from serving.encoding import load_tokenizer
 from serving.errors import BundleError
+from serving.trial import try_tokenizer
 
 _PARTS = {
     "normalizer": """BertNormalizer ByteLevel Lowercase NFC NFD NFKC NFKD Nmt Precompiled Prepend Replace Sequence Strip
@@ -17,11 +18,14 @@ _PARTS = {
     UnicodeScripts Whitespace WhitespaceSplit""",
     "post_processor": "BertProcessing ByteLevel RobertaProcessing Sequence TemplateProcessing",
     "model": "BPE Unigram WordLevel WordPiece",
+    "decoder": "BPEDecoder ByteFallback ByteLevel CTC Fuse Metaspace Replace Sequence Strip WordPiece",
 }
 _MOST_BYTES = 64 * 2**20
 _MOST_GROWTH = 16
 """How many times its length all Replace and Prepend rules together may make a text: three rules that each put 400
 characters for one would make gigabytes of a sentence."""
+_MOST_WORD = 1_000
+"""Characters of a word that is looked up piece by piece, which takes the cube of it."""
 _MOST_PADDING = 16_384
 """Tokens to which a tokenizer may pad every text."""
 _COUNTED_FROM_PADDING = """camembert data2vec-text esm ibert longformer mpnet roberta roberta-prelayernorm xlm-roberta
@@ -40,6 +44,7 @@ def check_tokenizer(path: Path, address: str) -> None:
         raise BaseModelError(f"base model {address!r}: tokenizer.json is not JSON: {error}") from error
     if not isinstance(parts, dict):
         raise BaseModelError(f"base model {address!r}: tokenizer.json holds a {type(parts).__name__}, not an object")
+    _check_model(parts.get("model"), address)
     growth = 1
     for name, allowed in _PARTS.items():
         for part in _flat(parts.get(name)):
@@ -53,12 +58,29 @@ def check_tokenizer(path: Path, address: str) -> None:
     _check_padding(parts.get("padding"), address)
 
 
+def _check_model(model: Any, address: str) -> None:
+    """What makes one text other tokens each time, or one word a matter of minutes."""
+    if not isinstance(model, dict):
+        return
+    if model.get("dropout"):
+        raise BaseModelError(
+            f"base model {address!r}: tokenizer.json has a dropout of {model['dropout']!r}, with which one text "
+            "becomes other tokens each time; set it to null"
+        )
+    longest = model.get("max_input_chars_per_word")
+    if isinstance(longest, int) and longest > _MOST_WORD:
+        raise BaseModelError(
+            f"base model {address!r}: tokenizer.json reads words of up to {longest:,} characters "
+            f"(max_input_chars_per_word); at most {_MOST_WORD:,} are allowed"
+        )
+
+
 def _flat(part: Any) -> list[Any]:
     """A part and, where it is a sequence, the parts in it (a list of its own instead of recursion: depth is theirs)."""
     found, waiting = [], [part] if part is not None else []
     while waiting:
         found.append(waiting.pop())
-        for inner in ("normalizers", "pretokenizers", "processors"):
+        for inner in ("normalizers", "pretokenizers", "processors", "decoders"):
             parts = found[-1].get(inner, []) if isinstance(found[-1], dict) else []
             waiting += parts if isinstance(parts, list) else [parts]
     return found
@@ -91,6 +113,7 @@ def _check_padding(padding: Any, address: str) -> None:
 def check_vocabulary(path: Path, config: dict[str, Any], address: str) -> None:
     """BaseModelError for a file the tokenizer library cannot read, or one that makes ids the model has no row for."""
     try:
+        largest_id, largest_type = try_tokenizer(path)
         vocabulary = load_tokenizer(path).get_vocab(with_added_tokens=True)
     except BundleError as error:
         raise BaseModelError(f"base model {address!r}: {error}") from error
@@ -100,6 +123,17 @@ def check_vocabulary(path: Path, config: dict[str, Any], address: str) -> None:
         raise BaseModelError(
             f"base model {address!r}: tokenizer.json gives {token!r} the id {most:,}, but the model's vocabulary has "
             f"{size:,} entries (config.json, vocab_size): they do not belong together"
+        )
+    if isinstance(size, int) and largest_id >= size:
+        raise BaseModelError(
+            f"base model {address!r}: tokenizer.json makes the id {largest_id:,} of a text, but the model's "
+            f"vocabulary has {size:,} entries (config.json, vocab_size): they do not belong together"
+        )
+    types = config.get("type_vocab_size")
+    if isinstance(types, int) and types > 1 and largest_type >= types:
+        raise BaseModelError(
+            f"base model {address!r}: tokenizer.json gives the type {largest_type} to a text, but the model knows "
+            f"{types} types (config.json, type_vocab_size): they do not belong together"
         )
 
 

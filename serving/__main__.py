@@ -23,6 +23,7 @@ from serving.service import Service
 from serving.session import Capacity
 from serving.settings import ServingSettings, read_settings, reference
 from serving.tasks import TASKS
+from serving.trial import try_bundle
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,6 +66,8 @@ def load(settings: ServingSettings, registry: RegistrySettings) -> Service:
     """The version asked for, pulled, loaded and proven to compute what was measured."""
     emit("pulling", f"pulling {settings.model} from {registry.uri}", model=settings.model, registry=registry.uri)
     pulled, variant = fetch(open_store(registry.uri), settings.model, cache=registry.cache, variant=settings.variant)
+    # Before anything of it is run here: what somebody else has written may never end, or want all the memory.
+    try_bundle(pulled.folder, variant, digest=pulled.version.digest, cache=registry.cache)
     capacity = Capacity(settings.threads, settings.tokens_per_run)
     predictor = open_predictor(pulled.folder, variant=variant, capacity=capacity)
     cases = replay(predictor)

@@ -17,6 +17,12 @@ MODEL_FILE = "model.json"
 VariantName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 
 
+_MOST_TOKENS = 10_000_000
+"""Entries of a vocabulary, far more than any has."""
+_MOST_LENGTH = 1_000_000
+"""Tokens of a row, far more than any model reads."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=(), allow_inf_nan=False
@@ -26,9 +32,9 @@ class _Part(BaseModel):
 class Padding(_Part):
     """How rows of unequal length become one rectangle."""
 
-    id: int = Field(ge=0)
+    id: int = Field(ge=0, le=_MOST_TOKENS)
     """Token id written where a shorter row has ended."""
-    type_id: int = Field(default=0, ge=0)
+    type_id: int = Field(default=0, ge=0, le=1000)
     """Segment id written there."""
 
 
@@ -39,7 +45,7 @@ class Variant(_Part):
     """Path of its main graph inside the bundle; whatever else it needs stands beside that."""
     batching: Literal["padded", "alone"]
     """`padded`: rows may share a run. `alone`: one row a run, because the answer would depend on its batch mates."""
-    bytes: int = Field(gt=0)
+    bytes: int = Field(gt=0, le=1 << 42)
     """Size of its files."""
     metrics: dict[str, float] = {}
     """Test metrics, measured through this program on this file."""
@@ -81,7 +87,7 @@ class ModelFile(_Part):
     """Label names in the order of the logits, where the task has any."""
     pair: bool = False
     """True when an input is two texts."""
-    max_length: int | None = Field(default=None, gt=2)
+    max_length: int | None = Field(default=None, gt=2, le=_MOST_LENGTH)
     """Longest row in tokens, for models of texts."""
     cleaning: Cleaning = Cleaning()
     """The steps applied to each text before the tokenizer."""

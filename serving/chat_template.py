@@ -24,6 +24,10 @@ _CONTINUED = "TUNEWRIGHT GOES ON HERE "
 """Put behind the message to be gone on with. Its last space tells whether the template strips messages."""
 
 
+_FAILURES = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""A template is a program of its own, and fails in as many ways."""
+
+
 class ChatTemplate:
     """A template, compiled. It runs in Jinja's sandbox: it can read the messages and write text, nothing else."""
 
@@ -35,7 +39,7 @@ class ChatTemplate:
             )
         try:
             self._template = _environment().from_string(source)
-        except TemplateError as error:
+        except (TemplateError, RecursionError) as error:
             raise BundleError(f"the chat template is not one that Jinja reads: {error}") from error
         self._special_tokens = dict(special_tokens)
 
@@ -52,7 +56,15 @@ class ChatTemplate:
                 add_generation_prompt=ask,
                 **self._special_tokens,
             )
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            LookupError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             # The template is a program of its own, and fails in as many ways.
             raise InputError(f"the chat template refuses these messages: {error}") from error
 

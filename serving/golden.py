@@ -1,5 +1,6 @@
 """Golden cases: real inputs with the outputs recorded at export, replayed before a server takes traffic."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,11 @@ def replay(predictor: Predictor) -> int:
     tolerance = predictor.model.variants[predictor.variant].golden_tolerance
     cases = [case for case in predictor.model.golden if predictor.variant in case.outputs]
     if not cases:
-        return 0
+        raise BundleError(
+            f"model.json holds no golden case of the variant {predictor.variant}, so that nothing tells whether this "
+            "machine computes what was measured"
+        )
+    _check_tolerance(tolerance, cases, predictor.variant)
     outputs = predictor.outputs([_read(case, number, predictor) for number, case in enumerate(cases)])
     for number, (case, answer) in enumerate(zip(cases, outputs, strict=True)):
         expected = np.asarray(case.outputs[predictor.variant], dtype=np.float32)
@@ -28,6 +33,16 @@ def replay(predictor: Predictor) -> int:
                 f"recorded at export (allowed: {tolerance:g}): this machine does not compute what was measured"
             )
     return len(cases)
+
+
+def _check_tolerance(tolerance: float, cases: Sequence[Golden], variant: str) -> None:
+    """A tolerance beyond the recorded numbers themselves lets everything pass."""
+    largest = max((abs(number) for case in cases for number in case.outputs[variant]), default=0.0)
+    if tolerance > max(1.0, largest):
+        raise BundleError(
+            f"golden_tolerance of the variant {variant} is {tolerance:g}, beyond every number that was recorded (the "
+            f"largest is {largest:g}): nothing would be compared"
+        )
 
 
 def _read(case: Golden, number: int, predictor: Predictor) -> Any:

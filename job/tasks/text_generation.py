@@ -44,6 +44,7 @@ from serving.generation_engine import compared, probe
 from serving.generation_settings import GenerationSettings
 from serving.predictor import Predictor
 from serving.tasks.text_generation import ContinuationEngine, Prompter, message_fault
+from serving.trial import try_template
 
 ARCHITECTURES = ("gpt2", "gpt_neox", "llama", "opt", "phi", "phi3", "qwen2", "qwen3")
 """Decoders whose answers were compared with those of transformers."""
@@ -126,6 +127,8 @@ class TextGeneration(Task):
         cleaning = _cleaning(settings)
         source = _template_source(settings, base, Prompter(base.tokenizer, cleaning, None), tokens["eos_token"])
         try:
+            if source:
+                try_template(source, tokens)
             template = ChatTemplate(source, tokens) if source else None
         except BundleError as error:
             raise SettingsError(f"options.chat_template: {error}") from error

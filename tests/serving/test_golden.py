@@ -62,7 +62,13 @@ def test_a_case_that_is_no_input_of_the_model_is_named(make_bundle, open_bundle,
         replay(open_bundle(folder))
 
 
-def test_a_variant_without_cases_has_none_to_replay(make_bundle, open_bundle, edit_model):
+@pytest.mark.parametrize("golden", [[], [{"inputs": "great", "outputs": {"int8": [0.0, 0.0]}}]])
+def test_a_variant_without_cases_proves_nothing_and_is_refused(make_bundle, open_bundle, edit_model, golden):
     folder = make_bundle()
-    edit_model(folder, golden=[{"inputs": "great", "outputs": {"int8": [0.0, 0.0]}}])
-    assert replay(open_bundle(folder)) == 0
+    edit_model(folder, golden=golden)
+    with pytest.raises(BundleError) as caught:
+        replay(open_bundle(folder))
+    assert str(caught.value) == (
+        "model.json holds no golden case of the variant fp32, so that nothing tells whether this machine computes "
+        "what was measured"
+    )
