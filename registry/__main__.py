@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TextIO
 
 from registry.alias import aliases, history, move, rollback
-from registry.errors import AddressError, BadReference, Conflict, NotFound, RegistryError, SettingsError
+from registry.errors import AddressError, BadReference, Conflict, CorruptObject, NotFound, RegistryError, SettingsError
 from registry.pull import pull_into, read_manifest
-from registry.record import Version, model_names, read_version, version_numbers
+from registry.record import Version, model_names, no_model, read_version, version_numbers
 from registry.reference import parse, resolve
 from registry.room import size_text
 from registry.settings import RegistrySettings
@@ -102,29 +102,60 @@ def _list(store: Store, options: argparse.Namespace) -> int:
 
 
 def _list_models(store: Store, options: argparse.Namespace) -> int:
+    faults: list[str] = []
     rows = []
-    for name in model_names(store):
-        rows.append({"name": name, "latest": version_numbers(store, name)[-1], "aliases": aliases(store, name)})
+    for name in model_names(store, on_fault=faults.append):
+        known = version_numbers(store, name, on_fault=faults.append)
+        pointing = aliases(store, name, on_fault=faults.append)
+        if known:
+            rows.append({"name": name, "latest": known[-1], "aliases": pointing})
+            _read_or_tell(store, name, known[-1], faults)
     if options.json:
         _print_json(rows)
     elif rows:
         _print_table(("MODEL", "LATEST", "ALIASES"), [(r["name"], r["latest"], _spoken(r["aliases"])) for r in rows])
     else:
         _say(f"there are no models in {store.uri} yet")
-    return 0
+    return _tell(faults)
 
 
 def _list_versions(store: Store, options: argparse.Namespace) -> int:
-    resolve(store, options.name)  # says what there is when there is no such model
-    pointing = aliases(store, options.name)
-    versions = [read_version(store, options.name, number) for number in version_numbers(store, options.name)]
-    names = {v.number: sorted(a for a, number in pointing.items() if number == v.number) for v in versions}
+    faults: list[str] = []
+    name = parse(options.name).name
+    known = version_numbers(store, name, on_fault=faults.append)
+    if not known:
+        raise no_model(store, name)
+    pointing = aliases(store, name, on_fault=faults.append)
+    rows = {number: _read_or_tell(store, name, number, faults) for number in known}
+    names = {number: sorted(a for a, to in pointing.items() if to == number) for number in known}
     if options.json:
-        _print_json([asdict(v) | {"aliases": names[v.number]} for v in versions])
+        _print_json([asdict(version) | {"aliases": names[n]} for n, version in rows.items() if version])
     else:
-        rows = [(v, v.created, size_text(v.size), ", ".join(names[v.number]), v.run_id) for v in reversed(versions)]
-        _print_table(("VERSION", "CREATED", "SIZE", "ALIASES", "RUN"), rows)
-    return 0
+        cells = [_row(f"{name}:{number}", rows[number], ", ".join(names[number])) for number in reversed(known)]
+        _print_table(("VERSION", "CREATED", "SIZE", "ALIASES", "RUN"), cells)
+    return _tell(faults)
+
+
+def _row(spoken: str, version: Version | None, pointing: str) -> tuple[str, ...]:
+    if version is None:
+        return (spoken, "damaged", "-", pointing, "-")
+    return (spoken, version.created, size_text(version.size), pointing, version.run_id)
+
+
+def _read_or_tell(store: Store, name: str, number: int, faults: list[str]) -> Version | None:
+    """The version; None, and one sentence more among the faults, where its record cannot be read."""
+    try:
+        return read_version(store, name, number)
+    except CorruptObject as error:
+        faults.append(str(error))
+        return None
+
+
+def _tell(faults: Sequence[str]) -> int:
+    """Say what was found that does not belong there; the exit code."""
+    for fault in dict.fromkeys(faults):
+        _say(f"registry: {fault}", sys.stderr)
+    return 1 if faults else 0
 
 
 def _show(store: Store, options: argparse.Namespace) -> int:

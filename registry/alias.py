@@ -6,28 +6,39 @@ it replaced; whoever loses the race for an entry's number looks again before it 
 
 import uuid
 from dataclasses import asdict, dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from registry.document import seal
 from registry.errors import Conflict, CorruptObject, NotFound
-from registry.layout import alias_prefix, aliases_prefix, move_key, number_in
+from registry.layout import LATEST, Name, Number, Time, alias_prefix, aliases_prefix, is_name, move_key
+from registry.numbered import EXACT, FORMAT, OnFault, nobody, numbers, read_record, stranger
 from registry.probe import probe
-from registry.record import FORMAT, no_model, no_version, now, read_sealed, read_version, version_numbers
+from registry.record import no_model, no_version, now, read_version, version_numbers
 from registry.store import Store
+
+Kind = Literal["move", "rollback"]
 
 
 @dataclass(frozen=True)
 class Move:
     """One entry of an alias's log."""
 
-    name: str
-    alias: str
-    entry: int  # 1, 2, 3 ...
-    number: int  # the version the alias points at from now on
-    previous: int | None  # the version it pointed at before; None at the first move
-    kind: str  # "move" or "rollback"
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    name: Name
+    alias: Name
+    entry: Number  # 1, 2, 3 ...
+    number: Number  # the version the alias points at from now on
+    previous: Number | None  # the version it pointed at before; None at the first move
+    kind: Kind
     reason: str
-    moved: str  # UTC
-    id: str  # tells two equal moves apart
+    moved: Time  # UTC
+    id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]  # tells two equal moves apart
+
+
+_MOVE = TypeAdapter(Move)
 
 
 def move(store: Store, name: str, alias: str, number: int, *, reason: str = "", force: bool = False) -> Move:
@@ -85,11 +96,18 @@ def history(store: Store, name: str, alias: str) -> list[Move]:
     return moves
 
 
-def aliases(store: Store, name: str) -> dict[str, int]:
-    """Where each alias of a model points."""
-    prefix = aliases_prefix(name)
-    names = sorted({stat.key.removeprefix(prefix).split("/")[0] for stat in store.list(prefix)})
-    return {alias: current(store, name, alias) for alias in names}
+def aliases(store: Store, name: str, *, on_fault: OnFault = nobody) -> dict[str, int]:
+    """Where each alias of a model points; `on_fault` is told of strangers and of aliases that cannot be read."""
+    pointing = {}
+    for alias in _names(store, name, on_fault):
+        try:
+            last = _last(store, name, alias, on_fault)
+        except CorruptObject as error:
+            on_fault(str(error))
+            continue
+        if last:
+            pointing[alias] = last.number
+    return pointing
 
 
 def _before(log: list[Move]) -> int | None:
@@ -103,7 +121,7 @@ def _before(log: list[Move]) -> int | None:
     return done[-1].previous if done else None
 
 
-def _next(last: Move | None, name: str, alias: str, number: int, kind: str, reason: str) -> Move:
+def _next(last: Move | None, name: str, alias: str, number: int, kind: Kind, reason: str) -> Move:
     entry, previous = (last.entry + 1, last.number) if last else (1, None)
     return Move(name, alias, entry, number, previous, kind, reason, now(), uuid.uuid4().hex)
 
@@ -117,23 +135,32 @@ def _append(store: Store, entry: Move) -> Move | None:
     return there if there.id == entry.id else None
 
 
-def _last(store: Store, name: str, alias: str) -> Move | None:
-    entries = _entries(store, name, alias)
+def _names(store: Store, name: str, on_fault: OnFault) -> list[str]:
+    """The aliases that have a log."""
+    prefix = aliases_prefix(name)
+    names = set()
+    for stat in store.list(prefix):
+        alias, slash, _ = stat.key.removeprefix(prefix).partition("/")
+        if slash and is_name(alias) and alias != LATEST:
+            names.add(alias)
+        else:
+            on_fault(stranger(store, stat.key))
+    return sorted(names)
+
+
+def _last(store: Store, name: str, alias: str, on_fault: OnFault = nobody) -> Move | None:
+    entries = _entries(store, name, alias, on_fault)
     return _read(store, name, alias, entries[-1]) if entries else None
 
 
-def _entries(store: Store, name: str, alias: str) -> list[int]:
-    found = (number_in(stat.key) for stat in store.list(alias_prefix(name, alias)))
-    return [entry for entry in found if entry is not None]
+def _entries(store: Store, name: str, alias: str, on_fault: OnFault = nobody) -> list[int]:
+    prefix = alias_prefix(name, alias)
+    return list(numbers(store, prefix, lambda entry: _read(store, name, alias, entry), on_fault=on_fault))
 
 
 def _read(store: Store, name: str, alias: str, entry: int) -> Move:
     key = move_key(name, alias, entry)
-    fields = read_sealed(store, key)
-    try:
-        read = Move(**{k: v for k, v in fields.items() if k != "format"})
-    except TypeError as error:
-        raise CorruptObject(f"{key!r} in {store.uri} is not a move of an alias: {error}") from None
+    read = read_record(store, key, _MOVE, "a move of an alias")
     if (read.name, read.alias, read.entry) != (name, alias, entry):
         raise CorruptObject(
             f"{key!r} in {store.uri} is entry {read.entry} of {read.name}@{read.alias}, not of this log"

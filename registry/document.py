@@ -6,8 +6,11 @@ on the way must not turn version 17 into version 16.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+
+from pydantic import ValidationError
 
 from registry.errors import CorruptObject
 
@@ -20,9 +23,14 @@ def canonical(value: object) -> bytes:
 
 
 def parse(data: bytes, name: str) -> dict[str, Any]:
-    """The JSON object in `data`. Raises CorruptObject, also for duplicate keys; `name` says where it came from."""
+    """The JSON object in `data`; `name` says where it came from.
+
+    Raises CorruptObject, also for duplicate keys and for what could not be written again: half of a surrogate
+    pair, a number without end.
+    """
     try:
         value = json.loads(data.decode(), object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
+        canonical(value)
     except (ValueError, RecursionError) as error:
         raise CorruptObject(f"{name} is not a valid JSON document: {error}") from None
     if not isinstance(value, dict):
@@ -44,11 +52,20 @@ def unseal(data: bytes, name: str) -> dict[str, Any]:
     return fields
 
 
+def wrong(error: ValidationError) -> str:
+    """The first field that is not of its type or not in its range, with its value."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"])) or "it"
+    if first["type"] in ("missing", "unexpected_keyword_argument"):
+        return f"{place}: {first['msg'].lower()}"
+    return f"{place} is {repr(first['input'])[:100]}: {first['msg'].lower()}"
+
+
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        twice = sorted({key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1})
-        raise ValueError(f"the key {twice[0]!r} stands twice")
+        twice = min(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
+        raise ValueError(f"the key {twice[:100]!r} stands twice")
     return fields
 
 

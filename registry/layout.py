@@ -7,6 +7,9 @@ models/<name>/aliases/<alias>/<20 digits>.json   create-only log: the highest nu
 """
 
 import re
+from typing import Annotated
+
+from pydantic import Field
 
 from registry.errors import BadReference
 
@@ -18,7 +21,15 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NUMBERED = re.compile(r"[0-9]{20}\.json")
+_HIGHEST = 10**18  # the number that a reference can still name
 _RULE = "1 to 64 of a-z, 0-9, '.', '_', '-', the first and last a letter or digit"
+
+
+Name = Annotated[str, Field(pattern=f"^({_NAME.pattern})$")]
+RunId = Annotated[str, Field(pattern=f"^({_RUN_ID.pattern})$")]
+Digest = Annotated[str, Field(pattern=f"^({_DIGEST.pattern})$")]
+Number = Annotated[int, Field(strict=True, ge=1, lt=_HIGHEST)]
+Time = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
 
 
 def versions_prefix(name: str) -> str:
@@ -28,7 +39,7 @@ def versions_prefix(name: str) -> str:
 
 def version_key(name: str, number: int) -> str:
     """The record of one version."""
-    return f"{versions_prefix(name)}{number:020d}.json"
+    return f"{versions_prefix(name)}{_check_number(number):020d}.json"
 
 
 def run_key(name: str, run_id: str) -> str:
@@ -48,7 +59,7 @@ def alias_prefix(name: str, alias: str) -> str:
 
 def move_key(name: str, alias: str, entry: int) -> str:
     """One entry of an alias's log."""
-    return f"{alias_prefix(name, alias)}{entry:020d}.json"
+    return f"{alias_prefix(name, alias)}{_check_number(entry):020d}.json"
 
 
 def blob_key(digest: str) -> str:
@@ -59,7 +70,13 @@ def blob_key(digest: str) -> str:
 def number_in(key: str) -> int | None:
     """The number of a record's key; None for a key that is no record's."""
     name = key.rpartition("/")[2]
-    return int(name.removesuffix(".json")) if _NUMBERED.fullmatch(name) else None
+    number = int(name.removesuffix(".json")) if _NUMBERED.fullmatch(name) else 0
+    return number if 0 < number < _HIGHEST else None
+
+
+def is_name(text: str) -> bool:
+    """Whether a model or an alias may be called so."""
+    return _NAME.fullmatch(text) is not None
 
 
 def check_name(name: str) -> str:
@@ -90,3 +107,9 @@ def check_digest(digest: str) -> str:
     if not _DIGEST.fullmatch(digest):
         raise BadReference(f"{digest!r} is not a digest; expected 'sha256:' and 64 of 0-9, a-f")
     return digest
+
+
+def _check_number(number: int) -> int:
+    if not 0 < number < _HIGHEST:
+        raise BadReference(f"{number} is not the number of a version or of a move; expected 1 to {_HIGHEST - 1}")
+    return number

@@ -9,12 +9,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from registry.document import canonical
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from registry.document import canonical, wrong
 from registry.document import parse as parse_json
 from registry.errors import BadReference, CorruptObject
-from registry.layout import check_digest
+from registry.layout import Digest
 
 MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
 ARTIFACT_TYPE = "application/vnd.cncf.model.manifest.v1+json"
@@ -95,10 +97,10 @@ def parse(data: bytes, name: str = "the manifest") -> Manifest:
         raise CorruptObject(f"{name} holds {len(data)} bytes; at most {LARGEST} are allowed")
     fields = parse_json(data, name)
     try:
-        return _manifest(fields)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CorruptObject(f"{name} lacks a field or has one of the wrong kind: {error}") from None
-    except (BadReference, ValueError, CorruptObject) as error:
+        return _manifest(_Document.model_validate(fields))
+    except ValidationError as error:
+        raise CorruptObject(f"{name} is not acceptable: {wrong(error)}") from None
+    except (BadReference, CorruptObject) as error:
         raise CorruptObject(f"{name} is not acceptable: {error}") from None
 
 
@@ -131,30 +133,49 @@ def check_path(path: str) -> str:
     return path
 
 
-def _manifest(fields: Mapping[str, Any]) -> Manifest:
-    for key, expected in (("schemaVersion", 2), ("mediaType", MEDIA_TYPE), ("artifactType", ARTIFACT_TYPE)):
-        if fields[key] != expected:
-            raise ValueError(f"its {key} is {fields[key]!r}, expected {expected!r}")
-    layers = tuple(_layer(entry) for entry in fields["layers"])
+class _Strict(BaseModel):
+    """A part of the document; what the formats allow others to add is passed over."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _Descriptor(_Strict):
+    """An OCI descriptor."""
+
+    mediaType: Annotated[str, Field(min_length=1, max_length=255)]
+    digest: Digest
+    size: Annotated[int, Field(ge=0, lt=1 << 50)]
+    annotations: dict[str, str] = {}
+
+
+class _Document(_Strict):
+    """An OCI image manifest of the ModelPack kind."""
+
+    schemaVersion: Literal[2]
+    mediaType: Literal["application/vnd.oci.image.manifest.v1+json"]
+    artifactType: Literal["application/vnd.cncf.model.manifest.v1+json"]
+    config: _Descriptor
+    layers: list[_Descriptor]
+    annotations: dict[str, str] = {}
+
+
+def _manifest(document: _Document) -> Manifest:
+    layers = tuple(_layer(entry) for entry in document.layers)
     _check_paths([layer.path for layer in layers])
-    text = fields.get("annotations", {}).get(CONFIG_KEY, "{}")
+    text = document.annotations.get(CONFIG_KEY, "{}")
     return Manifest(
         layers=tuple(sorted(layers, key=lambda layer: layer.path)),
         config=parse_json(text.encode(), "its description of the model"),
-        config_digest=check_digest(fields["config"]["digest"]),
-        config_size=_size(fields["config"]),
+        config_digest=document.config.digest,
+        config_size=document.config.size,
     )
 
 
-def _layer(entry: Mapping[str, Any]) -> Layer:
-    return Layer(entry["annotations"][PATH_KEY], check_digest(entry["digest"]), _size(entry), str(entry["mediaType"]))
-
-
-def _size(entry: Mapping[str, Any]) -> int:
-    size = entry["size"]
-    if type(size) is not int or not 0 <= size < 1 << 50:
-        raise ValueError(f"a size is {size!r}, expected a number of bytes")
-    return size
+def _layer(entry: _Descriptor) -> Layer:
+    path = entry.annotations.get(PATH_KEY)
+    if path is None:
+        raise CorruptObject(f"the layer {entry.digest} has no annotation {PATH_KEY}")
+    return Layer(path, entry.digest, entry.size, entry.mediaType)
 
 
 def _check_paths(paths: Sequence[str]) -> None:

@@ -24,18 +24,36 @@ search as well: it is one read when nobody else published meanwhile.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from registry.document import seal
-from registry.errors import BadReference, CorruptObject, NotFound
-from registry.layout import blob_key, run_key, version_key
+from registry.errors import BadReference, NotFound
+from registry.layout import RunId, Time, blob_key, run_key, version_key
 from registry.manifest import Layer, build, check_path, config_blob, digest_of, media_type_of
+from registry.numbered import EXACT, FORMAT, read_record
 from registry.parallel import each
 from registry.probe import probe
-from registry.record import FORMAT, Version, now, read_sealed, read_version, to_bytes, version_numbers
+from registry.record import Version, now, read_version, to_bytes, version_numbers
 from registry.store import Store
 from registry.transfer import sha256_of
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is kept of a run."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    run_id: RunId
+    after: Annotated[int, Field(strict=True, ge=0, lt=10**18)]  # the highest version when it began
+    begun: Time
+
+
+_RUN = TypeAdapter(_Run)
 
 
 def publish(
@@ -89,16 +107,13 @@ def _begin_run(store: Store, name: str, run_id: str) -> int:
     """The number after which the version of this run is to be found or to be made."""
     key = run_key(name, run_id)
     highest = max(version_numbers(store, name), default=0)
-    if store.create(key, seal({"format": FORMAT, "run_id": run_id, "after": highest, "begun": now()})):
+    if store.create(key, seal({"format": FORMAT, **asdict(_Run(run_id, highest, now()))})):
         return highest
     return _after(store, key)
 
 
 def _after(store: Store, key: str) -> int:
-    after = read_sealed(store, key).get("after")
-    if type(after) is not int or after < 0:
-        raise CorruptObject(f"{key!r} in {store.uri} is not the record of a run: its 'after' is {after!r}")
-    return after
+    return read_record(store, key, _RUN, "the record of a run").after
 
 
 def _claim(store: Store, wanted: Version) -> Version:

@@ -55,7 +55,7 @@ def pull(
     def fetch(layer: Layer) -> None:
         blob = cache.absolute() / blob_key(layer.digest)
         if not _matches(blob, layer):
-            download(store, blob_key(layer.digest), blob, sha256=_hex(layer), on_bytes=on_bytes)
+            download(store, blob_key(layer.digest), blob, sha256=_hex(layer), size=layer.size, on_bytes=on_bytes)
         _place(blob, folder / layer.path, layer)
 
     with _writable(cache):
@@ -77,7 +77,7 @@ def pull_into(store: Store, reference: str, folder: Path, *, only: Only | None =
             return
         if target.exists():
             raise Conflict(f"{target} already exists and is another file; choose an empty folder")
-        download(store, blob_key(layer.digest), target, sha256=_hex(layer))
+        download(store, blob_key(layer.digest), target, sha256=_hex(layer), size=layer.size)
 
     with _writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -91,8 +91,16 @@ def read_manifest(store: Store, version: Version) -> Manifest:
     for _ in range(3):  # a bit may have flipped on the way
         data = store.read(key, limit=LARGEST)
         if digest_of(data) == version.digest:
-            return parse(data, f"the manifest of {version}")
+            return _of_size(parse(data, f"the manifest of {version}"), version)
     raise CorruptObject(f"the manifest of {version} ({key!r} in {store.uri}) does not have the digest in its name")
+
+
+def _of_size(manifest: Manifest, version: Version) -> Manifest:
+    if manifest.size != version.size:
+        raise CorruptObject(
+            f"the manifest of {version} lists files of {manifest.size} bytes, the version's record says {version.size}"
+        )
+    return manifest
 
 
 def _wanted(manifest: Manifest, only: Only | None) -> list[Layer]:

@@ -1,32 +1,36 @@
 """A version's record: the small object whose existence is the version's existence."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, ClassVar
 
-from registry.document import seal, unseal
-from registry.errors import BadReference, CorruptObject, NotFound
-from registry.layout import MODELS, check_digest, number_in, version_key, versions_prefix
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from registry.document import seal
+from registry.errors import CorruptObject, NotFound
+from registry.layout import MODELS, Digest, Name, Number, RunId, Time, is_name, version_key, versions_prefix
+from registry.numbered import EXACT, FORMAT, OnFault, nobody, numbers, read_record, stranger
 from registry.store import Store
-
-FORMAT = 1
-_LARGEST = 64 * 1024  # bytes of one record
 
 
 @dataclass(frozen=True)
 class Version:
     """An immutable version of a model."""
 
-    name: str
-    number: int  # 1, 2, 3 ...
-    digest: str  # of the manifest: sha256:...
-    run_id: str
-    created: str  # UTC, as in 2026-01-31T12:00:00Z
-    size: int  # bytes of all files together
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    name: Name
+    number: Number  # 1, 2, 3 ...
+    digest: Digest  # of the manifest: sha256:...
+    run_id: RunId
+    created: Time  # UTC, as in 2026-01-31T12:00:00Z
+    size: Annotated[int, Field(strict=True, ge=0, lt=1 << 62)]  # bytes of all files together
 
     def __str__(self) -> str:
         return f"{self.name}:{self.number}"
+
+
+_VERSION = TypeAdapter(Version)
 
 
 def to_bytes(version: Version) -> bytes:
@@ -37,41 +41,17 @@ def to_bytes(version: Version) -> bytes:
 def read_version(store: Store, name: str, number: int) -> Version:
     """The record of one version. Raises NotFound, CorruptObject."""
     key = version_key(name, number)
-    fields = read_sealed(store, key)
-    try:
-        version = Version(**{k: v for k, v in fields.items() if k != "format"})
-        check_digest(version.digest)
-    except (TypeError, BadReference) as error:
-        raise CorruptObject(f"{key!r} in {store.uri} is not a version's record: {error}") from None
+    version = read_record(store, key, _VERSION, "a version's record")
     if (version.name, version.number) != (name, number):
         raise CorruptObject(f"{key!r} in {store.uri} is the record of {version}, which does not belong there")
     return version
 
 
-def read_sealed(store: Store, key: str) -> Mapping[str, Any]:
-    """The fields of a record of the known format. A damaged one is read again before it is believed."""
-    name = f"{key!r} in {store.uri}"
-    fields = _unsealed(store, key, name)
-    if fields.get("format") != FORMAT:
-        raise CorruptObject(
-            f"{name} has format {fields.get('format')!r}; this program reads format {FORMAT}; update it"
-        )
-    return fields
-
-
-def _unsealed(store: Store, key: str, name: str, tries: int = 3) -> dict[str, Any]:
-    try:
-        return unseal(store.read(key, limit=_LARGEST), name)
-    except CorruptObject:  # a bit may have flipped on the way
-        if tries == 1:
-            raise
-        return _unsealed(store, key, name, tries - 1)
-
-
-def version_numbers(store: Store, name: str) -> list[int]:
+def version_numbers(store: Store, name: str, *, on_fault: OnFault = nobody) -> list[int]:
     """The numbers of a model's versions, ascending; empty when there is no such model."""
-    found = (number_in(stat.key) for stat in store.list(versions_prefix(name)))
-    return [number for number in found if number is not None]
+    return list(
+        numbers(store, versions_prefix(name), lambda number: read_version(store, name, number), on_fault=on_fault)
+    )
 
 
 def latest_number(store: Store, name: str) -> int:
@@ -82,10 +62,16 @@ def latest_number(store: Store, name: str) -> int:
     return numbers[-1]
 
 
-def model_names(store: Store) -> list[str]:
-    """Every model that has a version."""
-    keys = (stat.key.split("/") for stat in store.list(MODELS))
-    return sorted({parts[1] for parts in keys if len(parts) == 4 and parts[2] == "versions"})
+def model_names(store: Store, *, on_fault: OnFault = nobody) -> list[str]:
+    """Every model that has an object where versions lie."""
+    names = set()
+    for stat in store.list(MODELS):
+        parts = stat.key.split("/")
+        if len(parts) < 4 or not is_name(parts[1]) or parts[2] not in ("versions", "runs", "aliases"):
+            on_fault(stranger(store, stat.key))
+        elif parts[2] == "versions":
+            names.add(parts[1])
+    return sorted(names)
 
 
 def no_model(store: Store, name: str) -> NotFound:

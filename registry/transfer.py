@@ -44,11 +44,18 @@ class Downloaded:
 
 
 def download(
-    store: Store, key: str, target: Path, *, sha256: str | None = None, on_bytes: OnBytes | None = None
+    store: Store,
+    key: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    size: int | None = None,
+    on_bytes: OnBytes | None = None,
 ) -> Downloaded:
     """Copy an object to `target`, replacing what is there, only when every byte has arrived.
 
-    `sha256` (hexadecimal) is the digest it must have; `on_bytes` is told how many bytes were added (a negative
+    `sha256` (hexadecimal) is the digest it must have, `size` the number of its bytes: another object is refused
+    before its first byte is fetched; `on_bytes` is told how many bytes were added (a negative
     number when a damaged download is thrown away). Raises NotFound, CorruptObject, Conflict when the object is
     replaced meanwhile, NoSpace.
     """
@@ -61,7 +68,7 @@ def download(
                 os.truncate(part.descriptor, 0)
                 part.journal.remove()
                 return Downloaded(target.stat().st_size, sha256, store.stat(key).etag)
-            return _publish(part, target, _fetch_right(store, key, part, sha256, on_bytes or _nobody))
+            return _publish(part, target, _fetch_right(store, key, part, _Expected(sha256, size), on_bytes or _nobody))
 
 
 def sha256_of(path: Path) -> str:
@@ -79,7 +86,15 @@ class _Part:
     journal: Journal
 
 
-def _fetch_right(store: Store, key: str, part: _Part, sha256: str | None, tell: OnBytes) -> Downloaded:
+@dataclass(frozen=True)
+class _Expected:
+    """What the object must be, where that is known."""
+
+    sha256: str | None
+    size: int | None  # bytes
+
+
+def _fetch_right(store: Store, key: str, part: _Part, expected: _Expected, tell: OnBytes) -> Downloaded:
     """Fetch until the bytes are right.
 
     Without an expected digest an ETag that looks like an MD5 is taken for a hint. Where it is none (objects
@@ -87,25 +102,29 @@ def _fetch_right(store: Store, key: str, part: _Part, sha256: str | None, tell: 
     """
     seen: set[str] = set()
     for _ in range(_TRIES):
-        arrived, md5 = _fetch(store, key, part, tell)
-        if sha256 is None and (md5 in (None, arrived.etag) or arrived.sha256 in seen):
+        arrived, md5 = _fetch(store, key, part, expected.size, tell)
+        if expected.sha256 is None and (md5 in (None, arrived.etag) or arrived.sha256 in seen):
             if md5 not in (None, arrived.etag):
                 _OPAQUE.add(store)
             return arrived
-        if sha256 == arrived.sha256:
+        if expected.sha256 == arrived.sha256:
             return arrived
         seen.add(arrived.sha256)
         part.journal.clear()
         tell(-arrived.size)
     raise CorruptObject(
         f"{key!r} in {store.uri} is damaged: read {_TRIES} times, its sha256 was {', '.join(sorted(seen))}, "
-        f"expected {sha256 or 'twice the same'}; restore it from a backup or write it again"
+        f"expected {expected.sha256 or 'twice the same'}; restore it from a backup or write it again"
     )
 
 
-def _fetch(store: Store, key: str, part: _Part, tell: OnBytes) -> tuple[Downloaded, str | None]:
+def _fetch(store: Store, key: str, part: _Part, size: int | None, tell: OnBytes) -> tuple[Downloaded, str | None]:
     """Bring the part to the object's present state, hashing every byte; also the MD5 where it can be compared."""
     stat = store.stat(key)
+    if size not in (None, stat.size):
+        raise CorruptObject(
+            f"{key!r} in {store.uri} holds {stat.size} bytes, not the {size} declared; none was fetched"
+        )
     part.journal.begin(f"{store.uri}/{key}", stat.etag, stat.size)
     whole = hashlib.sha256()
     comparable = store not in _OPAQUE and _MD5.fullmatch(stat.etag)

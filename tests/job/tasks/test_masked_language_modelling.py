@@ -359,7 +359,7 @@ def test_a_floor_for_the_accuracy_can_be_missed(settings_for, registry):
 
 def test_perplexity_has_no_floor(settings_for, registry):
     said = refusal(settings_for(gate={"min": {"perplexity": 0.5}}), registry, SettingsError)
-    assert said == "gate.min names 'perplexity', which is an error and has no floor; use another metric"
+    assert said == "gate.min names 'perplexity', which is an error and has no floor; say gate.max.perplexity"
 
 
 def test_texts_without_two_known_tokens_are_left_out_and_said(settings_for, registry, tmp_path, reviews, capsys):
