@@ -23,6 +23,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from job.errors import BaseModelError
 from job.faults import shown
+from job.inside import leaves
 from job.tokenizer import check_tokenizer, check_vocabulary
 from registry.pull import pull
 from registry.settings import RegistrySettings
@@ -56,6 +57,15 @@ _COMMON_KEYS = frozenset(
     norm_rel_ebd position_buckets share_att_key talking_head""".split()
 )
 """The last two lines are what the code of DeBERTa looks for in its configuration."""
+# Ours to set: they change what a model returns or in which pieces it computes, and not what it has learnt. The
+# number of labels follows from their names.
+_HOW_TO_RUN = frozenset(
+    """return_dict use_return_dict torchscript output_hidden_states output_attentions chunk_size_feed_forward
+    pruned_heads num_labels""".split()
+)
+_LARGEST = 2**31
+_MOST_BYTES = 256 * 1024 * 1024
+"""Bytes of a file that is read at once: the largest known tokenizer.json has 35 million."""
 _MOST = {
     "num_hidden_layers": 200,
     "n_layer": 200,
@@ -110,6 +120,7 @@ def fetch_base_model(address: str, registry: RegistrySettings, needs: Sequence[s
     `needs`: files that the task cannot do without, such as `preprocessor_config.json`.
     """
     found = _find(address, registry)
+    _refuse_strange_files(found, address)
     config = _read_json(found / "config.json", address)
     _refuse_code(config, address)
     weights = _weight_files(found, address)
@@ -133,7 +144,7 @@ def _find(address: str, registry: RegistrySettings) -> Path:
         return _find_version(address, registry)
     if address.startswith("s3://"):
         return _fetch_bucket(address, registry.cache / "base-downloads")
-    path = Path(address)
+    path = Path(address).expanduser()
     if path.is_dir():
         return path
     if address.startswith((".", "/", "~")) or address.count("/") != 1 or "://" in address:
@@ -225,6 +236,25 @@ def _read_json(path: Path, address: str) -> dict[str, Any]:
     return value
 
 
+def _refuse_strange_files(found: Path, address: str) -> None:
+    """Every file that is read or copied is a plain file of the folder, and what must fit the memory does."""
+    beside = sorted(found.iterdir()) if found.is_dir() else []
+    for path in [*beside, found / "1_Pooling" / "config.json"]:
+        name = path.relative_to(found).as_posix()
+        if not _is_wanted(name) or not os.path.lexists(path):
+            continue
+        if leaves(found, path):
+            raise BaseModelError(
+                f"base model {address!r}: {name} is a link to a file outside the folder; put the file itself there"
+            )
+        if not path.is_file():
+            raise BaseModelError(f"base model {address!r}: {name} is not a plain file")
+        if not name.endswith(".safetensors") and path.stat().st_size > _MOST_BYTES:
+            raise BaseModelError(
+                f"base model {address!r}: {name} holds {path.stat().st_size:,} bytes, at most {_MOST_BYTES:,} are read"
+            )
+
+
 def _names(folder: Path) -> str:
     return _shown(sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [])
 
@@ -258,13 +288,13 @@ def _names_kernel(value: Any) -> bool:
 def _weight_files(found: Path, address: str) -> list[str]:
     if (found / _INDEX).is_file():
         shards = _read_json(found / _INDEX, address).get("weight_map")
-        names = sorted(set(shards.values())) if isinstance(shards, dict) else []
-        for name in names:
+        listed = list(shards.values()) if isinstance(shards, dict) else []
+        for name in listed:
             if not isinstance(name, str) or PurePosixPath(name).name != name or not name.endswith(".safetensors"):
                 raise BaseModelError(f"base model {address!r}: {_INDEX} names {name!r}, which is not a file beside it")
             if not (found / name).is_file():
                 raise BaseModelError(f"base model {address!r}: {_INDEX} names {name}, which is not there")
-        return [_INDEX, *names]
+        return [_INDEX, *sorted(set(listed))]
     if (found / "model.safetensors").is_file():
         return ["model.safetensors"]
     raise _weightless(sorted(path.name for path in found.iterdir()), address)
@@ -290,15 +320,26 @@ def _allowed(config: dict[str, Any], address: str) -> tuple[dict[str, Any], list
         )
     # Some architectures also read the usual names of their own settings (hidden_size for dim).
     known = {*vars(CONFIG_MAPPING[kind]()), *CONFIG_MAPPING[kind].attribute_map, *_COMMON_KEYS}
-    allowed = {key: value for key, value in config.items() if key in known and not key.startswith("_")}
+    allowed = {key: value for key, value in _own(config).items() if key in known and not key.startswith("_")}
     for key, value in allowed.items():
         _check_number(key, value, address)
     return allowed, sorted(set(config) - set(allowed))
 
 
+def _own(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration, and those inside it, without what says how to run a model rather than what it is."""
+    kept = {key: value for key, value in config.items() if key not in _HOW_TO_RUN}
+    return {
+        key: _own(value) if key.endswith("_config") and isinstance(value, dict) else value
+        for key, value in kept.items()
+    }
+
+
 def _check_number(key: str, value: Any, address: str) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise BaseModelError(f"base model {address!r}: config.json sets {key} to {value}, which is not a finite number")
+    if key not in _MOST and type(value) is int and abs(value) > _LARGEST:
+        raise BaseModelError(f"base model {address!r}: config.json sets {key} to {shown(value)}, which no model has")
     most = _MOST.get(key)
     if most is not None and value is not None and not (isinstance(value, int) and 0 < value <= most):
         raise BaseModelError(
@@ -312,7 +353,7 @@ def _pretrained_pooling(found: Path, config: dict[str, Any]) -> str:
         return str(config["tunewright_pooling"])
     try:
         stated = json.loads((found / "1_Pooling" / "config.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return ""
     if not isinstance(stated, dict):
         return ""

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from job.dataset import Dataset, strings
-from job.errors import DataError
-from serving.encoding import Encoded, Encoder
+from job.errors import BaseModelError, DataError
+from serving.encoding import Encoded, Encoder, is_panic
 from serving.errors import InputError
 
 NO_LABEL = -100
@@ -178,6 +178,15 @@ class TokenizerFit:
         return self.unknown > 0.05
 
 
+def _encoded(texts: list[str], tokenizer: Tokenizer) -> list[Any]:
+    try:
+        return list(tokenizer.encode_batch(texts, add_special_tokens=False))
+    except BaseException as error:
+        if is_panic(error):
+            raise BaseModelError(f"the tokenizer of the base model gives up on a text of the data: {error}") from error
+        raise
+
+
 def tokenizer_fit(data: Dataset, tokenizer: Tokenizer) -> TokenizerFit:
     """Judge the tokenizer on the first rows of the data."""
     texts = data.select(range(min(len(data), _SAMPLE))).inputs()
@@ -186,7 +195,7 @@ def tokenizer_fit(data: Dataset, tokenizer: Tokenizer) -> TokenizerFit:
     tokenizer.no_truncation()
     unknown_token = getattr(tokenizer.model, "unk_token", None)
     letters = unknown = single = tokens = lost = 0
-    for text, encoding in zip(plain, tokenizer.encode_batch(plain, add_special_tokens=False), strict=True):
+    for text, encoding in zip(plain, _encoded(plain, tokenizer), strict=True):
         tokens += len(encoding)
         lost += encoding.tokens.count(unknown_token)
         for token, (start, end) in zip(encoding.tokens, encoding.offsets, strict=True):

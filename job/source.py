@@ -14,6 +14,7 @@ from job.errors import DataError
 from job.faults import listed
 from job.formats import KNOWN_NAMES, format_of
 from job.hidden import not_hidden
+from job.inside import leaves
 from job.progress import bar, say, warn
 from job.settings import Sources
 from registry.errors import NotFound
@@ -78,6 +79,12 @@ def _data_files(folder: Path, source: str) -> list[Path]:
     files = [folder / name for name in not_hidden(found, source)]
     names = _readable([path.name for path in files], source)
     data = [path for path in files if path.name in names]
+    outside = [path for path in data if leaves(folder, path)]
+    if outside:
+        raise DataError(
+            f"data source {source!r}: {outside[0].relative_to(folder)} is a link to a file outside the folder; "
+            "put the file itself there, or name its own path"
+        )
     if not data:
         raise DataError(f"data source {source!r} is a folder without a data file; data files are named {KNOWN_NAMES}")
     _warn_of_splits([path.name for path in data], source)

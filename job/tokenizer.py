@@ -197,15 +197,31 @@ def length_limit(folder: Path, config: dict[str, Any]) -> int | None:
     """Tokens the model can read at most, the smaller of what its tokenizer and its position table allow."""
     stated = _tokenizer_config(folder).get("model_max_length")
     positions = config.get("max_position_embeddings") or config.get("n_positions")
-    # RoBERTa and its kin count positions from the one after the padding id (1), so two of the table hold no token.
-    reserved = 2 if config.get("model_type") in _COUNTED_FROM_PADDING else 0
+    reserved = _reserved(config)
     limits = [stated] if isinstance(stated, int) and 0 < stated < 10**6 else []
     limits += [positions - reserved] if isinstance(positions, int) and positions > 0 else []
     return min(limits, default=None)
 
 
+def _reserved(config: dict[str, Any]) -> int:
+    """Rows of the position table that hold no token.
+
+    RoBERTa and its kin count positions from the one after the padding id; MPNet from 2, whatever its padding id.
+    """
+    kind = str(config.get("model_type"))
+    if kind not in _COUNTED_FROM_PADDING:
+        return 0
+    padding = 1 if kind == "mpnet" else config.get("pad_token_id", 1)
+    return padding + 1 if type(padding) is int and padding >= 0 else 2
+
+
 def choose_length(asked: int | None, limit: int | None, address: str) -> int:
     """The longest row: as asked where the model can, else the smaller of 256 and the model's limit."""
+    if limit is not None and limit < 1:
+        raise BaseModelError(
+            f"base model {address!r} has no position left for a token: max_position_embeddings in config.json is not "
+            "above the padding id; take the two from the same model"
+        )
     if asked is None:
         return min(_MOST_LENGTH, limit or _MOST_LENGTH)
     if limit is not None and asked > limit:
@@ -216,6 +232,6 @@ def choose_length(asked: int | None, limit: int | None, address: str) -> int:
 def _tokenizer_config(folder: Path) -> dict[str, Any]:
     try:
         value = json.loads((folder / "tokenizer_config.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

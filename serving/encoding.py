@@ -79,7 +79,7 @@ class Encoder:
         try:
             return list(self._tokenizer.encode_batch_fast(texts))
         except BaseException as error:
-            if _is_panic(error):
+            if is_panic(error):
                 raise InputError(f"the tokenizer gives up on a text: {error}") from error
             raise
 
@@ -103,12 +103,12 @@ def load_tokenizer(path: Path) -> Tokenizer:
     try:
         return Tokenizer.from_file(str(path))
     except BaseException as error:  # the library raises a bare Exception for any fault of the file
-        if isinstance(error, Exception) or _is_panic(error):
+        if isinstance(error, Exception) or is_panic(error):
             raise BundleError(f"{path} is not a tokenizer this program can read: {error}") from error
         raise
 
 
-def _is_panic(error: BaseException) -> bool:
+def is_panic(error: BaseException) -> bool:
     """A panic of the Rust library derives from BaseException and has no class that could be imported."""
     return type(error).__name__ == "PanicException"
 

@@ -198,6 +198,9 @@ def _bundle(folder: str, variant: str) -> dict[str, Any]:
     from serving.session import Capacity
     from serving.tasks import TASKS
 
+    tokenizer = Path(folder) / "tokenizer.json"
+    if tokenizer.is_file() and "fault" in (verdict := _tokenizer(str(tokenizer))):
+        return verdict
     predictor = open_predictor(Path(folder), variant=variant, capacity=Capacity(threads=1))
     cases = replay(predictor)
     shapes = TASKS[predictor.model.task].shapes(predictor.model)

@@ -3,10 +3,12 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from tokenizers import Regex
+from tokenizers.pre_tokenizers import Split
 
 from job.dataset import DatasetWriter, open_dataset
 from job.encode import TokenizerFit, encode, percentiles, tokenizer_fit
-from job.errors import DataError
+from job.errors import BaseModelError, DataError
 from serving.bundle import Padding
 from serving.cleaning import Cleaning
 from serving.encoding import Encoder, load_tokenizer
@@ -85,6 +87,13 @@ def test_a_tokenizer_does_not_fit_another_script(data, tiny_tokenizer):
     fit = tokenizer_fit(data(texts), load_tokenizer(tiny_tokenizer / "tokenizer.json"))
     assert fit.unknown > 0.9
     assert (fit.poor, fit.foreign) == (True, True)
+
+
+def test_a_pattern_that_gives_up_is_a_sentence(data, tiny_tokenizer):
+    tokenizer = load_tokenizer(tiny_tokenizer / "tokenizer.json")
+    tokenizer.pre_tokenizer = Split(Regex("(?:(a+)+)+$b|x"), "isolated")
+    with pytest.raises(BaseModelError, match="gives up on a text of the data"):
+        tokenizer_fit(data(["a" * 60 + "c"]), tokenizer)
 
 
 def test_one_letter_a_token_is_poor_but_not_foreign():

@@ -129,6 +129,13 @@ def test_a_cache_that_cannot_be_written_costs_only_time(bundle, tmp_path):
     assert try_bundle(bundle, "fp32", digest=DIGEST, cache=tmp_path / "cache") == 6
 
 
+@pytest.mark.parametrize("name", ["zero width", "three rules", "byte level"])
+def test_the_tokenizer_of_a_version_is_tried_with_more_than_its_own_cases(bundle, tmp_path, name):
+    path = bundle / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | BAD_TOKENIZERS[name]))
+    refusal(bundle, tmp_path)
+
+
 def test_a_version_without_golden_cases_is_refused(bundle, edit_model, tmp_path):
     edit_model(bundle, golden=[])
     assert "holds no golden case of the variant fp32" in refusal(bundle, tmp_path)

@@ -1,0 +1,158 @@
+"""Base models of somebody else's: links out of their folder, configurations that steer the code, positions."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from job.base_model import fetch_base_model
+from job.errors import BaseModelError, DataError
+from job.model import build_classifier
+from job.settings import TrainSettings
+from job.source import fetch
+from job.tokenizer import choose_length, length_limit
+from registry.settings import RegistrySettings
+
+
+@pytest.fixture
+def registry(tmp_path):
+    return RegistrySettings(uri=str(tmp_path / "registry"), cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def base(tiny_base, tmp_path):
+    return shutil.copytree(tiny_base, tmp_path / "base")
+
+
+def set_config(folder, **values):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "tokenizer.json", "special_tokens_map.json", "chat_template.jinja", "1_Pooling/config.json"],
+)
+def test_a_file_linked_to_one_outside_is_refused_and_not_copied(base, registry, tmp_path, name):
+    (tmp_path / "secret").write_text("CANARY")
+    (base / name).parent.mkdir(exist_ok=True)
+    (base / name).unlink(missing_ok=True)
+    (base / name).symlink_to("../" * (1 + name.count("/")) + "secret")
+    with pytest.raises(BaseModelError, match=f"{name} is a link to a file outside the folder"):
+        fetch_base_model(str(base), registry)
+    assert not registry.cache.exists()
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(base, registry):
+    (base / "chat_template.jinja").mkdir()
+    with pytest.raises(BaseModelError, match=r"chat_template.jinja is not a plain file"):
+        fetch_base_model(str(base), registry)
+
+
+def test_a_pipe_in_the_place_of_a_file_is_refused(base, registry):
+    os.mkfifo(base / "chat_template.jinja")
+    with pytest.raises(BaseModelError, match=r"chat_template.jinja is not a plain file"):
+        fetch_base_model(str(base), registry)
+
+
+def test_a_file_too_large_to_be_read_at_once_is_refused(base, registry):
+    with (base / "special_tokens_map.json").open("wb") as file:
+        file.truncate(10**9)
+    with pytest.raises(BaseModelError, match=r"special_tokens_map.json holds 1,000,000,000 bytes, at most"):
+        fetch_base_model(str(base), registry)
+
+
+def test_the_links_of_the_hubs_cache_are_no_way_out(base, registry, tmp_path):
+    model = tmp_path / "models--org--name"
+    (model / "blobs").mkdir(parents=True)
+    (model / "snapshots/abc").mkdir(parents=True)
+    for path in base.iterdir():
+        path.rename(model / "blobs" / path.name)
+        (model / "snapshots/abc" / path.name).symlink_to(f"../../blobs/{path.name}")
+    assert fetch_base_model(str(model / "snapshots/abc"), registry).config()["hidden_size"] == 32
+
+
+def test_a_home_folder_is_found(base, registry, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert fetch_base_model("~/base", registry).config()["hidden_size"] == 32
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("return_dict", False),
+        ("use_return_dict", False),
+        ("torchscript", True),
+        ("output_hidden_states", True),
+        ("output_attentions", True),
+        ("chunk_size_feed_forward", 7),
+        ("pruned_heads", {"0": [0]}),
+        ("num_labels", 10**9),
+    ],
+)
+def test_what_steers_the_code_is_left_out_and_the_model_trains(base, registry, key, value):
+    set_config(base, **{key: value})
+    checked = fetch_base_model(str(base), registry)
+    assert key in checked.dropped
+    model = build_classifier(checked, ["bad", "good"], TrainSettings())
+    logits = model(**model.dummy_inputs).logits if hasattr(model, "dummy_inputs") else None
+    assert model.config.num_labels == 2
+    assert logits is None or logits.shape[-1] == 2
+
+
+def test_a_number_that_no_model_has_is_refused(base, registry):
+    set_config(base, type_vocab_size=10**12)
+    with pytest.raises(BaseModelError, match=r"config.json sets type_vocab_size to 1000000000000, which no model has"):
+        fetch_base_model(str(base), registry)
+
+
+@pytest.mark.parametrize("value", [[], {}, None, 7])
+def test_a_shard_that_is_no_name_is_refused(base, registry, value):
+    (base / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": value}}))
+    with pytest.raises(BaseModelError, match="which is not a file beside it"):
+        fetch_base_model(str(base), registry)
+
+
+def test_brackets_without_end_in_the_pooling_are_passed_over(base, registry):
+    (base / "1_Pooling").mkdir()
+    (base / "1_Pooling/config.json").write_text("[" * 100_000)
+    assert fetch_base_model(str(base), registry).pooling == ""
+
+
+@pytest.mark.parametrize(
+    ("config", "limit"),
+    [
+        ({"model_type": "roberta", "pad_token_id": 1}, 64),
+        ({"model_type": "roberta"}, 64),
+        ({"model_type": "roberta", "pad_token_id": 3}, 62),
+        ({"model_type": "xlm-roberta", "pad_token_id": 0}, 65),
+        ({"model_type": "mpnet", "pad_token_id": 3}, 64),
+        ({"model_type": "bert", "pad_token_id": 3}, 66),
+    ],
+)
+def test_positions_are_counted_from_the_padding_id_of_the_model(tmp_path, config, limit):
+    assert length_limit(tmp_path, config | {"max_position_embeddings": 66}) == limit
+
+
+def test_a_model_without_a_position_for_a_token_is_refused(tmp_path):
+    limit = length_limit(tmp_path, {"model_type": "roberta", "pad_token_id": 65, "max_position_embeddings": 66})
+    with pytest.raises(BaseModelError, match="has no position left for a token"):
+        choose_length(None, limit, "base")
+
+
+def test_a_data_file_linked_to_one_outside_its_folder_is_refused(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "secret.csv").write_text("text,label\na,b\n")
+    (tmp_path / "data/train.csv").symlink_to("../secret.csv")
+    with pytest.raises(DataError, match=r"train.csv is a link to a file outside the folder"):
+        fetch(str(tmp_path / "data"), tmp_path / "cache")
+    assert [one.size for one in fetch(str(tmp_path / "data/train.csv"), tmp_path / "cache")] == [15]
+
+
+def test_the_links_of_a_mounted_config_map_stay_inside(tmp_path):
+    (tmp_path / "data/..2026").mkdir(parents=True)
+    (tmp_path / "data/..2026/train.csv").write_text("text,label\na,b\n")
+    (tmp_path / "data/..data").symlink_to("..2026")
+    (tmp_path / "data/train.csv").symlink_to("..data/train.csv")
+    assert [one.size for one in fetch(str(tmp_path / "data"), tmp_path / "cache")] == [15]
