@@ -10,7 +10,7 @@ from torch import nn
 
 from job.base_model import BaseModel
 from job.check import Cells
-from job.export import describe_variant, export_traced, quantize_int8
+from job.export import describe_variant, export_traced, quantize_int8, strip
 from job.form import Form, Roles
 from job.media_task import FILE_TYPE, MediaEncoder, MediaTask, content
 from job.model import build_pair
@@ -108,6 +108,8 @@ class ImageTextClassification(MediaTask):
         export_traced(model, {name: example[name] for name in _AXES}, _AXES, made["fp32"])
         if "int8" in made:
             quantize_int8(made["fp32"], made["int8"])
+        for graph in made.values():
+            strip(graph.parent)
         return {name: describe_variant(folder, graph, name) for name, graph in made.items()}
 
     def model_file(self, plan: Plan, variants: dict[str, Variant]) -> ModelFile:

@@ -4,6 +4,7 @@ import base64
 import csv
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -67,6 +68,7 @@ def settings(base, tmp_path_factory, picture):
 def test_a_version_is_registered_and_answers_as_torch(settings, registry, tmp_path, picture):
     made = run(settings, registry)
     folder = pull(open_store(registry.uri), "asked:1", cache=registry.cache).folder
+    assert [len(onnx.load(path).graph.value_info) for path in folder.glob("onnx/*/model.onnx")] == [0, 0]
     predictor = open_predictor(folder, variant="fp32")
     sent = [
         {"image": base64.b64encode(picture("red", 900)).decode(), "text": "is it red?"},
