@@ -118,8 +118,9 @@ def _other_lines(file: BinaryIO, address: str, encoding: str) -> Iterator[str]:
             "says how the file is written"
         ) from error
     finally:
-        # Whoever opened the file closes it.
-        text.detach()
+        # Whoever opened the file closes it, and may have done so when a fault ends the reading.
+        if not file.closed:
+            text.detach()
 
 
 def pieces(file: BinaryIO, address: str, encoding: str = "utf-8") -> Iterator[str]:

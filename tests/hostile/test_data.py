@@ -67,7 +67,7 @@ def long_key(path):
 
 def many_kinds(path):
     path.write_text(
-        "".join(json.dumps([number]) + "\n" + json.dumps({f"k{number}": 1}) + "\n" for number in range(50_000))
+        "".join(json.dumps({f"k{number}": 1}) + "\n" + json.dumps([number]) + "\n" for number in range(50_000))
     )
 
 

@@ -135,3 +135,11 @@ def test_the_bound_can_be_raised(write):
     path = write("a.csv.gz", gzip.compress(b"a\n" * (40 * 2**20)))
     with open_data(path, "a.csv.gz", 5000) as file:
         assert sum(len(part) for part in iter(lambda: file.read(2**20), b"")) == 80 * 2**20
+
+
+def test_a_reading_that_ends_after_the_file_was_closed_is_quiet():
+    file = io.BufferedReader(io.BytesIO(b"caf\xe9\nb\n"))
+    reading = lines(file, "a.csv", encoding="latin-1")
+    assert next(reading) == "caf\xe9\n"
+    file.close()
+    reading.close()  # raises what the generator raises
