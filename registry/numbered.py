@@ -33,13 +33,18 @@ def numbers(
 ) -> Iterator[int]:
     """The numbers of the records under a prefix, ascending.
 
-    The first of a sequence and one above a gap count only when `readable` raises no CorruptObject for them.
+    One above a gap counts only when `readable` raises no CorruptObject for it, and the gap is not wide; what is missing
+    below the first was removed, however much it is.
     `on_fault` is told of every object that does not count.
     """
     last = 0
     for stat in store.list(prefix):
         number = number_in(stat.key) if stat.key.count("/") == prefix.count("/") else None
-        if number is None or number - last > _WIDEST_GAP or (number > last + 1 and not _reads(readable, number)):
+        if (
+            number is None
+            or (last and number - last > _WIDEST_GAP)
+            or (number > last + 1 and not _reads(readable, number))
+        ):
             on_fault(stranger(store, stat.key))
             continue
         last = number

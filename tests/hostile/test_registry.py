@@ -78,6 +78,17 @@ def test_versions_above_a_removed_one_stay(folder, tmp_path):
     assert version_numbers(store, "reviews") == [2, 4]
 
 
+def test_a_model_whose_first_versions_were_removed_goes_on_counting(folder, tmp_path):
+    path = folder / version_key("reviews", 1)
+    record = json.loads(path.read_text())
+    del record["sha256"]
+    path.unlink()
+    (folder / version_key("reviews", 150_000)).write_bytes(seal(record | {"number": 150_000}))
+    store = open_store(str(folder))
+    assert version_numbers(store, "reviews") == [150_000]
+    assert publish(store, "reviews", {"model.json": tmp_path / "file"}, run_id="b").number == 150_001
+
+
 def test_the_writer_refuses_a_number_that_nobody_can_name():
     with pytest.raises(BadReference, match="is not the number of a version or of a move"):
         version_key("reviews", 10**18)
