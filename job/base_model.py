@@ -25,6 +25,7 @@ from job.errors import BaseModelError
 from job.faults import shown
 from job.inside import leaves
 from job.tokenizer import check_tokenizer, check_vocabulary
+from registry.address import shown_address
 from registry.pull import pull
 from registry.settings import RegistrySettings
 from registry.store import open_store
@@ -120,6 +121,7 @@ def fetch_base_model(address: str, registry: RegistrySettings, needs: Sequence[s
     `needs`: files that the task cannot do without, such as `preprocessor_config.json`.
     """
     found = _find(address, registry)
+    address = shown_address(address)
     _refuse_strange_files(found, address)
     config = _read_json(found / "config.json", address)
     _refuse_code(config, address)
@@ -149,8 +151,8 @@ def _find(address: str, registry: RegistrySettings) -> Path:
         return path
     if address.startswith((".", "/", "~")) or address.count("/") != 1 or "://" in address:
         raise BaseModelError(
-            f"base model {address!r} is not a folder here; expected a folder, a hub id (org/name), s3://bucket/folder, "
-            "package://module/folder or models:/name@alias"
+            f"base model {shown_address(address)!r} is not a folder here; "
+            "expected a folder, a hub id (org/name), s3://bucket/folder, package://module/folder or models:/name@alias"
         )
     return _fetch_hub(address)
 
@@ -188,7 +190,7 @@ def _fetch_bucket(address: str, cache: Path) -> Path:
     names = [stat.key.removeprefix(prefix) for stat in store.list(prefix)]
     wanted = [name for name in names if _is_wanted(name)]
     if not any(name.endswith(".safetensors") for name in wanted):
-        raise _weightless(names, address)
+        raise _weightless(names, shown_address(address))
     for name in wanted:
         download(store, prefix + name, folder / name)
     # What an earlier job fetched and the bucket no longer has would be taken for a part of the model.

@@ -6,7 +6,11 @@ from typing import Any
 import yaml
 
 from job.errors import SettingsError
+from registry.address import shown_address
 from registry.store import open_store
+
+_MOST_BYTES = 1024 * 1024
+"""Bytes of a settings file: YAML of that size takes seconds to read."""
 
 
 class _PlainLoader(yaml.SafeLoader):
@@ -28,22 +32,38 @@ class _PlainLoader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value = super().construct_scalar(node)
+        try:
+            # JSON writes a character above U+FFFF as two halves.
+            return value.encode("utf-16", "surrogatepass").decode("utf-16") if isinstance(value, str) else value
+        except UnicodeDecodeError:
+            problem = "a text holds half of a character (one of two \\u escapes that belong together)"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
+
 
 def read_config(address: str) -> dict[str, Any]:
     """The mapping in a local or s3:// YAML file, without keys that have no value; SettingsError names the line."""
+    shown = shown_address(address)
     try:
-        values = yaml.load(_read(address), Loader=_PlainLoader)  # noqa: S506 - it is a SafeLoader
+        text = _read(address).decode()
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{shown} is not YAML text: {error}") from error
+    try:
+        values = yaml.load(text, Loader=_PlainLoader)  # noqa: S506 - it is a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise SettingsError(f"{address}, line {line}: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{address} is not YAML text: {str(error).splitlines()[0]}") from error
+        raise SettingsError(f"{shown}, line {line}: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{shown} is not YAML text: {str(error).splitlines()[0]}") from error
+    except ValueError as error:
+        raise SettingsError(f"{shown} holds a number or a date that cannot be read: {error}") from error
     except RecursionError:
-        raise SettingsError(f"{address} is nested too deeply; settings have two levels") from None
+        raise SettingsError(f"{shown} is nested too deeply; settings have two levels") from None
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise SettingsError(f"{address} holds a {type(values).__name__}; settings are a mapping, such as 'task: ...'")
+        raise SettingsError(f"{shown} holds a {type(values).__name__}; settings are a mapping, such as 'task: ...'")
     return _with_values(values)
 
 
@@ -53,13 +73,20 @@ def _with_values(mapping: dict[Any, Any]) -> dict[str, Any]:
     return {key: _with_values(value) if isinstance(value, dict) else value for key, value in given.items()}
 
 
-def _read(address: str) -> str:
+def _read(address: str) -> bytes:
+    shown = shown_address(address)
     if address.startswith("s3://"):
         bucket, _, key = address.removeprefix("s3://").partition("/")
         if not key:
-            raise SettingsError(f"--config {address} names a bucket; expected s3://bucket/file.yaml")
-        return open_store(f"s3://{bucket}").read(key).decode()
+            raise SettingsError(f"--config {shown} names a bucket; expected s3://bucket/file.yaml")
+        return open_store(f"s3://{bucket}").read(key, limit=_MOST_BYTES)
+    if "://" in address:
+        raise SettingsError(f"--config {shown} is not a place to read from; use a path or s3://bucket/file.yaml")
     try:
-        return Path(address).read_text(encoding="utf-8")
+        with Path(address).open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
     except OSError as error:
-        raise SettingsError(f"--config {address}: {error.strerror or error}") from error
+        raise SettingsError(f"--config {shown}: {error.strerror or error}") from error
+    if len(data) > _MOST_BYTES:
+        raise SettingsError(f"--config {shown} holds more than {_MOST_BYTES:,} bytes; settings are a page of text")
+    return data

@@ -25,6 +25,7 @@ from job.progress import bar
 from job.rows import Layout, Row
 from job.settings import Sources
 from job.source import SourceFile, beside, fetch_object, say_ignored
+from registry.address import shown_address
 from registry.errors import AddressError, NotFound
 from registry.store import open_store
 from registry.transfer import sha256_of
@@ -173,7 +174,9 @@ def _open_folder(address: str, cache: Path) -> _Folder:
     if address.startswith("s3://"):
         return _BucketFolder(address, cache)
     if "://" in address:
-        raise DataError(f"data source {address!r} is not a place to read from; use a folder or s3://bucket/folder")
+        raise DataError(
+            f"data source {shown_address(address)!r} is not a place to read from; use a folder or s3://bucket/folder"
+        )
     return _LocalFolder(address)
 
 

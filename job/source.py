@@ -17,6 +17,7 @@ from job.hidden import not_hidden
 from job.inside import leaves
 from job.progress import bar, say, warn
 from job.settings import Sources
+from registry.address import shown_address
 from registry.errors import NotFound
 from registry.store import Stat, Store, open_store
 from registry.transfer import download, sha256_of
@@ -50,7 +51,9 @@ def fetch(sources: Sources, cache: Path) -> list[SourceFile]:
 
 def _fetch_local(source: str) -> list[SourceFile]:
     if "://" in source:
-        raise DataError(f"data source {source!r} is not a place to read from; use a path or s3://bucket/key")
+        raise DataError(
+            f"data source {shown_address(source)!r} is not a place to read from; use a path or s3://bucket/key"
+        )
     try:
         paths = _local_files(source)
         return [SourceFile(str(found), found, sha256_of(found), found.stat().st_size) for found in paths]
@@ -148,7 +151,7 @@ def _objects(store: Store, key: str, source: str) -> list[Stat]:
         above = key.rpartition("/")[0]
         names = [one.key for one in itertools.islice(store.list(above + "/" if above else ""), _NEIGHBOURS)]
         raise DataError(
-            f"data source {source!r}: no such object, and no data file below that name; "
+            f"data source {shown_address(source)!r}: no such object, and no data file below that name; "
             f"{store.uri}/{above} holds {', '.join(names) or 'nothing'}"
         )
     return found

@@ -7,6 +7,7 @@ MLflow's `models:/reviews/7`, `models:/reviews@production`, `models:/reviews/lat
 import re
 from dataclasses import dataclass
 
+from registry.address import shown_address
 from registry.alias import current
 from registry.errors import BadReference, NotFound
 from registry.layout import LATEST, check_alias, check_digest, check_name
@@ -34,6 +35,8 @@ class Reference:
 
 def parse(text: str) -> Reference:
     """The reference in a text. Raises BadReference."""
+    if "://" in text:
+        raise BadReference(f"{shown_address(text)!r} is an address, not a reference; expected {_SHAPES}")
     if text.startswith("models:"):
         return _parse_mlflow(text)
     name, at, after = text.partition("@")

@@ -4,8 +4,8 @@ Errors are told apart by HTTP status first, because the answer to a HEAD has no 
 """
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from registry.address import shown_address
 from registry.errors import AccessDenied, AddressError, Conflict, NotFound, RegistryError, Unreachable
 
 _KEYS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -34,9 +34,7 @@ class Place:
     @property
     def server(self) -> str:
         """The endpoint without credentials."""
-        parts = urlsplit(self.endpoint)
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.scheme}://{parts.hostname}{port}"
+        return shown_address(self.endpoint).replace("***@", "").removesuffix("?***").rstrip("/")
 
 
 def status_of(error: Exception) -> int | None:
@@ -111,7 +109,11 @@ def _no_answer(error: Exception, place: Place) -> RegistryError:
             f"no trusted connection to {server}: its certificate was not accepted; "
             "set AWS_CA_BUNDLE to the file of its certificate authority"
         )
-    if isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError | boto.ProxyConnectionError):
+    if isinstance(error, boto.ProxyConnectionError):
+        return Unreachable(
+            f"the proxy on the way to {server} does not answer; check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
+        )
+    if isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError):
         return Unreachable(f"nothing answers at {server}; check AWS_ENDPOINT_URL_S3 and the network")
     if isinstance(error, boto.ParamValidationError):
         return AddressError(f"{place.name()} is not a usable address: {error}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
+from registry.address import shown_address
 from registry.errors import AddressError
 from registry.folder import FolderStore
 from registry.key import SMALL, check_key
@@ -82,7 +83,7 @@ def open_store(uri: str, *, single_writer: bool = False) -> Store:
 
 def _open_bucket(bucket: str, prefix: str, single_writer: bool) -> Store:
     # The text before an @ may be a secret, so it is not repeated.
-    if "@" in bucket:
+    if "@" in bucket or ":" in bucket:
         raise AddressError(
             "credentials do not belong into an s3:// address; expected s3://bucket/prefix, "
             "with the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -98,8 +99,13 @@ def _open_bucket(bucket: str, prefix: str, single_writer: bool) -> Store:
 
 
 def _open_file(uri: str) -> Store:
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise AddressError(f"{shown_address(uri)!r} is not an address: {error}; expected {_ADDRESSES}") from None
     if parts.netloc not in ("", "localhost") or parts.query or parts.fragment or parts.path in ("", "/"):
-        raise AddressError(f"{uri!r} does not name a folder on this machine; expected file:///absolute/folder")
+        raise AddressError(
+            f"{shown_address(uri)!r} does not name a folder on this machine; expected file:///absolute/folder"
+        )
 
     return FolderStore(Path(unquote(parts.path)))

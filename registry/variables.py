@@ -39,7 +39,7 @@ def build_settings(
         built = build()
     except ValidationError as error:
         return mistakes + _fault_sentences(error, _Words(list(leaves(kind)), prefix, given, only_variables))
-    except UnreadableSetting as error:
+    except (UnreadableSetting, RecursionError) as error:
         return mistakes + (_unreadable(kind, prefix, given) or [str(error)])
     return mistakes or built
 
@@ -110,9 +110,12 @@ def _sentence(fault: Any, path: Path, words: _Words) -> tuple[str, str]:
         return f"{words.place(path, '')} must be set", ""
     if not path:
         return message, ""
-    value = repr(fault["input"])
-    value = value if len(value) <= _SHOWN else value[: _SHOWN - 3] + "..."
-    return f"{words.place(path, fault['input'])} is {value}: ", f"{message[:1].lower()}{message[1:]}"
+    return f"{words.place(path, fault['input'])} is {_cut(fault['input'])}: ", f"{message[:1].lower()}{message[1:]}"
+
+
+def _cut(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 def _nearest(path: Path, settings: list[Path]) -> str:
@@ -132,7 +135,7 @@ def _unreadable(kind: type[BaseModel], prefix: str, given: Mapping[str, str]) ->
         name = _variable(path, prefix)
         if name in given and _takes((list, dict), annotation) and not _is_json(given[name]):
             example = '["a", "b"]' if _takes(list, annotation) else '{"name": "value"}'
-            mistakes.append(f"{name} is {given[name]!r}, which is not JSON; expected something like {example}")
+            mistakes.append(f"{name} is {_cut(given[name])}, which is not JSON; expected something like {example}")
     return list(dict.fromkeys(mistakes))
 
 

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
+from registry.address import shown_address
 from registry.errors import RegistryError
 from registry.settings import RegistrySettings
 from registry.store import open_store
@@ -64,7 +65,8 @@ def run(settings: ServingSettings, registry: RegistrySettings) -> None:
 
 def load(settings: ServingSettings, registry: RegistrySettings) -> Service:
     """The version asked for, pulled, loaded and proven to compute what was measured."""
-    emit("pulling", f"pulling {settings.model} from {registry.uri}", model=settings.model, registry=registry.uri)
+    model, where = shown_address(settings.model), shown_address(registry.uri)
+    emit("pulling", f"pulling {model} from {where}", model=model, registry=where)
     pulled, variant = fetch(open_store(registry.uri), settings.model, cache=registry.cache, variant=settings.variant)
     # Before anything of it is run here: what somebody else has written may never end, or want all the memory.
     try_bundle(pulled.folder, variant, digest=pulled.version.digest, cache=registry.cache)
