@@ -13,7 +13,8 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,7 @@ from job.errors import BaseModelError
 from job.faults import shown
 from job.inside import leaves
 from job.tokenizer import check_tokenizer, check_vocabulary
+from job.tokenizer_config import applied_tokenizer
 from registry.address import shown_address
 from registry.pull import pull
 from registry.settings import RegistrySettings
@@ -39,6 +41,7 @@ FILES_OF_ENCODERS = (
     "chat_template.jinja",
 )
 """What says how inputs become numbers."""
+_PARSED = ("tokenizer_config.json", "special_tokens_map.json", "preprocessor_config.json", "generation_config.json")
 _FILES = ("config.json", *FILES_OF_ENCODERS, "generation_config.json", "modules.json")
 _ADVICE = {
     "tokenizer.json": "save its tokenizer with transformers' AutoTokenizer(..., use_fast=True).save_pretrained, "
@@ -62,11 +65,13 @@ _COMMON_KEYS = frozenset(
 # number of labels follows from their names.
 _HOW_TO_RUN = frozenset(
     """return_dict use_return_dict torchscript output_hidden_states output_attentions chunk_size_feed_forward
-    pruned_heads num_labels""".split()
+    pruned_heads num_labels problem_type""".split()
 )
 _LARGEST = 2**31
-_MOST_BYTES = 256 * 1024 * 1024
+_MOST_BYTES = {"tokenizer.json": 64 * 1024 * 1024}
 """Bytes of a file that is read at once: the largest known tokenizer.json has 35 million."""
+_MOST_BYTES_BESIDE = 16 * 1024 * 1024
+"""Of the others: known are 9 million of an index of shards and 1.2 million of a tokenizer_config.json."""
 _MOST = {
     "num_hidden_layers": 200,
     "n_layer": 200,
@@ -130,13 +135,29 @@ def fetch_base_model(address: str, registry: RegistrySettings, needs: Sequence[s
         if not (found / name).is_file():
             raise BaseModelError(f"base model {address!r} has no {name} (it has {_names(found)}); {_ADVICE[name]}")
     allowed, dropped = _allowed(config, address)
+    made = {"config.json": json.dumps(allowed, indent=2).encode()}
     if (found / "tokenizer.json").is_file():
-        check_tokenizer(found / "tokenizer.json", address)
-        check_vocabulary(found / "tokenizer.json", allowed, address)
-    files = [*weights, *(name for name in _FILES[1:] if (found / name).is_file())]
-    digest = _digest(found, files, allowed)
-    folder = _copy(found, files, allowed, registry.cache / "base" / digest[:32])
+        made |= _tokenizer(found, allowed, address)
+    files = [*weights, *(name for name in _FILES[1:] if (found / name).is_file() and name not in made)]
+    digests = {name: sha256_of(found / name) for name in files}
+    digests |= {name: hashlib.sha256(data).hexdigest() for name, data in made.items()}
+    folder, digest = _copy(found, made, digests, registry.cache / "base"), _digest(digests)
     return BaseModel(address, folder, f"sha256:{digest}", _pretrained_pooling(found, allowed), tuple(dropped))
+
+
+def _tokenizer(found: Path, config: dict[str, Any], address: str) -> dict[str, bytes]:
+    """Check the tokenizer, and what transformers makes of it; the latter where it is another one."""
+    check_tokenizer(found / "tokenizer.json", address)
+    check_vocabulary(found / "tokenizer.json", config, address)
+    applied = applied_tokenizer(found, config)
+    if applied is None:
+        return {}
+    with tempfile.TemporaryDirectory() as work:
+        path = Path(work) / "tokenizer.json"
+        path.write_bytes(applied)
+        check_tokenizer(path, address)
+        check_vocabulary(path, config, address)
+    return {"tokenizer.json": applied}
 
 
 def _find(address: str, registry: RegistrySettings) -> Path:
@@ -251,10 +272,11 @@ def _refuse_strange_files(found: Path, address: str) -> None:
             )
         if not path.is_file():
             raise BaseModelError(f"base model {address!r}: {name} is not a plain file")
-        if not name.endswith(".safetensors") and path.stat().st_size > _MOST_BYTES:
-            raise BaseModelError(
-                f"base model {address!r}: {name} holds {path.stat().st_size:,} bytes, at most {_MOST_BYTES:,} are read"
-            )
+        size, most = path.stat().st_size, _MOST_BYTES.get(name, _MOST_BYTES_BESIDE)
+        if not name.endswith(".safetensors") and size > most:
+            raise BaseModelError(f"base model {address!r}: {name} holds {size:,} bytes, at most {most:,} are read")
+        if name in _PARSED:
+            _read_json(path, address)
 
 
 def _names(folder: Path) -> str:
@@ -290,7 +312,9 @@ def _names_kernel(value: Any) -> bool:
 def _weight_files(found: Path, address: str) -> list[str]:
     if (found / _INDEX).is_file():
         shards = _read_json(found / _INDEX, address).get("weight_map")
-        listed = list(shards.values()) if isinstance(shards, dict) else []
+        if not isinstance(shards, dict) or not shards:
+            raise BaseModelError(f"base model {address!r}: {_INDEX} names no weights (weight_map)")
+        listed = list(shards.values())
         for name in listed:
             if not isinstance(name, str) or PurePosixPath(name).name != name or not name.endswith(".safetensors"):
                 raise BaseModelError(f"base model {address!r}: {_INDEX} names {name!r}, which is not a file beside it")
@@ -324,7 +348,8 @@ def _allowed(config: dict[str, Any], address: str) -> tuple[dict[str, Any], list
     known = {*vars(CONFIG_MAPPING[kind]()), *CONFIG_MAPPING[kind].attribute_map, *_COMMON_KEYS}
     allowed = {key: value for key, value in _own(config).items() if key in known and not key.startswith("_")}
     for key, value in allowed.items():
-        _check_number(key, value, address)
+        for inner, one in _numbers(key, value):
+            _check_number(inner, one, address)
     return allowed, sorted(set(config) - set(allowed))
 
 
@@ -335,6 +360,19 @@ def _own(config: dict[str, Any]) -> dict[str, Any]:
         key: _own(value) if key.endswith("_config") and isinstance(value, dict) else value
         for key, value in kept.items()
     }
+
+
+def _numbers(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Every value of a configuration and of what is in it, with its key."""
+    if isinstance(value, dict):
+        # The names of labels are their numbers.
+        for inner, one in value.items() if key not in ("id2label", "label2id") else ():
+            yield from _numbers(inner, one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _numbers("" if key in _MOST else key, one)
+    else:
+        yield key, value
 
 
 def _check_number(key: str, value: Any, address: str) -> None:
@@ -367,36 +405,39 @@ def _pretrained_pooling(found: Path, config: dict[str, Any]) -> str:
     return "+".join(str(word).removesuffix("_tokens").removesuffix("_token") for word in words)
 
 
-def _digest(found: Path, files: list[str], config: dict[str, Any]) -> str:
-    lines = [f"{name} {sha256_of(found / name)}" for name in sorted(files)]
-    lines.append("config " + json.dumps(config, sort_keys=True))
+def _digest(digests: dict[str, str]) -> str:
+    lines = [f"{name} {sha256}" for name, sha256 in sorted(digests.items())]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _is_copy(folder: Path, files: list[str], config: dict[str, Any]) -> bool:
+def _is_copy(folder: Path, digests: dict[str, str]) -> bool:
     """Whether an earlier job left these very files there, and nobody has damaged them since."""
     try:
-        return _digest(folder, files, config).startswith(folder.name)
+        return all(sha256_of(folder / name) == sha256 for name, sha256 in digests.items())
     except OSError:
         return False
 
 
-def _copy(found: Path, files: list[str], config: dict[str, Any], folder: Path) -> Path:
-    """The files under their digest; written beside it first, so that a folder of that name is always whole."""
-    if _is_copy(folder, files, config):
+def _copy(found: Path, made: dict[str, bytes], digests: dict[str, str], cache: Path) -> Path:
+    """The files under their digest, those that were `made` instead of those found; written beside it first, so that a
+    folder of that name is always whole."""
+    folder = cache / _digest(digests)[:32]
+    if _is_copy(folder, digests):
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     part = folder.with_name(f"{folder.name}.{os.getpid()}.part")
     part.mkdir(parents=True, exist_ok=True)
     try:
-        for name in files:
-            # A copy, not a link: the original may be changed in place by its owner.
-            shutil.copyfile(found / name, part / name)
-        (part / "config.json").write_text(json.dumps(config, indent=2))
+        for name in digests:
+            if name in made:
+                (part / name).write_bytes(made[name])
+            else:
+                # A copy, not a link: the original may be changed in place by its owner.
+                shutil.copyfile(found / name, part / name)
         part.rename(folder)
     except OSError as error:
         # Another job may have been faster.
-        if _is_copy(folder, files, config):
+        if _is_copy(folder, digests):
             return folder
         raise BaseModelError(f"the base model cannot be copied to {folder}: {error.strerror}") from error
     finally:

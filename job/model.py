@@ -5,6 +5,8 @@ Axes: B rows of a batch, T tokens, D hidden size, L labels.
 
 import inspect
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +263,7 @@ def _loaded(kind: Any, base: BaseModel, config: Any, extra: dict[str, Any]) -> t
 
     Also the names of those that are new.
     """
+    _check_size(kind, base, config)
     try:
         model, report = kind.from_pretrained(
             base.folder,
@@ -281,6 +284,38 @@ def _loaded(kind: Any, base: BaseModel, config: Any, extra: dict[str, Any]) -> t
             f"or has them in another shape, such as {missing[0]}"
         )
     return model, absent
+
+
+_ROOM = 64_000_000
+"""Numbers that a model may have beyond twice those of its file: a new head over a large vocabulary."""
+
+
+def _check_size(kind: Any, base: BaseModel, config: Any) -> None:
+    """BaseModelError for a configuration that describes another model than the file holds, before its memory is asked
+    for: a model on the meta device has shapes alone."""
+    try:
+        with torch.device("meta"):
+            asked = sum(one.numel() for one in kind.from_config(config).parameters())
+    except Exception as error:  # as above
+        raise BaseModelError(f"base model {base.address!r} cannot be loaded: {_first_line(error)}") from error
+    held = sum(math.prod(shape) for shape in _shapes(base))
+    if asked > 2 * held + _ROOM:
+        raise BaseModelError(
+            f"base model {base.address!r}: config.json describes a model of {asked:,} numbers, model.safetensors holds "
+            f"{held:,}: they do not belong together"
+        )
+
+
+def _shapes(base: BaseModel) -> Iterator[list[int]]:
+    for path in sorted(base.folder.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118 - it is no mapping
+                    yield file.get_slice(name).get_shape()
+        except (OSError, SafetensorError) as error:
+            raise BaseModelError(
+                f"base model {base.address!r} cannot be loaded: {path.name}: {_first_line(error)}"
+            ) from error
 
 
 def _is_encoders(name: str, model: Any) -> bool:

@@ -16,7 +16,7 @@ from transformers import get_scheduler
 
 from job import signals
 from job.batches import LengthGroupedBatches
-from job.errors import TrainingFailed
+from job.errors import BaseModelError, TrainingFailed
 from job.layers import frozen_weights, merge_adapters, parameter_groups, thaw
 from job.objective import Batch, Objective, Renewed, Rows, Scored
 from job.progress import bar, say
@@ -195,7 +195,17 @@ def _forward(loop: _Loop, batch: Batch) -> torch.Tensor:
     offset, factor = loop.objective.scale
     device = loop.accelerator.device.type
     with _attention(device, training=loop.model.training), torch.autocast(device, torch.bfloat16, enabled=loop.bf16):
-        logits = loop.objective.forward(loop.model, batch)
+        try:
+            logits = loop.objective.forward(loop.model, batch)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            # Another try may help where a device or the memory has failed.
+            if isinstance(error, RuntimeError) and (device != "cpu" or "memory" in str(error)):
+                raise
+            reason = str(error).strip().partition("\n")[0]
+            raise BaseModelError(
+                f"the base model cannot compute a batch of the data ({type(error).__name__}: {reason}); "
+                "check its config.json, or choose another base model"
+            ) from error
     return logits.float() if (offset, factor) == (0.0, 1.0) else logits.float() * factor + offset
 
 

@@ -34,7 +34,7 @@ class Encoded:
     ids: list[int]
     type_ids: list[int]
     truncated: bool
-    """Whether the end of the text was left out."""
+    """Whether the end of the text was left out, or its beginning where the tokenizer says so."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -48,8 +48,10 @@ class Encoder:
         self.padding = padding
         self.cleaning = cleaning
         self._tokenizer = load_tokenizer(tokenizer)
+        # The file says on which side texts are cut; its length is not the model's.
+        self._left = (self._tokenizer.truncation or {}).get("direction") == "left"
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length)
+        self._tokenizer.enable_truncation(max_length, direction="left" if self._left else "right")
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
         """Clean and tokenize; rows over `max_length` tokens are cut, the longer text of a pair first."""
@@ -72,8 +74,9 @@ class Encoder:
     def _bounded(self, text: str) -> tuple[str, bool]:
         most = self.max_length * _CHARACTERS_PER_TOKEN
         # Twice the bound before cleaning, which may shorten: a page that begins with blanks keeps its words.
-        cleaned = clean(text[: 2 * most], self.cleaning)
-        return cleaned[:most], len(text) > 2 * most or len(cleaned) > most
+        cleaned = clean(text[-2 * most :] if self._left else text[: 2 * most], self.cleaning)
+        bounded = cleaned[-most:] if self._left else cleaned[:most]
+        return bounded, len(text) > 2 * most or len(cleaned) > most
 
     def _tokenized(self, texts: list[Text]) -> list[Any]:
         try:

@@ -241,7 +241,8 @@ def test_a_base_model_is_read_from_a_bucket(tiny_base, registry, bucket):
 
 def test_what_a_bucket_no_longer_has_is_no_part_of_the_model(tiny_base, registry, bucket):
     upload(tiny_base, bucket, "tiny")
-    boto3.client("s3").put_object(Bucket=bucket, Key="tiny/model.safetensors.index.json", Body=b'{"weight_map": {}}')
+    index = b'{"weight_map": {"a": "model.safetensors"}}'
+    boto3.client("s3").put_object(Bucket=bucket, Key="tiny/model.safetensors.index.json", Body=index)
     fetch_base_model(f"s3://{bucket}/tiny", registry)
     boto3.client("s3").delete_object(Bucket=bucket, Key="tiny/model.safetensors.index.json")
     base = fetch_base_model(f"s3://{bucket}/tiny", registry)

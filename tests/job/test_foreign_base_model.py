@@ -5,10 +5,12 @@ import os
 import shutil
 
 import pytest
+import torch
 
 from job.base_model import fetch_base_model
 from job.errors import BaseModelError, DataError
 from job.model import build_classifier
+from job.recipe import run
 from job.settings import TrainSettings
 from job.source import fetch
 from job.tokenizer import choose_length, length_limit
@@ -89,6 +91,7 @@ def test_a_home_folder_is_found(base, registry, tmp_path, monkeypatch):
         ("chunk_size_feed_forward", 7),
         ("pruned_heads", {"0": [0]}),
         ("num_labels", 10**9),
+        ("problem_type", "regression"),
     ],
 )
 def test_what_steers_the_code_is_left_out_and_the_model_trains(base, registry, key, value):
@@ -104,6 +107,44 @@ def test_what_steers_the_code_is_left_out_and_the_model_trains(base, registry, k
 def test_a_number_that_no_model_has_is_refused(base, registry):
     set_config(base, type_vocab_size=10**12)
     with pytest.raises(BaseModelError, match=r"config.json sets type_vocab_size to 1000000000000, which no model has"):
+        fetch_base_model(str(base), registry)
+
+
+def test_a_number_inside_a_list_or_another_configuration_is_capped_too(base, registry):
+    set_config(base, rope_scaling={"factors": [1, 10**12]})
+    assert "rope_scaling" in fetch_base_model(str(base), registry).dropped
+    set_config(base, pruned_heads=None, bos_token_id=[10**12])
+    with pytest.raises(BaseModelError, match=r"config.json sets bos_token_id to 1000000000000, which no model has"):
+        fetch_base_model(str(base), registry)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"num_hidden_layers": 200, "hidden_size": 32_768, "num_attention_heads": 64},
+        {"intermediate_size": 262_144, "hidden_size": 32_768},
+        {"type_vocab_size": 8_000_000},
+    ],
+)
+def test_a_configuration_of_another_model_is_refused_before_its_memory_is_asked_for(base, registry, values):
+    set_config(base, **values)
+    checked = fetch_base_model(str(base), registry)
+    with pytest.raises(BaseModelError, match="they do not belong together"):
+        build_classifier(checked, ["bad", "good"], TrainSettings())
+
+
+@pytest.mark.parametrize("weight_map", [{}, [], None, "x"])
+def test_an_index_without_weights_is_refused(base, registry, weight_map):
+    (base / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(BaseModelError, match="names no weights"):
+        fetch_base_model(str(base), registry)
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "special_tokens_map.json", "generation_config.json"])
+@pytest.mark.parametrize("text", ["[" * 100_000, "{", "[]", '{"a": ' + "9" * 5000 + "}"])
+def test_a_file_beside_the_weights_that_is_no_object_is_refused(base, registry, name, text):
+    (base / name).write_text(text)
+    with pytest.raises(BaseModelError, match=f"{name} (is not JSON|holds a list)"):
         fetch_base_model(str(base), registry)
 
 
@@ -133,6 +174,27 @@ def test_brackets_without_end_in_the_pooling_are_passed_over(base, registry):
 )
 def test_positions_are_counted_from_the_padding_id_of_the_model(tmp_path, config, limit):
     assert length_limit(tmp_path, config | {"max_position_embeddings": 66}) == limit
+
+
+@pytest.mark.parametrize("kind", ["roberta", "xlm-roberta", "camembert", "longformer", "mpnet", "ibert", "bert"])
+def test_a_row_of_the_longest_length_has_a_position_for_each_token(make_base, registry, kind):
+    config = {"pad_token_id": 3, "max_position_embeddings": 40}
+    checked = fetch_base_model(str(make_base(kind, **config)), registry)
+    limit = length_limit(checked.folder, checked.config())
+    model = build_classifier(checked, ["bad", "good"], TrainSettings()).eval()
+    model(input_ids=torch.full((1, limit), 9), attention_mask=torch.ones(1, limit, dtype=torch.long))
+    if kind != "longformer":  # it fills a row up to a multiple of its window, with padding
+        with pytest.raises((IndexError, RuntimeError)):
+            model(input_ids=torch.full((1, limit + 1), 9), attention_mask=torch.ones(1, limit + 1, dtype=torch.long))
+
+
+def test_what_a_model_raises_in_training_is_a_sentence(base, registry, make_settings):
+    set_config(base, layer_norm_eps="small")
+    with pytest.raises(
+        BaseModelError, match="the base model cannot compute a batch of the data \\(TypeError: "
+    ) as error:
+        run(make_settings(base_model=str(base)), registry)
+    assert error.value.exit_code == 2
 
 
 def test_a_model_without_a_position_for_a_token_is_refused(tmp_path):
