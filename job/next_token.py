@@ -4,6 +4,7 @@ Axes: B rows of a batch, T tokens of a row, M tokens of a batch that are learned
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -70,6 +71,17 @@ def _figures(scored: Scored) -> dict[str, float]:
 def perplexity(loss: float, tokens: float) -> float:
     """Between how many tokens the model hesitates, from a summed cross-entropy."""
     return math.exp(min(loss / max(tokens, 1), _LARGEST))
+
+
+def unigram_perplexity(learned: Iterable[int], asked: Iterable[int], vocabulary: int) -> float:
+    """Of tokens drawn by how often each was learned, whatever stands before it: what an answer without a model gets.
+
+    Counts are raised by one, so that a token that was never learned is not impossible.
+    """
+    counts = Counter(learned)
+    total = counts.total() + vocabulary
+    losses = [math.log(total / (counts[token] + 1)) for token in asked]
+    return perplexity(sum(losses), len(losses))
 
 
 def cross_entropy(scores_TV: Array, labels_T: Sequence[int]) -> tuple[float, int]:

@@ -289,7 +289,8 @@ class GateSettings(_Settings):
     """Test metric that is an error (rmse, perplexity) to the most the fp32 file may have."""
     beat_baseline: bool = True
     """Move the alias only when the interval of the headline metric lies clear of what an answer without a model gets
-    (always the commonest label, the mean, the source as it is); else the version is registered, and no alias moves."""
+    (always the commonest label, the mean, the source as it is, tokens drawn by frequency); else the version is
+    registered, and no alias moves."""
     max_drop: dict[str, Annotated[float, Field(ge=0)]] = {"int8": 0.01}
     """Variant to what its headline metric may lose against fp32 on the validation rows; one that loses more is left
     out."""

@@ -28,7 +28,8 @@ from job.errors import BaseModelError, DataError, SettingsError
 from job.evaluate import Evaluation, evaluated, time_alone
 from job.form import Form, Options, Roles
 from job.masking import Cutter, Hidden, Ids, MaskedRows, Masking, drawing
-from job.model import build_masked
+from job.model import build_masked, load_config
+from job.next_token import unigram_perplexity
 from job.objective import Array, Batch, Objective, Scored, forward
 from job.progress import say, warn
 from job.settings import JobSettings, refuse_useless
@@ -156,6 +157,16 @@ class MaskedLanguageModelling(TextTask):
             ms_per_text=time_alone(predictor, part.data, lambda text: f"{token} {text}"),
         )
 
+    def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
+        """Each masked token as often as it stands in the training texts, and the commonest of them."""
+        learned = _targets(plan.prepared.train.data, plan)
+        asked = _targets(part.data, plan)
+        commonest = np.bincount(learned).argmax()
+        return {
+            "perplexity": unigram_perplexity(learned.tolist(), asked.tolist(), load_config(plan.base).vocab_size),
+            "masked_accuracy": float((asked == commonest).mean()),
+        }
+
 
 def masked_logits(model: nn.Module, batch: Batch) -> torch.Tensor:
     """Logits `[M, V]` of the tokens that `masked` marks, or `[B, T, V]` of all where it is absent.
@@ -208,6 +219,11 @@ def _totals(engine: MaskEngine, data: Dataset, plan: Plan) -> NDArray[np.float64
     for numbers, hidden in _hidden(data, plan):
         np.add.at(totals, numbers, engine.run([one.row for one in hidden], partial(_marks, hidden)) or 0)
     return totals
+
+
+def _targets(data: Dataset, plan: Plan) -> NDArray[np.int64]:
+    """The tokens that are to be found in all texts."""
+    return np.concatenate([one.targets for _, hidden in _hidden(data, plan) for one in hidden])
 
 
 def _hidden(data: Dataset, plan: Plan) -> Iterator[tuple[list[int], list[Hidden]]]:

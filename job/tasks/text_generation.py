@@ -232,6 +232,11 @@ class TextGeneration(Task):
             return measured
         return replace(measured, metrics={**measured.metrics, "rougeL": self._rouge(predictor, part, plan)})
 
+    def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
+        """Each token as often as in the training rows."""
+        learned, asked = _learned(plan.prepared.train, plan), _learned(part, plan)
+        return {"perplexity": next_token.unigram_perplexity(learned, asked, load_config(plan.base).vocab_size)}
+
     def _rouge(self, predictor: Predictor, part: Part, plan: Plan) -> float:
         """Mean ROUGE-L of the answers to the first rows."""
         rows = _answerable(part, plan)
@@ -352,6 +357,14 @@ def _write_answers(plan: Plan, part: Part, writer: SplitWriter, side: str, on_ro
     if without:
         what = f"{without:,} of {len(part):,} {side} prompts fill a row of {encoder.max_length} tokens"
         warn("encode", f"{what} and are left out: no token of an answer is left; see train.max_length", rows=without)
+
+
+def _learned(part: Part, plan: Plan) -> Iterator[int]:
+    """The tokens that are learned, or asked for, of all rows."""
+    for inputs, targets in part.data.batches():
+        for row in zip(inputs, targets, strict=True):
+            for _, labels in plan.encoder.pieces(*row):
+                yield from (label for label in labels if label != NO_LABEL)
 
 
 def _losses(engine: ContinuationEngine, part: Part, plan: Plan) -> np.ndarray[Any, np.dtype[np.float64]]:

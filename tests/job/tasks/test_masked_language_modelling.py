@@ -257,7 +257,7 @@ def made(make_settings, write_texts, reviews, tmp_path_factory):
         task="masked-language-modelling",
         data={"train": write_texts([text for text, _ in reviews[:260]])},
         train=TRAIN,
-        gate={"max_drop": {"int8": 5.0}},
+        gate={"max_drop": {"int8": 5.0}, "beat_baseline": False},
         alias="production",
     )
     return run(settings, registry), registry, settings
@@ -302,6 +302,14 @@ def test_the_test_figures_are_what_torch_computes_for_the_same_masks(made, tmp_p
     assert figures(iter([(rows, batch, logits)])) == pytest.approx(told, rel=1e-3)
     low, high = outcome.release.evaluations["fp32"].intervals["perplexity"]
     assert low < told["perplexity"] < high
+
+
+def test_the_figures_stand_beside_those_of_an_answer_without_a_model(made):
+    baseline = made[0].release.baseline
+    # Each token as often as in the training texts: far better than a draw among 1,200, far from knowing the text.
+    assert 50 < baseline["perplexity"] < 1000
+    assert 0 < baseline["masked_accuracy"] < 0.2
+    assert "no model" in (made[0].release.folder / "report" / "README.md").read_text()
 
 
 def test_a_version_says_what_it_is(made):
