@@ -205,7 +205,7 @@ def _find_version(address: str, registry: RegistrySettings) -> Path:
 
 def _fetch_bucket(address: str, cache: Path) -> Path:
     bucket, _, prefix = address.removeprefix("s3://").partition("/")
-    store = open_store(f"s3://{bucket}")
+    store = open_store(f"s3://{bucket}", foreign=True)
     prefix = prefix.rstrip("/") + "/" if prefix else ""
     folder = cache / hashlib.sha256(address.encode()).hexdigest()[:32]
     names = [stat.key.removeprefix(prefix) for stat in store.list(prefix)]

@@ -7,7 +7,7 @@ import hashlib
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -195,6 +195,17 @@ class _Reading:
     notes: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
+    bare: list[str] = field(default_factory=list)
+    """Files without a row."""
+
+    def take_all(self, rows: Iterable[tuple[Row, str]], address: str) -> None:
+        """Take every row of a file."""
+        is_bare = True
+        for row, place in rows:
+            is_bare = False
+            self.take(row, place)
+        if is_bare:
+            self.bare.append(address)
 
     def take(self, row: Row, place: str) -> None:
         """Check one row and write it, or count what is wrong with it."""
@@ -427,13 +438,19 @@ def check(
         for file in files:
             named = Media(file, roles.inputs[task.MEDIA], cache) if task.MEDIA else None
             reading.layout = layout_of(file.address, settings, roles.columns)
-            for row, place in _rows(file, named, reading.layout):
-                reading.take(row, place)
+            reading.take_all(_rows(file, named, reading.layout), file.address)
             media += [named.fingerprint()] if named else []
         reading.faults.raise_any()
+    if reading.bare and len(reading.bare) < len(files):
+        have = "file has" if len(reading.bare) == 1 else "files have"
+        warn("data", f"{len(reading.bare):,} {have} no rows ({listed(reading.bare, 3)})")
     for what, count in reading.notes.items():
         example = reading.examples.get(what)
-        warn("data", f"{what}: {count:,} rows" + (f"; {example}" if example else ""), rows=count)
+        warn(
+            "data",
+            f"{what}: {count:,} {'row' if count == 1 else 'rows'}" + (f"; {example}" if example else ""),
+            rows=count,
+        )
     data = open_dataset(target)
     if not len(data):
         left = {"without text": reading.dropped, **reading.left_out}

@@ -6,14 +6,18 @@ from pathlib import PurePosixPath
 from job.faults import listed
 from job.progress import say
 
-_HOUSEKEEPING = frozenset("_temporary _SUCCESS _metadata _common_metadata _delta_log Thumbs.db desktop.ini".split())
-"""Left by Spark, Hadoop, Parquet writers and desktops. `__MACOSX` and `__pycache__` begin with two underscores."""
+_HOUSEKEEPING = frozenset(
+    "_temporary _success _metadata _common_metadata _spark_metadata _delta_log _symlink_format_manifest "
+    "lost+found @eadir #recycle #snapshot $recycle.bin thumbs.db desktop.ini".split()
+) | {"system volume information"}
+"""Left by Spark, Hadoop, Parquet writers, file systems, storage boxes and desktops, in lower case. `__MACOSX` and
+`__pycache__` begin with two underscores."""
 _PREFIXES = (".", "__", "_committed_", "_started_", "~$")
 
 
 def is_hidden(name: str) -> bool:
     """Whether any part of a path below the folder that was named is hidden: `.ipynb_checkpoints/a.csv`, `..data`."""
-    return any(part in _HOUSEKEEPING or part.startswith(_PREFIXES) for part in PurePosixPath(name).parts)
+    return any(part.lower() in _HOUSEKEEPING or part.startswith(_PREFIXES) for part in PurePosixPath(name).parts)
 
 
 def not_hidden(names: Iterable[str], source: str, asked: Sequence[str] = ()) -> Iterator[str]:

@@ -234,7 +234,7 @@ class _BucketFolder:
     def __init__(self, address: str, cache: Path) -> None:
         self.address = address
         bucket, _, self._prefix = address.removeprefix("s3://").partition("/")
-        self._store, self._cache = open_store(f"s3://{bucket}"), cache / "data"
+        self._store, self._cache = open_store(f"s3://{bucket}", foreign=True), cache / "data"
         self._listing = self._store.list(self._prefix)
         self._known = {one.key: one for one in itertools.islice(self._listing, _LISTED)}
 

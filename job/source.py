@@ -6,19 +6,20 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from job.errors import DataError
-from job.faults import listed
+from job.faults import listed, shown
 from job.formats import KNOWN_NAMES, format_of
 from job.hidden import not_hidden
 from job.inside import leaves
 from job.progress import bar, say, warn
 from job.settings import Sources
 from registry.address import shown_address
-from registry.errors import NotFound
+from registry.errors import AddressError, NotFound
+from registry.key import check_key
 from registry.store import Stat, Store, open_store
 from registry.transfer import download, sha256_of
 
@@ -71,15 +72,16 @@ def _local_files(source: str) -> list[Path]:
         return [path]
     found = Path(path.anchor).glob(str(path).removeprefix(path.anchor)) if _GLOB.search(source) else iter(())
     names = sorted(str(one) for one in found if one.is_file())
-    paths = [Path(name) for name in not_hidden(names, source, path.parts)]
-    if not paths:
+    sizes = {name: Path(name).stat().st_size for name in not_hidden(names, source, path.parts)}
+    if not sizes:
         raise DataError(f"data source {source!r}: no such file{beside(path)}")
-    return paths
+    return [Path(name) for name in _not_empty(sizes, source)]
 
 
 def _data_files(folder: Path, source: str) -> list[Path]:
     found = sorted(one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file())
-    files = [folder / name for name in not_hidden(found, source)]
+    sizes = {name: (folder / name).stat().st_size for name in not_hidden(found, source)}
+    files = [folder / name for name in _not_empty(sizes, source)]
     names = _readable([path.name for path in files], source)
     data = [path for path in files if path.name in names]
     outside = [path for path in data if leaves(folder, path)]
@@ -89,9 +91,23 @@ def _data_files(folder: Path, source: str) -> list[Path]:
             "put the file itself there, or name its own path"
         )
     if not data:
-        raise DataError(f"data source {source!r} is a folder without a data file; data files are named {KNOWN_NAMES}")
+        raise DataError(
+            f"data source {source!r} is a folder without a data file; data files are named {KNOWN_NAMES}; a glob such "
+            f"as {folder}/* takes others too"
+        )
     _warn_of_splits([path.name for path in data], source)
     return data
+
+
+def _not_empty(sizes: Mapping[str, int], source: str) -> list[str]:
+    """The names of the files that hold a byte; the others are counted in one line."""
+    empty = [name for name, size in sizes.items() if not size]
+    if empty and len(empty) == len(sizes):
+        raise DataError(f"data source {source!r}: every file is empty ({listed(empty, 3)})")
+    if empty:
+        count = f"{len(empty):,} empty file{'' if len(empty) == 1 else 's'}"
+        say("data", f"{source}: {count} passed over ({listed(empty, 3)})", empty=len(empty))
+    return [name for name, size in sizes.items() if size]
 
 
 def _readable(names: Sequence[str], source: str) -> set[str]:
@@ -132,7 +148,7 @@ def beside(path: Path) -> str:
 
 def _fetch_bucket(source: str, cache: Path) -> list[SourceFile]:
     bucket, _, key = source.removeprefix("s3://").partition("/")
-    store = open_store(f"s3://{bucket}")
+    store = open_store(f"s3://{bucket}", foreign=True)
     objects = _objects(store, key, source)
     with bar("download", sum(one.size for one in objects)) as advance:
         return [fetch_object(store, one, f"s3://{bucket}/{one.key}", cache / "data", advance) for one in objects]
@@ -142,9 +158,8 @@ def _objects(store: Store, key: str, source: str) -> list[Stat]:
     if match := _GLOB.search(key):
         folder = key[: match.start()].rpartition("/")[0]
         objects = store.list(folder + "/" if folder else "")
-        matching = [one for one in objects if one.key == key or _matches(one.key.split("/"), key.split("/"))]
-        shown = set(not_hidden([one.key for one in matching], source, key.split("/")))
-        found = [one for one in matching if one.key in shown]
+        matching = {one.key: one for one in objects if one.key == key or _matches(one.key.split("/"), key.split("/"))}
+        found = _worth_reading(matching, source, key.split("/"))
     else:
         found = _object_or_folder(store, key, source)
     if not found:
@@ -167,7 +182,7 @@ def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
 
 
 def _object_or_folder(store: Store, key: str, source: str) -> list[Stat]:
-    folder = key.rstrip("/") + "/" if key else ""
+    folder = key if not key or key.endswith("/") else key + "/"
     if key and not key.endswith("/"):
         try:
             one = store.stat(key)
@@ -183,16 +198,34 @@ def _object_or_folder(store: Store, key: str, source: str) -> list[Stat]:
 
 def _in_folder(objects: Sequence[Stat], folder: str, source: str) -> list[Stat]:
     """The data files of a folder in a bucket."""
-    named = {one.key.removeprefix(folder): one for one in objects if not one.key.endswith("/")}
-    inside = [named[name] for name in not_hidden(named, source)]
-    empty = [PurePosixPath(one.key).name for one in inside if not one.size]
-    if empty:
-        say("data", f"{source}: empty files are passed over ({listed(empty, 3)})", empty=len(empty))
-    inside = [one for one in inside if one.size]
+    inside = _worth_reading({one.key.removeprefix(folder): one for one in objects}, source)
     names = _readable([PurePosixPath(one.key).name for one in inside], source)
     data = [one for one in inside if PurePosixPath(one.key).name in names]
     _warn_of_splits([PurePosixPath(one.key).name for one in data], source)
     return data
+
+
+def _worth_reading(named: Mapping[str, Stat], source: str, asked: Sequence[str] = ()) -> list[Stat]:
+    """The objects that are neither hidden nor empty, and whose keys can be asked for."""
+    usable = [name for name, one in named.items() if _is_usable(one.key)]
+    odd = [name for name in named if name not in set(usable)]
+    if odd:
+        warn("data", f"{source}: {_keys(len(odd))} '.', '..' or control characters and cannot be read, such as "
+             f"{shown(odd[0])}", left_out=len(odd))  # fmt: skip
+    sizes = {name: named[name].size for name in not_hidden(usable, source, asked)}
+    return [named[name] for name in _not_empty(sizes, source)]
+
+
+def _is_usable(key: str) -> bool:
+    try:
+        check_key(key, foreign=True)
+    except AddressError:
+        return False
+    return True
+
+
+def _keys(count: int) -> str:
+    return f"{count:,} key{' holds' if count == 1 else 's hold'}"
 
 
 def fetch_object(store: Store, one: Stat, address: str, cache: Path, advance: Callable[[int], None]) -> SourceFile:

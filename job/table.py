@@ -193,12 +193,13 @@ class _Table:
 
     def _say_odd(self) -> None:
         if self.repeated:
-            rows = "row repeats" if self.repeated == 1 else "rows repeat"
-            warn("data", f"{self.address}: {self.repeated:,} {rows} the header and are left out", rows=self.repeated)
+            rows = "row repeats the header and is" if self.repeated == 1 else "rows repeat the header and are"
+            warn("data", f"{self.address}: {self.repeated:,} {rows} left out", rows=self.repeated)
         if self.quoted:
             warn(
                 "data",
-                f"{self.address}: {self.quoted:,} rows have a value in double quotes, which are kept as text; set "
+                f"{self.address}: {self.quoted:,} {'row has' if self.quoted == 1 else 'rows have'} a value in double "
+                "quotes, which are kept as text; set "
                 "data.quoting to true if they enclose it",
                 rows=self.quoted,
             )

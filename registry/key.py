@@ -16,10 +16,14 @@ class Stat:
     etag: str  # changes when the object is replaced; no digest can be read from it
 
 
-def check_key(key: str) -> None:
-    """Refuse a key that could leave the store or that servers treat differently. Raises AddressError."""
+def check_key(key: str, *, foreign: bool = False) -> None:
+    """Refuse a key that could leave the store or that servers treat differently. Raises AddressError.
+
+    `foreign`: the object is somebody else's and only read from a bucket, where a part of a key may be empty.
+    """
     segments = key.split("/")
-    if any(segment in ("", ".", "..") for segment in segments):
+    empty = not key or key.endswith("/") or ("" in segments and not foreign)
+    if empty or "." in segments or ".." in segments:
         raise AddressError(f"the key {key!r} holds an empty part, '.' or '..'; expected parts joined by single '/'")
     if any(ord(character) < 32 or ord(character) == 127 for character in key) or not _encodable(key):
         raise AddressError(f"the key {key!r} holds control characters or is not valid Unicode")

@@ -23,8 +23,9 @@ _ATTEMPTS = 5  # of a body that arrives cut off, and of a commit whose fate is n
 class S3Store:
     """See `registry.store.Store`."""
 
-    def __init__(self, bucket: str, prefix: str = "", *, single_writer: bool = False) -> None:
+    def __init__(self, bucket: str, prefix: str = "", *, single_writer: bool = False, foreign: bool = False) -> None:
         self.single_writer = single_writer
+        self._foreign = foreign
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
         self._client = connect()
@@ -190,7 +191,7 @@ class S3Store:
         return sentence(error, self._place, self._prefix + key)
 
     def _full(self, key: str) -> str:
-        check_key(key)
+        check_key(key, foreign=self._foreign)
         return self._prefix + key
 
     def _name(self, key: str) -> str:

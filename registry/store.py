@@ -62,11 +62,12 @@ class Store(Protocol):
         """Bytes `start` to `stop` (exclusive). Raises Conflict when the object is no longer the one of `etag`."""
 
 
-def open_store(uri: str, *, single_writer: bool = False) -> Store:
+def open_store(uri: str, *, single_writer: bool = False, foreign: bool = False) -> Store:
     """The store at an address. Nothing is read or written yet.
 
     With `single_writer` an S3 server without create-only writes is accepted too: the caller promises that no
-    two processes write to it at the same time. A folder keeps its promises in any case.
+    two processes write to it at the same time. A folder keeps its promises in any case. With `foreign` a bucket
+    holds what others have written, and keys such as `data//a.csv` are read.
     """
     if not uri.strip():
         raise AddressError(f"the address of a store is empty; expected {_ADDRESSES}")
@@ -75,13 +76,13 @@ def open_store(uri: str, *, single_writer: bool = False) -> Store:
     scheme, _, rest = uri.partition("://")
     if scheme == "s3":
         bucket, _, prefix = rest.partition("/")
-        return _open_bucket(bucket, prefix.strip("/"), single_writer)
+        return _open_bucket(bucket, prefix.strip("/"), single_writer, foreign)
     if scheme == "file":
         return _open_file(uri)
     raise AddressError(f"stores of the kind {scheme + '://'!r} are not known; expected {_ADDRESSES}")
 
 
-def _open_bucket(bucket: str, prefix: str, single_writer: bool) -> Store:
+def _open_bucket(bucket: str, prefix: str, single_writer: bool, foreign: bool) -> Store:
     # The text before an @ may be a secret, so it is not repeated.
     if "@" in bucket or ":" in bucket:
         raise AddressError(
@@ -95,7 +96,7 @@ def _open_bucket(bucket: str, prefix: str, single_writer: bool) -> Store:
 
     if prefix:
         check_key(prefix)
-    return S3Store(bucket, prefix, single_writer=single_writer)
+    return S3Store(bucket, prefix, single_writer=single_writer, foreign=foreign)
 
 
 def _open_file(uri: str) -> Store:

@@ -100,6 +100,14 @@ def test_a_column_that_is_not_there_is_told_with_those_that_are(faults):
     ]
 
 
+def test_files_with_a_header_alone_are_counted(write, tmp_path, capsys):
+    contents = {"a.csv": b"text,label\nx,a\n", "b.csv": b"text,label\n", "c.csv": b"text,label\r\n\r\n"}
+    files = [SourceFile(name, write(name, data), "0" * 64, len(data)) for name, data in contents.items()]
+    data = DataSettings(train="*.csv")
+    assert len(check(files, CLASSIFY, read_roles(data, CLASSIFY), data, tmp_path / "rows").data) == 1
+    assert "2 files have no rows (b.csv, c.csv)" in capsys.readouterr().out
+
+
 def test_empty_texts_can_be_left_out(read):
     rows = json.dumps([{"text": " ", "label": "a"}, {"text": None, "label": "a"}, {"text": "x", "label": "a"}])
     checked = read(rows, name="a.json", drop_empty=True)

@@ -3,6 +3,7 @@
 import boto3
 import pytest
 
+from job.errors import DataError
 from job.hidden import is_hidden
 from job.source import fetch
 
@@ -10,8 +11,19 @@ HIDDEN = [
     ".train.csv", "._train.csv", ".ipynb_checkpoints/train-checkpoint.csv", ".snapshot/old.csv", "a/.git/x.csv",
     "__MACOSX/train.csv", "__MACOSX/._train.csv", "__pycache__/x.csv", "_temporary/0/part.csv", "_SUCCESS",
     "..data/train.csv", "..2026_01_01/train.csv", "a/~$train.csv", "_delta_log/0.json", "_committed_1",
-    "_started_1.csv", ]  # fmt: skip
-DATA = ["train.csv", "a/b.csv", "_train.csv", "a_b.csv", "a.b/c.csv", "train._x.csv"]
+    "_started_1.csv", "_spark_metadata/0", "_SPARK_METADATA/1.json", "lost+found/a.csv", "@eaDir/a.csv",
+    "$RECYCLE.BIN/a.csv", "#recycle/a.csv", "System Volume Information/a.csv", "thumbs.DB", ]  # fmt: skip
+DATA = [
+    "lost.csv",
+    "@a.csv",
+    "_spark.csv",
+    "train.csv",
+    "a/b.csv",
+    "_train.csv",
+    "a_b.csv",
+    "a.b/c.csv",
+    "train._x.csv",
+]
 
 
 @pytest.mark.parametrize("name", HIDDEN)
@@ -76,7 +88,25 @@ def test_empty_objects_neither_hide_a_folder_nor_go_unsaid(bucket, tmp_path, cap
     for key, body in {"data/z": b"", "data/z/train.csv": b"text,label\nx,a\n", "data/z/part-1.csv": b""}.items():
         client.put_object(Bucket=bucket, Key=key, Body=body)
     assert found(f"s3://{bucket}/data/z", tmp_path) == ["z/train.csv"]
-    assert f"s3://{bucket}/data/z: empty files are passed over (part-1.csv)" in capsys.readouterr().out
+    assert f"s3://{bucket}/data/z: 1 empty file passed over (part-1.csv)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("glob", ["", "/*.csv"])
+def test_empty_files_are_passed_over_and_counted(folder, bucket, tmp_path, capsys, glob):
+    address = folder(["a.csv"])
+    for name in ("b.csv", "c.csv"):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / name).write_bytes(b"")
+        boto3.client("s3").put_object(Bucket=bucket, Key=f"data/{name}", Body=b"")
+    assert found(address + glob, tmp_path) == ["a.csv"]
+    assert f"{address}{glob}: 2 empty files passed over (" in capsys.readouterr().out
+
+
+def test_a_folder_of_empty_files_is_refused_as_such(write, tmp_path):
+    write("data/a.csv", b"")
+    with pytest.raises(DataError) as caught:
+        fetch(str(tmp_path / "data"), tmp_path / "cache")
+    assert str(caught.value) == f"data source '{tmp_path}/data': every file is empty (a.csv)"
 
 
 def test_a_folder_of_all_splits_is_warned_about(folder, tmp_path, capsys):

@@ -91,7 +91,7 @@ def test_a_file_can_be_opened_by_its_source(folder, tmp_path):
             "empty",
             "data source 'empty' is a folder without a data file; data files are named "
             "*.csv, *.tsv, *.json, *.jsonl, *.ndjson, *.parquet, *.conll, *.conllu, *.bio, *.iob, *.iob2, "
-            "*.txt, *.text (text formats also with .gz)",
+            "*.txt, *.text (text formats also with .gz); a glob such as empty/* takes others too",
         ),
         (
             "https://example.org/a.csv",
@@ -132,6 +132,33 @@ def test_notes_in_a_bucket_are_data_only_where_nothing_else_is(put, tmp_path):
     name = put("data/a.csv", "data/README.txt", "corpus/a.txt", "corpus/a.md")
     assert addresses(f"s3://{name}/data", tmp_path) == [f"s3://{name}/data/a.csv"]
     assert addresses(f"s3://{name}/corpus/", tmp_path) == [f"s3://{name}/corpus/a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("data", ["data//b.csv", "data/a.csv", "data/x//y/c.csv"]),
+        ("data/", ["data//b.csv", "data/a.csv", "data/x//y/c.csv"]),
+        ("data//", ["data//b.csv"]),
+        ("data//b.csv", ["data//b.csv"]),
+        ("data/*/*.csv", ["data//b.csv"]),
+        ("/top.csv", ["/top.csv"]),
+    ],
+)
+def test_keys_with_double_slashes_are_read(put, tmp_path, source, found):
+    name = put("data/a.csv", "data//b.csv", "data/x//y/c.csv", "/top.csv")
+    files = fetch(f"s3://{name}/{source}", tmp_path)
+    assert sorted(file.address for file in files) == [f"s3://{name}/{one}" for one in found]
+    assert all(file.path.read_bytes() == b"text,label\n" for file in files)
+
+
+@pytest.mark.parametrize("key", ["data/../x.csv", "data/./x.csv", "data/a\tb.csv"])
+def test_a_key_that_no_client_can_ask_for_is_left_out_by_name(put, tmp_path, capsys, key):
+    name = put("data/a.csv")
+    put(key)
+    assert addresses(f"s3://{name}/data", tmp_path) == [f"s3://{name}/data/a.csv"]
+    told = capsys.readouterr()
+    assert "1 key holds '.', '..' or control characters and cannot be read, such as " in told.out + told.err
 
 
 def test_a_whole_bucket_is_a_folder(put, tmp_path):

@@ -84,6 +84,11 @@ def test_a_header_in_the_middle_is_left_out_and_counted(rows, capsys, again):
     assert "a.csv: 2 rows repeat the header and are left out" in capsys.readouterr().out
 
 
+def test_one_repeated_header_is_told_in_the_singular(rows, capsys):
+    rows("text,label\na,x\ntext,label\n")
+    assert "a.csv: 1 row repeats the header and is left out" in capsys.readouterr().out
+
+
 def test_a_row_that_only_resembles_the_header_stays(rows):
     assert len(rows("text,label\ntext,x\nb,label\n")) == 2
     assert len(rows("text,label\ntext,label\n", "0", "1", header=False)) == 2
@@ -92,7 +97,7 @@ def test_a_row_that_only_resembles_the_header_stays(rows):
 def test_quotes_that_pandas_writes_into_a_tsv_are_pointed_out(rows, capsys):
     content = 'text\tlabel\n"He said ""x"""\ta\nplain\tb\n'
     assert rows(content, name="a.tsv")[0]["text"] == '"He said ""x"""'
-    assert "a.tsv: 1 rows have a value in double quotes, which are kept as text; set data.quoting to true" in (
+    assert "a.tsv: 1 row has a value in double quotes, which are kept as text; set data.quoting to true" in (
         capsys.readouterr().out
     )
     assert rows(content, name="a.tsv", quoting=True)[0]["text"] == 'He said "x"'

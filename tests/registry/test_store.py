@@ -3,6 +3,7 @@
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
+import boto3
 import pytest
 
 from registry.errors import AddressError, Conflict, CorruptObject, NotFound
@@ -97,6 +98,16 @@ def test_keys_that_could_leave_the_store_are_refused(store, key):
     for use in (store.read, store.stat, store.exists, lambda k: store.create(k, b"x")):
         with pytest.raises(AddressError, match="the key"):
             use(key)
+
+
+def test_a_bucket_of_others_is_read_whatever_slashes_its_keys_have(bucket):
+    boto3.client("s3").put_object(Bucket=bucket, Key="a//b", Body=b"x")
+    store = open_store(f"s3://{bucket}", foreign=True)
+    assert [stat.key for stat in store.list("a/")] == ["a//b"]
+    assert store.read("a//b") == b"x"
+    for key in ("a//", "", "a//../b", "a//\n"):
+        with pytest.raises(AddressError, match="the key"):
+            store.stat(key)
 
 
 def test_a_long_key_is_refused_with_its_length(store):
