@@ -20,6 +20,7 @@ from job.errors import DataError
 from job.faults import shown
 from job.formats import read_rows
 from job.hidden import is_hidden, not_hidden
+from job.inside import leaves
 from job.media_folder import FILE_NAME, METADATA, SUFFIXES
 from job.progress import bar
 from job.rows import Layout, Row
@@ -215,7 +216,7 @@ class _LocalFolder:
     def fetch(self, name: str) -> SourceFile:
         try:
             path = Path(os.path.realpath(self._root / name, strict=True))
-            if not path.is_relative_to(self._root):
+            if leaves(self._root, path):
                 raise _Refused("is a symbolic link that leads out of the folder of the table", "copy the file there")
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
