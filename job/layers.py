@@ -7,8 +7,6 @@ pooler between the last layer and the head, which may be new.
 from dataclasses import dataclass
 from typing import Any
 
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -72,7 +70,7 @@ def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str
 
 def frozen_weights(model: nn.Module) -> set[str]:
     """Names of the weights that never learn because adapters learn beside them; none where there are no adapters."""
-    if not any(isinstance(module, BaseTunerLayer) for module in model.modules()):
+    if not any(_is_adapter(module) for module in model.modules()):
         return set()
     return {name for name, weight in model.named_parameters() if not weight.requires_grad}
 
@@ -80,9 +78,14 @@ def frozen_weights(model: nn.Module) -> set[str]:
 def merge_adapters(model: nn.Module) -> None:
     """Add what adapters have learned to the weights they adapt, and take them out: a plain model again."""
     for name, module in list(model.named_modules()):
-        if isinstance(module, BaseTunerLayer):
+        if _is_adapter(module):
             model.set_submodule(name, _merged(module))
     model.requires_grad_(True)
+
+
+def _is_adapter(module: nn.Module) -> bool:
+    """Whether it is one of peft's layers, told without importing it."""
+    return hasattr(module, "get_base_layer")
 
 
 def _merged(adapter: Any) -> nn.Module:
@@ -160,6 +163,9 @@ def _add_adapters(model: nn.Module, settings: TrainSettings) -> None:
     assert lora is not None
     if settings.layers == "head" or settings.unfreeze:
         raise SettingsError("train.lora teaches adapters in the layers: remove train.layers: head and train.unfreeze")
+    # Imported here: it takes seconds, and most jobs have no adapters.
+    from peft import LoraConfig, inject_adapter_in_model
+
     names = _adapted(model, settings.layers, lora)
     if lora.quantization:
         four_bits.quantize(model, names)

@@ -1,6 +1,8 @@
 """Which weights learn, how fast and from when on."""
 
 import copy
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -216,3 +218,9 @@ def test_four_bits_without_their_package(model, monkeypatch):
         "train.lora.quantization needs the package bitsandbytes, which is not installed: "
         "pip install 'tunewright[qlora]', or remove the setting"
     )
+
+
+def test_a_job_without_adapters_does_not_import_what_makes_them():
+    code = "import sys, job.recipe; print(sorted({'peft', 'bitsandbytes'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
