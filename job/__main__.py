@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from job import signals
 from job.errors import Interrupted, JobError, SettingsError
 from registry.errors import Conflict, RegistryError, Unreachable
-from serving.errors import ServingError
+from serving.errors import BundleError, ServingError
 
 if TYPE_CHECKING:
     from job.settings import JobSettings
@@ -66,6 +66,8 @@ def _guarded(command: Callable[[], None]) -> int:
     except (Conflict, Unreachable) as error:
         return _fail(str(error), 1)
     except RegistryError as error:
+        return _fail(str(error), 2)
+    except BundleError as error:
         return _fail(str(error), 2)
     except ServingError as error:
         return _fail(str(error), 1)

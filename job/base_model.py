@@ -25,7 +25,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from job.errors import BaseModelError
 from job.faults import shown
 from job.inside import leaves
-from job.tokenizer import check_tokenizer, check_vocabulary
+from job.tokenizer import check_tokenizer
 from job.tokenizer_config import applied_tokenizer
 from registry.address import shown_address
 from registry.pull import pull
@@ -99,6 +99,8 @@ class BaseModel:
     say."""
     dropped: tuple[str, ...]
     """Keys of its configuration that are not on the allow-list and were left out."""
+    cache: Path
+    """Where verdicts on its programs are kept."""
 
     @property
     def mean_pooling(self) -> bool:
@@ -137,26 +139,26 @@ def fetch_base_model(address: str, registry: RegistrySettings, needs: Sequence[s
     allowed, dropped = _allowed(config, address)
     made = {"config.json": json.dumps(allowed, indent=2).encode()}
     if (found / "tokenizer.json").is_file():
-        made |= _tokenizer(found, allowed, address)
+        made |= _tokenizer(found, allowed, address, registry.cache)
     files = [*weights, *(name for name in _FILES[1:] if (found / name).is_file() and name not in made)]
     digests = {name: sha256_of(found / name) for name in files}
     digests |= {name: hashlib.sha256(data).hexdigest() for name, data in made.items()}
     folder, digest = _copy(found, made, digests, registry.cache / "base"), _digest(digests)
-    return BaseModel(address, folder, f"sha256:{digest}", _pretrained_pooling(found, allowed), tuple(dropped))
+    return BaseModel(
+        address, folder, f"sha256:{digest}", _pretrained_pooling(found, allowed), tuple(dropped), registry.cache
+    )
 
 
-def _tokenizer(found: Path, config: dict[str, Any], address: str) -> dict[str, bytes]:
+def _tokenizer(found: Path, config: dict[str, Any], address: str, cache: Path) -> dict[str, bytes]:
     """Check the tokenizer, and what transformers makes of it; the latter where it is another one."""
-    check_tokenizer(found / "tokenizer.json", address)
-    check_vocabulary(found / "tokenizer.json", config, address)
+    check_tokenizer(found / "tokenizer.json", config, address, cache)
     applied = applied_tokenizer(found, config)
     if applied is None:
         return {}
     with tempfile.TemporaryDirectory() as work:
         path = Path(work) / "tokenizer.json"
         path.write_bytes(applied)
-        check_tokenizer(path, address)
-        check_vocabulary(path, config, address)
+        check_tokenizer(path, config, address, cache)
     return {"tokenizer.json": applied}
 
 

@@ -15,13 +15,10 @@ from torch import nn
 
 from job.errors import BaseModelError, JobError
 from serving.bundle import Variant
+from serving.golden import TOLERANCE
 
 EXPORT_TASK = "text-classification"
 """What optimum calls a graph from token ids to one row of logits."""
-_TOLERANCE = {"fp32": 1e-3, "int8": 0.5}
-"""Largest difference of a golden output on another machine (of a regression: in standard deviations of the targets).
-fp32 differs in the order of its sums. int8 differs where a processor saturates 16-bit sums (AVX2 without VNNI) or
-rounds a scale the other way."""
 _BATCHING: dict[str, Literal["padded", "alone"]] = {"fp32": "padded", "int8": "alone"}
 
 
@@ -71,7 +68,7 @@ def describe_variant(folder: Path, graph: Path, name: str, *, unit: float = 1.0)
         file=graph.relative_to(folder).as_posix(),
         batching=_BATCHING[name],
         bytes=sum(path.stat().st_size for path in graph.parent.iterdir()),
-        golden_tolerance=_TOLERANCE[name] * unit,
+        golden_tolerance=TOLERANCE[name] * unit,
     )
 
 

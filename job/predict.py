@@ -11,11 +11,13 @@ from serving.errors import InputError
 from serving.fetch import fetch
 from serving.predictor import open_predictor
 from serving.tasks import TASKS
+from serving.trial import try_bundle
 
 
 def predict(reference: str, inputs: Sequence[str], variant: str | None, registry: RegistrySettings) -> list[Any]:
     """One answer per input; an input that is a JSON list or object is read as such."""
     pulled, name = fetch(open_store(registry.uri), reference, cache=registry.cache, variant=variant)
+    try_bundle(pulled.folder, name, digest=pulled.version.digest, cache=registry.cache)
     predictor = open_predictor(pulled.folder, variant=name)
     try:
         texts, _ = TASKS[predictor.model.task].read_inputs([_parsed(one) for one in inputs], predictor.model)

@@ -1,4 +1,4 @@
-"""The tokenizer file of a base model: a small program, so its parts are an allow-list; and the limits it states."""
+"""The tokenizer file of a base model: whether it can be used with the model, and the limits it states."""
 
 import json
 import math
@@ -11,129 +11,53 @@ from serving.encoding import load_tokenizer
 from serving.errors import BundleError
 from serving.trial import try_tokenizer
 
-_PARTS = {
-    "normalizer": """BertNormalizer ByteLevel Lowercase NFC NFD NFKC NFKD Nmt Precompiled Prepend Replace Sequence Strip
-    StripAccents""",
-    "pre_tokenizer": """BertPreTokenizer ByteLevel CharDelimiterSplit Digits Metaspace Punctuation Sequence Split
-    UnicodeScripts Whitespace WhitespaceSplit""",
-    "post_processor": "BertProcessing ByteLevel RobertaProcessing Sequence TemplateProcessing",
-    "model": "BPE Unigram WordLevel WordPiece",
-    "decoder": "BPEDecoder ByteFallback ByteLevel CTC Fuse Metaspace Replace Sequence Strip WordPiece",
-}
-_MOST_BYTES = 64 * 2**20
-_MOST_GROWTH = 16
-"""How many times its length all Replace and Prepend rules together may make a text: three rules that each put 400
-characters for one would make gigabytes of a sentence."""
-_MOST_WORD = 1_000
-"""Characters of a word that is looked up piece by piece, which takes the cube of it."""
-_MOST_PADDING = 16_384
-"""Tokens to which a tokenizer may pad every text."""
 _COUNTED_FROM_PADDING = """camembert data2vec-text esm ibert longformer mpnet roberta roberta-prelayernorm xlm-roberta
 xlm-roberta-xl""".split()
 _MOST_LENGTH = 256
 """Tokens of a row when the settings name no length: most texts are shorter, and cost grows with the square."""
 
 
-def check_tokenizer(path: Path, address: str) -> None:
-    """BaseModelError for a tokenizer with a part that is not on the allow-list."""
-    if path.stat().st_size > _MOST_BYTES:
-        raise BaseModelError(f"base model {address!r}: tokenizer.json is over {_MOST_BYTES:,} bytes")
+_MOST_TYPES = 128
+"""A row is kept with a byte for the type of each token."""
+
+
+def check_tokenizer(path: Path, config: dict[str, Any], address: str, cache: Path) -> None:
+    """BaseModelError for a tokenizer that is not allowed or fails when it is tried (`serving/trial.py`), or one that
+    makes what the model has no row for."""
     try:
-        parts = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise BaseModelError(f"base model {address!r}: tokenizer.json is not JSON: {error}") from error
-    if not isinstance(parts, dict):
-        raise BaseModelError(f"base model {address!r}: tokenizer.json holds a {type(parts).__name__}, not an object")
-    _check_model(parts.get("model"), address)
-    growth = 1
-    for name, allowed in _PARTS.items():
-        for part in _flat(parts.get(name)):
-            _check_kind(part, name, allowed.split(), address)
-            growth *= _growth(part)
-    if growth > _MOST_GROWTH:
-        raise BaseModelError(
-            f"base model {address!r}: the rules (Replace, Prepend) of tokenizer.json can make a text {growth:,} times "
-            f"as long; at most {_MOST_GROWTH} times is allowed"
-        )
-    _check_padding(parts.get("padding"), address)
-
-
-def _check_model(model: Any, address: str) -> None:
-    """What makes one text other tokens each time, or one word a matter of minutes."""
-    if not isinstance(model, dict):
-        return
-    if model.get("dropout"):
-        raise BaseModelError(
-            f"base model {address!r}: tokenizer.json has a dropout of {model['dropout']!r}, with which one text "
-            "becomes other tokens each time; set it to null"
-        )
-    longest = model.get("max_input_chars_per_word")
-    if isinstance(longest, int) and longest > _MOST_WORD:
-        raise BaseModelError(
-            f"base model {address!r}: tokenizer.json reads words of up to {longest:,} characters "
-            f"(max_input_chars_per_word); at most {_MOST_WORD:,} are allowed"
-        )
-
-
-def _flat(part: Any) -> list[Any]:
-    """A part and, where it is a sequence, the parts in it (a list of its own instead of recursion: depth is theirs)."""
-    found, waiting = [], [part] if part is not None else []
-    while waiting:
-        found.append(waiting.pop())
-        for inner in ("normalizers", "pretokenizers", "processors", "decoders"):
-            parts = found[-1].get(inner, []) if isinstance(found[-1], dict) else []
-            waiting += parts if isinstance(parts, list) else [parts]
-    return found
-
-
-def _check_kind(part: Any, name: str, allowed: list[str], address: str) -> None:
-    # Files of some older tokenizers leave out the type of the model.
-    kind = part.get("type", "BPE" if name == "model" else None) if isinstance(part, dict) else None
-    if kind not in allowed:
-        raise BaseModelError(
-            f"base model {address!r}: tokenizer.json has the {name} {kind!r}; allowed: {', '.join(allowed)}"
-        )
-
-
-def _growth(part: dict[str, Any]) -> int:
-    inserted = {"Replace": part.get("content"), "Prepend": part.get("prepend")}.get(str(part.get("type")))
-    return max(len(inserted), 1) if isinstance(inserted, str) else 1
-
-
-def _check_padding(padding: Any, address: str) -> None:
-    strategy = padding.get("strategy") if isinstance(padding, dict) else None
-    length = strategy.get("Fixed") if isinstance(strategy, dict) else None
-    if isinstance(length, int) and length > _MOST_PADDING:
-        raise BaseModelError(
-            f"base model {address!r}: tokenizer.json pads every text to {length:,} tokens; "
-            f"at most {_MOST_PADDING:,} are allowed"
-        )
-
-
-def check_vocabulary(path: Path, config: dict[str, Any], address: str) -> None:
-    """BaseModelError for a file the tokenizer library cannot read, or one that makes ids the model has no row for."""
-    try:
-        largest_id, largest_type = try_tokenizer(path)
+        made = try_tokenizer(path, cache=cache)
         vocabulary = load_tokenizer(path).get_vocab(with_added_tokens=True)
     except BundleError as error:
         raise BaseModelError(f"base model {address!r}: {error}") from error
-    size = config.get("vocab_size")
     token, most = max(vocabulary.items(), key=lambda one: one[1], default=("", -1))
-    if isinstance(size, int) and most >= size:
+    _require_rows(f"gives {token!r} the id {most:,}", most, config, address)
+    _require_rows(f"makes the id {made.largest_id:,} of a text", made.largest_id, config, address)
+    _check_types(made.largest_type, config.get("type_vocab_size"), address)
+    limit = length_limit(path.parent, config)
+    if limit is not None and made.added >= limit:
         raise BaseModelError(
-            f"base model {address!r}: tokenizer.json gives {token!r} the id {most:,}, but the model's vocabulary has "
-            f"{size:,} entries (config.json, vocab_size): they do not belong together"
+            f"base model {address!r}: tokenizer.json puts {made.added:,} special tokens around a text, but the model "
+            f"reads {limit:,} tokens: they do not belong together"
         )
-    if isinstance(size, int) and largest_id >= size:
+
+
+def _check_types(largest: int, known: Any, address: str) -> None:
+    """Of a model with one type it is not clear here whether it reads them, nor whether the data has pairs."""
+    said = f"base model {address!r}: tokenizer.json gives the type {largest} to a text"
+    if isinstance(known, int) and 1 < known <= largest:
         raise BaseModelError(
-            f"base model {address!r}: tokenizer.json makes the id {largest_id:,} of a text, but the model's "
-            f"vocabulary has {size:,} entries (config.json, vocab_size): they do not belong together"
+            f"{said}, but the model knows {known} types (config.json, type_vocab_size): they do not belong together"
         )
-    types = config.get("type_vocab_size")
-    if isinstance(types, int) and types > 1 and largest_type >= types:
+    if largest >= _MOST_TYPES:
+        raise BaseModelError(f"{said}; at most {_MOST_TYPES} types are allowed")
+
+
+def _require_rows(what: str, largest: int, config: dict[str, Any], address: str) -> None:
+    size = config.get("vocab_size")
+    if isinstance(size, int) and largest >= size:
         raise BaseModelError(
-            f"base model {address!r}: tokenizer.json gives the type {largest_type} to a text, but the model knows "
-            f"{types} types (config.json, type_vocab_size): they do not belong together"
+            f"base model {address!r}: tokenizer.json {what}, but the model's vocabulary has {size:,} entries "
+            "(config.json, vocab_size): they do not belong together"
         )
 
 

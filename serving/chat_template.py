@@ -24,10 +24,6 @@ _CONTINUED = "TUNEWRIGHT GOES ON HERE "
 """Put behind the message to be gone on with. Its last space tells whether the template strips messages."""
 
 
-_FAILURES = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
-"""A template is a program of its own, and fails in as many ways."""
-
-
 class ChatTemplate:
     """A template, compiled. It runs in Jinja's sandbox: it can read the messages and write text, nothing else."""
 

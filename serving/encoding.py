@@ -52,6 +52,11 @@ class Encoder:
         self._left = (self._tokenizer.truncation or {}).get("direction") == "left"
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length, direction="left" if self._left else "right")
+        if (added := self._tokenizer.num_special_tokens_to_add(False)) >= max_length:
+            raise BundleError(
+                f"{tokenizer} puts {added:,} special tokens around a text, which leaves no room for it in a row of "
+                f"{max_length:,} tokens"
+            )
 
     def encode(self, texts: Sequence[Text]) -> list[Encoded]:
         """Clean and tokenize; rows over `max_length` tokens are cut, the longer text of a pair first."""
@@ -60,6 +65,11 @@ class Encoder:
         for index, encoding in enumerate(self._tokenized([text for text, _ in prepared])):
             if not encoding.ids:
                 raise InputError(f"text {index} is empty: this model's tokenizer makes no token of it")
+            if len(encoding.ids) > self.max_length:
+                raise InputError(
+                    f"text {index} has {len(encoding.ids):,} tokens where a row has {self.max_length:,}: this model's "
+                    "tokenizer puts too many special ones around a pair of texts"
+                )
             truncated = prepared[index][1] or bool(encoding.overflowing)
             rows.append(Encoded(encoding.ids, encoding.type_ids, truncated))
         return rows

@@ -128,7 +128,7 @@ class TextGeneration(Task):
         source = _template_source(settings, base, Prompter(base.tokenizer, cleaning, None), tokens["eos_token"])
         try:
             if source:
-                try_template(source, tokens)
+                try_template(source, tokens, cache=base.cache)
             template = ChatTemplate(source, tokens) if source else None
         except BundleError as error:
             raise SettingsError(f"options.chat_template: {error}") from error

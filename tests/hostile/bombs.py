@@ -119,7 +119,7 @@ def write_bundle(folder: Path, kind: str) -> None:
                 "file": "onnx/fp32/model.onnx",
                 "batching": "padded",
                 "bytes": path.stat().st_size,
-                "golden_tolerance": 0.01,
+                "golden_tolerance": 0.001,
             }
         },
         "default_variant": "fp32",

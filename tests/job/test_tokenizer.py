@@ -5,9 +5,7 @@ import pytest
 
 from job.base_model import fetch_base_model
 from job.errors import BaseModelError
-from job.tokenizer import check_tokenizer, check_vocabulary, choose_length, length_limit, padding_of
-
-REPLACE = {"type": "Replace", "pattern": {"String": "a"}, "content": "aaaa"}
+from job.tokenizer import check_tokenizer, choose_length, length_limit, padding_of
 
 
 @pytest.fixture
@@ -22,80 +20,61 @@ def spoil(tiny_tokenizer, tmp_path):
     return make
 
 
-def refusal(path):
+def refusal(path, tmp_path, **config):
     with pytest.raises(BaseModelError) as caught:
-        check_tokenizer(path, "tiny")
+        check_tokenizer(path, {"vocab_size": 1200, "type_vocab_size": 2} | config, "tiny", tmp_path / "cache")
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("part", "allowed"),
-    [
-        ("normalizer", "BertNormalizer, ByteLevel, Lowercase"),
-        ("pre_tokenizer", "BertPreTokenizer, ByteLevel, CharDelimiterSplit"),
-        ("post_processor", "BertProcessing, ByteLevel, RobertaProcessing"),
-        ("model", "BPE, Unigram, WordLevel, WordPiece"),
-    ],
-)
-def test_a_part_that_is_not_on_the_list_is_refused(spoil, part, allowed):
-    said = refusal(spoil(**{part: {"type": "Custom"}}))
-    assert said.startswith(f"base model 'tiny': tokenizer.json has the {part} 'Custom'; allowed: {allowed}")
-
-
-@pytest.mark.parametrize("inner", [{"type": "Custom"}, "Custom", 7, None])
-def test_a_part_inside_a_sequence_is_looked_at_too(spoil, inner):
-    nested = {"type": "Sequence", "normalizers": [{"type": "Sequence", "normalizers": [inner]}]}
-    assert "tokenizer.json has the normalizer" in refusal(spoil(normalizer=nested))
-
-
-def test_a_sequence_that_is_no_list_is_refused(spoil):
-    assert "has the normalizer None; allowed" in refusal(spoil(normalizer={"type": "Sequence", "normalizers": 5}))
-
-
-def test_deep_nesting_is_read_without_recursion(spoil):
-    nested = {"type": "Custom"}
-    for _ in range(300):
-        nested = {"type": "Sequence", "normalizers": [nested]}
-    assert "has the normalizer 'Custom'" in refusal(spoil(normalizer=nested))
-
-
-def test_rules_that_together_grow_a_text_are_refused(spoil):
-    assert refusal(spoil(normalizer={"type": "Sequence", "normalizers": [REPLACE] * 3})) == (
-        "base model 'tiny': the rules (Replace, Prepend) of tokenizer.json can make a text 64 times as long; "
-        "at most 16 times is allowed"
+def test_a_part_that_is_not_on_the_list_is_refused(spoil, tmp_path):
+    assert refusal(spoil(decoder={"type": "Custom"}), tmp_path).startswith(
+        "base model 'tiny': tokenizer.json has the decoder 'Custom'; allowed: BPEDecoder, "
     )
 
 
-def test_rules_that_grow_a_text_a_little_are_allowed(spoil):
-    check_tokenizer(spoil(normalizer={"type": "Sequence", "normalizers": [REPLACE] * 2}), "tiny")
-
-
-def test_padding_without_bound_is_refused(spoil):
-    padding = {"strategy": {"Fixed": 10**8}}
-    assert refusal(spoil(padding=padding)) == (
-        "base model 'tiny': tokenizer.json pads every text to 100,000,000 tokens; at most 16,384 are allowed"
-    )
-
-
-@pytest.mark.parametrize(
-    ("data", "sentence"),
-    [
-        (b"\xff", "is not JSON"),
-        (b"[1]", "holds a list, not an object"),
-        (b" " * (64 * 2**20 + 1), "is over 67,108,864 bytes"),
-    ],
-)
-def test_a_file_that_is_no_json_object_of_ordinary_size_is_refused(write, data, sentence):
-    assert refusal(write("tokenizer.json", data)).startswith(f"base model 'tiny': tokenizer.json {sentence}")
-
-
-def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(tiny_tokenizer):
-    with pytest.raises(BaseModelError) as caught:
-        check_vocabulary(tiny_tokenizer / "tokenizer.json", {"vocab_size": 1000}, "tiny")
-    assert str(caught.value).startswith("base model 'tiny': tokenizer.json gives ")
-    assert str(caught.value).endswith(
+def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(tiny_tokenizer, tmp_path):
+    said = refusal(tiny_tokenizer / "tokenizer.json", tmp_path, vocab_size=1000)
+    assert said.startswith("base model 'tiny': tokenizer.json gives ")
+    assert said.endswith(
         "but the model's vocabulary has 1,000 entries (config.json, vocab_size): they do not belong together"
     )
+
+
+def test_ids_that_only_the_post_processor_makes_are_refused(spoil, tmp_path):
+    path = spoil(post_processor={"type": "BertProcessing", "sep": ["[SEP]", 9_999], "cls": ["[CLS]", 2]})
+    assert refusal(path, tmp_path) == (
+        "base model 'tiny': tokenizer.json makes the id 9,999 of a text, but the model's vocabulary has 1,200 entries "
+        "(config.json, vocab_size): they do not belong together"
+    )
+
+
+def template(pieces, tokens=()):
+    given = [{"SpecialToken": {"id": "[CLS]", "type_id": kind}} for kind in tokens]
+    sequences = [{"Sequence": {"id": name, "type_id": kind}} for name, kind in pieces]
+    special = {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]}}
+    single = [*given, sequences[0]]
+    return {"type": "TemplateProcessing", "single": single, "pair": [*given, *sequences], "special_tokens": special}
+
+
+def test_types_that_the_model_does_not_know_are_refused(spoil, tmp_path):
+    path = spoil(post_processor=template([("A", 0), ("B", 200)]))
+    assert refusal(path, tmp_path) == (
+        "base model 'tiny': tokenizer.json gives the type 200 to a text, but the model knows 2 types "
+        "(config.json, type_vocab_size): they do not belong together"
+    )
+    for types in (1, None, 256):
+        assert refusal(path, tmp_path, type_vocab_size=types) == (
+            "base model 'tiny': tokenizer.json gives the type 200 to a text; at most 128 types are allowed"
+        )
+
+
+def test_special_tokens_that_fill_a_row_are_refused(spoil, tmp_path):
+    path = spoil(post_processor=template([("A", 0), ("B", 0)], tokens=[0] * 300))
+    assert refusal(path, tmp_path, max_position_embeddings=300, model_type="bert") == (
+        "base model 'tiny': tokenizer.json puts 300 special tokens around a text, but the model reads 300 tokens: "
+        "they do not belong together"
+    )
+    check_tokenizer(path, {"max_position_embeddings": 301, "model_type": "bert"}, "tiny", tmp_path / "cache")
 
 
 def test_a_tokenizer_that_the_library_refuses_is_named(spoil, tiny_base, registry, tmp_path):

@@ -25,6 +25,7 @@ from registry.publish import publish
 from registry.record import Version
 from registry.store import open_store
 from serving.app import create_app
+from serving.golden import TOLERANCE
 from serving.predictor import open_predictor
 from serving.server import listen, web_config
 from serving.service import Service
@@ -275,7 +276,7 @@ def _variant(folder, name):
         "file": file,
         "batching": "alone" if name == "int8" else "padded",
         "bytes": Path(folder / file).stat().st_size,
-        "golden_tolerance": 0.01,
+        "golden_tolerance": TOLERANCE[name],
     }
 
 
