@@ -90,11 +90,6 @@ def test_a_limit_draws_rows_from_the_whole_file(made):
     assert max(numbers) > 800
 
 
-def test_a_test_that_validation_holds_whole_is_refused(made):
-    with pytest.raises(DataError, match=r"every text of data\.test also stands in data\.validation"):
-        made(table(20), validation=table(10, start=30), test=table(5, start=32))
-
-
 def test_test_texts_that_stand_in_validation_are_warned_about(made, messages):
     made(table(20), validation=table(10, start=30), test=table(10, start=36))
     assert ("warning", "4 of 10 test texts also stand in validation: the figures flatter") in messages()
