@@ -22,7 +22,7 @@ from job.dataset import Dataset, DatasetWriter, open_dataset
 from job.errors import DataError, SettingsError
 from job.faults import Faults, listed, shown
 from job.form import Form, Options, Roles
-from job.formats import KNOWN_NAMES, Layout, Row, format_of, read_rows, unit_of
+from job.formats import KNOWN_NAMES, Layout, Row, format_of, read_rows, told_format, unit_of
 from job.labels import label_of, parts_of
 from job.media import Media
 from job.media_folder import MEDIA
@@ -132,12 +132,14 @@ def _refuse_useless(settings: DataSettings, target_role: str) -> None:
             raise SettingsError(f"data.{name} would have no effect: {reason}; remove it")
 
 
-def layout_of(name: str, settings: DataSettings, wanted: Sequence[str] = ()) -> Layout:
+def layout_of(name: str, settings: DataSettings, roles: Roles | None = None, path: Path | None = None) -> Layout:
     """How to read a file of this name; DataError when its format is unknown, SettingsError for a useless setting.
 
-    `wanted`: the columns that are going to be used.
+    `roles`: the columns that are going to be used. `path`: the file, which is looked at where its name tells nothing.
     """
     found = settings.format or format_of(name)
+    if found is None and path:
+        found = told_format(path, name, _layout("csv", settings, roles))
     if found is None:
         raise DataError(f"{name}: the format is not told by the name ({KNOWN_NAMES}); rename it or set data.format")
     for setting, formats in _FORMATS_OF.items():
@@ -146,13 +148,18 @@ def layout_of(name: str, settings: DataSettings, wanted: Sequence[str] = ()) -> 
             if settings.format is None and found == "text" and "csv" in formats:
                 raise SettingsError(f"{what}; if this is a table, add `format: csv` under data:, else remove it")
             raise SettingsError(f"{what}; remove it")
+    return _layout(found, settings, roles)
+
+
+def _layout(found: str, settings: DataSettings, roles: Roles | None) -> Layout:
     return Layout(
         format=found,
         header=settings.header,
         delimiter=settings.delimiter,
         quoting=settings.quoting if settings.quoting is not None else found == "csv" or settings.quote is not None,
         quote=settings.quote,
-        wanted=tuple(wanted),
+        wanted=roles.columns if roles else (),
+        roles=roles.names if roles else (),
         encoding=settings.encoding,
         # Names for numbers are the user's own; names for names come on top of the file's.
         use_names=not any(label.removeprefix("-").isdecimal() for label in settings.label_names),
@@ -437,7 +444,7 @@ def check(
         reading = _Reading(task, roles, settings, options or task.OPTIONS(), known, writer)
         for file in files:
             named = Media(file, roles.inputs[task.MEDIA], cache) if task.MEDIA else None
-            reading.layout = layout_of(file.address, settings, roles.columns)
+            reading.layout = layout_of(file.address, settings, roles, file.path)
             reading.take_all(_rows(file, named, reading.layout), file.address)
             media += [named.fingerprint()] if named else []
         reading.faults.raise_any()

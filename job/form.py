@@ -33,6 +33,11 @@ class Roles:
     """`label`, `labels`, `score`, ...; empty where there is none."""
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The parts themselves, in the order of `columns`."""
+        return (*self.inputs, *((self.target_role,) if self.target else ()))
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The names of all columns that are used."""
         return (*self.inputs.values(), *((self.target,) if self.target else ()))

@@ -4,6 +4,7 @@ A fault that hides where rows begin (an encoding, a quote) ends the reading at o
 `job.check`, which counts. Line numbers are those an editor shows, from 1.
 """
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +26,7 @@ from job.plain_text import read_text
 from job.progress import say
 from job.rows import Layout as Layout
 from job.rows import Row as Row
+from job.shape import holds_columns, shape_of
 from job.squad import read_squad
 from job.table import MOST_COLUMNS, read_table
 
@@ -45,6 +47,7 @@ _FORMATS = {
 }
 KNOWN_NAMES = "*" + ", *".join(_FORMATS) + " (text formats also with .gz)"
 
+_TABLES = ("csv", "tsv")
 _CELL_BYTES = 16
 """What a value takes at least once it is read."""
 _FREE_PARQUET = 32 * 2**20
@@ -60,6 +63,21 @@ def format_of(name: str) -> str | None:
     return None if found == "parquet" and name.lower().endswith(".gz") else found
 
 
+def told_format(path: Path, address: str, layout: Layout) -> str | None:
+    """The format that the content of a file tells, which is said; DataError for content that needs more than a format.
+
+    None where nothing is told.
+    """
+    refuse_other_content(path, address, "")
+    shape = shape_of(path, address, layout)
+    if shape is None:
+        return None
+    if not shape.format:
+        raise DataError(shape.sentence(address))
+    say("data", f"{address}: read as {shape.what}, as its content shows (data.format: {shape.format})")
+    return shape.format
+
+
 def unit_of(address: str, layout: Layout) -> str:
     """What `Row.line` counts in a file of this address: lines, rows, questions or files."""
     if layout.format in MEDIA:
@@ -69,7 +87,10 @@ def unit_of(address: str, layout: Layout) -> str:
 
 
 def read_rows(path: Path, address: str, layout: Layout) -> Iterator[Row]:
-    """The rows of one file. DataError, naming `address` and the line, for a file that cannot be read on."""
+    """The rows of one file. DataError, naming `address` and the line, for a file that cannot be read on.
+
+    Where the first row is not what is wanted the file is looked at, and the error says what it is instead.
+    """
     if layout.format in MEDIA:
         yield from _read_media(path, address, layout)
         return
@@ -77,6 +98,25 @@ def read_rows(path: Path, address: str, layout: Layout) -> Iterator[Row]:
     if layout.format == "parquet":
         yield from _read_parquet(path, address, layout)
         return
+    rows = _read_text(path, address, layout)
+    try:
+        first = next(rows, None)
+    except DataError:
+        _refuse_other_shape(path, address, layout)
+        raise
+    found = None if first is None or first.fault else first.values
+    if found is None or not set(layout.wanted) <= set(found) or holds_columns(found, layout):
+        _refuse_other_shape(path, address, layout)
+    yield from itertools.chain([] if first is None else [first], rows)
+
+
+def _refuse_other_shape(path: Path, address: str, layout: Layout) -> None:
+    shape = shape_of(path, address, layout)
+    if shape and shape.format != layout.format and not (layout.format in _TABLES and shape.is_table):
+        raise DataError(shape.sentence(address))
+
+
+def _read_text(path: Path, address: str, layout: Layout) -> Iterator[Row]:
     with open_data(path, address, layout.max_expansion) as file:
         if layout.format == "json":
             yield from _read_json(pieces(file, address, layout.encoding), address)
@@ -109,16 +149,7 @@ def _read_jsonl(text: Iterator[str], address: str, _: Layout) -> Iterator[Row]:
         except RecursionError:
             raise DataError(f"{address}, line {number} is nested too deeply") from None
         except ValueError as error:
-            begins = line.lstrip()[:1]
-            hint = (
-                "; a file that is one JSON array of objects needs `format: json` under data:"
-                if number == 1 and begins == "["
-                else ""
-            )
-            what = f"{address}, line {number} is not JSON: {getattr(error, 'msg', error)}{hint}"
-            raise DataError(what) from error
-        if number == 1 and isinstance(value, list):
-            raise DataError(f"{address} is a JSON array, not one object a line; add `format: json` under data:")
+            raise DataError(f"{address}, line {number} is not JSON: {getattr(error, 'msg', error)}") from error
         yield json_row(number, value)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from job.errors import DataError
-from job.faults import shown
 from job.lines import LINE_LIMIT
 
 _AFTER = (",", "]", " ", "\t", "\r", "\n")
@@ -19,7 +18,7 @@ def read_array(pieces: Iterator[str], address: str) -> Iterator[Any]:
     text = PieceText(pieces)
     first = text.take()
     if first not in ("[", ""):
-        raise DataError(f"{address} begins with {first!r}; {_advice(first, text)}")
+        raise DataError(f"{address} begins with {first!r}; expected a JSON array of objects")
     more = bool(first) and text.peek() != "]"
     if first and not more:
         text.take()
@@ -33,32 +32,6 @@ def read_array(pieces: Iterator[str], address: str) -> Iterator[Any]:
         more = after == ","
     if text.peek():
         raise DataError(f"{address}: {_found(text.peek())} after the end of the array; expected one array")
-
-
-_LINES = "add `format: jsonl` under data: where every line is an object"
-
-
-def _advice(first: str, text: "PieceText") -> str:
-    """What a file may be that is no array, by the first key of its object."""
-    if first != "{":
-        return "expected a JSON array of objects"
-    try:
-        key = text.value() if text.peek() == '"' else None
-        if text.take() != ":":
-            return f"expected a JSON array of objects; {_LINES}"
-        begins = text.peek()
-    except (ValueError, RecursionError):
-        return f"expected a JSON array of objects; {_LINES}"
-    if key == "data" and begins == "[":
-        return "a file of questions as SQuAD has them is read with `format: squad` under data:; expected a JSON array"
-    if begins in ("[", "{"):
-        return (
-            f"it is one object whose key {shown(key)} holds {'a list' if begins == '[' else 'an object'}; "
-            f"expected a JSON "
-            f"array of objects: write the list under each key to a file of its own, such as `jq '.[{json.dumps(key)}]'`"
-            f", or {_LINES}"
-        )
-    return f"expected a JSON array of objects; {_LINES}"
 
 
 def _element(text: "PieceText", place: str) -> Any:

@@ -21,6 +21,8 @@ class Layout:
     """Tables: the quote character; when None a double quote, or what the first lines show."""
     wanted: tuple[str, ...] = ()
     """Tables: the columns that are going to be used; the others may be nameless, or have one name twice."""
+    roles: tuple[str, ...] = ()
+    """The part that each of these columns plays, as data.columns calls it."""
     encoding: str = "utf-8"
     """Text: how characters are written as bytes; UTF-16 with a mark is told from the mark."""
     use_names: bool = True

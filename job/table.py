@@ -5,6 +5,7 @@ A fault that hides where rows begin (a quote) ends the reading at once; anything
 
 import csv
 import itertools
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -20,20 +21,26 @@ MOST_COLUMNS = 4096
 """Columns of a table; a file with more is none."""
 _LONGEST_NAME = 1000
 """Characters of a column's name."""
-_SEPARATORS = (",", ";", "\t", "|")
+_COMMON = (",", ";", "\t", "|")
+SEPARATORS = (*_COMMON, "^", "~", "@", ":", "\x01", " ")
+"""Characters that separate columns in the files of others, the likelier ones first."""
 _LOOKED_AT = 20
 """Lines that a guess at the dialect looks at."""
-_NAMES = {",": "','", ";": "';'", "\t": "a tab", "|": "'|'"}
+_LOOKED_AT_SIZE = 2**16
+"""Characters of these lines."""
+_NAMES = {"\t": "a tab", " ": "a blank"}
 _SEP_LINE = re.compile(r"\ufeff?sep=(.)\r?\n?", re.IGNORECASE)
 """Excel's own way of telling the separator, as the first line."""
+_RULE = re.compile(r"[-+:=| ]*-[-+:=| ]*")
+"""The line below the header in Markdown and in what databases print."""
 
 
 def read_table(text: Iterator[str], address: str, layout: Layout) -> Iterator[Row]:
     """The rows of a table. DataError where rows cannot be told apart any more, or for a header that is none."""
     skipped, text, layout = _opened(text, layout)
     first = list(itertools.islice(text, _LOOKED_AT))
-    layout = _told(first, address, layout)
-    yield from _Table(address, layout, skipped).rows(itertools.chain(first, text))
+    above, layout = _told(first, address, layout)
+    yield from _Table(address, layout, skipped + above).rows(itertools.chain(first[above:], text))
 
 
 def _opened(text: Iterator[str], layout: Layout) -> tuple[int, Iterator[str], Layout]:
@@ -47,23 +54,78 @@ def _opened(text: Iterator[str], layout: Layout) -> tuple[int, Iterator[str], La
     return 1, text, layout if layout.delimiter else replace(layout, delimiter=said[1])
 
 
-def _told(first: Sequence[str], address: str, layout: Layout) -> Layout:
-    """The layout with the separator and the quote character that the first lines show, where the settings tell none."""
-    if layout.delimiter and layout.quote:
-        return layout
+def _told(first: Sequence[str], address: str, layout: Layout) -> tuple[int, Layout]:
+    """The lines above the header, and the layout with the separator and the quote character that the first lines show.
+
+    What the settings tell is not guessed at. DataError where another separator gives columns, but not those wanted.
+    """
     usual = _with_defaults(layout)
-    if not first or not layout.wanted or _fits(first, usual):
-        return usual
-    for quote in dict.fromkeys([usual.quote, "'"]):
-        for delimiter in dict.fromkeys([usual.delimiter, *_SEPARATORS]):
-            quoting = usual.quoting or (quote == "'" and layout.quote is None)
-            guess = replace(
-                usual, delimiter=layout.delimiter or delimiter, quote=layout.quote or quote, quoting=quoting
-            )
-            if guess != usual and _fits(first, guess):
+    if not first or not layout.wanted:
+        return 0, usual
+    first = _few(first)
+    for above in [place for place, line in enumerate(first) if line.strip()] if layout.header else [0]:
+        guess = dialect(first[above:], layout)
+        if guess and _is_above(first[:above], first[above], guess):
+            if any(line.strip() for line in first[:above]):
+                warn("data", f"{address}: the header is found in line {above + 1}; what stands above it is left out")
+            if guess != usual:
                 say("data", f"{address}: {_dialect(usual, guess)}")
+            return above, guess
+    found = None if layout.delimiter else separator(first, usual)
+    if found not in (None, usual.delimiter):
+        raise DataError(f"{address}: {advice(first, found, layout)}")
+    return 0, usual
+
+
+def dialect(first: Sequence[str], layout: Layout) -> Layout | None:
+    """The layout that gives the wanted columns, of which the usual one comes first; None where none does."""
+    usual = _with_defaults(layout)
+    for quote in [layout.quote] if layout.quote else ['"', "'"]:
+        for delimiter in [layout.delimiter] if layout.delimiter else dict.fromkeys([usual.delimiter, *SEPARATORS]):
+            # A TSV without tabs is a CSV in all but its name.
+            quoting = usual.quoting or (layout.quote is None and (quote == "'" or delimiter != usual.delimiter))
+            guess = replace(usual, delimiter=delimiter, quote=quote, quoting=quoting)
+            if _fits(first, guess) and (guess == usual or quote == '"' or first[0].lstrip().startswith(quote)):
                 return guess
-    return usual
+    return None
+
+
+def _few(lines: Sequence[str]) -> Sequence[str]:
+    """The first line, and as many more as are read over and over in no time."""
+    sizes = itertools.accumulate(map(len, lines))
+    return lines[: max(1, sum(size <= _LOOKED_AT_SIZE for size in sizes))]
+
+
+def _is_above(above: Sequence[str], header: str, layout: Layout) -> bool:
+    """Whether lines are a title or comments: no row of the table that begins below them."""
+    names = _parsed([header], layout)
+    rows = [_parsed([line], replace(layout, quoting=False)) for line in above if not line.startswith("#")]
+    return not above or (bool(names) and all(len(row[0]) != len(names[0]) for row in rows if row))
+
+
+def separator(first: Sequence[str], layout: Layout) -> str | None:
+    """What divides each of these lines into the same number of columns, enough of them; None where nothing does."""
+    for delimiter in dict.fromkeys([layout.delimiter or ",", *SEPARATORS]):
+        guess = replace(layout, delimiter=delimiter)
+        rows = _parsed(first, replace(guess, quoting=True)) or _parsed(first, replace(guess, quoting=False))
+        widths = {len(row) for row in rows}
+        if len(rows) > 1 and len(widths) == 1 and widths.pop() >= max(2, len(layout.wanted)):
+            return delimiter
+    return None
+
+
+def advice(first: Sequence[str], delimiter: str | None, layout: Layout) -> str:
+    """What to add to the settings of a table whose columns are divided so and do not have the names that are wanted."""
+    told = f"{_NAMES.get(str(delimiter), repr(delimiter))} separates the columns; add `delimiter: "
+    told += f"{json.dumps(delimiter)}` under data:"
+    if not layout.header:
+        return told
+    names = _parsed(first[:1], replace(layout, delimiter=delimiter, quoting=True)) or [[]]
+    places = ", ".join(f"{role}: {place}" for place, role in enumerate(layout.roles or layout.wanted))
+    return (
+        f"{told} and say in data.columns which of {listed(map(shown, names[0]), 5)} is which, or add "
+        f"`header: false` and `columns: {{{places}}}` (positions from 0) where the first line is data already"
+    )
 
 
 def _with_defaults(layout: Layout) -> Layout:
@@ -86,20 +148,26 @@ def _dialect(usual: Layout, guess: Layout) -> str:
 
 def _fits(first: Sequence[str], layout: Layout) -> bool:
     """Whether the first lines, read so, have the columns that are wanted."""
-    rows = _parsed(first, layout) or _parsed(first[:1], replace(layout, quoting=False))
-    if not rows:
+    rows = _parsed(first, layout)
+    if not layout.header:
+        return bool(rows) and all(len(row) > max(map(int, layout.wanted)) for row in rows)
+    # A wrong quote further down is told with its line; the header is enough to know the separator.
+    rows = rows or _parsed(first[:1], replace(layout, quoting=False))
+    if not rows or not set(layout.wanted) <= {name.strip() for name in rows[0]}:
         return False
-    if layout.header:
-        return set(layout.wanted) <= {name.strip() for name in rows[0]}
-    return all(len(row) > max(map(int, layout.wanted)) for row in rows)
+    return layout.delimiter in _COMMON or all(len(row) == len(rows[0]) for row in rows)
 
 
 def _parsed(lines: Sequence[str], layout: Layout) -> list[list[str]]:
-    """The rows of these lines; none where the last ends in the middle of a value, or quotes are no quotes."""
+    """The rows of these lines but for one that goes on below them; none where quotes are no quotes."""
+    rows: list[list[str]] = []
     try:
-        return [row for row in _reader(iter(lines), layout) if row]
-    except csv.Error:
-        return []
+        for row in _reader(iter(lines), layout):
+            if row:
+                rows.append(row)
+    except csv.Error as error:
+        return rows if "unexpected end of data" in str(error) else []
+    return rows
 
 
 def _reader(text: Iterator[str], layout: Layout) -> "csv._reader":  # type: ignore[name-defined]
@@ -134,6 +202,8 @@ class _Table:
                 names = self._names(values)
                 if self.layout.header:
                     continue
+            if self.layout.delimiter == "|" and _RULE.fullmatch("|".join(values)):
+                continue
             if self.layout.header and _same(values, names):
                 self.repeated += 1
                 continue

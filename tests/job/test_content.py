@@ -58,26 +58,3 @@ def test_parquet_and_gzip_are_read_under_the_advised_format(write):
     ]
     path = write("b.csv", gzip.compress(b"text,label\nx,a\n"))
     assert [row.values for row in read_rows(path, "b.csv", Layout("csv"))] == [{"text": "x", "label": "a"}]
-
-
-@pytest.mark.parametrize(
-    ("kind", "content", "said"),
-    [
-        (
-            "jsonl",
-            b'[{"a": 1},\n{"a": 2}]',
-            "a file that is one JSON array of objects needs `format: json` under data:",
-        ),
-        ("jsonl", b'[{"a": 1}]', "a.x is a JSON array, not one object a line; add `format: json` under data:"),
-        ("json", b'{"a": 1}\n{"a": 2}\n', "add `format: jsonl` under data: where every line is an object"),
-        ("json", b'{"version": "1", "data": []}', "add `format: jsonl` under data:"),
-        ("json", b'{"data": [{"paragraphs": []}]}', "`format: squad` under data:"),
-        ("json", b'{"train": [{"text": "x"}]}', "it is one object whose key 'train' holds a list"),
-        ("json", b'{"text": {"0": "x"}}', "it is one object whose key 'text' holds an object"),
-        ("json", b"{,", "expected a JSON array of objects"),
-    ],
-)
-def test_json_of_another_shape_is_told_with_the_line_to_add(write, kind, content, said):
-    with pytest.raises(DataError) as caught:
-        list(read_rows(write("a.x", content), "a.x", Layout(kind)))
-    assert said in str(caught.value)

@@ -53,11 +53,7 @@ def test_white_space_alone_is_no_element():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (
-            '{"text": "a"}',
-            "a.json begins with '{'; expected a JSON array of objects; "
-            "add `format: jsonl` under data: where every line is an object",
-        ),
+        ('{"text": "a"}', "a.json begins with '{'; expected a JSON array of objects"),
         ('[{"a": 1}, {"a": }]', "a.json, row 2 is not JSON: Expecting value"),
         ('[{"a": 1}, {"a": 2', "a.json, row 2 is not JSON: Expecting ',' delimiter"),
         ('[{"a": 1},]', "a.json, row 2 is not JSON: Expecting value"),

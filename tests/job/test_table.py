@@ -1,5 +1,7 @@
 """Tables as people have them: separators, quotes, headers, and what is said of each."""
 
+import json
+
 import pytest
 
 from job.errors import DataError
@@ -131,3 +133,64 @@ def test_too_many_columns_and_too_long_names_are_refused(rows):
         "the first "
         "line is data already"
     )
+
+
+@pytest.mark.parametrize("above", ["Reviews of 2024\n", "# made by x, y\n# z\n", "\nReviews\n\n", "a;b;c\n"])
+def test_a_title_or_comment_above_the_header_is_left_out_and_said(rows, capsys, above):
+    assert rows(f'{above}text,label\n"a, b",x\n') == ONE
+    number = above.count("\n") + 1
+    told = capsys.readouterr().out
+    assert f"a.csv: the header is found in line {number}; what stands above it is left out" in told
+
+
+def test_rows_above_a_repeated_header_are_no_title(rows, capsys):
+    assert rows("good,x\nbad,y\ntext,label\nso,x\n")[0] == {"good": "bad", "x": "y"}
+    assert "the header is found" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "| text | label |\n|---|---|\n| a, b | x |\n",
+        "# Reviews\n\n| text | label |\n|:-----|------:|\n| a, b | x |\n",
+        " text | label \n------+-------\n a, b | x \n",
+    ],
+)
+def test_the_rule_of_a_markdown_table_is_no_row(rows, content):
+    assert [{name: value.strip() for name, value in row.items()} for row in rows(content)] == ONE
+
+
+@pytest.mark.parametrize("delimiter", ["^", "~", "@", ":", " ", "\x01"])
+def test_rarer_separators_are_found_where_every_line_has_the_columns(rows, capsys, delimiter):
+    assert rows(f'text{delimiter}label\n"a, b"{delimiter}x\n') == ONE
+    assert "separates the columns (data.delimiter)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|", "^", "~", "@", ":", " "])
+@pytest.mark.parametrize("quote", ['"', ""])
+@pytest.mark.parametrize("head", ["Satz{}Urteil\n", ""])
+def test_a_separator_without_the_wanted_names_is_told_and_not_the_quotes(rows, delimiter, quote, head):
+    if delimiter == " " and not quote:
+        return
+    texts = ["Gut, ja", "Schlecht", "Na ja, so, so"]
+    content = head.format(delimiter) + "".join(f"{quote}{one}{quote}{delimiter}x\n" for one in texts)
+    with pytest.raises(DataError) as caught:
+        rows(content)
+    said = str(caught.value)
+    name = {"\t": "a tab", " ": "a blank"}.get(delimiter, repr(delimiter))
+    assert said.startswith(
+        f"a.csv: {name} separates the columns; add `delimiter: {json.dumps(delimiter)}` under data: "
+    )
+    if head:
+        assert "and say in data.columns which of 'Satz', 'Urteil' is which" in said
+        assert [row["Satz"] for row in rows(content, "Satz", "Urteil", delimiter=delimiter)] == texts
+    else:
+        assert "or add `header: false` and `columns: {text: 0, label: 1}` (positions from 0)" in said
+        assert [row["0"] for row in rows(content, "0", "1", header=False, delimiter=delimiter)] == texts
+        if delimiter in ";\t|":
+            assert [row["0"] for row in rows(content, "0", "1", header=False)] == texts
+
+
+def test_a_header_of_one_megabyte_is_looked_at_in_no_time(rows):
+    wide = ",".join(f"c{number}" for number in range(4000))
+    assert len(rows(f"{wide}\n" + f"{wide}\n" * 30)) == 0

@@ -109,14 +109,14 @@ def test_an_answer_that_stands_elsewhere_is_found_and_told(read):
     wrong = {"question": "Which?", "context": context, "answers": {"text": ["London"], "answer_start": [20]}}
     ((_, target),), said = read(wrong)
     assert target["start"] == [21]
-    assert said == ["an answer stands elsewhere than answer_start says, the nearest place is taken: 1 rows"]
+    assert said == ["an answer stands elsewhere than answer_start says, the nearest place is taken: 1 row"]
 
 
 def test_rows_with_answers_that_are_nowhere_are_left_out_on_request(read):
     wrong = {"question": "Which?", "context": "Nothing here.", "answers": {"text": ["London"], "answer_start": [0]}}
     rows, said = read(wrong, row("Where?", "Ada lived in London.", "London"), options=AnswerOptions(drop_wrong=True))
     assert [value[0] for value, _ in rows] == ["Where?"]
-    assert said == ["an answer does not stand in the context, left out: 1 rows"]
+    assert said == ["an answer does not stand in the context, left out: 1 row"]
 
 
 def test_a_window_points_at_the_tokens_of_the_answer(settings, registry, tmp_path):
