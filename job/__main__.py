@@ -65,9 +65,7 @@ def _guarded(command: Callable[[], None]) -> int:
         return _fail(str(error), error.exit_code)
     except (Conflict, Unreachable) as error:
         return _fail(str(error), 1)
-    except RegistryError as error:
-        return _fail(str(error), 2)
-    except BundleError as error:
+    except (RegistryError, BundleError) as error:
         return _fail(str(error), 2)
     except ServingError as error:
         return _fail(str(error), 1)

@@ -136,7 +136,7 @@ def test_the_settings_are_the_first_thing_that_is_looked_at(capsys):
     [
         (JobError("a"), 1), (SettingsError("a"), 2), (BaseModelError("a"), 2), (DataError("a"), 3),
         (GateFailed("a"), 4), (TrainingFailed("a"), 1), (Interrupted("a"), 75), (RegistryError("a"), 2),
-        (NotFound("a"), 2), (AccessDenied("a"), 2), (Unreachable("a"), 1), (Conflict("a"), 1), (BundleError("a"), 1),
+        (NotFound("a"), 2), (AccessDenied("a"), 2), (Unreachable("a"), 1), (Conflict("a"), 1), (BundleError("a"), 2),
     ],
 )  # fmt: skip
 def test_every_kind_of_failure_has_its_exit_code_and_one_sentence(error, code, capsys):
