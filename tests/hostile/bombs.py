@@ -7,19 +7,12 @@ the idle server held, and the processor time it took.
 import base64
 import io
 import json
-import os
-import socket
 import struct
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +21,7 @@ import onnx
 import soundfile
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from target import Target
 
 GREY = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGNsYIAAJgaKGAAmCACQXTClHgAAAABJRU5ErkJggg=="
 LOGITS = (0.25, 0.75)
@@ -128,97 +122,10 @@ def write_bundle(folder: Path, kind: str) -> None:
     (folder / "model.json").write_text(json.dumps(content))
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one request did to the server."""
-
-    status: int
-    megabytes: float
-    """Most memory while it was answered, over what the idle server held before the first request."""
-    cpu_seconds: float
-    answer: str
-
-
-class Target:
-    """A real server of one kind in a process of its own; `close` ends it."""
-
-    def __init__(self, kind: str, folder: Path, **settings: str) -> None:
-        write_bundle(folder / "bundle", kind)
-        files = [
-            str(path.relative_to(folder / "bundle"))
-            for path in sorted((folder / "bundle").rglob("*"))
-            if path.is_file()
-        ]
-        self._publish(folder, files)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
-        environment = os.environ | {"REGISTRY_URI": str(folder / "registry"), "REGISTRY_CACHE": str(folder / "cache")}
-        environment |= {
-            "SERVING_MODEL": "bombed",
-            "SERVING_HOST": "127.0.0.1",
-            "SERVING_PORT": str(self.port),
-            **settings,
-        }
-        self.log = (folder / "log").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "serving"], env=environment, stdout=self.log, stderr=self.log
-        )
-        self._wait()
-        self._idle = self._memory("VmRSS")
-
-    def ask(self, files: list[bytes], *, seconds: float = 120) -> Cost:
-        """What these files cost, sent in one request."""
-        inputs = [base64.b64encode(file).decode() for file in files]
-        before = self._cpu()
-        Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")  # the peak is counted from here
-        status, answer = self.post(json.dumps({"inputs": inputs if len(inputs) > 1 else inputs[0]}).encode(), seconds)
-        return Cost(status, (self._memory("VmHWM") - self._idle) / 1e6, self._cpu() - before, answer)
-
-    def post(self, body: bytes, seconds: float = 30) -> tuple[int, str]:
-        """The status and the text of the answer to a body."""
-        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}/predict", body)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(asked, timeout=seconds) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-    def close(self) -> None:
-        """End the server."""
-        self.process.kill()
-        self.process.wait()
-        self.log.close()
-
-    def _publish(self, folder: Path, files: list[str]) -> None:
-        program = (
-            "import sys; from pathlib import Path; from registry.publish import publish; "
-            "from registry.store import open_store; folder = Path(sys.argv[1]); "
-            "files = {name: folder / 'bundle' / name for name in sys.argv[2:]}; "
-            "publish(open_store(str(folder / 'registry')), 'bombed', files, run_id='one')"
-        )
-        subprocess.run([sys.executable, "-c", program, str(folder), *files], check=True)
-
-    def _wait(self) -> None:
-        for _ in range(600):
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                if self.process.poll() is not None:
-                    self.log.seek(0)
-                    raise RuntimeError(f"the server ended: {self.log.read()}") from None
-                time.sleep(0.1)
-        raise RuntimeError("the server does not listen")
-
-    def _memory(self, name: str) -> int:
-        """Bytes, from the kernel's own account of the process."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith(name + ":"))
-
-    def _cpu(self) -> float:
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def target_of(kind: str, folder: Path) -> Target:
+    """A server of such a model."""
+    write_bundle(folder / "bundle", kind)
+    return Target(folder / "bundle", folder)
 
 
 def waiting(target: Target, file: bytes, requests: int) -> float:
@@ -238,7 +145,7 @@ def beside(name: str) -> tuple[float, float]:
     small = base64.b64decode(GREY) if kind == "image" else silence(1, rate=16_000)
     body = json.dumps({"inputs": [base64.b64encode(file).decode() for file in make()]}).encode()
     with tempfile.TemporaryDirectory() as folder:
-        target, done = Target(kind, Path(folder)), threading.Event()
+        target, done = target_of(kind, Path(folder)), threading.Event()
 
         def throw() -> None:
             while not done.is_set():
@@ -266,7 +173,7 @@ def main() -> None:
         for name in (name for name, (meant, _) in BOMBS.items() if meant == kind):
             with tempfile.TemporaryDirectory() as folder:
                 # A server of its own for each: memory that one left behind is not the next one's.
-                files, target = BOMBS[name][1](), Target(kind, Path(folder))
+                files, target = BOMBS[name][1](), target_of(kind, Path(folder))
                 try:
                     cost = target.ask(files)
                 finally:

@@ -1,16 +1,12 @@
 """Files that unfold into far more than was sent, thrown at real servers."""
 
 import base64
-import importlib.util
 import json
 import threading
 from pathlib import Path
 
+import bombs
 import pytest
-
-spec = importlib.util.spec_from_file_location("bombs", Path(__file__).with_name("bombs.py"))
-bombs = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(bombs)
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the kernel tells no peak memory")
 MEGABYTES = 64
@@ -21,7 +17,7 @@ SMALL = {"image": base64.b64decode(bombs.GREY), "audio": bombs.silence(1, rate=1
 @pytest.fixture(scope="module")
 def targets(tmp_path_factory):
     """A server of each kind."""
-    started = {kind: bombs.Target(kind, tmp_path_factory.mktemp(kind)) for kind in SMALL}
+    started = {kind: bombs.target_of(kind, tmp_path_factory.mktemp(kind)) for kind in SMALL}
     yield started
     for target in started.values():
         target.close()
