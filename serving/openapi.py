@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from serving.request import OPTIONS
 from serving.schema import TEXT, Schema, closed, list_of
 from serving.service import Service
 from serving.session import TimeLimit
@@ -17,6 +18,17 @@ _FAULTS = {
     "500": "The model or the server is broken.",
     "503": "No answer before the deadline.",
 }
+
+_OLD_OPTIONS: Schema = {
+    **closed({name: {} for name in OPTIONS}, optional=OPTIONS),
+    "nullable": True,
+    "description": "Accepted from older clients; no effect.",
+}
+_EVENT: Schema = {
+    **closed({"event": {"type": "string", "enum": ["message"]}, "data": TEXT}, optional=("event",)),
+    "description": "One event; `data` is JSON, see above.",
+}
+"""What stands in a stream, again and again."""
 
 
 def document(service: Service) -> Schema:
@@ -48,7 +60,7 @@ def _predict(service: Service) -> Schema:
         {
             "inputs": {"anyOf": [shapes.item, list_of(shapes.item, minItems=1, maxItems=limits.inputs)]},
             "parameters": {**shapes.parameters, "nullable": True},
-            "options": {"type": "object", "nullable": True, "description": "Accepted from older clients; no effect."},
+            "options": _OLD_OPTIONS,
             **{name: shapes.parameters["properties"][name] for name in shapes.beside},
         },
         optional=("parameters", "options", *shapes.beside),
@@ -74,7 +86,8 @@ def _predict(service: Service) -> Schema:
 def _stream(service: Service) -> Schema:
     shapes = TASKS[service.predictor.model.task].shapes(service.predictor.model)
     request = closed(
-        {"inputs": shapes.item, "parameters": {**shapes.parameters, "nullable": True}}, optional=("parameters",)
+        {"inputs": shapes.item, "parameters": {**shapes.parameters, "nullable": True}, "options": _OLD_OPTIONS},
+        optional=("parameters", "options"),
     )
     return {
         "summary": "Answer one input while the answer is written",
@@ -86,7 +99,7 @@ def _stream(service: Service) -> Schema:
         "operationId": "stream",
         "requestBody": {"required": True, "content": _json(request, {"one": _requests(shapes)["one"]})},
         "responses": {
-            "200": {"description": "The answer.", "content": {"text/event-stream": {"schema": TEXT}}},
+            "200": {"description": "The answer.", "content": {"text/event-stream": {"schema": _EVENT}}},
             **{code: _fault(meaning) for code, meaning in _FAULTS.items()},
         },
     }

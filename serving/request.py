@@ -15,7 +15,7 @@ from serving.errors import InputError, Malformed
 Model = TypeVar("Model", bound=BaseModel)
 
 _KEYS = ("inputs", "parameters", "options")
-_OPTIONS = ("use_cache", "wait_for_model", "use_gpu")
+OPTIONS = ("use_cache", "wait_for_model", "use_gpu")
 """What older clients of the hub ask of its queue. There is none here: each holds already, or changes no answer."""
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 """How JSON spells half a character; a pair of halves too."""
@@ -47,7 +47,7 @@ def read_request(body: bytes, *, beside: Collection[str] = ()) -> Request:
             raise InputError(f"unknown key {shown(key)}; a request has: {', '.join((*_KEYS[:2], *beside))}")
     if "inputs" not in content:
         raise InputError("'inputs' is missing: send {\"inputs\": ...}")
-    parameters = content.get("parameters") or {}
+    parameters = {} if content.get("parameters") is None else content["parameters"]
     if not isinstance(parameters, dict):
         raise InputError(f"'parameters' is {shown(parameters)}; send an object")
     if twice := next((name for name in beside if name in content and name in parameters), None):
@@ -124,8 +124,8 @@ def _check_options(options: Any) -> None:
     if options is not None and not isinstance(options, dict):
         raise InputError(f"'options' is {shown(options)}; send an object, or leave it out")
     for name in options or {}:
-        if name not in _OPTIONS:
-            raise InputError(f"unknown option {shown(name)}; accepted, without effect: {', '.join(_OPTIONS)}")
+        if name not in OPTIONS:
+            raise InputError(f"unknown option {shown(name)}; accepted, without effect: {', '.join(OPTIONS)}")
 
 
 def _read_json(body: bytes) -> Any:

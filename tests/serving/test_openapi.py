@@ -70,6 +70,8 @@ def test_requests_and_answers_fit_the_schemas(served):
         {"inputs": "a", "more": 1},
         {"inputs": {"text": 1}},
         {"inputs": "a", "parameters": {"top_k": 0}},
+        {"inputs": "a", "parameters": False},
+        {"inputs": "a", "options": {"raw": True}},
         {"inputs": "a", "parameters": {"function_to_apply": "relu"}},
     ],
 )
@@ -85,6 +87,14 @@ def test_what_the_schema_refuses_the_server_refuses_in_the_documented_way(served
 def test_parameters_that_the_schema_accepts_are_accepted(reviews, serve_bundle, parameters):
     with serve_bundle(reviews) as (client, _):
         body = {"inputs": "a", "parameters": parameters}
+        assert accepts(schema_of(client.get("/openapi.json").json(), "", "requestBody"), body)
+        assert client.post("/predict", json=body).status_code == 200
+
+
+@pytest.mark.parametrize("options", [None, {}, {"use_cache": False}, {"wait_for_model": True, "use_gpu": None}])
+def test_options_that_the_schema_accepts_are_accepted(reviews, serve_bundle, options):
+    with serve_bundle(reviews) as (client, _):
+        body = {"inputs": "a", "options": options}
         assert accepts(schema_of(client.get("/openapi.json").json(), "", "requestBody"), body)
         assert client.post("/predict", json=body).status_code == 200
 

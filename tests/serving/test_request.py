@@ -99,6 +99,9 @@ def test_a_body_that_is_no_json_object_is_malformed(body, sentence):
         ({}, "'inputs' is missing: send {\"inputs\": ...}"),
         ({"inputs": "a", "input": 1}, "unknown key 'input'; a request has: inputs, parameters"),
         ({"inputs": "a", "parameters": [1]}, "'parameters' is [1]; send an object"),
+        ({"inputs": "a", "parameters": False}, "'parameters' is False; send an object"),
+        ({"inputs": "a", "parameters": ""}, "'parameters' is ''; send an object"),
+        ({"inputs": "a", "parameters": []}, "'parameters' is []; send an object"),
     ],
 )
 def test_a_wrong_key_is_named(content, sentence):
