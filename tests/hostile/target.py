@@ -12,6 +12,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Asks without a proxy."""
 PUBLISH = """
 import sys
 from pathlib import Path
@@ -75,12 +77,17 @@ class Target:
         status, answer = self.post(json.dumps({"inputs": inputs if len(inputs) > 1 else inputs[0]}).encode(), seconds)
         return Cost(status, (self._memory("VmHWM") - self._idle) / 1e6, self._cpu() - before, answer)
 
+    def get(self, path: str) -> str:
+        """A page of it."""
+        with OPENER.open(f"http://127.0.0.1:{self.port}{path}", timeout=30) as answer:
+            page: str = answer.read().decode()
+        return page
+
     def post(self, body: bytes, seconds: float = 30) -> tuple[int, str]:
         """The status and the text of the answer to a body."""
         asked = urllib.request.Request(f"http://127.0.0.1:{self.port}/predict", body)
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(asked, timeout=seconds) as answer:
+            with OPENER.open(asked, timeout=seconds) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
