@@ -10,6 +10,8 @@ Schema = dict[str, Any]
 """A JSON schema as OpenAPI 3.0 wants it."""
 
 TEXT: Schema = {"type": "string"}
+FILLED: Schema = {**TEXT, "minLength": 1}
+FILE: Schema = {**FILLED, "description": "The bytes of a file in base64, or a data: URI."}
 
 
 class _OpenApi30(GenerateJsonSchema):
@@ -71,5 +73,4 @@ def text_example(*, pair: bool) -> Any:
 
 def file_item(name: str) -> Schema:
     """A file in base64, as `serving.media_engine.read_files` reads it."""
-    content = {**TEXT, "description": "The bytes of a file in base64, or a data: URI."}
-    return {"oneOf": [content, closed({name: content})]}
+    return {"oneOf": [FILE, closed({name: FILE})]}

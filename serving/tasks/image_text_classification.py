@@ -24,9 +24,8 @@ Input = tuple[bytes, str]
 
 def shapes(model: ModelFile) -> Shapes:
     """How requests and answers look for this model."""
-    content: schema.Schema = {**schema.TEXT, "description": "The bytes of a file in base64, or a data: URI."}
     return Shapes(
-        item=schema.closed({"image": content, "text": schema.TEXT}),
+        item=schema.closed({"image": schema.FILE, "text": schema.TEXT}),
         parameters=schema.schema_of(Parameters),
         answer=answer_shape(model),
         example={"image": EXAMPLE, "text": "What is this?"},

@@ -70,7 +70,7 @@ class Prompt:
 
 def shapes(model: ModelFile) -> Shapes:
     """How requests and answers look for this model."""
-    message = schema.closed({"role": {"type": "string", "enum": list(ROLES)}, "content": schema.TEXT})
+    message = schema.closed({"role": {"type": "string", "enum": list(ROLES)}, "content": schema.FILLED})
     messages = schema.list_of(message, minItems=1)
     inputs = [schema.TEXT, schema.closed({"text": schema.TEXT})]
     generated, example = schema.TEXT, cast(Any, "Once upon a time")

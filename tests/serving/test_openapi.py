@@ -9,6 +9,7 @@ from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import validate
 from pydantic import BaseModel, Field
 
+from serving.schema import file_item
 from serving.schema import schema_of as schema_of_model
 from serving.tasks import TASKS
 
@@ -97,6 +98,12 @@ def test_options_that_the_schema_accepts_are_accepted(reviews, serve_bundle, opt
         body = {"inputs": "a", "options": options}
         assert accepts(schema_of(client.get("/openapi.json").json(), "", "requestBody"), body)
         assert client.post("/predict", json=body).status_code == 200
+
+
+@pytest.mark.parametrize("item", ["", {"image": ""}])
+def test_a_file_without_content_does_not_fit_the_schema(item):
+    assert not accepts(file_item("image"), item)
+    assert accepts(file_item("image"), json.loads(json.dumps(item).replace('""', '"aGk="')))
 
 
 def test_every_route_but_the_pages_for_people_is_documented(served):

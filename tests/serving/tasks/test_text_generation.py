@@ -7,6 +7,7 @@ import warnings
 import pytest
 import torch
 import transformers
+from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import validate
 from optimum.exporters.onnx.convert import onnx_export_from_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -217,6 +218,13 @@ def test_the_stream_is_documented_where_there_is_one(folder, reviews, serve_bund
             validate(document)
             assert ("/predict/stream" in document["paths"]) == there
             assert (client.post("/predict/stream", json={"inputs": "abc"}).status_code == 404) != there
+
+
+@pytest.mark.parametrize("content", ["", "a"])
+def test_a_message_without_text_does_not_fit_the_schema(content):
+    fits = OAS30Validator(TASK.shapes(CHATTY).item).is_valid
+    assert fits([{"role": "user", "content": content}]) == bool(content)
+    assert fits({"messages": [{"role": "user", "content": content}]}) == bool(content)
 
 
 @pytest.mark.parametrize(
