@@ -36,7 +36,7 @@ serve: $(VENV)/.job ## serve what `make train` registered (MODEL=name@alias for 
 	@SERVING_MODEL=$(MODEL) SERVING_HOST=$${SERVING_HOST:-127.0.0.1} $(BIN)/python -m serving
 
 test: $(VENV)/.dev ## run the tests that need only Python (under ten minutes)
-	$(BIN)/python -m pytest -q -m "not slow and not ceph and not containers"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not ceph and not containers"
 
 test-slow: $(VENV)/.dev ## run the heavier tests (CONTRIBUTING.md says what they need)
 	$(BIN)/python -m pytest -q -m "(slow or ceph) and not containers"
