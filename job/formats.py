@@ -18,7 +18,7 @@ from job.class_names import class_names, named_row
 from job.conll import read_conll
 from job.content import refuse_other_content
 from job.errors import DataError
-from job.faults import listed
+from job.faults import listed, shown
 from job.json_array import read_array
 from job.lines import expansion_fault, expansion_limit, lines, open_data, pieces
 from job.media_folder import MEDIA, class_row, metadata_row
@@ -179,7 +179,7 @@ def _read_parquet(path: Path, address: str, layout: Layout) -> Iterator[Row]:
                 unpacked += batch.nbytes
                 if unpacked > limit:
                     raise expansion_fault(address, limit)
-                for values in batch.to_pylist():
+                for values in _values(batch, address, layout.wanted):
                     number += 1
                     yield named_row(Row(number, values), names)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -198,6 +198,31 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
         column.dictionary_decode() if isinstance(column, pa.DictionaryArray) else column for column in batch.columns
     ]
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _values(batch: pa.RecordBatch, address: str, wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The rows in values of Python; of a column that nobody asked for None, as Python may have no value for it."""
+    names = batch.schema.names
+    columns = [
+        [None] * len(batch) if wanted and name not in wanted else _column(column, name, address)
+        for name, column in zip(names, batch.columns, strict=True)
+    ]
+    for values in zip(*columns, strict=True):
+        yield dict(zip(names, values, strict=True))
+
+
+def _column(column: pa.Array, name: str, address: str) -> list[Any]:
+    """Its values; DataError where Python has none for them: nanoseconds, the year 290,000, a time zone not installed."""
+    try:
+        values: list[Any] = column.to_pylist()
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, OverflowError) as error:
+        raise DataError(
+            f"{address}: column {shown(name)} of type {shown(str(column.type))} has a value that cannot be read; write "
+            "it as text or as a number"
+        ) from error
+    return values
 
 
 _READERS = {

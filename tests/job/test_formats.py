@@ -169,6 +169,31 @@ def test_what_is_not_parquet_is_said(fault, data):
 BOMB = "unpacks to more than 33,554,432 bytes; if that is right, raise data.max_expansion or unpack it first"
 
 
+UNREADABLE = [
+    pa.array([1], pa.timestamp("ns")),
+    pa.array([1 << 62], pa.timestamp("ms")),
+    pa.array([1 << 30], pa.date32()),
+    pa.array([1 << 62], pa.duration("ms")),
+    pa.array([1], pa.timestamp("us", tz="Nowhere/Else")),
+    pa.array([[{"at": 1}]], pa.list_(pa.struct([("at", pa.timestamp("ns"))]))),
+    pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]),
+]
+
+
+@pytest.mark.parametrize("values", UNREADABLE, ids=lambda values: str(values.type))
+def test_a_column_of_parquet_that_nobody_asked_for_may_hold_anything(tmp_path, values):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["x"], "when": values}), path)
+    (row,) = read_rows(path, "a.parquet", Layout("parquet", wanted=("text",)))
+    assert row.values == {"text": "x", "when": None}
+    with pytest.raises(DataError) as caught:
+        read(path, "parquet")
+    kind = pq.read_schema(path).field("when").type
+    assert str(caught.value) == (
+        f"a.parquet: column 'when' of type '{kind}' has a value that cannot be read; write it as text or as a number"
+    )
+
+
 def test_a_parquet_bomb_is_refused_by_the_sizes_it_states(tmp_path):
     table = pa.table({"text": [str(number) + "a" * 100_000 for number in range(1000)]})
     pq.write_table(table, tmp_path / "a.parquet", compression="zstd", use_dictionary=False)
