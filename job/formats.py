@@ -212,7 +212,7 @@ def _values(batch: pa.RecordBatch, address: str, wanted: Sequence[str]) -> Itera
 
 
 def _column(column: pa.Array, name: str, address: str) -> list[Any]:
-    """Its values; DataError where Python has none for them: nanoseconds, the year 290,000, a time zone not installed."""
+    """Its values; DataError where Python has none: nanoseconds, the year 290,000, a time zone that is not installed."""
     try:
         values: list[Any] = column.to_pylist()
     except UnicodeDecodeError:
