@@ -108,7 +108,7 @@ CONLL = (
 )
 CONLLU = "".join(
     f"# sent_id = {n}\n1-2\tdes\t_\t_\t_\t_\t_\t_\t_\t_\n"
-    + "".join(f"{i}\tword\tword\tNOUN\tNN\tNumber=Sing\t{i - 1}\tdep\t_\t_\n" for i in range(1, 4))
+    + "".join(f"{i}\tword\tword\tB-THING\tNN\tNumber=Sing\t{i - 1}\tdep\t_\t_\n" for i in range(1, 4))
     + "\n"
     for n in range(4)
 )
