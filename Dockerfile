@@ -19,8 +19,9 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=pip_conf --mount=type=cache
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     if [ -s /run/secrets/pip_conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip_conf; fi; \
     /opt/pip/bin/pip --python /opt/venv/bin/python install --require-hashes -r /requirements/serving.txt
-COPY registry /app/registry
-COPY serving /app/serving
+COPY src/tunewright/__init__.py /app/tunewright/
+COPY registry /app/tunewright/registry
+COPY serving /app/tunewright/serving
 # The root is read-only later, and file times differ between checkouts: byte code is made now and not compared.
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
@@ -35,9 +36,10 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=pip_conf --mount=type=cache
     install -r /requirements/job.txt -r /requirements/quickstart.txt; \
     if [ -n "$DEVICE" ]; then install -r "/requirements/torch-$DEVICE.txt"; \
     else install -r /requirements/torch-cpu.txt || install -r /requirements/torch-cuda.txt; fi
-COPY registry /app/registry
-COPY serving /app/serving
-COPY job /app/job
+COPY src/tunewright/__init__.py /app/tunewright/
+COPY registry /app/tunewright/registry
+COPY serving /app/tunewright/serving
+COPY job /app/tunewright/job
 RUN /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
 # What both images share. Writable are /tmp and /var/lib/tunewright; everything else may be read-only.
@@ -69,7 +71,7 @@ ENV JOB_OUTPUT=/var/lib/tunewright/runs \
     HF_HUB_DISABLE_TELEMETRY=1
 # A job is watched by its exit code.
 HEALTHCHECK NONE
-ENTRYPOINT ["python", "-m", "job"]
+ENTRYPOINT ["python", "-m", "tunewright.job"]
 CMD ["train"]
 # Last, so that a new commit costs no layer with packages.
 ARG TUNEWRIGHT_COMMIT=""
@@ -83,14 +85,14 @@ COPY --from=serving-packages /opt/venv /opt/venv
 COPY --from=serving-packages /app /app
 # The build ends here if the image could train a model or compile anything.
 RUN python -c 'import importlib.util as i, shutil as s; \
-names = ["torch", "transformers", "datasets", "job", "pip"]; \
+names = ["torch", "transformers", "datasets", "tunewright.job", "pip"]; \
 extra = [n for n in names if i.find_spec(n)] + [n for n in ("cc", "gcc", "g++", "clang") if s.which(n)]; \
 raise SystemExit(f"not allowed in the serving image: {extra}" if extra else 0)' \
- && python -c 'import serving.__main__'
+ && python -c 'import tunewright.serving.__main__'
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('SERVING_PORT', '8080') + '/livez', timeout=4)"]
-ENTRYPOINT ["python", "-m", "serving"]
+ENTRYPOINT ["python", "-m", "tunewright.serving"]
 CMD []
 ARG TUNEWRIGHT_COMMIT=""
 LABEL org.opencontainers.image.title="Tunewright serving" \

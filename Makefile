@@ -29,11 +29,11 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 train: $(VENV)/.job ## fine-tune the bundled example and register it (CONFIG=your.yaml for your own)
-	@$(BIN)/python -m job train --config $(CONFIG)
+	@$(BIN)/python -m tunewright.job train --config $(CONFIG)
 	@if [ "$(CONFIG)" = job/examples/reviews/job.yaml ]; then echo "next: make serve"; fi
 
 serve: $(VENV)/.job ## serve what `make train` registered (MODEL=name@alias for another)
-	@SERVING_MODEL=$(MODEL) SERVING_HOST=$${SERVING_HOST:-127.0.0.1} $(BIN)/python -m serving
+	@SERVING_MODEL=$(MODEL) SERVING_HOST=$${SERVING_HOST:-127.0.0.1} $(BIN)/python -m tunewright.serving
 
 test: $(VENV)/.dev ## run the tests that need only Python (under ten minutes)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not ceph and not containers"

@@ -14,17 +14,17 @@ from typing import get_args
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-import job.errors
-import registry.errors
-import serving.errors
-from job.__main__ import USAGE
-from job.form import Form
-from job.settings import JobSettings
-from job.tasks import TASKS
-from registry.__main__ import main as registry_main
-from registry.settings import RegistrySettings
-from registry.variables import leaves
-from serving.settings import ServingSettings
+from tunewright.job import errors as job_errors
+from tunewright.job.__main__ import USAGE
+from tunewright.job.data.columns import Form
+from tunewright.job.settings.job import JobSettings
+from tunewright.job.tasks import TASKS
+from tunewright.registry import errors as registry_errors
+from tunewright.registry.__main__ import main as registry_main
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.variables import leaves
+from tunewright.serving import errors as serving_errors
+from tunewright.serving.settings import ServingSettings
 
 REFERENCE = Path(__file__).parent / "reference"
 _NOTE = "<!-- written by docs/generate.py: run `make docs` -->\n\n"
@@ -113,18 +113,19 @@ def _commands() -> str:
     with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
         registry_main(["--help"])
     return (
-        f"# Commands\n\n{_NOTE}## `python -m job`\n\n```\n{USAGE}```\n\n"
-        f"## `python -m registry`\n\n```\n{text.getvalue()}```\n\n"
-        "## `python -m serving`\n\n"
+        f"# Commands\n\n{_NOTE}## `python -m tunewright.job`\n\n```\n{USAGE}```\n\n"
+        f"## `python -m tunewright.registry`\n\n```\n{text.getvalue()}```\n\n"
+        "## `python -m tunewright.serving`\n\n"
         "Takes no arguments: its settings are variables, see [settings](settings.md#the-server).\n"
     )
 
 
 def _errors() -> str:
     parts = ["# Errors\n", _NOTE, "What can go wrong, by room. Each error is one sentence on stderr.\n"]
-    for module in (registry.errors, serving.errors, job.errors):
+    for module in (registry_errors, serving_errors, job_errors):
         assert module.__doc__
-        parts.append(f"\n## {module.__name__.partition('.')[0]}\n\n```\n{module.__doc__.strip()}\n```\n")
+        _, room, _ = module.__name__.split(".")
+        parts.append(f"\n## {room}\n\n```\n{module.__doc__.strip()}\n```\n")
     return "".join(parts)
 
 
@@ -140,6 +141,7 @@ _FILES = {
     "Dockerfile": "One file; its last stages are `job` and `serving`.",
     "Makefile": "Every command of the house; `make` alone lists them.",
     "pyproject.toml": "One distribution: the core is the registry's, extras `serving`, `job`, `quickstart`, `dev`.",
+    "src/": "The package `tunewright`: a link to each room, so that nothing else is imported from outside.",
     "requirements/": "Every package pinned; with hashes for the serving image.",
     "job/examples/": "The bundled reviews and the settings that `make train` runs.",
     "k8s/": "The job and the server on Kubernetes: a base, and overlays for a CPU cluster and a GPU node.",

@@ -1,4 +1,4 @@
-"""`python -m job train|check|suggest|predict`: the entry point of the job image."""
+"""`python -m tunewright.job train|check|suggest|predict`: the entry point of the job image."""
 
 import argparse
 import errno
@@ -11,16 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from job import signals
-from job.errors import Interrupted, JobError, SettingsError
-from registry.errors import Conflict, RegistryError, Unreachable
-from serving.errors import BundleError, ServingError
+from tunewright.job import signals
+from tunewright.job.errors import Interrupted, JobError, SettingsError
+from tunewright.registry.errors import Conflict, RegistryError, Unreachable
+from tunewright.serving.errors import BundleError, ServingError
 
 if TYPE_CHECKING:
-    from job.settings import JobSettings
-    from registry.settings import RegistrySettings
+    from tunewright.job.settings.job import JobSettings
+    from tunewright.registry.settings import RegistrySettings
 
-USAGE = """usage: python -m job COMMAND [--config FILE] [--SETTING VALUE ...]
+USAGE = """usage: python -m tunewright.job COMMAND [--config FILE] [--SETTING VALUE ...]
 
 commands:
   train     read data, fine-tune, export, measure, register
@@ -28,7 +28,7 @@ commands:
   suggest   measures base models on the data (--candidates A B C, or those that are here) and recommends one
   predict   MODEL TEXT [TEXT ...]: answer with a registered version, for example reviews@production
 
-`python -m job train --help` lists every setting, `python -m job suggest --help` says what is measured.
+`python -m tunewright.job train --help` lists every setting, `... suggest --help` says what is measured.
 
 exit codes: 0 done, 2 settings, base model or registry wrong, 3 data wrong, 4 gate failed, 75 stopped by SIGTERM (run it
 again), 130 stopped by Ctrl-C, 1 anything else
@@ -91,10 +91,10 @@ def _fail(sentences: str, code: int) -> int:
 
 
 def _settings(arguments: Sequence[str], command: str) -> "tuple[JobSettings, RegistrySettings]":
-    from job.settings import load_settings
-    from registry.settings import RegistrySettings
+    from tunewright.job.settings.job import load_settings
+    from tunewright.registry.settings import RegistrySettings
 
-    settings = load_settings(arguments, f"python -m job {command}")
+    settings = load_settings(arguments, f"python -m tunewright.job {command}")
     return settings, RegistrySettings()
 
 
@@ -116,8 +116,8 @@ def _refuse_ranks(environment: Mapping[str, str]) -> None:
 def _train(arguments: Sequence[str]) -> None:
     _refuse_ranks(os.environ)
     settings, registry = _settings(arguments, "train")
-    from job.recipe import run
-    from job.summary import show
+    from tunewright.job.commands.summary import show
+    from tunewright.job.recipe import run
 
     signals.unwind()
     show(run(settings, registry))
@@ -125,7 +125,7 @@ def _train(arguments: Sequence[str]) -> None:
 
 def _check(arguments: Sequence[str]) -> None:
     settings, registry = _settings(arguments, "check")
-    from job.recipe import look
+    from tunewright.job.recipe import look
 
     signals.unwind()
     with tempfile.TemporaryDirectory(prefix="tunewright-") as work:
@@ -144,17 +144,17 @@ Each candidate is measured on the same rows:
 The one with the best metric is recommended, or a faster one that is not surely worse on these rows. A candidate that
 cannot be used is listed with its reason. Nothing is registered.
 """
-_SUGGEST_MORE = """Any setting of `python -m job train --help` may follow as a flag.
+_SUGGEST_MORE = """Any setting of `python -m tunewright.job train --help` may follow as a flag.
 
 examples:
-  python -m job suggest --config job.yaml
-  python -m job suggest --config job.yaml --candidates intfloat/e5-small-v2 ./my-encoder models:/reviews/7
+  python -m tunewright.job suggest --config job.yaml
+  python -m tunewright.job suggest --config job.yaml --candidates intfloat/e5-small-v2 ./my-encoder models:/reviews/7
 """
 
 
 def _suggest(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m job suggest",
+        prog="python -m tunewright.job suggest",
         usage="%(prog)s --config FILE [--candidates BASE [BASE ...]] [--rows N] [--SETTING VALUE ...]",
         description=_SUGGEST,
         epilog=_SUGGEST_MORE,
@@ -171,7 +171,7 @@ def _suggest(arguments: Sequence[str]) -> None:
     parser.add_argument("--rows", type=int, default=1000, metavar="N", help="rows of train and of validation (1000)")
     asked, others = parser.parse_known_args(arguments)
     settings, registry = _settings(others, "suggest")
-    from job.suggest import show, suggest
+    from tunewright.job.commands.suggest import show, suggest
 
     signals.unwind()
     with tempfile.TemporaryDirectory(prefix="tunewright-") as work:
@@ -179,13 +179,15 @@ def _suggest(arguments: Sequence[str]) -> None:
 
 
 def _predict(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m job predict", description="Answer with a registered version.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tunewright.job predict", description="Answer with a registered version."
+    )
     parser.add_argument("model", help="reference, for example reviews@production or reviews:7")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help='a text, or JSON such as \'["text", "text_pair"]\'')
     parser.add_argument("--variant", help="fp32, int8, ...; the version's default when absent")
     asked = parser.parse_args(arguments)
-    from job.predict import predict
-    from registry.settings import RegistrySettings
+    from tunewright.job.commands.predict import predict
+    from tunewright.registry.settings import RegistrySettings
 
     signals.unwind()
     for answer in predict(asked.model, asked.inputs, asked.variant, RegistrySettings()):

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from serving.events import json_line
+from tunewright.serving.events import json_line
 
 _console = Console(highlight=False, emoji=False)
 _EVERY = 10.0

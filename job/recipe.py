@@ -8,29 +8,29 @@ from pathlib import Path
 
 import torch
 
-from job import signals
-from job.adapt import adapt, read_text
-from job.base_model import fetch_base_model
-from job.export import check_exportable
-from job.gate import check_metrics
-from job.lineage import lineage
-from job.objective import Rows
-from job.prepare import encode_sides, prepare
-from job.progress import say, warn
-from job.release import Release, release
-from job.report import write_report
-from job.settings import JobSettings
-from job.task import Plan
-from job.teach import teach
-from registry import alias
-from registry.errors import Conflict
-from registry.probe import probe
-from registry.publish import find_run, publish
-from registry.pull import read_manifest
-from registry.record import Version
-from registry.settings import RegistrySettings
-from registry.store import Store, open_store
-from serving.session import available_cpus
+from tunewright.job import signals
+from tunewright.job.batches.side import Rows
+from tunewright.job.export.graph import check_exportable
+from tunewright.job.kinds.task import Plan
+from tunewright.job.model.base_model import fetch_base_model
+from tunewright.job.progress import say, warn
+from tunewright.job.report.card import write_report
+from tunewright.job.report.lineage import lineage
+from tunewright.job.settings.job import JobSettings
+from tunewright.job.steps.adapt import adapt, read_text
+from tunewright.job.steps.gate import check_metrics
+from tunewright.job.steps.prepare import encode_sides, prepare
+from tunewright.job.steps.release import Release, release
+from tunewright.job.steps.teach import teach
+from tunewright.registry.errors import Conflict
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.probe import probe
+from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.versions import alias
+from tunewright.registry.versions.publish import find_run, publish
+from tunewright.registry.versions.pull import read_manifest
+from tunewright.registry.versions.record import Version
+from tunewright.serving.runtime.session import available_cpus
 
 
 @dataclass(frozen=True)

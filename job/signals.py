@@ -5,7 +5,7 @@ import signal
 from types import FrameType
 from typing import NoReturn
 
-from job.errors import Interrupted
+from tunewright.job.errors import Interrupted
 
 CTRL_C = "stopped by Ctrl-C; nothing half-made is left in the registry"
 SIGTERM = "stopped by SIGTERM; nothing half-made is left in the registry, the same job may run again"

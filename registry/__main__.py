@@ -1,4 +1,4 @@
-"""`python -m registry`: look at the registry, fetch from it, move its aliases."""
+"""`python -m tunewright.registry`: look at the registry, fetch from it, move its aliases."""
 
 import argparse
 import json
@@ -8,15 +8,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
-from registry.alias import aliases, history, move, rollback
-from registry.errors import AddressError, BadReference, Conflict, CorruptObject, NotFound, RegistryError, SettingsError
-from registry.pull import pull_into, read_manifest
-from registry.record import Version, model_names, no_model, read_version, version_numbers
-from registry.reference import parse, resolve
-from registry.room import size_text
-from registry.settings import RegistrySettings
-from registry.store import Store, open_store
-from registry.verify import verify
+from tunewright.registry.errors import (
+    AddressError,
+    BadReference,
+    Conflict,
+    CorruptObject,
+    NotFound,
+    RegistryError,
+    SettingsError,
+)
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.room import size_text
+from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.versions.alias import aliases, history, move, rollback
+from tunewright.registry.versions.pull import pull_into, read_manifest
+from tunewright.registry.versions.record import Version, model_names, no_model, read_version, version_numbers
+from tunewright.registry.versions.reference import parse, resolve
+from tunewright.registry.versions.verify import verify
 
 _EPILOG = """\
 references:
@@ -56,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m registry",
+        prog="python -m tunewright.registry",
         description="Look at a model registry, fetch versions from it and move its aliases.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -7,8 +7,8 @@ from typing import Any, Self
 from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from registry.errors import SettingsError
-from registry.variables import build_settings
+from tunewright.registry.errors import SettingsError
+from tunewright.registry.variables import build_settings
 
 _PREFIX = "REGISTRY_"
 

@@ -1,4 +1,4 @@
-"""Serve one registered version over HTTP: `python -m serving`."""
+"""Serve one registered version over HTTP: `python -m tunewright.serving`."""
 
 import argparse
 import json
@@ -9,22 +9,22 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from registry.address import shown_address
-from registry.errors import RegistryError
-from registry.settings import RegistrySettings
-from registry.store import open_store
-from serving.app import create_app
-from serving.errors import ServingError
-from serving.events import capture_logging, emit
-from serving.fetch import fetch
-from serving.golden import replay
-from serving.predictor import open_predictor
-from serving.server import listen, serve, take_signals
-from serving.service import Service
-from serving.session import Capacity
-from serving.settings import ServingSettings, read_settings, reference
-from serving.tasks import TASKS
-from serving.trial import try_bundle
+from tunewright.registry.address import shown_address
+from tunewright.registry.errors import RegistryError
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import open_store
+from tunewright.serving.bundle.fetch import fetch
+from tunewright.serving.errors import ServingError
+from tunewright.serving.events import capture_logging, emit
+from tunewright.serving.golden import replay
+from tunewright.serving.http.app import create_app
+from tunewright.serving.http.server import listen, serve, take_signals
+from tunewright.serving.live.service import Service
+from tunewright.serving.predictor import open_predictor
+from tunewright.serving.runtime.session import Capacity
+from tunewright.serving.settings import ServingSettings, read_settings, reference
+from tunewright.serving.tasks import TASKS
+from tunewright.serving.trial import try_bundle
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -104,13 +104,14 @@ def _parser() -> argparse.ArgumentParser:
         for setting in reference()
     ]
     return argparse.ArgumentParser(
-        prog="python -m serving",
+        prog="python -m tunewright.serving",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Serve one version of the registry over HTTP: POST /predict, GET /readyz /livez /metrics /docs.",
         epilog="Settings are environment variables, with their defaults:\n\n"
         + "\n".join(lines)
         + "\n\nThe registry is named by REGISTRY_URI (s3://bucket/prefix or a folder); downloads are kept in "
-        "REGISTRY_CACHE.\n\nExample:\n  REGISTRY_URI=./var/registry SERVING_MODEL=reviews@production python -m serving",
+        "REGISTRY_CACHE.\n\nExample:\n  REGISTRY_URI=./var/registry SERVING_MODEL=reviews@production "
+        "python -m tunewright.serving",
     )
 
 

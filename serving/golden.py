@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from serving.bundle import Golden
-from serving.errors import BundleError, InputError
-from serving.predictor import Predictor
-from serving.tasks import TASKS
+from tunewright.serving.bundle.model_file import Golden
+from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.predictor import Predictor
+from tunewright.serving.tasks import TASKS
 
 TOLERANCE = {"fp32": 1e-3, "int8": 0.5}
 """Largest difference of a golden output on another machine (of a regression: in standard deviations of the targets).

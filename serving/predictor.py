@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serving.bundle import ModelFile, choose_variant, read_model_file
-from serving.errors import BundleError, InputError
-from serving.session import Array, Capacity, TimeLimit
-from serving.tasks import TASKS
-from serving.tasks.task import Engine, FileEngine, Row, WritingEngine
-from serving.written import Finish, OnText
+from tunewright.serving.bundle.model_file import ModelFile, choose_variant, read_model_file
+from tunewright.serving.engines.task import Engine, FileEngine, Row, WritingEngine
+from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.generation.written import Finish, OnText
+from tunewright.serving.runtime.session import Array, Capacity, TimeLimit
+from tunewright.serving.tasks import TASKS
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from registry.variables import NESTED, build_settings, leaves
-from serving.errors import SettingsError
-from serving.session import TOKENS_PER_RUN
+from tunewright.registry.variables import NESTED, build_settings, leaves
+from tunewright.serving.errors import SettingsError
+from tunewright.serving.runtime.session import TOKENS_PER_RUN
 
 PREFIX = "SERVING_"
 

@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from serving.errors import BundleError, InputError, RequestError
+from tunewright.serving.errors import BundleError, InputError, RequestError
 
 _CPU_SECONDS = 10.0
 _MEMORY = 1 << 30
@@ -134,9 +134,17 @@ def _keep(key: str, verdict: _Verdict, folder: Path) -> _Verdict:
 
 def _tried(kind: str, arguments: Sequence[str], what: str, bounds: Bounds, given: str = "") -> _Verdict:
     """The verdict of a child; BundleError for anything but a good one."""
-    command = [sys.executable, "-m", "serving.trial", kind, str(bounds.cpu_seconds), str(bounds.memory), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "tunewright.serving.trial",
+        kind,
+        str(bounds.cpu_seconds),
+        str(bounds.memory),
+        *arguments,
+    ]
     # The child finds this package where this process found it, and nothing of the caller's folder.
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONSAFEPATH": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONSAFEPATH": "1"}
     try:
         done = subprocess.run(  # noqa: S603 - the command is this program's own
             command,
@@ -230,10 +238,10 @@ def _bound(cpu_seconds: float, memory: int) -> None:
 
 
 def _bundle(folder: str, variant: str) -> dict[str, Any]:
-    from serving.chat_template import FILE, ChatTemplate
-    from serving.golden import replay
-    from serving.predictor import open_predictor
-    from serving.session import Capacity
+    from tunewright.serving.generation.chat_template import FILE, ChatTemplate
+    from tunewright.serving.golden import replay
+    from tunewright.serving.predictor import open_predictor
+    from tunewright.serving.runtime.session import Capacity
 
     tokenizer, template = Path(folder) / "tokenizer.json", Path(folder) / FILE
     with _about("its tokenizer.json"):
@@ -266,7 +274,7 @@ _WORDS_OF_LONG = (512, 128, 32, 8, 2)
 
 def _answer_example(predictor: Any) -> None:
     """Answer the task's example twice at once, and a longer one: a graph may fit the lengths of its own cases only."""
-    from serving.tasks import TASKS
+    from tunewright.serving.tasks import TASKS
 
     task, model = TASKS[predictor.model.task], predictor.model
     shapes = task.shapes(model)
@@ -304,8 +312,8 @@ _MOST_DECODED = 16
 
 
 def _tokenizer(path: str) -> dict[str, Any]:
-    from serving.encoding import load_tokenizer
-    from serving.tokenizer_file import check_tokenizer_file
+    from tunewright.serving.text.encoding import load_tokenizer
+    from tunewright.serving.text.tokenizer_file import check_tokenizer_file
 
     check_tokenizer_file(Path(path))
     tokenizer = load_tokenizer(Path(path))
@@ -353,7 +361,7 @@ _MOST_RENDERED = 100_000
 
 
 def _template() -> dict[str, Any]:
-    from serving.chat_template import ChatTemplate
+    from tunewright.serving.generation.chat_template import ChatTemplate
 
     source, special_tokens = json.loads(sys.stdin.read())
     _render(ChatTemplate(source, special_tokens))

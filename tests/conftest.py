@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from registry.store import open_store
+from tunewright.registry.stores.store import open_store
 
 # Every model here is tiny: a second thread costs more than it gives, and far more on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -20,10 +20,10 @@ import boto3
 import pytest
 import yaml
 
-from registry import alias
-from registry.pull import pull_into
-from registry.record import version_numbers
-from registry.store import open_store
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions import alias
+from tunewright.registry.versions.pull import pull_into
+from tunewright.registry.versions.record import version_numbers
 
 ROOT = Path(__file__).parents[1]
 TAG = "test"
@@ -177,7 +177,7 @@ def logs(engine, name):
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("module", ["torch", "transformers", "datasets", "job", "pip"])
+@pytest.mark.parametrize("module", ["torch", "transformers", "datasets", "tunewright.job", "pip"])
 def test_the_serving_image_cannot_train(engine, images, module):
     done = engine("run", "--rm", "--entrypoint=python", images.serving, "-c", f"import {module}")
     assert done.returncode == 1

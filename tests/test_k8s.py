@@ -13,12 +13,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from job import errors
-from job.settings import JobSettings, load_settings
-from registry.settings import RegistrySettings
-from registry.variables import unknown_variables
-from serving.app import _GET
-from serving.settings import ServingSettings
+from tunewright.job import errors
+from tunewright.job.settings.job import JobSettings, load_settings
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.variables import unknown_variables
+from tunewright.serving.http.app import _GET
+from tunewright.serving.settings import ServingSettings
 
 ROOT = Path(__file__).parents[1]
 BASE = ROOT / "k8s/base"

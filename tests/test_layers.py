@@ -9,20 +9,102 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
+ORDER = {
+    "registry": "errors address variables settings stores transfer versions __main__",
+    "serving": "errors events onnx_runtime runtime text request media bundle generation engines tasks predictor golden "
+    "trial queue watch settings live http __main__",
+    "job": "errors signals inside progress settings data batches model train export measure kinds tasks steps report "
+    "recipe commands __main__",
+}
+"""The wings of each room, and the modules beside them: each knows itself and what stands before it."""
+ANSWERING = set("errors events onnx_runtime runtime text request media bundle generation engines tasks".split())
+ANSWERING |= {"predictor", "golden", "trial"}
+"""What the job may know of serving: all that makes an answer, nothing of the web around it."""
+READING = set("errors address variables settings stores".split())
+PULLING = (["versions", "pull"], ["versions", "record"])
+"""What serving may know of the registry: how it is reached, how a version is pulled and what its record holds."""
+TESTED_BY = {
+    "registry/errors.py": "registry/test_main.py",
+    "registry/stores/key.py": "registry/stores/test_store.py",
+    "registry/stores/room.py": "registry/transfer/test_download.py",
+    "registry/stores/s3_client.py": "registry/stores/test_s3.py",
+    "registry/stores/s3_errors.py": "registry/stores/test_s3.py",
+    "registry/stores/s3_upload.py": "registry/stores/test_s3.py",
+    "registry/transfer/journal.py": "registry/transfer/test_download.py",
+    "registry/transfer/parallel.py": "registry/transfer/test_download.py",
+    "registry/versions/numbered.py": "hostile/test_registry.py",
+    "registry/versions/record.py": "registry/versions/test_publish.py",
+    "serving/errors.py": "serving/http/test_app.py",
+    "serving/onnx_runtime.py": "test_quiet.py",
+    "serving/runtime/runs.py": "serving/test_predictor.py",
+    "serving/text/spacing.py": "serving/generation/test_detokenizer.py",
+    "serving/request/schema.py": "serving/http/test_openapi.py",
+    "serving/generation/beam.py": "serving/generation/test_loop.py",
+    "serving/generation/written.py": "serving/generation/test_loop.py",
+    "serving/engines/generation.py": "serving/tasks/test_text_generation.py",
+    "serving/engines/media.py": "hostile/test_media.py",
+    "serving/engines/task.py": "serving/test_predictor.py",
+    "serving/engines/text.py": "serving/test_predictor.py",
+    "serving/engines/text_to_text.py": "job/tasks/test_translation.py",
+    "serving/engines/windows.py": "serving/tasks/test_token_classification.py",
+    "serving/tasks/audio_classification.py": "job/tasks/test_audio_classification.py",
+    "serving/tasks/image_classification.py": "job/tasks/test_image_classification.py",
+    "serving/tasks/image_text_classification.py": "job/tasks/test_image_text_classification.py",
+    "serving/tasks/summarization.py": "job/tasks/test_summarization.py",
+    "serving/tasks/translation.py": "job/tasks/test_translation.py",
+    "serving/queue/bodies.py": "serving/http/test_app.py",
+    "serving/watch/meters.py": "serving/http/test_app.py",
+    "serving/live/service.py": "serving/http/test_app.py",
+    "serving/http/body.py": "serving/http/test_app.py",
+    "job/errors.py": "job/test_main.py",
+    "job/inside.py": "job/model/test_base_model.py",
+    "job/data/columns.py": "job/data/test_check.py",
+    "job/data/readers/media_folder.py": "job/data/test_media.py",
+    "job/data/readers/row.py": "job/data/readers/test_table.py",
+    "job/batches/causal.py": "job/train/test_next_token.py",
+    "job/batches/conversations.py": "job/tasks/test_text_generation.py",
+    "job/batches/side.py": "job/batches/test_by_length.py",
+    "job/model/four_bits.py": "job/model/test_layers.py",
+    "job/model/generation_defaults.py": "job/tasks/test_text_generation.py",
+    "job/train/objective.py": "job/train/test_loop.py",
+    "job/export/generation.py": "job/tasks/test_text_generation.py",
+    "job/kinds/classification.py": "job/tasks/test_text_classification.py",
+    "job/kinds/media.py": "job/tasks/test_image_classification.py",
+    "job/kinds/regression.py": "job/tasks/test_text_regression.py",
+    "job/kinds/task.py": "job/tasks/test_task.py",
+    "job/kinds/text.py": "job/tasks/test_text_classification.py",
+    "job/kinds/text_to_text.py": "job/tasks/test_translation.py",
+    "job/steps/release.py": "job/test_recipe.py",
+    "job/steps/teach.py": "job/tasks/test_gradient.py",
+    "job/commands/candidates.py": "job/commands/test_suggest.py",
+}
+"""What has no test file of its own name, and the file that tests it."""
+MOST_FILES = 12
+"""Files of a wing, without what says what it is for."""
 HEAVY = set("torch transformers datasets accelerate optimum peft sklearn scipy pandas pyarrow onnx".split())
 
 
 def imports(path: Path) -> set[str]:
-    """The first word of everything a file imports, also inside functions; relative imports as '.'."""
+    """All modules that a file imports, in functions too, with the names taken from each; '.' for a relative one."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add("." if node.level else str(node.module).partition(".")[0])
+            found |= {"."} if node.level else {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-            found |= {str(word.value).partition(".")[0] for word in node.args if isinstance(word, ast.Constant)}
+            found |= {str(word.value) for word in node.args if isinstance(word, ast.Constant)}
     return found
+
+
+def outside(path: Path) -> set[str]:
+    """The first words of what a file imports."""
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def inside(path: Path) -> set[tuple[str, str]]:
+    """The room and the wing (or module) of each import from this house."""
+    return {tuple(name.split(".")[1:3]) for name in imports(path) if name.startswith("tunewright.")}
 
 
 def files(room: str) -> list[Path]:
@@ -33,17 +115,65 @@ def files(room: str) -> list[Path]:
 def test_imports_go_one_way(room):
     assert files(room)
     for path in files(room):
-        forbidden = imports(path) & (set(MAY_KNOW) - MAY_KNOW[room] - {room} | {"."})
+        forbidden = {known for known, *_ in inside(path)} - MAY_KNOW[room] - {room}
         assert not forbidden, f"{path.relative_to(ROOT)} imports {forbidden}"
+        # Without the first word a user's own `job` or `serving` would be meant.
+        assert not outside(path) & {".", *MAY_KNOW}, f"{path.relative_to(ROOT)} does not name the package"
+
+
+def wing(path: Path, room: str) -> str:
+    return path.relative_to(ROOT / room).with_suffix("").parts[0]
+
+
+@pytest.mark.parametrize("room", MAY_KNOW)
+def test_a_wing_knows_those_before_it(room):
+    order = ORDER[room].split()
+    for path in files(room):
+        if (here := wing(path, room)) != "__init__":
+            allowed = order[: order.index(here) + 1]
+            after = {name for known, *rest in inside(path) if known == room for name in rest} - set(allowed)
+            assert not after, f"{path.relative_to(ROOT)} imports {after}"
+
+
+def test_a_room_is_known_by_what_is_meant_for_others():
+    for path in files("job"):
+        more = {name for room, *rest in inside(path) if room == "serving" for name in rest} - ANSWERING
+        assert not more, f"{path.relative_to(ROOT)} imports {more}"
+    for path in files("serving"):
+        known = [name.split(".")[2:] for name in imports(path) if name.startswith("tunewright.registry.")]
+        more = [
+            name
+            for name in known
+            if name[0] not in READING and name[:2] not in (["versions", "pull"], ["versions", "record"])
+        ]
+        assert not more, f"{path.relative_to(ROOT)} imports {more}"
+
+
+def test_a_wing_is_small_enough_to_be_known_by_heart():
+    for room in MAY_KNOW:
+        for folder in {path.parent for path in files(room)} - {ROOT / room}:
+            names = [path.name for path in folder.glob("*.py") if path.name != "__init__.py"]
+            assert len(names) <= MOST_FILES, f"{folder.relative_to(ROOT)} has {len(names)} files: cut it"
+
+
+def test_every_module_has_its_test():
+    own = {}
+    for room in MAY_KNOW:
+        for path in (path for path in files(room) if path.name != "__init__.py"):
+            name = str(path.relative_to(ROOT))
+            own[name] = path.relative_to(ROOT).with_name(f"test_{path.stem.strip('_')}.py")
+    missing = {name for name, test in own.items() if not (ROOT / "tests" / test).exists()}
+    assert missing == set(TESTED_BY), "each module has a test file of its name, or a line in TESTED_BY"
+    assert [test for test in TESTED_BY.values() if not (ROOT / "tests" / test).exists()] == []
 
 
 @pytest.mark.parametrize("room", ["registry", "serving"])
 def test_a_light_room_never_imports_a_training_library(room):
     for path in files(room):
-        assert not imports(path) & HEAVY, f"{path.relative_to(ROOT)} imports {imports(path) & HEAVY}"
+        assert not outside(path) & HEAVY, f"{path.relative_to(ROOT)} imports {outside(path) & HEAVY}"
 
 
-@pytest.mark.parametrize("module", ["registry.__main__", "serving.__main__"])
+@pytest.mark.parametrize("module", ["tunewright.registry.__main__", "tunewright.serving.__main__"])
 def test_a_light_program_starts_without_a_training_library(module):
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -71,8 +201,7 @@ def test_every_task_has_its_twin():
     taught, answered = (
         {path.name for path in files(room) if path.parent.name == "tasks"} for room in ("job", "serving")
     )
-    # What a task must bring stands beside the tasks that are answered; of those that are taught in job/task.py.
-    assert taught == answered - {"task.py"}
+    assert taught == answered
 
 
 def test_no_file_is_a_drawer():

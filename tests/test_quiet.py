@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from registry.publish import publish
-from registry.store import open_store
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.publish import publish
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed: apt-get install strace")
@@ -71,7 +71,7 @@ def environment(tmp_path, s3_endpoint):
     (tmp_path / "temporary").mkdir()
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "OMP_NUM_THREADS") if name in os.environ}
     return kept | {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(ROOT / "src"),
         "PYTHONDONTWRITEBYTECODE": "1",
         "HOME": str(tmp_path / "home"),
         "TMPDIR": str(tmp_path / "temporary"),
@@ -103,7 +103,9 @@ def test_a_server_speaks_to_the_store_alone(environment, s3_uri, tmp_path):
     files = {str(path.relative_to(bundle)): path for path in bundle.rglob("*") if path.is_file()}
     publish(open_store(s3_uri), "quiet", files, run_id="run-1")
     environment |= {"REGISTRY_URI": s3_uri, "SERVING_MODEL": "quiet", "SERVING_HOST": "127.0.0.1", "SERVING_PORT": "0"}
-    _, _, lines = traced([sys.executable, "-m", "serving"], tmp_path / "log", environment, until='"listening"')
+    _, _, lines = traced(
+        [sys.executable, "-m", "tunewright.serving"], tmp_path / "log", environment, until='"listening"'
+    )
     assert ("127.0.0.1", store_port(environment)) in partners(lines)
     assert_quiet(lines, environment, tmp_path)
 
@@ -117,7 +119,7 @@ def test_a_job_speaks_to_the_store_alone(environment, s3_uri, tmp_path):
     settings |= {"train": {"epochs": 1}, "gate": {}, "output": str(tmp_path / "runs")}
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(settings))
     environment |= {"REGISTRY_URI": s3_uri}
-    command = [sys.executable, "-m", "job", "train", "--config", str(tmp_path / "job.yaml")]
+    command = [sys.executable, "-m", "tunewright.job", "train", "--config", str(tmp_path / "job.yaml")]
     code, said, lines = traced(command, tmp_path / "log", environment, seconds=600)
     assert code == 0, said
     assert ("127.0.0.1", store_port(environment)) in partners(lines)

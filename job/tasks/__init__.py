@@ -1,18 +1,18 @@
 """The tasks this program can teach: name to the task."""
 
-from job.task import Task
-from job.tasks.audio_classification import AudioClassification
-from job.tasks.feature_extraction import FeatureExtraction
-from job.tasks.image_classification import ImageClassification
-from job.tasks.image_text_classification import ImageTextClassification
-from job.tasks.masked_language_modelling import MaskedLanguageModelling
-from job.tasks.question_answering import QuestionAnswering
-from job.tasks.summarization import Summarization
-from job.tasks.text_classification import TextClassification
-from job.tasks.text_generation import TextGeneration
-from job.tasks.text_regression import TextRegression
-from job.tasks.token_classification import TokenClassification
-from job.tasks.translation import Translation
+from tunewright.job.kinds.task import Task
+from tunewright.job.tasks.audio_classification import AudioClassification
+from tunewright.job.tasks.feature_extraction import FeatureExtraction
+from tunewright.job.tasks.image_classification import ImageClassification
+from tunewright.job.tasks.image_text_classification import ImageTextClassification
+from tunewright.job.tasks.masked_language_modelling import MaskedLanguageModelling
+from tunewright.job.tasks.question_answering import QuestionAnswering
+from tunewright.job.tasks.summarization import Summarization
+from tunewright.job.tasks.text_classification import TextClassification
+from tunewright.job.tasks.text_generation import TextGeneration
+from tunewright.job.tasks.text_regression import TextRegression
+from tunewright.job.tasks.token_classification import TokenClassification
+from tunewright.job.tasks.translation import Translation
 
 TASKS: dict[str, Task] = {
     "audio-classification": AudioClassification(),

@@ -10,17 +10,17 @@ import soundfile  # type: ignore[import-untyped]
 from torch import nn
 from transformers import AutoModelForAudioClassification
 
-from job.base_model import BaseModel
-from job.form import Form
-from job.media_task import MediaEncoder, MediaTask
-from job.objective import Rows
-from job.progress import say
-from job.settings import JobSettings
-from job.task import Plan
-from serving.audio import AudioPreprocessing, decode, pad, read_preprocessing
-from serving.bundle import Variant
-from serving.media_engine import Batch
-from serving.tasks.audio_classification import load
+from tunewright.job.batches.side import Rows
+from tunewright.job.data.columns import Form
+from tunewright.job.kinds.media import MediaEncoder, MediaTask
+from tunewright.job.kinds.task import Plan
+from tunewright.job.model.base_model import BaseModel
+from tunewright.job.progress import say
+from tunewright.job.settings.job import JobSettings
+from tunewright.serving.bundle.model_file import Variant
+from tunewright.serving.engines.media import Batch
+from tunewright.serving.media.audio import AudioPreprocessing, decode, pad, read_preprocessing
+from tunewright.serving.tasks.audio_classification import load
 
 
 class AudioClassification(MediaTask):

@@ -18,24 +18,25 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import nn
 
-from job import regression
-from job.base_model import BaseModel
-from job.check import Cells
-from job.encode import EncodedSplit, SplitWriter, TextRows, encoded
-from job.errors import BaseModelError, SettingsError
-from job.evaluate import Evaluation, evaluated, gathered, logits_of, time_alone
-from job.form import Form, Options, Roles
-from job.model import build_encoder, load_config
-from job.objective import Array, Batch, Loss, Objective, Rows, Targets, forward
-from job.progress import say
-from job.settings import JobSettings, refuse_useless
-from job.task import Part, Plan
-from job.text_task import TextTask
-from job.train import Trained, train
-from serving.bundle import ModelFile, Variant
-from serving.encoding import Encoder
-from serving.predictor import Predictor
-from serving.tasks.feature_extraction import normalized
+from tunewright.job.batches.side import Array, Batch, Rows, Targets
+from tunewright.job.batches.text import EncodedSplit, SplitWriter, TextRows, encoded
+from tunewright.job.data.check import Cells
+from tunewright.job.data.columns import Form, Options, Roles
+from tunewright.job.errors import BaseModelError, SettingsError
+from tunewright.job.kinds import regression
+from tunewright.job.kinds.task import Part, Plan
+from tunewright.job.kinds.text import TextTask
+from tunewright.job.measure.evaluation import Evaluation, evaluated, gathered, logits_of, time_alone
+from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.build import build_encoder, load_config
+from tunewright.job.progress import say
+from tunewright.job.settings.job import JobSettings, refuse_useless
+from tunewright.job.train.loop import Trained, train
+from tunewright.job.train.objective import Loss, Objective, forward
+from tunewright.serving.bundle.model_file import ModelFile, Variant
+from tunewright.serving.predictor import Predictor
+from tunewright.serving.tasks.feature_extraction import normalized
+from tunewright.serving.text.encoding import Encoder
 
 Pooling = Literal["mean", "cls"]
 FROZEN, SIMILARITY = "frozen", "similarity"

@@ -4,13 +4,13 @@ from typing import Any
 
 from transformers import AutoModelForImageClassification
 
-from job.base_model import BaseModel
-from job.form import Form
-from job.media_task import MediaEncoder, MediaTask
-from job.settings import JobSettings
-from serving.images import decode, pixels, read_preprocessing
-from serving.media_engine import MediaRow
-from serving.tasks.image_classification import collate
+from tunewright.job.data.columns import Form
+from tunewright.job.kinds.media import MediaEncoder, MediaTask
+from tunewright.job.model.base_model import BaseModel
+from tunewright.job.settings.job import JobSettings
+from tunewright.serving.engines.media import MediaRow
+from tunewright.serving.media.images import decode, pixels, read_preprocessing
+from tunewright.serving.tasks.image_classification import collate
 
 
 class ImageClassification(MediaTask):

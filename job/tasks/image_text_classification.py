@@ -8,19 +8,19 @@ from typing import Any
 import pyarrow as pa
 from torch import nn
 
-from job.base_model import BaseModel
-from job.check import Cells
-from job.export import describe_variant, export_traced, quantize_int8, strip
-from job.form import Form, Roles
-from job.media_task import FILE_TYPE, MediaEncoder, MediaTask, content
-from job.model import build_pair
-from job.settings import JobSettings
-from job.task import Plan
-from job.tokenizer import choose_length, length_limit, padding_of
-from serving.bundle import ModelFile, Variant
-from serving.encoding import Encoder
-from serving.images import decode, read_preprocessing
-from serving.tasks.image_text_classification import collate, load
+from tunewright.job.data.check import Cells
+from tunewright.job.data.columns import Form, Roles
+from tunewright.job.export.graph import describe_variant, export_traced, quantize_int8, strip
+from tunewright.job.kinds.media import FILE_TYPE, MediaEncoder, MediaTask, content
+from tunewright.job.kinds.task import Plan
+from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.build import build_pair
+from tunewright.job.model.tokenizer import choose_length, length_limit, padding_of
+from tunewright.job.settings.job import JobSettings
+from tunewright.serving.bundle.model_file import ModelFile, Variant
+from tunewright.serving.media.images import decode, read_preprocessing
+from tunewright.serving.tasks.image_text_classification import collate, load
+from tunewright.serving.text.encoding import Encoder
 
 _AXES = {
     "input_ids": ["batch", "tokens"],

@@ -20,26 +20,27 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 
-from job.base_model import BaseModel
-from job.check import Cells
-from job.dataset import Dataset, strings
-from job.encode import SplitWriter
-from job.errors import BaseModelError, DataError, SettingsError
-from job.evaluate import Evaluation, evaluated, time_alone
-from job.form import Form, Options, Roles
-from job.masking import Cutter, Hidden, Ids, MaskedRows, Masking, drawing
-from job.model import build_masked, load_config
-from job.next_token import unigram_perplexity
-from job.objective import Array, Batch, Objective, Scored, forward
-from job.progress import say, warn
-from job.settings import JobSettings, refuse_useless
-from job.task import Part, Plan
-from job.text_task import TextTask
-from job.tokenizer import cleans_up, mask_token
-from serving.bundle import ModelFile, Variant
-from serving.encoding import Encoder, load_tokenizer
-from serving.predictor import Predictor
-from serving.tasks.masked_language_modelling import MaskEngine, own_and_best
+from tunewright.job.batches.masked import Cutter, Hidden, Ids, MaskedRows, Masking, drawing
+from tunewright.job.batches.side import Array, Batch
+from tunewright.job.batches.text import SplitWriter
+from tunewright.job.data.check import Cells
+from tunewright.job.data.columns import Form, Options, Roles
+from tunewright.job.data.dataset import Dataset, strings
+from tunewright.job.errors import BaseModelError, DataError, SettingsError
+from tunewright.job.kinds.task import Part, Plan
+from tunewright.job.kinds.text import TextTask
+from tunewright.job.measure.evaluation import Evaluation, evaluated, time_alone
+from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.build import build_masked, load_config
+from tunewright.job.model.tokenizer import cleans_up, mask_token
+from tunewright.job.progress import say, warn
+from tunewright.job.settings.job import JobSettings, refuse_useless
+from tunewright.job.train.next_token import unigram_perplexity
+from tunewright.job.train.objective import Objective, Scored, forward
+from tunewright.serving.bundle.model_file import ModelFile, Variant
+from tunewright.serving.predictor import Predictor
+from tunewright.serving.tasks.masked_language_modelling import MaskEngine, own_and_best
+from tunewright.serving.text.encoding import Encoder, load_tokenizer
 
 _USELESS = ("pooling", "label_smoothing", "class_weights", "focal_gamma", "huber_delta")
 """Settings of `train` that mean nothing here."""

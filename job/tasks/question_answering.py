@@ -18,23 +18,24 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import AutoModelForQuestionAnswering
 
-from job.check import Cells, whole
-from job.encode import SplitWriter, TextRows, percentiles
-from job.errors import SettingsError
-from job.evaluate import Evaluation, evaluated, time_alone
-from job.export import ARCHITECTURES
-from job.form import Form, Options, Roles
-from job.model import build_headed
-from job.objective import Array, Batch, Objective, Scored
-from job.progress import say
-from job.squad_metrics import exact_match, f1
-from job.task import Part, Plan
-from job.text_task import TextTask
-from serving.bundle import ModelFile, Variant
-from serving.encoding import load_tokenizer
-from serving.predictor import Predictor
-from serving.tasks.question_answering import usual_cut
-from serving.windows import Windowed, Windower
+from tunewright.job.batches.side import Array, Batch
+from tunewright.job.batches.text import SplitWriter, TextRows, percentiles
+from tunewright.job.data.check import Cells, whole
+from tunewright.job.data.columns import Form, Options, Roles
+from tunewright.job.errors import SettingsError
+from tunewright.job.export.graph import ARCHITECTURES
+from tunewright.job.kinds.task import Part, Plan
+from tunewright.job.kinds.text import TextTask
+from tunewright.job.measure.evaluation import Evaluation, evaluated, time_alone
+from tunewright.job.measure.squad import exact_match, f1
+from tunewright.job.model.build import build_headed
+from tunewright.job.progress import say
+from tunewright.job.train.objective import Objective, Scored
+from tunewright.serving.bundle.model_file import ModelFile, Variant
+from tunewright.serving.predictor import Predictor
+from tunewright.serving.tasks.question_answering import usual_cut
+from tunewright.serving.text.encoding import load_tokenizer
+from tunewright.serving.text.windows import Windowed, Windower
 
 _PADDING = -1e4
 """The logit of a token that is padding: as good as impossible, and still a finite number."""

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from job.progress import say
-from job.text_scores import is_unspaced, rouge
-from job.text_to_text import TextFigures, TextToText
-from serving.bundle import ModelFile
+from tunewright.job.kinds.text_to_text import TextFigures, TextToText
+from tunewright.job.measure.written import is_unspaced, rouge
+from tunewright.job.progress import say
+from tunewright.serving.bundle.model_file import ModelFile
 
 _KINDS = ("rougeL", "rouge1", "rouge2")
 

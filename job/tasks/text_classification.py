@@ -5,14 +5,15 @@ from typing import Any
 import pyarrow as pa
 from torch import nn
 
-from job import few_shot
-from job.check import Cells
-from job.classification import ClassificationTask
-from job.form import Form, Roles
-from job.objective import Objective, Rows
-from job.task import Plan
-from job.text_task import TextTask
-from job.train import Trained
+from tunewright.job.batches.side import Rows
+from tunewright.job.data.check import Cells
+from tunewright.job.data.columns import Form, Roles
+from tunewright.job.kinds import few_shot
+from tunewright.job.kinds.classification import ClassificationTask
+from tunewright.job.kinds.task import Plan
+from tunewright.job.kinds.text import TextTask
+from tunewright.job.train.loop import Trained
+from tunewright.job.train.objective import Objective
 
 
 class TextClassification(ClassificationTask, TextTask):

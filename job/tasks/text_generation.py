@@ -18,33 +18,35 @@ from pydantic import Field
 from torch import nn
 from transformers import AutoModelForCausalLM
 
-from job import next_token
-from job.base_model import BaseModel
-from job.check import Cells, whole
-from job.continuations import CausalEncoder, cut, end_of_turn, usual_template
-from job.encode import NO_LABEL, SplitWriter
-from job.errors import DataError, SettingsError
-from job.evaluate import Evaluation, evaluated, time_alone
-from job.export_generation import export_generation
-from job.form import Form, Options, Roles
-from job.generation_defaults import first_eos, generation_tokens, merged, write_generation_config
-from job.model import build_writer, load_config
-from job.objective import Array, Objective
-from job.progress import say, warn
-from job.settings import JobSettings
-from job.task import Part, Plan, Task
-from job.text_scores import rouge
-from job.tokenizer import chat_template, choose_length, length_limit, padding_of, special_tokens
-from serving.bundle import ModelFile, Padding, Variant
-from serving.chat_template import FILE, ChatTemplate
-from serving.cleaning import Cleaning, clean
-from serving.encoding import Encoded, load_tokenizer
-from serving.errors import BundleError
-from serving.generation_engine import compared, probe
-from serving.generation_settings import GenerationSettings
-from serving.predictor import Predictor
-from serving.tasks.text_generation import ContinuationEngine, Prompter, message_fault
-from serving.trial import try_template
+from tunewright.job.batches import causal
+from tunewright.job.batches.conversations import CausalEncoder, cut, end_of_turn, usual_template
+from tunewright.job.batches.side import Array
+from tunewright.job.batches.text import NO_LABEL, SplitWriter
+from tunewright.job.data.check import Cells, whole
+from tunewright.job.data.columns import Form, Options, Roles
+from tunewright.job.errors import DataError, SettingsError
+from tunewright.job.export.generation import export_generation
+from tunewright.job.kinds.task import Part, Plan, Task
+from tunewright.job.measure.evaluation import Evaluation, evaluated, time_alone
+from tunewright.job.measure.written import rouge
+from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.build import build_writer, load_config
+from tunewright.job.model.generation_defaults import first_eos, generation_tokens, merged, write_generation_config
+from tunewright.job.model.tokenizer import chat_template, choose_length, length_limit, padding_of, special_tokens
+from tunewright.job.progress import say, warn
+from tunewright.job.settings.job import JobSettings
+from tunewright.job.train import next_token
+from tunewright.job.train.objective import Objective
+from tunewright.serving.bundle.model_file import ModelFile, Variant
+from tunewright.serving.engines.generation import compared, probe
+from tunewright.serving.errors import BundleError
+from tunewright.serving.generation.chat_template import FILE, ChatTemplate
+from tunewright.serving.generation.settings import GenerationSettings
+from tunewright.serving.predictor import Predictor
+from tunewright.serving.tasks.text_generation import ContinuationEngine, Prompter, message_fault
+from tunewright.serving.text.cleaning import Cleaning, clean
+from tunewright.serving.text.encoding import Encoded, Padding, load_tokenizer
+from tunewright.serving.trial import try_template
 
 ARCHITECTURES = ("gpt2", "gpt_neox", "llama", "opt", "phi", "phi3", "qwen2", "qwen3")
 """Decoders whose answers were compared with those of transformers."""
@@ -142,20 +144,20 @@ class TextGeneration(Task):
             template=source,
         )
 
-    def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> next_token.CausalRows:
+    def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> causal.CausalRows:
         """Rows of tokens with what is to be learned at each, kept on disk."""
         part: Part = getattr(plan.prepared, side)
         writer = SplitWriter(folder)
         if _is_plain(plan):
             documents = (plan.encoder.document(text) for text in _inputs(part, on_rows))
-            for segments in next_token.packed(documents, plan.encoder.max_length):
+            for segments in causal.packed(documents, plan.encoder.max_length):
                 writer.add(*_joined(segments))
         else:
             _write_answers(plan, part, writer, side, on_rows)
         split = writer.close()
         if not len(split):
             raise DataError(f"no {side} row has a token to be learned within {plan.encoder.max_length} tokens")
-        return next_token.CausalRows(split, plan.encoder.pad)
+        return causal.CausalRows(split, plan.encoder.pad)
 
     # Learning
 
@@ -334,7 +336,7 @@ def _inputs(part: Part, on_rows: Callable[[int], None]) -> Iterator[str]:
         on_rows(len(texts))
 
 
-def _joined(segments: Sequence[next_token.Segment]) -> tuple[Encoded, list[int]]:
+def _joined(segments: Sequence[causal.Segment]) -> tuple[Encoded, list[int]]:
     """Several segments as one row; neighbours differ in their type id."""
     ids = [token for tokens, _ in segments for token in tokens]
     kinds = [place % 2 for place, (tokens, _) in enumerate(segments) for _ in tokens]
@@ -370,7 +372,7 @@ def _learned(part: Part, plan: Plan) -> Iterator[int]:
 def _losses(engine: ContinuationEngine, part: Part, plan: Plan) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Summed cross-entropy and number of the learned tokens of each row `[N, 2]`, by the exported graph."""
 
-    def loss(pieces: Sequence[next_token.Segment]) -> tuple[float, int]:
+    def loss(pieces: Sequence[causal.Segment]) -> tuple[float, int]:
         found = [next_token.cross_entropy(engine.writer.graph.scores(ids), labels) for ids, labels in pieces]
         return sum(value for value, _ in found), sum(tokens for _, tokens in found)
 

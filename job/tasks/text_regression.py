@@ -7,17 +7,18 @@ import numpy as np
 import pyarrow as pa
 from torch import nn
 
-from job import regression
-from job.check import Cells
-from job.evaluate import Evaluation, evaluated, gathered, logits_of, time_alone
-from job.form import Form, Options, Roles
-from job.model import scale_head
-from job.objective import Objective, Targets
-from job.progress import say
-from job.task import Part, Plan
-from job.text_task import TextTask
-from serving.bundle import ModelFile
-from serving.predictor import Predictor
+from tunewright.job.batches.side import Targets
+from tunewright.job.data.check import Cells
+from tunewright.job.data.columns import Form, Options, Roles
+from tunewright.job.kinds import regression
+from tunewright.job.kinds.task import Part, Plan
+from tunewright.job.kinds.text import TextTask
+from tunewright.job.measure.evaluation import Evaluation, evaluated, gathered, logits_of, time_alone
+from tunewright.job.model.build import scale_head
+from tunewright.job.progress import say
+from tunewright.job.train.objective import Objective
+from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.predictor import Predictor
 
 
 class TextRegression(TextTask):

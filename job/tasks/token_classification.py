@@ -19,23 +19,24 @@ from sklearn.metrics import precision_recall_fscore_support
 from torch import nn
 from transformers import AutoModelForTokenClassification
 
-from job.check import Cells
-from job.classification import make_loss, make_weight
-from job.encode import NO_LABEL, SplitWriter, TokenRows
-from job.errors import DataError
-from job.evaluate import Evaluation, evaluated, time_alone
-from job.faults import listed
-from job.form import Form, Options, Roles
-from job.model import build_headed
-from job.objective import Array, Objective, Scored
-from job.progress import say
-from job.task import Part, Plan
-from job.text_task import TextTask
-from serving.bundle import ModelFile, Variant
-from serving.cleaning import clean, is_visible
-from serving.predictor import Predictor
-from serving.tasks.token_classification import OUTSIDE, Scheme, read_label
-from serving.windows import Cut, Windowed, Windower
+from tunewright.job.batches.side import Array
+from tunewright.job.batches.text import NO_LABEL, SplitWriter, TokenRows
+from tunewright.job.data.check import Cells
+from tunewright.job.data.columns import Form, Options, Roles
+from tunewright.job.data.faults import listed
+from tunewright.job.errors import DataError
+from tunewright.job.kinds.classification import make_loss, make_weight
+from tunewright.job.kinds.task import Part, Plan
+from tunewright.job.kinds.text import TextTask
+from tunewright.job.measure.evaluation import Evaluation, evaluated, time_alone
+from tunewright.job.model.build import build_headed
+from tunewright.job.progress import say
+from tunewright.job.train.objective import Objective, Scored
+from tunewright.serving.bundle.model_file import ModelFile, Variant
+from tunewright.serving.predictor import Predictor
+from tunewright.serving.tasks.token_classification import OUTSIDE, Scheme, read_label
+from tunewright.serving.text.cleaning import clean, is_visible
+from tunewright.serving.text.windows import Cut, Windowed, Windower
 
 _TAG = {"BIO": re.compile(r"O|[BI]-.+", re.DOTALL), "BIOES": re.compile(r"O|[BIES]-.+", re.DOTALL)}
 _STRANGER = "B-?"

@@ -1,6 +1,7 @@
 """The tasks this program can answer: name to module."""
 
-from serving.tasks import (
+from tunewright.serving.engines.task import Task
+from tunewright.serving.tasks import (
     audio_classification,
     feature_extraction,
     image_classification,
@@ -14,7 +15,6 @@ from serving.tasks import (
     token_classification,
     translation,
 )
-from serving.tasks.task import Task
 
 TASKS: dict[str, Task] = {
     "audio-classification": audio_classification,

@@ -12,13 +12,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from serving import request, schema
-from serving.bundle import ModelFile
-from serving.encoding import Encoded, Text
-from serving.errors import BundleError, InputError
-from serving.session import Array, Capacity
-from serving.tasks.task import Shapes
-from serving.text_engine import LogitsEngine
+from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.engines.task import Shapes
+from tunewright.serving.engines.text import LogitsEngine
+from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.request import schema
+from tunewright.serving.request import texts as request
+from tunewright.serving.runtime.session import Array, Capacity
+from tunewright.serving.text.encoding import Encoded, Text
 
 Answer = list[float]
 _SHORTEST = 1e-12

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from serving import request, schema
-from serving.bundle import ModelFile, read_options
-from serving.images import ImagePreprocessing, decode, pixels, unfolded
-from serving.media import BODY_BYTES
-from serving.media_engine import Batch, MediaEngine, MediaRow, read_files
-from serving.session import Capacity
-from serving.tasks.task import Shapes
-from serving.tasks.text_classification import Parameters, answer_shape, answers
+from tunewright.serving.bundle.model_file import ModelFile, read_options
+from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow, read_files
+from tunewright.serving.engines.task import Shapes
+from tunewright.serving.media.images import ImagePreprocessing, decode, pixels, unfolded
+from tunewright.serving.request import schema
+from tunewright.serving.request import texts as request
+from tunewright.serving.request.files import BODY_BYTES
+from tunewright.serving.runtime.session import Capacity
+from tunewright.serving.tasks.text_classification import Parameters, answer_shape, answers
 
 EXAMPLE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGNsYIAAJgaKGAAmCACQXTClHgAAAABJRU5ErkJggg=="
 """A small grey square as a PNG."""

@@ -6,17 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from serving import request, schema
-from serving.bundle import ModelFile, read_options
-from serving.encoding import Encoder, check_inputs
-from serving.errors import BundleError, InputError
-from serving.images import ImagePreprocessing, decode, pixels, unfolded
-from serving.media import BODY_BYTES
-from serving.media_engine import Batch, MediaEngine, MediaRow, read_file
-from serving.session import Capacity
-from serving.tasks.image_classification import EXAMPLE, Options
-from serving.tasks.task import Shapes
-from serving.tasks.text_classification import Parameters, answer_shape, answers
+from tunewright.serving.bundle.model_file import ModelFile, read_options
+from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow, read_file
+from tunewright.serving.engines.task import Shapes
+from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.media.images import ImagePreprocessing, decode, pixels, unfolded
+from tunewright.serving.request import schema
+from tunewright.serving.request import texts as request
+from tunewright.serving.request.files import BODY_BYTES
+from tunewright.serving.runtime.session import Capacity
+from tunewright.serving.tasks.image_classification import EXAMPLE, Options
+from tunewright.serving.tasks.text_classification import Parameters, answer_shape, answers
+from tunewright.serving.text.encoding import Encoder, check_inputs
 
 Input = tuple[bytes, str]
 """An image file and a text."""

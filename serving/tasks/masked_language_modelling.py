@@ -13,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from serving import request, schema
-from serving.bundle import ModelFile
-from serving.encoding import Encoded, Text, load_tokenizer
-from serving.errors import BundleError, InputError
-from serving.session import Array, Capacity, TimeLimit
-from serving.tasks.task import Shapes
-from serving.tasks.text_classification import scores
-from serving.text_engine import TextEngine, require_finite
+from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.engines.task import Shapes
+from tunewright.serving.engines.text import TextEngine
+from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.request import schema
+from tunewright.serving.request import texts as request
+from tunewright.serving.runtime.runs import require_finite
+from tunewright.serving.runtime.session import Array, Capacity, TimeLimit
+from tunewright.serving.tasks.text_classification import scores
+from tunewright.serving.text.encoding import Encoded, Text, load_tokenizer
 
 _MOST = 1000
 """Candidates of one mask: each is decoded with its whole text."""

@@ -15,16 +15,17 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from serving import request, schema
-from serving.alignment import Span
-from serving.bundle import ModelFile
-from serving.errors import BundleError, InputError, ModelFault
-from serving.session import Array, Capacity
-from serving.tasks.task import Shapes
-from serving.tasks.text_classification import scores
-from serving.text_engine import TextEngine
-from serving.window_engine import WindowEngine
-from serving.windows import UNSPACED, Cut, Windowed, Windower, trimmed
+from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.engines.task import Shapes
+from tunewright.serving.engines.text import TextEngine
+from tunewright.serving.engines.windows import WindowEngine
+from tunewright.serving.errors import BundleError, InputError, ModelFault
+from tunewright.serving.request import schema
+from tunewright.serving.request import texts as request
+from tunewright.serving.runtime.session import Array, Capacity
+from tunewright.serving.tasks.text_classification import scores
+from tunewright.serving.text.alignment import Span
+from tunewright.serving.text.windows import UNSPACED, Cut, Windowed, Windower, trimmed
 
 Input = tuple[str, str]
 """Question and context."""

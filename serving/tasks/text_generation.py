@@ -10,20 +10,20 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from serving import schema
-from serving.bundle import ModelFile
-from serving.chat_template import FILE, ChatTemplate
-from serving.cleaning import Cleaning, clean
-from serving.decoder_graph import CausalGraph
-from serving.encoding import load_tokenizer
-from serving.errors import BundleError, InputError
-from serving.generation_engine import GenerationEngine
-from serving.generation_settings import GenerationSettings, read_settings
-from serving.request import shown
-from serving.session import Array, Capacity, TimeLimit
-from serving.tasks.masked_language_modelling import without_spaces_before_punctuation
-from serving.tasks.task import Shapes
-from serving.written import Finish, OnText
+from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.engines.generation import GenerationEngine
+from tunewright.serving.engines.task import Shapes
+from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.generation.chat_template import FILE, ChatTemplate
+from tunewright.serving.generation.graph import CausalGraph
+from tunewright.serving.generation.settings import GenerationSettings, read_settings
+from tunewright.serving.generation.written import Finish, OnText
+from tunewright.serving.request import schema
+from tunewright.serving.request.texts import shown
+from tunewright.serving.runtime.session import Array, Capacity, TimeLimit
+from tunewright.serving.tasks.masked_language_modelling import without_spaces_before_punctuation
+from tunewright.serving.text.cleaning import Cleaning, clean
+from tunewright.serving.text.encoding import load_tokenizer
 
 ROLES = ("system", "user", "assistant")
 _CHARACTERS_PER_TOKEN = 64

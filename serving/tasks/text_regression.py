@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from serving import request, schema
-from serving.bundle import ModelFile
-from serving.encoding import Text
-from serving.session import Array, Capacity
-from serving.tasks.task import Shapes
-from serving.text_engine import LogitsEngine
+from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.engines.task import Shapes
+from tunewright.serving.engines.text import LogitsEngine
+from tunewright.serving.request import schema
+from tunewright.serving.request import texts as request
+from tunewright.serving.runtime.session import Array, Capacity
+from tunewright.serving.text.encoding import Text
 
 Answer = list[dict[str, Any]]
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from serving import request, schema, text_to_text
-from serving.bundle import ModelFile
-from serving.encoding import Text
-from serving.session import Capacity
-from serving.tasks.task import Shapes
+from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.engines import text_to_text
+from tunewright.serving.engines.task import Shapes
+from tunewright.serving.request import schema
+from tunewright.serving.request import texts as request
+from tunewright.serving.runtime.session import Capacity
+from tunewright.serving.text.encoding import Text
 
 _KEY = "translation_text"
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from job import squad_metrics
-from job.text_scores import Bleu, bleu_tokenizer, rouge
+from tunewright.job.measure import squad as squad_metrics
+from tunewright.job.measure.written import Bleu, bleu_tokenizer, rouge
 
 Baseline = Callable[[Path], float]
 

@@ -30,10 +30,10 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
-from job import few_shot
-from job.recipe import run
-from job.settings import JobSettings
-from registry.settings import RegistrySettings
+from tunewright.job.kinds import few_shot
+from tunewright.job.recipe import run
+from tunewright.job.settings.job import JobSettings
+from tunewright.registry.settings import RegistrySettings
 
 OUT = Path("var/bench/few_shot.json")
 FLOOR = 0.78

@@ -21,9 +21,9 @@ import transformers
 from optimum.exporters.onnx.convert import onnx_export_from_model
 from optimum.onnxruntime import ORTModelForCausalLM, ORTModelForSeq2SeqLM
 
-from serving.decoder_graph import CausalGraph, Seq2SeqGraph
-from serving.generation import generate
-from serving.generation_settings import GenerationSettings
+from tunewright.serving.generation.graph import CausalGraph, Seq2SeqGraph
+from tunewright.serving.generation.loop import generate
+from tunewright.serving.generation.settings import GenerationSettings
 
 START = 0
 

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from registry.settings import RegistrySettings
-from registry.store import open_store
-from serving.fetch import fetch
-from serving.predictor import Predictor, open_predictor
-from serving.session import TOKENS_PER_RUN, available_cpus
-from serving.tasks import TASKS
-from serving.text_engine import plan_runs
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import open_store
+from tunewright.serving.bundle.fetch import fetch
+from tunewright.serving.predictor import Predictor, open_predictor
+from tunewright.serving.runtime.runs import plan_runs
+from tunewright.serving.runtime.session import TOKENS_PER_RUN, available_cpus
+from tunewright.serving.tasks import TASKS
 
 
 def main() -> None:

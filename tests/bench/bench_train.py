@@ -96,7 +96,10 @@ def ours(train: Path, dev: Path, output: Path) -> dict[str, float]:
     words = [str(word) for name, value in flags.items() for word in (f"--{name}", value)]
     environment = {**os.environ, "REGISTRY_URI": str(output / "registry")}
     subprocess.run(
-        [sys.executable, "-m", "job", "train", *words], check=True, stdout=subprocess.DEVNULL, env=environment
+        [sys.executable, "-m", "tunewright.job", "train", *words],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env=environment,
     )
     bundle = output / "bench" / "bundle"
     training = json.loads((bundle / "lineage.json").read_text())["training"]

@@ -8,7 +8,7 @@ import bombs
 import pytest
 from target import Target
 
-from serving.predictor import open_predictor
+from tunewright.serving.predictor import open_predictor
 
 TESTS = Path(__file__).parents[1]
 # A caller who sends too little is let go after this time, so that the tests do not wait.

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from mutations import VALUES, spoiled, spoiled_json
 
-from registry.document import seal
-from registry.layout import blob_key, move_key, run_key, version_key
+from tunewright.registry.versions.document import seal
+from tunewright.registry.versions.layout import blob_key, move_key, run_key, version_key
 
 ROWS = [
     {"text": f'row {number}, "quoted"; it\'s naïve 东京 👩', "label": ["good", "bad", "so so"][number % 3]}

@@ -17,8 +17,8 @@ OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 PUBLISH = """
 import sys
 from pathlib import Path
-from registry.publish import publish
-from registry.store import open_store
+from tunewright.registry.versions.publish import publish
+from tunewright.registry.stores.store import open_store
 
 bundle, registry = map(Path, sys.argv[1:])
 files = {str(path.relative_to(bundle)): path for path in bundle.rglob("*") if path.is_file()}
@@ -53,7 +53,7 @@ class Target:
         }
         self.log = (folder / "log").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "serving"], env=environment, stdout=self.log, stderr=self.log
+            [sys.executable, "-m", "tunewright.serving"], env=environment, stdout=self.log, stderr=self.log
         )
         self._wait()
         self._idle = self._memory("VmRSS")

@@ -14,11 +14,11 @@ CPU_SECONDS = 10
 PROGRAM = """
 import os, resource, sys
 from pathlib import Path
-from job.check import check, read_roles
-from job.errors import DataError
-from job.settings import DataSettings
-from job.source import fetch
-from job.tasks import TASKS
+from tunewright.job.data.check import check, read_roles
+from tunewright.job.errors import DataError
+from tunewright.job.settings.job import DataSettings
+from tunewright.job.data.source import fetch
+from tunewright.job.tasks import TASKS
 
 def read(name, folder):
     data, task = DataSettings(train=name), TASKS["text-classification"]

@@ -9,20 +9,20 @@ from random import Random
 import pytest
 from spoiled_files import BUNDLES, DATA, OBJECTS
 
-from job.check import check, read_roles
-from job.errors import DataError
-from job.settings import DataSettings
-from job.source import fetch
-from job.tasks import TASKS
-from registry.__main__ import main as registry_main
-from registry.alias import move
-from registry.errors import RegistryError
-from registry.publish import publish
-from registry.settings import RegistrySettings
-from registry.store import open_store
-from serving.__main__ import load
-from serving.errors import ServingError
-from serving.settings import ServingSettings
+from tunewright.job.data.check import check, read_roles
+from tunewright.job.data.source import fetch
+from tunewright.job.errors import DataError
+from tunewright.job.settings.job import DataSettings
+from tunewright.job.tasks import TASKS
+from tunewright.registry.__main__ import main as registry_main
+from tunewright.registry.errors import RegistryError
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.alias import move
+from tunewright.registry.versions.publish import publish
+from tunewright.serving.__main__ import load
+from tunewright.serving.errors import ServingError
+from tunewright.serving.settings import ServingSettings
 
 SEED = 21
 LONGEST = 8_000

@@ -8,16 +8,16 @@ from time import process_time
 
 import pytest
 
-from registry.__main__ import main
-from registry.alias import aliases, current, move
-from registry.document import canonical, parse, seal
-from registry.errors import BadReference, CorruptObject
-from registry.layout import blob_key, move_key, version_key, versions_prefix
-from registry.publish import publish
-from registry.pull import pull
-from registry.record import read_version, version_numbers
-from registry.reference import resolve
-from registry.store import open_store
+from tunewright.registry.__main__ import main
+from tunewright.registry.errors import BadReference, CorruptObject
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.alias import aliases, current, move
+from tunewright.registry.versions.document import canonical, parse, seal
+from tunewright.registry.versions.layout import blob_key, move_key, version_key, versions_prefix
+from tunewright.registry.versions.publish import publish
+from tunewright.registry.versions.pull import pull
+from tunewright.registry.versions.record import read_version, version_numbers
+from tunewright.registry.versions.reference import resolve
 
 STRAYS = ["99999999999999999999", "00000000000000050000", "00000000000000000007", "00000000000000000000"]
 
@@ -243,7 +243,7 @@ def test_a_record_that_contradicts_its_manifest_is_refused(folder, tmp_path):
 def test_half_a_surrogate_pair_ends_no_command_with_a_traceback(folder, command):
     (folder / version_key("reviews", 1)).write_bytes(b'{"name":"\\ud800","sha256":"x"}')
     done = subprocess.run(
-        [sys.executable, "-m", "registry", *command],
+        [sys.executable, "-m", "tunewright.registry", *command],
         env={"REGISTRY_URI": str(folder), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,

@@ -28,7 +28,7 @@ def run(tmp_path):
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(ROOT / "src"),
             "REGISTRY_URI": str(tmp_path / "registry"),
             "JOB_TASK": "text-classification",
             "JOB_MODEL_NAME": "x",

@@ -17,19 +17,18 @@ from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import CONFIG_MAPPING, AutoModel, AutoModelForSequenceClassification
 
-from job import settings as job_settings
-from job.base_model import fetch_base_model
-from job.encode import EncodedSplit
-from job.recipe import Outcome, look, run
-from job.settings import JobSettings
-from registry.pull import pull
-from registry.settings import RegistrySettings
-from registry.store import open_store
-from serving.bundle import Padding
-from serving.cleaning import Cleaning
-from serving.encoding import Encoder
+from tunewright.job.batches.text import EncodedSplit
+from tunewright.job.model.base_model import fetch_base_model
+from tunewright.job.recipe import Outcome, look, run
+from tunewright.job.settings import job as job_settings
+from tunewright.job.settings.job import JobSettings
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.pull import pull
+from tunewright.serving.text.cleaning import Cleaning
+from tunewright.serving.text.encoding import Encoder, Padding
 
-REVIEWS = Path(job_settings.__file__).parent / "examples" / "reviews"
+REVIEWS = Path(job_settings.__file__).parents[1] / "examples" / "reviews"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TINY = {
     "hidden_size": 32,

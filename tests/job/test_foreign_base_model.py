@@ -7,14 +7,14 @@ import shutil
 import pytest
 import torch
 
-from job.base_model import fetch_base_model
-from job.errors import BaseModelError, DataError
-from job.model import build_classifier
-from job.recipe import run
-from job.settings import TrainSettings
-from job.source import fetch
-from job.tokenizer import choose_length, length_limit
-from registry.settings import RegistrySettings
+from tunewright.job.data.source import fetch
+from tunewright.job.errors import BaseModelError, DataError
+from tunewright.job.model.base_model import fetch_base_model
+from tunewright.job.model.build import build_classifier
+from tunewright.job.model.tokenizer import choose_length, length_limit
+from tunewright.job.recipe import run
+from tunewright.job.settings.job import TrainSettings
+from tunewright.registry.settings import RegistrySettings
 
 
 @pytest.fixture

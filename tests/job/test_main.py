@@ -10,12 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from job import __main__ as program
-from job.errors import BaseModelError, DataError, GateFailed, Interrupted, JobError, SettingsError, TrainingFailed
-from registry.errors import AccessDenied, Conflict, NotFound, RegistryError, Unreachable
-from registry.record import version_numbers
-from registry.store import open_store
-from serving.errors import BundleError
+from tunewright.job import __main__ as program
+from tunewright.job.errors import (
+    BaseModelError,
+    DataError,
+    GateFailed,
+    Interrupted,
+    JobError,
+    SettingsError,
+    TrainingFailed,
+)
+from tunewright.registry.errors import AccessDenied, Conflict, NotFound, RegistryError, Unreachable
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.record import version_numbers
+from tunewright.serving.errors import BundleError
 
 
 @pytest.fixture
@@ -96,7 +104,17 @@ def test_the_only_rank_trains(monkeypatch, capsys, name, value):
 
 @pytest.mark.slow
 def test_torchrun_of_two_processes_registers_nothing(arguments, tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "job", "train", *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "tunewright.job",
+        "train",
+        *arguments,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode != 0
     assert "error: WORLD_SIZE is 2, so this is one of several processes of a job" in done.stderr
@@ -182,12 +200,12 @@ def test_a_missed_gate_ends_with_4_and_registers_nothing(arguments, capsys, tmp_
 
 @pytest.fixture
 def start(arguments):
-    """start("train", ...) starts `python -m job` with the small job's settings; it is ended with the test."""
+    """start("train", ...) starts `tunewright.job` with the small job's settings; it is ended with the test."""
     started = []
 
     def begin(*flags):
-        root = Path(program.__file__).parents[1]
-        command = [sys.executable, "-m", "job", flags[0], *arguments, *flags[1:]]
+        root = Path(program.__file__).parents[2]
+        command = [sys.executable, "-m", "tunewright.job", flags[0], *arguments, *flags[1:]]
         environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
         started.append(
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)

@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from job import progress
-from job.progress import bar, say, show_table, warn
+from tunewright.job import progress
+from tunewright.job.progress import bar, say, show_table, warn
 
 
 @pytest.fixture

@@ -9,18 +9,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast, pipeline
 
-from job.errors import BaseModelError, GateFailed, JobError, SettingsError
-from job.recipe import run
-from registry import alias
-from registry.errors import NotFound, RegistryError, UnsafeStore
-from registry.publish import find_run, publish
-from registry.record import version_numbers
-from registry.settings import RegistrySettings
-from registry.store import open_store
-from serving.fetch import fetch as fetch_variant
-from serving.golden import replay
-from serving.predictor import open_predictor
-from serving.session import available_cpus
+from tunewright.job.errors import BaseModelError, GateFailed, JobError, SettingsError
+from tunewright.job.recipe import run
+from tunewright.registry.errors import NotFound, RegistryError, UnsafeStore
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions import alias
+from tunewright.registry.versions.publish import find_run, publish
+from tunewright.registry.versions.record import version_numbers
+from tunewright.serving.bundle.fetch import fetch as fetch_variant
+from tunewright.serving.golden import replay
+from tunewright.serving.predictor import open_predictor
+from tunewright.serving.runtime.session import available_cpus
 
 SHAPES = ["single", "multi", "pair", "regression"]
 TEXTS = ["This product is amazing!", "I hate this product!", "Why does it leak after 2 days?", "ok"]

@@ -5,7 +5,7 @@ import sys
 
 LOST = """
 import signal, sys
-from job import signals
+from tunewright.job import signals
 
 class Swallows:
     def __del__(self):
@@ -23,7 +23,7 @@ except BaseException as error:
 
 ENDED = """
 import signal, sys
-from job import signals
+from tunewright.job import signals
 signals.leave_at_once()
 try:
     signal.raise_signal(getattr(signal, sys.argv[1]))

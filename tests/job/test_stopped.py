@@ -24,17 +24,17 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def job(tmp_path, tiny_base, monkeypatch):
-    """job("check", ...) starts `python -m job` with folders of its own; what still runs at the end is killed."""
+    """job("check", ...) starts `tunewright.job` with folders of its own; what still runs at the end is killed."""
     (tmp_path / "temporary").mkdir()
     for name, value in {"REGISTRY_URI": "registry", "REGISTRY_CACHE": "cache", "TMPDIR": "temporary"}.items():
         monkeypatch.setenv(name, str(tmp_path / value))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     started = []
 
     def start(*arguments, before=()):
         settings = ("--model_name", "x", "--base_model", str(tiny_base), *arguments)
-        command = [*before, sys.executable, "-m", "job", "check", *settings]
+        command = [*before, sys.executable, "-m", "tunewright.job", "check", *settings]
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(process)
         return process

@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry.publish import publish
+from tunewright.registry.versions.publish import publish
 
 
 @pytest.fixture

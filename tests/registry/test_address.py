@@ -2,7 +2,7 @@
 
 import pytest
 
-from registry.address import shown_address
+from tunewright.registry.address import shown_address
 
 
 @pytest.mark.parametrize(

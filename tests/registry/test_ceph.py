@@ -5,13 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from registry.alias import current, history, move, rollback
-from registry.errors import AccessDenied, NotFound, Unreachable
-from registry.publish import publish
-from registry.pull import pull
-from registry.record import version_numbers
-from registry.store import open_store
-from registry.verify import verify
+from tunewright.registry.errors import AccessDenied, NotFound, Unreachable
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.alias import current, history, move, rollback
+from tunewright.registry.versions.publish import publish
+from tunewright.registry.versions.pull import pull
+from tunewright.registry.versions.record import version_numbers
+from tunewright.registry.versions.verify import verify
 
 pytestmark = pytest.mark.ceph
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from registry.__main__ import main
-from registry.store import open_store
+from tunewright.registry.__main__ import main
+from tunewright.registry.stores.store import open_store
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_version_is_shown_with_its_files_and_config(run, registry):
 
 
 def test_control_sequences_do_not_reach_the_terminal(run, registry, bundle):
-    from registry.publish import publish
+    from tunewright.registry.versions.publish import publish
 
     publish(registry, "evil", bundle, run_id="r", config={"task": "\x1b[2J\x07gone"})
     assert "task     ?[2J?gone" in run("show", "evil")[1]
@@ -181,7 +181,7 @@ def test_an_interrupt_is_exit_code_130_without_a_traceback(s3_uri, faults, monke
     monkeypatch.setenv("REGISTRY_URI", s3_uri)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", faults.url)
     faults.inject("503 SlowDown", "GET", times=99)
-    process = subprocess.Popen([sys.executable, "-m", "registry", "list"], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", "tunewright.registry", "list"], stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while not faults.requests and time.monotonic() < until:
         time.sleep(0.02)

@@ -5,10 +5,10 @@ It also checks signatures, which moto does not, so wrong credentials are tested 
 
 import pytest
 
-from registry.alias import current, move
-from registry.errors import AccessDenied, UnsafeStore
-from registry.pull import pull
-from registry.store import open_store
+from tunewright.registry.errors import AccessDenied, UnsafeStore
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.alias import current, move
+from tunewright.registry.versions.pull import pull
 
 
 def test_nothing_is_published_where_versions_could_be_lost(rclone_uri, publish_version):

@@ -10,11 +10,11 @@ from pathlib import Path
 import boto3
 import pytest
 
-from registry.alias import current, move, rollback
-from registry.errors import AccessDenied
-from registry.publish import publish
-from registry.pull import pull
-from registry.store import open_store
+from tunewright.registry.errors import AccessDenied
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.alias import current, move, rollback
+from tunewright.registry.versions.publish import publish
+from tunewright.registry.versions.pull import pull
 
 GUIDE = Path(__file__).parents[2] / "docs/guides/least-rights.md"
 ROLES = ("reader", "publisher", "promoter")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from registry.errors import SettingsError
-from registry.settings import RegistrySettings
+from tunewright.registry.errors import SettingsError
+from tunewright.registry.settings import RegistrySettings
 
 
 def test_the_defaults_are_a_folder_and_a_cache():

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from registry.variables import build_settings, leaves, unknown_variables
+from tunewright.registry.variables import build_settings, leaves, unknown_variables
 
 
 class Oven(BaseModel):

@@ -21,15 +21,15 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
-from registry.publish import publish
-from registry.record import Version
-from registry.store import open_store
-from serving.app import create_app
-from serving.golden import TOLERANCE
-from serving.predictor import open_predictor
-from serving.server import listen, web_config
-from serving.service import Service
-from serving.settings import Limits
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.publish import publish
+from tunewright.registry.versions.record import Version
+from tunewright.serving.golden import TOLERANCE
+from tunewright.serving.http.app import create_app
+from tunewright.serving.http.server import listen, web_config
+from tunewright.serving.live.service import Service
+from tunewright.serving.predictor import open_predictor
+from tunewright.serving.settings import Limits
 
 HIDDEN = 16
 GOOD = ("amazing", "love", "great", "happy")

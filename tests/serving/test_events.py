@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from serving.events import capture_logging, emit
+from tunewright.serving.events import capture_logging, emit
 
 
 class Terminal(io.StringIO):

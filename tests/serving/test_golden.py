@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from serving.errors import BundleError
-from serving.golden import replay
+from tunewright.serving.errors import BundleError
+from tunewright.serving.golden import replay
 
 
 def change_logits(folder, change):

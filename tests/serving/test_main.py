@@ -1,4 +1,4 @@
-"""The whole program: `python -m serving` over a real registry, from start to SIGTERM."""
+"""The whole program: `python -m tunewright.serving` over a real registry, from start to SIGTERM."""
 
 import json
 import os
@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from registry.publish import publish
-from registry.store import open_store
-from serving.__main__ import main
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.publish import publish
+from tunewright.serving.__main__ import main
 
 
 @pytest.fixture
@@ -35,7 +35,9 @@ def start(published, tmp_path):
             **settings,
         }
         processes.append(
-            subprocess.Popen([sys.executable, "-m", "serving"], env=environment, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                [sys.executable, "-m", "tunewright.serving"], env=environment, stderr=subprocess.PIPE, text=True
+            )
         )
         return processes[-1]
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from serving.errors import BundleError, InputError, ModelFault
-from serving.session import Capacity
-from serving.tasks import TASKS
-from serving.text_engine import plan_runs
+from tunewright.serving.errors import BundleError, InputError, ModelFault
+from tunewright.serving.runtime.runs import plan_runs
+from tunewright.serving.runtime.session import Capacity
+from tunewright.serving.tasks import TASKS
 
 ODD = {
     "empty": "",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from serving.errors import SettingsError
-from serving.settings import read_settings, reference
+from tunewright.serving.errors import SettingsError
+from tunewright.serving.settings import read_settings, reference
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
 
-from serving import tokenizer_file, trial
-from serving.errors import BundleError
-from serving.trial import Bounds, try_bundle, try_template, try_tokenizer
+from tunewright.serving import trial
+from tunewright.serving.errors import BundleError
+from tunewright.serving.text import tokenizer_file
+from tunewright.serving.trial import Bounds, try_bundle, try_template, try_tokenizer
 
 SHORT = Bounds(cpu_seconds=3, memory=768 << 20)
 DIGEST = "sha256:" + "7" * 64

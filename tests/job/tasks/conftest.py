@@ -12,11 +12,11 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from job.recipe import Outcome, run
-from job.settings import JobSettings
-from registry.settings import RegistrySettings
-from serving.cleaning import Cleaning, clean
-from serving.predictor import open_predictor
+from tunewright.job.recipe import Outcome, run
+from tunewright.job.settings.job import JobSettings
+from tunewright.registry.settings import RegistrySettings
+from tunewright.serving.predictor import open_predictor
+from tunewright.serving.text.cleaning import Cleaning, clean
 
 _WORDS = {
     "the": "der", "a": "ein", "dog": "Hund", "cat": "Katze", "house": "Haus", "tree": "Baum", "sees": "sieht",
@@ -255,7 +255,7 @@ def job_settings(folder: Path, task: str, base: Path, rows: list[dict[str, Any]]
 @pytest.fixture
 def looked_at(tmp_path):
     """looked_at(task, base, rows, ...): the plan and the encoded sides of such a job, before any training."""
-    from job.recipe import look
+    from tunewright.job.recipe import look
 
     def make(task, base, rows, **changes):
         settings = job_settings(tmp_path, task, base, rows, **changes)

@@ -25,15 +25,15 @@ from transformers import (
     pipeline,
 )
 
-from job.base_model import fetch_base_model
-from job.layers import choose_layers, pretrained_name
-from job.model import build_headed, last_layer
-from job.recipe import run
-from job.settings import JobSettings, TrainSettings
-from job.tasks import TASKS
-from registry.pull import pull
-from registry.store import open_store
-from serving.predictor import open_predictor
+from tunewright.job.model.base_model import fetch_base_model
+from tunewright.job.model.build import build_headed, last_layer
+from tunewright.job.model.layers import choose_layers, pretrained_name
+from tunewright.job.recipe import run
+from tunewright.job.settings.job import JobSettings, TrainSettings
+from tunewright.job.tasks import TASKS
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.pull import pull
+from tunewright.serving.predictor import open_predictor
 
 CONVOLUTIONS = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,

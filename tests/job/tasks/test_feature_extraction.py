@@ -10,17 +10,17 @@ from safetensors.torch import load_file
 from scipy.stats import spearmanr
 from transformers import AutoModel, PreTrainedTokenizerFast
 
-from job.errors import BaseModelError, DataError, GateFailed, SettingsError
-from job.model import build_classifier
-from job.prepare import prepare
-from job.recipe import look, run
-from job.settings import AdaptSettings, TrainSettings
-from job.tasks.feature_extraction import PooledEncoder, correlations, cosine_range, cosines, make_loss
-from registry.settings import RegistrySettings
-from registry.store import open_store
-from serving.fetch import fetch as fetch_variant
-from serving.golden import replay
-from serving.predictor import open_predictor
+from tunewright.job.errors import BaseModelError, DataError, GateFailed, SettingsError
+from tunewright.job.model.build import build_classifier
+from tunewright.job.recipe import look, run
+from tunewright.job.settings.job import AdaptSettings, TrainSettings
+from tunewright.job.steps.prepare import prepare
+from tunewright.job.tasks.feature_extraction import PooledEncoder, correlations, cosine_range, cosines, make_loss
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import open_store
+from tunewright.serving.bundle.fetch import fetch as fetch_variant
+from tunewright.serving.golden import replay
+from tunewright.serving.predictor import open_predictor
 
 TEXTS = [
     "This product is amazing!",

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from job import train
-from job.teach import teach
+from tunewright.job.steps.teach import teach
+from tunewright.job.train import loop as train
 
 UNEVEN = [2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20]
 

@@ -24,17 +24,17 @@ from transformers import (
     pipeline,
 )
 
-from job.check import check, read_roles
-from job.errors import BaseModelError, DataError
-from job.recipe import run
-from job.settings import DataSettings, JobSettings
-from job.source import SourceFile
-from job.tasks import TASKS
-from registry.pull import pull
-from registry.store import open_store
-from serving.errors import InputError
-from serving.predictor import open_predictor
-from serving.tasks import TASKS as ANSWERED
+from tunewright.job.data.check import check, read_roles
+from tunewright.job.data.source import SourceFile
+from tunewright.job.errors import BaseModelError, DataError
+from tunewright.job.recipe import run
+from tunewright.job.settings.job import DataSettings, JobSettings
+from tunewright.job.tasks import TASKS
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.pull import pull
+from tunewright.serving.errors import InputError
+from tunewright.serving.predictor import open_predictor
+from tunewright.serving.tasks import TASKS as ANSWERED
 
 TASK = TASKS["image-classification"]
 COLOURS = ["red", "green", "blue"]

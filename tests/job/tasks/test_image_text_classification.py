@@ -10,15 +10,15 @@ import torch
 from safetensors.torch import load_file
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-from job.errors import BaseModelError
-from job.model import build_pair
-from job.recipe import look, run
-from job.settings import JobSettings
-from registry.pull import pull
-from registry.store import open_store
-from serving.errors import InputError
-from serving.predictor import open_predictor
-from serving.tasks import TASKS
+from tunewright.job.errors import BaseModelError
+from tunewright.job.model.build import build_pair
+from tunewright.job.recipe import look, run
+from tunewright.job.settings.job import JobSettings
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.pull import pull
+from tunewright.serving.errors import InputError
+from tunewright.serving.predictor import open_predictor
+from tunewright.serving.tasks import TASKS
 
 COLOURS = ["red", "green", "blue"]
 ASKED = {"question": ("is it red?", "red"), "other": ("is it blue?", "blue")}

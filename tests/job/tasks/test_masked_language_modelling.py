@@ -11,19 +11,19 @@ import torch
 from safetensors.torch import load_file
 from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, PreTrainedTokenizerFast, pipeline
 
-from job.errors import BaseModelError, DataError, GateFailed, JobError, SettingsError
-from job.export import ARCHITECTURES, export_fp32, graph_inputs
-from job.layers import choose_layers
-from job.model import build_classifier, build_masked, save_weights
-from job.parity import compare
-from job.recipe import look, run
-from job.settings import AdaptSettings, TrainSettings
-from job.tasks.masked_language_modelling import figures, found, masked_logits
-from registry.settings import RegistrySettings
-from registry.store import open_store
-from serving.fetch import fetch as fetch_variant
-from serving.golden import replay
-from serving.predictor import open_predictor
+from tunewright.job.errors import BaseModelError, DataError, GateFailed, JobError, SettingsError
+from tunewright.job.export.graph import ARCHITECTURES, export_fp32, graph_inputs
+from tunewright.job.export.parity import compare
+from tunewright.job.model.build import build_classifier, build_masked, save_weights
+from tunewright.job.model.layers import choose_layers
+from tunewright.job.recipe import look, run
+from tunewright.job.settings.job import AdaptSettings, TrainSettings
+from tunewright.job.tasks.masked_language_modelling import figures, found, masked_logits
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import open_store
+from tunewright.serving.bundle.fetch import fetch as fetch_variant
+from tunewright.serving.golden import replay
+from tunewright.serving.predictor import open_predictor
 
 TRAIN = {"epochs": 3, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}
 HOOKED = ["albert", "bert", "distilbert", "electra", "mobilebert", "modernbert", "roberta"]

@@ -8,16 +8,16 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import pipeline
 
-from job.check import check, read_roles
-from job.errors import DataError
-from job.recipe import look, run
-from job.settings import DataSettings, JobSettings
-from job.source import SourceFile
-from job.tasks import TASKS
-from job.tasks.question_answering import AnswerOptions
-from registry.pull import pull
-from registry.store import open_store
-from serving.predictor import open_predictor
+from tunewright.job.data.check import check, read_roles
+from tunewright.job.data.source import SourceFile
+from tunewright.job.errors import DataError
+from tunewright.job.recipe import look, run
+from tunewright.job.settings.job import DataSettings, JobSettings
+from tunewright.job.tasks import TASKS
+from tunewright.job.tasks.question_answering import AnswerOptions
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.pull import pull
+from tunewright.serving.predictor import open_predictor
 
 TASK = TASKS["question-answering"]
 

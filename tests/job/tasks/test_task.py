@@ -1,5 +1,5 @@
-from job.tasks import TASKS
-from serving.tasks import TASKS as ANSWERED
+from tunewright.job.tasks import TASKS
+from tunewright.serving.tasks import TASKS as ANSWERED
 
 
 def test_every_task_that_is_taught_can_be_answered():

@@ -4,13 +4,13 @@ import torch
 from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore_support
 from sklearn.utils.class_weight import compute_class_weight
 
-from job import classification
-from job.errors import DataError, SettingsError
-from job.form import Options
-from job.settings import TrainSettings
-from job.tasks import TASKS
-from serving.predictor import open_predictor
-from serving.tasks.text_classification import scores
+from tunewright.job.data.columns import Options
+from tunewright.job.errors import DataError, SettingsError
+from tunewright.job.kinds import classification
+from tunewright.job.settings.job import TrainSettings
+from tunewright.job.tasks import TASKS
+from tunewright.serving.predictor import open_predictor
+from tunewright.serving.tasks.text_classification import scores
 
 TASK = TASKS["text-classification"]
 LABELS = ["a", "b", "c"]

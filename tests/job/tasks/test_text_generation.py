@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as functional
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from job.encode import NO_LABEL
-from job.errors import BaseModelError, DataError, SettingsError
-from job.next_token import learned_logits, packed
-from job.tasks.text_generation import ARCHITECTURES
-from serving.errors import InputError
-from serving.golden import replay
+from tunewright.job.batches.causal import packed
+from tunewright.job.batches.text import NO_LABEL
+from tunewright.job.errors import BaseModelError, DataError, SettingsError
+from tunewright.job.tasks.text_generation import ARCHITECTURES
+from tunewright.job.train.next_token import learned_logits
+from tunewright.serving.errors import InputError
+from tunewright.serving.golden import replay
 
 LENGTH = 24
 QUICK = [("gpt2", "text"), ("llama", "prompt"), ("llama", "messages")]
@@ -135,8 +136,8 @@ def test_the_measured_perplexity_is_that_of_torch(taught, plan_of_taught):
 
 @pytest.fixture
 def plan_of_taught(tmp_path):
-    from job.recipe import look
-    from registry.settings import RegistrySettings
+    from tunewright.job.recipe import look
+    from tunewright.registry.settings import RegistrySettings
 
     def again(one):
         registry = RegistrySettings(uri=str(tmp_path / "registry"), cache=tmp_path / "cache")
@@ -207,7 +208,7 @@ def test_a_turn_ends_with_its_own_token_where_there_is_one(looked_at, writer_bas
 
 
 def _variant():
-    from serving.bundle import Variant
+    from tunewright.serving.bundle.model_file import Variant
 
     return Variant(file="onnx/fp32/model.onnx", batching="padded", bytes=1, golden_tolerance=1)
 

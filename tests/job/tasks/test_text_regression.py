@@ -5,12 +5,12 @@ import pytest
 import torch
 from scipy.stats import pearsonr, spearmanr
 
-from job import regression
-from job.errors import DataError, SettingsError
-from job.form import Options
-from job.settings import TrainSettings
-from job.tasks import TASKS
-from serving.predictor import open_predictor
+from tunewright.job.data.columns import Options
+from tunewright.job.errors import DataError, SettingsError
+from tunewright.job.kinds import regression
+from tunewright.job.settings.job import TrainSettings
+from tunewright.job.tasks import TASKS
+from tunewright.serving.predictor import open_predictor
 
 TASK = TASKS["text-regression"]
 RANDOM = np.random.default_rng(5)

@@ -9,18 +9,18 @@ import pytest
 import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
-from job.check import check, read_roles
-from job.encode import NO_LABEL
-from job.errors import DataError, SettingsError
-from job.prepare import read_options
-from job.recipe import look, run
-from job.settings import DataSettings, JobSettings
-from job.source import SourceFile
-from job.tasks import TASKS
-from job.tasks.token_classification import TagOptions, details, figures
-from registry.pull import pull
-from registry.store import open_store
-from serving.predictor import open_predictor
+from tunewright.job.batches.text import NO_LABEL
+from tunewright.job.data.check import check, read_roles
+from tunewright.job.data.source import SourceFile
+from tunewright.job.errors import DataError, SettingsError
+from tunewright.job.recipe import look, run
+from tunewright.job.settings.job import DataSettings, JobSettings
+from tunewright.job.steps.prepare import read_options
+from tunewright.job.tasks import TASKS
+from tunewright.job.tasks.token_classification import TagOptions, details, figures
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.pull import pull
+from tunewright.serving.predictor import open_predictor
 
 TASK = TASKS["token-classification"]
 DATA = os.environ.get("TUNEWRIGHT_DATA")

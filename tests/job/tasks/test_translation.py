@@ -4,11 +4,11 @@ import torch
 import torch.nn.functional as functional
 from transformers import AutoTokenizer
 
-from job.errors import BaseModelError, DataError, SettingsError
-from job.next_token import learned_logits
-from job.text_to_text import ARCHITECTURES
-from serving.golden import replay
-from serving.tasks import TASKS
+from tunewright.job.errors import BaseModelError, DataError, SettingsError
+from tunewright.job.kinds.text_to_text import ARCHITECTURES
+from tunewright.job.train.next_token import learned_logits
+from tunewright.serving.golden import replay
+from tunewright.serving.tasks import TASKS
 
 LENGTH = 24
 QUICK = ("t5", "bart")
@@ -155,7 +155,7 @@ def test_languages_are_told_by_their_codes(looked_at, writer_base, rows, name, s
 
 
 def _variant():
-    from serving.bundle import Variant
+    from tunewright.serving.bundle.model_file import Variant
 
     return Variant(file="onnx/fp32/model.onnx", batching="padded", bytes=1, golden_tolerance=1)
 
@@ -194,8 +194,8 @@ def test_the_perplexity_is_that_of_torch(taught, plan_again):
 
 @pytest.fixture
 def plan_again(tmp_path):
-    from job.recipe import look
-    from registry.settings import RegistrySettings
+    from tunewright.job.recipe import look
+    from tunewright.registry.settings import RegistrySettings
 
     def again(one):
         registry = RegistrySettings(uri=str(tmp_path / "registry"), cache=tmp_path / "cache")

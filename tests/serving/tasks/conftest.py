@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from serving.predictor import open_predictor
+from tunewright.serving.predictor import open_predictor
 
 MAX_LENGTH = 24
 CORPUS = (

@@ -10,10 +10,10 @@ from openapi_schema_validator import OAS30Validator
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import CONFIG_MAPPING, AutoModel, PreTrainedTokenizerFast
 
-from job.export import export_fp32
-from job.tasks.feature_extraction import PooledEncoder
-from serving.errors import BundleError, InputError
-from serving.tasks.feature_extraction import normalized
+from tunewright.job.export.graph import export_fp32
+from tunewright.job.tasks.feature_extraction import PooledEncoder
+from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.tasks.feature_extraction import normalized
 
 MAX_LENGTH = 24
 KNOWN = "normalize, truncate_dim, dimensions, truncate, truncation_direction, encoding_format"

@@ -14,13 +14,13 @@ from openapi_schema_validator import OAS30Validator
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, PreTrainedTokenizerFast, pipeline
 
-from job.export import export_fp32
-from serving.cleaning import Cleaning, clean
-from serving.errors import BundleError, InputError
-from serving.predictor import open_predictor
-from serving.session import Capacity
-from serving.tasks import masked_language_modelling as task
-from serving.tasks.masked_language_modelling import best, without_spaces_before_punctuation
+from tunewright.job.export.graph import export_fp32
+from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.predictor import open_predictor
+from tunewright.serving.runtime.session import Capacity
+from tunewright.serving.tasks import masked_language_modelling as task
+from tunewright.serving.tasks.masked_language_modelling import best, without_spaces_before_punctuation
+from tunewright.serving.text.cleaning import Cleaning, clean
 
 MAX_LENGTH = 40
 CORPUS = [

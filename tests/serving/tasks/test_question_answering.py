@@ -4,13 +4,13 @@ import jsonschema
 import numpy as np
 import pytest
 
-from serving.alignment import align
-from serving.bundle import read_model_file
-from serving.cleaning import Cleaning, clean
-from serving.encoding import Encoded
-from serving.errors import BundleError, InputError, ModelFault
-from serving.tasks.question_answering import answer, best_spans, read_inputs, read_parameters, shapes
-from serving.windows import UNSPACED, Token, Window, Windowed, trimmed
+from tunewright.serving.bundle.model_file import read_model_file
+from tunewright.serving.errors import BundleError, InputError, ModelFault
+from tunewright.serving.tasks.question_answering import answer, best_spans, read_inputs, read_parameters, shapes
+from tunewright.serving.text.alignment import align
+from tunewright.serving.text.cleaning import Cleaning, clean
+from tunewright.serving.text.encoding import Encoded
+from tunewright.serving.text.windows import UNSPACED, Token, Window, Windowed, trimmed
 
 ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "deberta-v2")
 QUESTION = "Where was Marie Curie born?"

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.bundle import read_model_file
-from serving.errors import InputError
-from serving.tasks.text_classification import answers, read_parameters, scores
+from tunewright.serving.bundle.model_file import read_model_file
+from tunewright.serving.errors import InputError
+from tunewright.serving.tasks.text_classification import answers, read_parameters, scores
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from openapi_spec_validator import validate
 from optimum.exporters.onnx.convert import onnx_export_from_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from serving.bundle import ModelFile, Variant
-from serving.errors import BundleError, InputError
-from serving.predictor import open_predictor
-from serving.tasks import TASKS
+from tunewright.serving.bundle.model_file import ModelFile, Variant
+from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.predictor import open_predictor
+from tunewright.serving.tasks import TASKS
 
 TASK = TASKS["text-generation"]
 CHAT = [{"role": "user", "content": "a b"}]

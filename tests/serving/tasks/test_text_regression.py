@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serving.errors import InputError
+from tunewright.serving.errors import InputError
 
 PAIRS = [("A man plays music.", "Somebody makes music."), ("A great lamp.", "I hate it.")]
 

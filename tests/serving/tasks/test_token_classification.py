@@ -8,12 +8,10 @@ import jsonschema
 import numpy as np
 import pytest
 
-from serving.alignment import align
-from serving.bundle import read_model_file
-from serving.cleaning import Cleaning, clean
-from serving.errors import BundleError, DeadlineExceeded, InputError, ModelFault
-from serving.session import TimeLimit
-from serving.tasks.token_classification import (
+from tunewright.serving.bundle.model_file import read_model_file
+from tunewright.serving.errors import BundleError, DeadlineExceeded, InputError, ModelFault
+from tunewright.serving.runtime.session import TimeLimit
+from tunewright.serving.tasks.token_classification import (
     Wanted,
     entities,
     read_inputs,
@@ -21,7 +19,9 @@ from serving.tasks.token_classification import (
     read_parameters,
     shapes,
 )
-from serving.windows import Cut, Windower, trimmed
+from tunewright.serving.text.alignment import align
+from tunewright.serving.text.cleaning import Cleaning, clean
+from tunewright.serving.text.windows import Cut, Windower, trimmed
 
 ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "deberta-v2")
 STRATEGIES = ("none", "simple", "first", "average", "max")
@@ -259,7 +259,7 @@ def test_groups_of_a_large_request_are_answered_one_after_the_other(tagger, serv
     predictor = served(tagger(max_length=24).folder)
     texts = [*TEXTS, LONG]
     expected = predictor.predict(texts)
-    monkeypatch.setattr("serving.window_engine._TOKENS_AT_ONCE", 40)
+    monkeypatch.setattr("tunewright.serving.engines.windows._TOKENS_AT_ONCE", 40)
     for answer, before in zip(predictor.predict(texts), expected, strict=True):
         assert_same(answer, before)
 

@@ -1,0 +1,57 @@
+"""One side of the data as the training loop reads it: rows, put together in batches of tensors.
+
+Axes: N rows, B rows of a batch, L labels (1 for regression).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+
+Targets = Any
+"""What the loss compares with, by row: `[N]` label numbers, `[N, L]` zeros and ones, `[N]` numbers; None where the
+encoded rows carry it."""
+
+
+Batch = dict[str, torch.Tensor]
+
+
+class Rows(Protocol):
+    """One side of the data as the training loop reads it."""
+
+    lengths: NDArray[np.int64]
+    """What a row costs (tokens), `[N]`: rows of like length share a batch."""
+    truncated: int
+    """Rows of which a part was left out."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """The model's inputs `[B, ...]` of these rows, and their `targets`."""
+
+
+@runtime_checkable
+class Renewed(Protocol):
+    """Training rows that differ from epoch to epoch, as masked ones do."""
+
+    def renew(self, epoch: int) -> None:
+        """Called before each epoch, which are counted from 1."""
+
+
+class NoRows:
+    """A side that has none."""
+
+    lengths: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+    truncated = 0
+
+    def __len__(self) -> int:
+        return 0
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """There is nothing to read."""
+        raise IndexError("there are no rows")

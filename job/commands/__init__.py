@@ -1,0 +1,1 @@
+"""What the job can do besides train."""

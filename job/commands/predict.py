@@ -1,0 +1,36 @@
+"""Answer a few inputs with a registered version, as its server would."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tunewright.job.errors import SettingsError
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import open_store
+from tunewright.serving.bundle.fetch import fetch
+from tunewright.serving.errors import InputError
+from tunewright.serving.predictor import open_predictor
+from tunewright.serving.tasks import TASKS
+from tunewright.serving.trial import try_bundle
+
+
+def predict(reference: str, inputs: Sequence[str], variant: str | None, registry: RegistrySettings) -> list[Any]:
+    """One answer per input; an input that is a JSON list or object is read as such."""
+    pulled, name = fetch(open_store(registry.uri), reference, cache=registry.cache, variant=variant)
+    try_bundle(pulled.folder, name, digest=pulled.version.digest, cache=registry.cache)
+    predictor = open_predictor(pulled.folder, variant=name)
+    try:
+        texts, _ = TASKS[predictor.model.task].read_inputs([_parsed(one) for one in inputs], predictor.model)
+        return predictor.predict(texts)
+    except InputError as error:
+        raise SettingsError(str(error)) from error
+    finally:
+        predictor.close()
+
+
+def _parsed(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, list | dict) else text

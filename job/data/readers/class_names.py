@@ -1,0 +1,62 @@
+"""Names of classes that a Parquet file tells for its whole numbers, as the library `datasets` writes them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tunewright.job.data.faults import shown
+from tunewright.job.data.readers.row import Row
+
+_KEY = b"huggingface"
+"""The entry of the file's metadata: {"info": {"features": {column: {"_type": "ClassLabel", "names": [...]}}}}."""
+
+
+def class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:
+    """Column to the names of its classes, in the order of their numbers; of a column of lists those of its elements."""
+    try:
+        features = json.loads((metadata or {})[_KEY])["info"]["features"]
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return {}
+    if not isinstance(features, dict):
+        return {}
+    found = {str(column): _names(feature) for column, feature in features.items()}
+    return {column: names for column, names in found.items() if names}
+
+
+def _names(feature: Any) -> tuple[str, ...]:
+    # Older files: [feature] for a list; newer ones {"_type": "Sequence" or "List", "feature": feature}.
+    if isinstance(feature, list) and len(feature) == 1:
+        return _names(feature[0])
+    if not isinstance(feature, dict):
+        return ()
+    names = feature.get("names")
+    if feature.get("_type") == "ClassLabel" and isinstance(names, list) and all(isinstance(n, str) for n in names):
+        return tuple(names)
+    return _names(feature["feature"]) if "feature" in feature else ()
+
+
+def named_row(row: Row, names: Mapping[str, Sequence[str]]) -> Row:
+    """The row with names for numbers; a fault for a number that stands for none. -1 is how `datasets` says "none"."""
+    values = dict(row.values)
+    for column, classes in names.items():
+        value = values.get(column)
+        numbers: list[Any] = value if isinstance(value, list) else [value]
+        for number in numbers:
+            if _is_number(number) and not -1 <= number < len(classes):
+                fault = f"column {column!r} holds a number that none of the {len(classes)} names in the file belongs to"
+                return replace(row, values={}, fault=fault, found=shown(number))
+        named = [_named(number, classes) for number in numbers]
+        if column in values:
+            values[column] = named if isinstance(value, list) else named[0]
+    return replace(row, values=values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _named(value: Any, classes: Sequence[str]) -> Any:
+    if not _is_number(value):
+        return value
+    return None if value == -1 else classes[value]

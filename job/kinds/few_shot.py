@@ -1,0 +1,164 @@
+"""Few labels: pairs of texts teach the encoder which belong together, then logistic regression is the head.
+
+SetFit's two steps (Tunstall et al. 2022, arXiv 2209.11055) with the supervised contrastive loss of Khosla et al. 2020
+(arXiv 2004.11362): on banking77 it is measured beside SetFit's own loss by tests/bench/bench_few_shot.py. The head is
+written into the classifier's last layer, so the model is exported and served as any other.
+
+Axes: N rows, P pairs, B texts of a batch, D hidden size, L labels.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from numpy.typing import NDArray
+from torch import nn
+
+from tunewright.job.batches.side import Batch, Rows
+from tunewright.job.errors import SettingsError
+from tunewright.job.kinds.classification import metrics
+from tunewright.job.kinds.task import Part, Plan
+from tunewright.job.measure.evaluation import gathered
+from tunewright.job.model.head import Head, apply_head, embed, fit_head, pooled, write_head
+from tunewright.job.progress import say, warn
+from tunewright.job.settings.job import JobSettings, refuse_useless
+from tunewright.job.train.loop import Trained, train
+from tunewright.job.train.objective import Loss, Objective, Scored
+
+Numbers = NDArray[np.int64]
+
+_TASK, _PROBLEM = "text-classification", "single_label"
+_FEW = 16
+"""Rows a label up to which pairs are ahead of plain fine-tuning: measured in docs/guides/few-labels.md."""
+_MANY = 64
+"""Rows a label from which the lead is about gone (Tunstall et al. 2022, figure 2)."""
+_USELESS = ("class_weights", "label_smoothing", "focal_gamma", "unfreeze")
+"""Settings of plain fine-tuning's loss and course that pairs have no use for."""
+_UNTAUGHT = """epochs learning_rate layer_decay batch_size accumulation weight_decay warmup schedule clip dropout
+precision patience metric""".split()
+"""Settings that mean nothing more where the encoder is frozen."""
+
+
+def check_settings(settings: JobSettings, problem: str) -> None:
+    """SettingsError where `train.few_shot` stands beside what it cannot work with."""
+    given = settings.train
+    if given.few_shot is None:
+        return
+    if (settings.task, problem) != (_TASK, _PROBLEM):
+        raise SettingsError(f"train.few_shot is for {_TASK} with one label a row; remove it")
+    if given.pooling == "native":
+        raise SettingsError("train.few_shot takes the mean over the tokens of a text: remove train.pooling: native")
+    refuse_useless(given, _USELESS, "train.few_shot teaches the encoder with pairs and fits the head by itself")
+    if given.layers == "head":
+        refuse_useless(given, _UNTAUGHT, "with train.few_shot and train.layers: head the encoder is not taught")
+        useless = sorted(given.few_shot.model_fields_set - {"head_c"})
+        if useless:
+            raise SettingsError(
+                f"train.few_shot.{useless[0]} would have no effect: with train.layers: head the encoder is not taught; "
+                "remove it"
+            )
+
+
+def advise(settings: JobSettings, sides: Mapping[str, Part], labels: Sequence[str], problem: str) -> None:
+    """Recommend few-shot learning, or plain fine-tuning, by the middle number of training rows of a label."""
+    if (settings.task, problem) != (_TASK, _PROBLEM):
+        return
+    middle = float(np.median(np.bincount(sides["train"].targets, minlength=len(labels))))
+    shown = f"half of the labels have at most {middle:g} training rows"
+    if settings.train.few_shot is None and middle <= _FEW:
+        warn("split", f"{shown}: with so few, train.few_shot learns more than plain fine-tuning", rows=middle)
+    if settings.train.few_shot is not None and middle >= _MANY:
+        shown = f"half of the labels have {middle:g} training rows or more"
+        warn("split", f"{shown}: with so many, plain fine-tuning is about as good; consider removing train.few_shot")
+
+
+def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan) -> Trained:
+    """Teach the encoder with pairs (unless it is frozen), then fit the head; the model changes in place.
+
+    Where there are validation rows, each epoch is measured on them with a head fitted for it, and the best is kept.
+    """
+    settings, few_shot = plan.settings.train, plan.settings.train.few_shot
+    assert few_shot is not None
+    rows, validation = sides
+    targets = plan.prepared.train.targets
+
+    def fitted() -> Head:
+        return fit_head(embed(model, rows), targets, _PROBLEM, c=few_shot.head_c)
+
+    def measure(scored: Scored) -> dict[str, float]:
+        vectors, wanted = gathered(scored)
+        return metrics(apply_head(vectors, fitted()), wanted, _PROBLEM)
+
+    if settings.layers == "head":
+        say("train", "the encoder stays as it is (train.layers is head); only the head is fitted")
+        trained = Trained("fp32", "cpu")
+    else:
+        pairs = draw_pairs(targets, few_shot.pairs, settings.seed)
+        say("train", f"{len(pairs):,} pairs an epoch, the same number for each of {len(plan.prepared.labels)} labels")
+        metric = settings.metric or plan.prepared.task.headline(_PROBLEM)
+        objective = Objective(contrastive_loss(few_shot.temperature), measure, metric, forward=pooled, divisible=False)
+        trained = train(model, (PairRows(rows, pairs), validation), objective, settings)
+    head = fitted()
+    write_head(model, head)
+    if len(validation):
+        wanted = plan.prepared.validation.targets
+        trained.figures = metrics(apply_head(embed(model, validation), head), wanted, _PROBLEM)
+    return trained
+
+
+def draw_pairs(targets: Numbers, per_row: int, seed: int) -> Numbers:
+    """Pairs of rows of one label, `[P, 2]` row numbers: as many for each label, `per_row` for each row on the average.
+
+    A label's rows take turns as the first of a pair; the second is another row of the label drawn at random, or the
+    same one where it is alone. Time and memory are O(N + P).
+    """
+    random = np.random.default_rng(seed)
+    order = np.argsort(targets, kind="stable")
+    _, starts = np.unique(targets[order], return_index=True)
+    members = np.split(order, starts[1:])
+    share = -(-per_row * len(targets) // len(members))
+    return np.concatenate([_pairs_of(rows, share, random) for rows in members])
+
+
+def _pairs_of(rows: Numbers, count: int, random: np.random.Generator) -> Numbers:
+    turns = -(-count // len(rows))
+    first = np.concatenate([random.permutation(len(rows)) for _ in range(turns)])[:count]
+    # A step of 1 to n - 1 around the circle ends on another row.
+    steps = random.integers(1, max(len(rows), 2), count)
+    return np.asarray(rows[np.stack([first, (first + steps) % len(rows)], axis=1)])
+
+
+class PairRows:
+    """Pairs as the training loop reads rows: a batch of pairs is a batch of their texts, with their labels."""
+
+    def __init__(self, rows: Rows, pairs: Numbers) -> None:
+        self._rows, self._pairs = rows, pairs
+        # In steps of a power of two: a batch of texts that all have one length has fewer sorts of texts to part.
+        self.lengths: Numbers = 2 ** np.ceil(np.log2(rows.lengths[pairs].max(axis=1))).astype(np.int64)
+        self.truncated = rows.truncated
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """The texts of these pairs and their targets `[2 * len(rows)]`."""
+        return self._rows.batch(self._pairs[list(rows)].ravel().tolist())
+
+
+def contrastive_loss(temperature: float) -> Loss:
+    """Supervised contrastive loss over a batch of embeddings `[B, D]` and their labels `[B]`.
+
+    For each text: minus the mean log share that the texts of its label have among all other texts of the batch, in a
+    softmax over cosine similarity / temperature (Khosla et al. 2020, equation 2).
+    """
+
+    def loss(embeddings: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        unit = functional.normalize(embeddings, dim=-1)
+        itself = torch.eye(len(unit), dtype=torch.bool, device=unit.device)
+        similar = (unit @ unit.T / temperature).masked_fill(itself, -torch.inf)
+        shares = similar.log_softmax(-1).masked_fill(itself, 0)
+        kin = (targets[:, None] == targets[None, :]) & ~itself
+        return -((shares * kin).sum(-1) / kin.sum(-1)).mean()
+
+    return loss

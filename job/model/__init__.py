@@ -1,0 +1,1 @@
+"""The pretrained model: found, checked, built, told what learns."""

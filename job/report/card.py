@@ -1,0 +1,133 @@
+"""The report of a version: `metrics.json` for programs, a model card for people."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from tunewright.job.kinds.task import Plan, Prepared
+from tunewright.job.steps.adapt import Adaptation, sentence
+from tunewright.job.steps.release import Release
+from tunewright.job.train.loop import Trained
+from tunewright.serving.bundle.model_file import ModelFile
+
+
+def write_report(
+    release: Release,
+    plan: Plan,
+    trained: Trained,
+    lineage: dict[str, Any],
+    adaptation: Adaptation | None = None,
+) -> None:
+    """Write `report/metrics.json`, `report/README.md` and `lineage.json` into the bundle."""
+    folder = release.folder / "report"
+    folder.mkdir(exist_ok=True)
+    (folder / "metrics.json").write_text(_json(_metrics(release, trained, adaptation)))
+    (folder / "README.md").write_text(_card(release, plan, trained, adaptation))
+    (release.folder / "lineage.json").write_text(_json(lineage))
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _metrics(release: Release, trained: Trained, adaptation: Adaptation | None) -> dict[str, Any]:
+    return {
+        "headline": release.headline,
+        "baseline": release.baseline,
+        "short_of_baseline": release.short,
+        "test": {name: asdict(measured) for name, measured in release.evaluations.items()},
+        "validation": {"best_epoch": trained.best_epoch, **trained.figures},
+        "history": trained.history,
+        **({"adaptation": asdict(adaptation)} if adaptation else {}),
+        "parity": {name: asdict(parity) for name, parity in release.parities.items()},
+        "left_out": release.model.left_out,
+        "default_variant": release.model.default_variant,
+    }
+
+
+def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation | None) -> str:
+    model, prepared, settings = release.model, plan.prepared, plan.settings
+    sections = [
+        f"# {settings.model_name}\n\n{_sentence(plan, model, trained)}",
+        "## Quality\n\n"
+        f"Measured on {len(prepared.test):,} test rows, read once, through the code that serves it.\n\n"
+        + _variants(release),
+        _labels(release),
+        _data(prepared),
+        "## Training\n\n" + _training(plan, trained),
+        f"## Adaptation\n\nThe base model read unlabelled text first: {sentence(adaptation)}." if adaptation else "",
+        "## Limits\n\nThe figures hold for inputs like the test rows. "
+        + (f"Texts are cut to {model.max_length} tokens. " if model.max_length else "")
+        + "The licence of the base model and of the data apply to these weights.",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _training(plan: Plan, trained: Trained) -> str:
+    train = plan.settings.train
+    if train.few_shot:
+        taught = f"was taught by pairs of texts: {_course(plan, trained)}" if trained.history else "stayed as it was."
+        return f"The head is logistic regression on the vectors of all training rows; the encoder {taught}"
+    if not trained.history:
+        return "Nothing was trained: the weights are those of the base model. Every setting stands in `lineage.json`."
+    return _course(plan, trained)
+
+
+def _course(plan: Plan, trained: Trained) -> str:
+    train = plan.settings.train
+    return (
+        f"{len(trained.history)} epochs, the weights of epoch {trained.best_epoch} kept; learning rate "
+        f"{train.learning_rate:g}, {train.batch_size} rows a batch, seed {train.seed}, {trained.precision} on "
+        f"{trained.device}. Every setting stands in `lineage.json`."
+    )
+
+
+def _sentence(plan: Plan, model: ModelFile, trained: Trained) -> str:
+    base, made = plan.base, "Fine-tuned" if trained.history or plan.settings.train.few_shot else "Exported"
+    purpose = plan.prepared.task.purpose(model)
+    return f"{purpose}. {made} by Tunewright from `{base.address}` ({base.digest[:19]})."
+
+
+def _variants(release: Release) -> str:
+    names = list(next(iter(release.evaluations.values())).metrics)
+    lines = [f"| variant | {' | '.join(names)} | 95 % interval of {release.headline} | MiB | ms/text |"]
+    lines.append("|---" * (len(names) + 4) + "|")
+    for name, measured in release.evaluations.items():
+        low, high = measured.intervals[release.headline]
+        figures = " | ".join(f"{measured.metrics[metric]:.4f}" for metric in names)
+        size = release.sizes[name] / 2**20
+        note = " (left out)" if name in release.model.left_out else ""
+        lines.append(
+            f"| {name}{note} | {figures} | {low:.4f} to {high:.4f} | {size:.1f} | {measured.ms_per_text:.2f} |"
+        )
+    if release.baseline:
+        figures = " | ".join(f"{release.baseline[one]:.4f}" if one in release.baseline else "" for one in names)
+        lines.append(f"| no model | {figures} | | | |")
+    lines += [f"\n{name} is left out: {reason}." for name, reason in release.model.left_out.items()]
+    lines += [f"\nNot surely better than no model: {release.short}."] if release.short else []
+    return "\n".join(lines)
+
+
+def _labels(release: Release) -> str:
+    rows = release.evaluations[release.model.default_variant].details
+    if not rows:
+        return ""
+    lines = ["| label | precision | recall | F1 | test rows |", "|---|---|---|---|---|"]
+    for row in rows:
+        figures = f"{row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['rows']:,}"
+        lines.append(f"| {_cell(row['label'])} | {figures} |")
+    return "## By label\n\n" + "\n".join(lines)
+
+
+def _cell(label: str) -> str:
+    """A label as the cell of a table: whatever is in it stays one cell of one line."""
+    return " ".join(label.replace("\\", "\\\\").replace("|", "\\|").split())
+
+
+def _data(prepared: Prepared) -> str:
+    lines = ["## Data", "", "| side | rows |", "|---|---|"]
+    lines += [f"| {name} | {rows:,} |" for name, rows in prepared.facts["rows"].items()]
+    lines.append("")
+    for name, files in prepared.facts["files"].items():
+        lines += [f"- {name}: `{file['address']}` (sha256 {file['sha256'][:12]}...)" for file in files]
+    return "\n".join(lines)

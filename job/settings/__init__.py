@@ -1,0 +1,1 @@
+"""The whole job as one tree of small settings."""

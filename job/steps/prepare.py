@@ -1,0 +1,246 @@
+"""Everything before training: read, check, split, encode; each step says what it found."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from tunewright.job.batches.side import NoRows, Rows
+from tunewright.job.batches.text import TokenizerFit, percentiles, tokenizer_fit
+from tunewright.job.data.check import Checked, check, read_roles
+from tunewright.job.data.columns import Options, Roles
+from tunewright.job.data.dataset import Dataset
+from tunewright.job.data.faults import listed, shown
+from tunewright.job.data.media import find_folders
+from tunewright.job.data.readers.media_folder import MEDIA
+from tunewright.job.data.source import fetch
+from tunewright.job.data.split import split
+from tunewright.job.errors import DataError, SettingsError
+from tunewright.job.kinds import few_shot
+from tunewright.job.kinds.task import Part, Plan, Prepared, Task
+from tunewright.job.model.base_model import BaseModel
+from tunewright.job.progress import bar, say, warn
+from tunewright.job.settings.job import JobSettings
+from tunewright.job.tasks import TASKS
+from tunewright.serving.text.encoding import Encoder, load_tokenizer
+
+_VALIDATION = 0.1
+"""Share of the training rows that is split off for validation when the settings name none."""
+
+
+def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
+    """Read, check and split the data of a job; DataError tells all that is wrong with it."""
+    task = TASKS[settings.task]
+    options = read_options(settings)
+    roles = read_roles(settings.data, task)
+    few_shot.check_settings(settings, task.problem(roles.target_role, options))
+    work.mkdir(parents=True, exist_ok=True)
+    checked, labels = _read(settings, task, options, roles, cache, work)
+    parts = _sides(checked, task, labels, task.problem(roles.target_role, options), settings)
+    _warn_overlaps(parts)
+    _say_unheld(parts)
+    say("split", ", ".join(f"{name} {len(part):,}" for name, part in parts.items()), **_sizes(parts))
+    task.check_sides(parts, labels, task.problem(roles.target_role, options))
+    few_shot.advise(settings, parts, labels, task.problem(roles.target_role, options))
+    facts: dict[str, Any] = {
+        "files": {name: _fingerprint(part) for name, part in checked.items()},
+        "rows": _sizes(parts),
+        "split_digests": {name: _digest(part.keys) for name, part in parts.items()},
+        "dropped_empty_rows": sum(part.dropped for part in checked.values()),
+        "left_out_rows": {name: dict(part.left_out) for name, part in checked.items() if +Counter(part.left_out)},
+    }
+    return Prepared(task, options, roles, labels, parts["train"], parts["validation"], parts["test"], facts)
+
+
+def read_options(settings: JobSettings) -> Options:
+    """The task's own settings; SettingsError names each mistake in them."""
+    kind = TASKS[settings.task].OPTIONS
+    try:
+        return kind.model_validate(settings.options)
+    except ValidationError as error:
+        faults = [_option_fault(fault, settings.task, kind) for fault in error.errors(include_url=False)]
+        raise SettingsError("\n".join(faults)) from error
+
+
+def _option_fault(fault: Any, task: str, kind: type[Options]) -> str:
+    """One mistake in the words the user typed, with what is legal."""
+    place = ".".join(("options", *(str(part) for part in fault["loc"])))
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        return f"{place} is not a setting of {task}; it knows: {', '.join(kind.model_fields) or 'none'}"
+    if fault["type"] == "missing":
+        return f"{place} must be set"
+    return f"{place} is {shown(fault['input'])}: {message[:1].lower()}{message[1:]}"
+
+
+def _sizes(parts: dict[str, Part]) -> dict[str, int]:
+    return {name: len(part) for name, part in parts.items()}
+
+
+def _read(
+    settings: JobSettings, task: Task, options: Options, roles: Roles, cache: Path, work: Path
+) -> tuple[dict[str, Checked], list[str]]:
+    """What the settings name, checked, and the labels of the training rows; the other rows may have no others."""
+    checked: dict[str, Checked] = {}
+    labels: list[str] | None = None
+    kind = settings.data.format or ""
+    for name in ("train", "validation", "test"):
+        source = getattr(settings.data, name)
+        if source is None:
+            continue
+        allowed = labels if task.CLOSED else None
+        files = find_folders(source, kind, cache) if kind in MEDIA else fetch(source, cache)
+        target = work / f"{name}.arrow"
+        checked[name] = check(files, task, roles, settings.data, target, labels=allowed, options=options, cache=cache)
+        _say_read(name, checked[name])
+        if labels is None:
+            labels = task.learn_labels(checked[name].data.targets(), roles.target_role)
+    _refuse_same_bytes(checked)
+    return checked, labels or []
+
+
+def _refuse_same_bytes(checked: dict[str, Checked]) -> None:
+    """Rows that choose the best epoch and then measure it prove nothing."""
+    one, other = (checked.get(name) for name in ("validation", "test"))
+    if one is None or other is None:
+        return
+    if {fact["sha256"] for fact in _fingerprint(one)} == {fact["sha256"] for fact in _fingerprint(other)}:
+        raise DataError(
+            f"data.test ({listed((file.address for file in other.files), 3)}) holds the same bytes as data.validation "
+            f"({listed((file.address for file in one.files), 3)}); leave one of the two out: rows are split off for it"
+        )
+
+
+def _digest(keys: NDArray[np.uint64]) -> str:
+    """Equal for the same texts in any order."""
+    return hashlib.blake2b(np.sort(keys).tobytes(), digest_size=8).hexdigest()
+
+
+def _say_read(name: str, part: Checked) -> None:
+    files = listed((file.address for file in part.files), 3)
+    left = {"without text": part.dropped, **part.left_out}
+    left_out = "".join(f", {count:,} {why} left out" for why, count in left.items() if count)
+    say("data", f"{name}: {len(part.data):,} rows from {files}{left_out}", rows=len(part.data))
+
+
+def _fingerprint(part: Checked) -> list[dict[str, Any]]:
+    tables = [{"address": file.address, "sha256": file.sha256, "bytes": file.size} for file in part.files]
+    return tables + part.media
+
+
+def _sides(
+    checked: dict[str, Checked], task: Task, labels: list[str], problem: str, settings: JobSettings
+) -> dict[str, Part]:
+    """The three sides: as given, or split off from train."""
+    given = checked["train"]
+    rows = _limited(len(given.data), settings.data.limit, settings.train.seed)
+    strata = [task.strata(target) for target in given.data.select(rows).targets()]
+    shares = _shares(checked, settings)
+    cut = split(given.keys[rows], strata, seed=settings.train.seed, **shares)
+    sides = {}
+    for name in ("train", "validation", "test"):
+        data, keys = _side(name, checked, rows[getattr(cut, name)])
+        if not len(data) and not (name == "validation" and not shares[name] and name not in checked):
+            raise DataError(
+                f"no rows are left for {name}; give data.{name}, more rows, or a larger data.{name}_fraction"
+            )
+        sides[name] = Part(data, task.encode_targets(data.targets(), labels, problem), keys)
+    return sides
+
+
+def _shares(checked: dict[str, Checked], settings: JobSettings) -> dict[str, float]:
+    """What is split off from train for each side that is not given."""
+    given = settings.data.validation_fraction
+    # Few labels are not spent on validation unless that is asked for.
+    validation = given if given is not None else 0.0 if settings.train.few_shot else _VALIDATION
+    wanted = {"validation": validation, "test": settings.data.test_fraction}
+    return {name: 0.0 if name in checked else share for name, share in wanted.items()}
+
+
+def _side(name: str, checked: dict[str, Checked], split_off: NDArray[np.int64]) -> tuple[Dataset, NDArray[np.uint64]]:
+    if name != "train" and name in checked:
+        return checked[name].data, checked[name].keys
+    return checked["train"].data.select(split_off), checked["train"].keys[split_off]
+
+
+def _limited(rows: int, limit: int | None, seed: int) -> NDArray[np.int64]:
+    if limit is None or limit >= rows:
+        return np.arange(rows, dtype=np.int64)
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:limit]).astype(np.int64)
+
+
+def _warn_overlaps(parts: dict[str, Part]) -> None:
+    """Equal texts on two sides that were given make the figures too good; sides split off from train share none."""
+    for name in ("validation", "test"):
+        shared = int(np.isin(parts[name].keys, parts["train"].keys).sum())
+        if shared:
+            warn("data", f"{shared:,} of {len(parts[name]):,} {name} texts also stand in train: the figures flatter")
+    shared = int(np.isin(parts["test"].keys, parts["validation"].keys).sum())
+    if shared:
+        warn("data", f"{shared:,} of {len(parts['test']):,} test texts also stand in validation: the figures flatter")
+    keys = parts["train"].keys
+    repeated = len(keys) - len(np.unique(keys))
+    if repeated:
+        say("data", f"{repeated:,} training rows repeat the text of another row")
+        _warn_contradictions(parts["train"])
+
+
+def _warn_contradictions(part: Part) -> None:
+    """Equal texts with different labels: no model can be right about all of them."""
+    if not isinstance(part.targets, np.ndarray) or part.targets.dtype.kind != "i" or part.targets.ndim != 1:
+        return
+    both = np.unique(np.stack([part.keys, part.targets.astype(np.uint64)]), axis=1)[0]
+    texts, labels = np.unique(both, return_counts=True)
+    rows = int(np.isin(part.keys, texts[labels > 1]).sum())
+    if rows:
+        warn(
+            "data", f"{rows:,} training rows have the text of another row but not its label: they contradict each other"
+        )
+
+
+def _say_unheld(parts: dict[str, Part]) -> None:
+    if not len(parts["validation"]):
+        say("split", "no rows are held out for validation: the last epoch is kept, training rows prove the export")
+
+
+def encode_sides(plan: Plan, work: Path) -> tuple[Rows, Rows]:
+    """Train and validation as arrays; says how long the rows are and, of texts, how well the tokenizer knows them."""
+    prepared, encoder = plan.prepared, plan.encoder
+    if isinstance(encoder, Encoder):
+        _judge_tokenizer(prepared, plan.base)
+    with bar("encode", len(prepared.train) + len(prepared.validation)) as advance:
+        train, validation = (
+            prepared.task.encode(plan, side, work / side, on_rows=advance) if len(part) else NoRows()
+            for side, part in (("train", prepared.train), ("validation", prepared.validation))
+        )
+    middle, most, longest = percentiles(train.lengths)
+    limit = getattr(encoder, "max_length", None)
+    if limit:
+        say("encode", f"tokens per row: median {middle}, 95 % up to {most}, longest {longest}; limit {limit}")
+    cut = train.truncated + validation.truncated
+    if cut:
+        rows = len(train) + len(validation)
+        warn("encode", f"{cut:,} of {rows:,} rows are longer than {limit} tokens and are cut", truncated=cut)
+    prepared.facts["truncated_rows"] = cut
+    return train, validation
+
+
+def _judge_tokenizer(prepared: Prepared, base: BaseModel) -> None:
+    fit = tokenizer_fit(prepared.train.data, load_tokenizer(base.tokenizer))
+    _warn_poor_fit(fit)
+    prepared.facts["tokenizer_fit"] = {"unknown_letters": fit.unknown, "single_letters": fit.single}
+
+
+def _warn_poor_fit(fit: TokenizerFit) -> None:
+    if not fit.poor:
+        return
+    figures = f"{fit.unknown:.0%} of the letters become the unknown token and {fit.single:.0%} tokens of one letter"
+    if fit.foreign:
+        advice = "this tokenizer does not know the language of the data; choose a base model that was trained on it"
+    else:
+        advice = "that is right for a base model made so (many Chinese ones), else choose one of the data's language"
+    warn("encode", f"{figures}: {advice}", unknown=fit.unknown, single=fit.single)

@@ -1,0 +1,202 @@
+"""From trained weights to files that may be served: export, parity, thresholds, test, gates, golden cases."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from torch import nn
+
+from tunewright.job.export.parity import Parity, compare, require
+from tunewright.job.kinds.task import Part, Plan, Prepared
+from tunewright.job.measure.evaluation import Evaluation
+from tunewright.job.model.base_model import FILES_OF_ENCODERS, BaseModel
+from tunewright.job.model.build import save_weights
+from tunewright.job.progress import say, warn
+from tunewright.job.steps.gate import check_bounds, drop_reason, short_of_baseline
+from tunewright.job.train.objective import Objective
+from tunewright.serving.bundle.model_file import MODEL_FILE, Golden, ModelFile
+from tunewright.serving.predictor import Predictor, open_predictor
+
+_PARITY_ROWS = 200
+_GOLDEN_ROWS = 8
+
+
+@dataclass(frozen=True)
+class Release:
+    """A bundle on disk, with what was measured of it."""
+
+    folder: Path
+    model: ModelFile
+    evaluations: dict[str, Evaluation]
+    """Every variant that was made, also one that was left out and is not in the folder any more."""
+    parities: dict[str, Parity]
+    headline: str
+    baseline: dict[str, float]
+    """Test figures of an answer without a model, such as always the commonest label; empty for a task without one."""
+    short: str | None
+    """Why the file that is served is not surely better than that, where it is not."""
+    sizes: dict[str, int]
+    """Bytes of the ONNX files of every variant that was made."""
+
+
+def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) -> Release:
+    """Write the bundle of a trained model; GateFailed when its fp32 file is not good enough."""
+    settings, task = plan.settings, plan.prepared.task
+    variants = list(dict.fromkeys(["fp32", *settings.export.variants]))
+    # An earlier try of this run may have left files that would be published with the new ones.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    _copy_encoder(plan.base, folder)
+    made = task.export(model, plan, folder, variants)
+    sizes = ", ".join(f"{name} {variant.bytes / 2**20:.1f} MiB" for name, variant in made.items())
+    say("export", f"ONNX files: {sizes}")
+    draft, parities = _check_parity(model, task.model_file(plan, made), plan, folder, objective.scale[1])
+    headline = task.headline(plan.prepared.problem)
+    # The test rows are read once and decide nothing between variants.
+    chosen = _choose(draft, plan, folder, headline)
+    evaluations = _measure(draft, plan, plan.prepared.test, folder, "test")
+    baseline = _baseline(plan)
+    check_bounds(settings.gate, evaluations["fp32"])
+    final = _with_golden(_with_figures(chosen, evaluations), plan.prepared, folder)
+    short = short_of_baseline(headline, evaluations[final.default_variant], baseline)
+    _write(final, folder)
+    for name in final.left_out:
+        shutil.rmtree(folder / "onnx" / name)
+    _keep_weights(model, plan.base, folder)
+    made_bytes = {name: one.bytes for name, one in made.items()}
+    return Release(folder, final, evaluations, parities, headline, baseline, short, made_bytes)
+
+
+def _copy_encoder(base: BaseModel, folder: Path) -> None:
+    """What the server needs to read inputs as the base model does."""
+    for name in ("tokenizer.json", "preprocessor_config.json"):
+        if (base.folder / name).is_file():
+            shutil.copyfile(base.folder / name, folder / name)
+
+
+def _write(model: ModelFile, folder: Path) -> None:
+    (folder / MODEL_FILE).write_text(model.model_dump_json(indent=2, exclude_defaults=False) + "\n")
+
+
+def _open(draft: ModelFile, name: str, folder: Path) -> Predictor:
+    _write(draft, folder)
+    return open_predictor(folder, variant=name)
+
+
+def _check_parity(
+    model: nn.Module, draft: ModelFile, plan: Plan, folder: Path, unit: float
+) -> tuple[ModelFile, dict[str, Parity]]:
+    """Refuse an fp32 file that does not compute what torch does; note how far int8 is. Tune thresholds on the way."""
+    samples = plan.prepared.samples.data
+    inputs = samples.select(_spread(len(samples), _PARITY_ROWS)).inputs()
+    expected = plan.prepared.task.torch_outputs(model, plan, inputs)
+    parities = {}
+    for name in draft.variants:
+        predictor = _open(draft, name, folder)
+        answered = predictor.outputs([plan.prepared.task.served(value) for value in inputs])
+        parities[name] = compare(expected, answered, unit=unit)
+        shown = f"largest difference {parities[name].largest:.2g}, same answer {parities[name].agreement:.1%}"
+        say("parity", f"{name}: {shown} on {len(inputs)} rows", variant=name, largest=parities[name].largest)
+        if name == "fp32":
+            require(parities[name], plan.settings.export.parity_tolerance)
+            draft = plan.prepared.task.tune(draft, predictor, plan) if len(plan.prepared.validation) else draft
+        predictor.close()
+    return draft, parities
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """Up to `count` positions of a split, evenly spread."""
+    return [int(at) for at in np.unique(np.linspace(0, length - 1, min(length, count)).astype(int))]
+
+
+def _measure(draft: ModelFile, plan: Plan, part: Part, folder: Path, side: str) -> dict[str, Evaluation]:
+    """Every variant on the rows of one side."""
+    evaluations = {}
+    for name in draft.variants:
+        predictor = _open(draft, name, folder)
+        evaluations[name] = plan.prepared.task.evaluate(predictor, part, plan)
+        say(side, f"{name}: {_shown(evaluations[name].metrics)}", variant=name, **evaluations[name].metrics)
+        predictor.close()
+    return evaluations
+
+
+def _baseline(plan: Plan) -> dict[str, float]:
+    baseline = plan.prepared.task.baseline(plan.prepared.test, plan)
+    if baseline:
+        say("test", f"an answer without a model: {_shown(baseline)}", variant="baseline", **baseline)
+    return baseline
+
+
+def _shown(metrics: Mapping[str, float]) -> str:
+    return "  ".join(f"{metric} {value:.4f}" for metric, value in metrics.items())
+
+
+def _choose(draft: ModelFile, plan: Plan, folder: Path, headline: str) -> ModelFile:
+    """Leave out the variants that lose too much; serve the smallest of those that are left by default."""
+    limited = [name for name in draft.variants if name in plan.settings.gate.max_drop]
+    evaluations = _measure(draft, plan, plan.prepared.samples, folder, "compare") if limited else {}
+    left_out: dict[str, str] = {}
+    for name in limited:
+        reason = drop_reason(plan.settings.gate, name, headline, evaluations["fp32"], evaluations[name])
+        if reason:
+            left_out[name] = reason
+            warn("gate", f"{name} is left out: {reason}", variant=name)
+    kept = {name: variant for name, variant in draft.variants.items() if name not in left_out}
+    smallest = min(kept, key=lambda name: kept[name].bytes)
+    say("gate", f"kept: {', '.join(kept)}; served by default: {smallest}")
+    return draft.model_copy(update={"variants": kept, "left_out": left_out, "default_variant": smallest})
+
+
+def _with_figures(model: ModelFile, evaluations: dict[str, Evaluation]) -> ModelFile:
+    """What was measured of each variant, in the file that describes it."""
+    variants = {}
+    for name, variant in model.variants.items():
+        measured = evaluations[name]
+        figures = {"metrics": measured.metrics, "intervals": measured.intervals, "ms_per_text": measured.ms_per_text}
+        variants[name] = variant.model_copy(update=figures)
+    return model.model_copy(update={"variants": variants})
+
+
+def _with_golden(model: ModelFile, prepared: Prepared, folder: Path) -> ModelFile:
+    """Record what each variant answers to a few rows that no test has seen, for servers to replay."""
+    inputs = prepared.samples.data.select(_spread(len(prepared.samples), _GOLDEN_ROWS)).inputs()
+    served = [prepared.task.served(value) for value in inputs]
+    outputs: dict[str, list[list[float]]] = {}
+    for name in model.variants:
+        predictor = _open(model, name, folder)
+        outputs[name] = [output.astype(float).ravel().tolist() for output in predictor.outputs(served)]
+        predictor.close()
+    golden = [
+        Golden(inputs=prepared.task.request(value), outputs={name: rows[index] for name, rows in outputs.items()})
+        for index, value in enumerate(inputs)
+    ]
+    return model.model_copy(update={"golden": golden})
+
+
+def _keep_weights(model: nn.Module, base: BaseModel, folder: Path) -> None:
+    save_weights(model, folder / "weights")
+    for name in FILES_OF_ENCODERS:
+        # A task may have written one of its own.
+        if (base.folder / name).is_file() and not (folder / "weights" / name).exists():
+            shutil.copyfile(base.folder / name, folder / "weights" / name)
+    _tell_inputs(folder)
+
+
+_TEXT_INPUTS = ("input_ids", "token_type_ids", "attention_mask")
+
+
+def _tell_inputs(folder: Path) -> None:
+    """Write which tensors the model reads into the configuration of its tokenizer, without which transformers 5 gives
+    no token types and a pair is answered wrongly."""
+    path = folder / "weights" / "tokenizer_config.json"
+    if not path.is_file():
+        return
+    graphs = [onnx.load(one, load_external_data=False).graph for one in sorted((folder / "onnx/fp32").glob("*.onnx"))]
+    read = {value.name for graph in graphs for value in graph.input}
+    settings = json.loads(path.read_text())
+    settings["model_input_names"] = [name for name in _TEXT_INPUTS if name in read]
+    path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")

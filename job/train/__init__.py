@@ -1,0 +1,1 @@
+"""The loop, its losses and objectives."""

@@ -1,0 +1,251 @@
+"""The training loop, in the open: batch, loss, backward, clip, step; validate after each epoch, keep the best."""
+
+import math
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import DataLoader, Dataset
+from transformers import get_scheduler
+
+from tunewright.job import signals
+from tunewright.job.batches.by_length import LengthGroupedBatches
+from tunewright.job.batches.side import Batch, Renewed, Rows
+from tunewright.job.errors import BaseModelError, TrainingFailed
+from tunewright.job.model.layers import frozen_weights, merge_adapters, parameter_groups, thaw
+from tunewright.job.progress import bar, say
+from tunewright.job.settings.job import TrainSettings
+from tunewright.job.train.objective import Objective, Scored
+from tunewright.serving.runtime.runs import plan_runs
+
+TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 16_384}
+"""Padded tokens that go through the model at a time in training, by device: what is held for the way back grows with
+them, and on a processor more are slower. A step still learns from all its rows at once."""
+_CALMER = "lower train.learning_rate or train.clip, or set train.precision to fp32"
+
+
+@dataclass
+class Trained:
+    """What training came to."""
+
+    precision: str
+    device: str
+    best_epoch: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+    """Validation figures of the best epoch."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    """Time in training steps, validation not counted."""
+    rows_per_second: float = 0.0
+
+
+class _Numbers(Dataset[int]):
+    """Row numbers; the rows themselves are read when a batch is put together."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> int:
+        return index
+
+
+class _Collate:
+    """Row numbers to a batch, with its targets and the row numbers."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __call__(self, rows: list[int]) -> Batch:
+        return {**self._rows.batch(rows), "rows": torch.tensor(rows)}
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """Everything one epoch needs, prepared for the device."""
+
+    accelerator: Accelerator
+    model: nn.Module
+    optimizer: Any
+    schedule: Any
+    loader: Any
+    batches: LengthGroupedBatches
+    rows: Rows
+    objective: Objective
+    settings: TrainSettings
+    bf16: bool
+
+
+def train(
+    model: nn.Module,
+    sides: tuple[Rows, Rows],
+    objective: Objective,
+    settings: TrainSettings,
+) -> Trained:
+    """Fine-tune `model` in place on the first side; it ends with the weights that did best on the second, or with the
+    last ones where that has no rows."""
+    loop = _prepare(model, sides[0], objective, settings)
+    trained = Trained("bf16" if loop.bf16 else "fp32", str(loop.accelerator.device))
+    best: dict[str, torch.Tensor] = {}
+    for epoch in range(1, settings.epochs + 1):
+        thaw(model, settings, epoch)
+        started = time.perf_counter()
+        loss = _one_epoch(loop, epoch)
+        trained.seconds += time.perf_counter() - started
+        trained.rows_per_second = len(sides[0]) * epoch / trained.seconds
+        figures = objective.measure(_scored(loop, sides[1])) if len(sides[1]) else {}
+        trained.history.append({"epoch": epoch, "loss": loss, **figures})
+        improved = not trained.figures or objective.better(figures[objective.metric], trained.figures[objective.metric])
+        _say_epoch(trained.history[-1], settings.epochs, improved=improved and bool(figures))
+        if improved:
+            trained.best_epoch, trained.figures = epoch, figures
+            best = _weights(model)
+        elif epoch - trained.best_epoch >= settings.patience:
+            say("train", f"stopped early: no better {objective.metric} in {settings.patience} epochs")
+            break
+    model.cpu().load_state_dict(best, strict=not frozen_weights(model))
+    merge_adapters(model)
+    model.eval()
+    return trained
+
+
+def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of all that training can change: the frozen weights beside adapters are left out."""
+    frozen = frozen_weights(model)
+    inside = tuple(f"{name}." for name in frozen)  # what weights in four bits consist of
+    state = model.state_dict().items()
+    return {
+        name: tensor.detach().cpu().clone()
+        for name, tensor in state
+        if name not in frozen and not name.startswith(inside)
+    }
+
+
+def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: TrainSettings) -> _Loop:
+    set_seed(settings.seed)
+    # Mixed precision is in `_forward`, in one line: accelerate would wrap the model's forward, and export that too.
+    accelerator = Accelerator(mixed_precision="no")
+    batches = LengthGroupedBatches(
+        rows.lengths,
+        settings.batch_size,
+        settings.seed,
+        accumulation=settings.accumulation,
+        room=TOKENS_AT_ONCE.get(accelerator.device.type) if objective.divisible else None,
+    )
+    loader: Any = DataLoader(_Numbers(len(rows)), batch_sampler=batches, collate_fn=_Collate(rows))
+    optimizer = torch.optim.AdamW(parameter_groups(model, settings), fused=True)
+    steps = settings.epochs * math.ceil(len(batches) / settings.accumulation)
+    schedule = get_scheduler(settings.schedule, optimizer, round(steps * settings.warmup), steps)
+    model, optimizer, loader, schedule = accelerator.prepare(model, optimizer, loader, schedule)
+    bf16 = use_bf16(settings.precision)
+    return _Loop(accelerator, model, optimizer, schedule, loader, batches, rows, objective, settings, bf16)
+
+
+def _one_epoch(loop: _Loop, epoch: int) -> float:
+    """All steps once; the mean loss."""
+    loop.model.train()
+    loop.batches.epoch = epoch
+    if isinstance(loop.rows, Renewed):
+        loop.rows.renew(epoch)
+    total = weight = 0.0
+    steps, loaded = loop.batches.steps(), iter(loop.loader)
+    with bar("train", len(steps)) as advance:
+        for number, step in enumerate(steps, 1):
+            parts = [next(loaded) for _ in step]
+            weights = [float(loop.objective.weight(part["targets"])) for part in parts]
+            total += _one_step(loop, parts, weights, f"step {number} in epoch {epoch}")
+            weight += sum(weights)
+            advance(1, epoch=epoch, loss=total / max(weight, 1e-12))
+    return total / max(weight, 1e-12)
+
+
+def _one_step(loop: _Loop, parts: list[Batch], weights: list[float], place: str) -> float:
+    """One step of the optimizer over all rows of its parts, the gradient that of their mean; the summed loss.
+
+    Each part counts by what its loss is a mean over, however the rows of a step are dealt: a batch of few words is not
+    worth as much as one of many.
+    """
+    summed = torch.zeros((), device=loop.accelerator.device)
+    for part, weight in zip(parts, weights, strict=True):
+        signals.check()
+        rows, targets = part.pop("rows"), part.pop("targets")
+        if not weight:
+            continue
+        loss = loop.objective.loss(_forward(loop, part), targets) * weight
+        if not math.isfinite(value := float(loss.detach())):
+            raise TrainingFailed(_not_finite(value, place, rows.tolist()))
+        loop.accelerator.backward(loss / sum(weights))
+        summed += loss.detach()
+    loop.accelerator.clip_grad_norm_(loop.model.parameters(), loop.settings.clip)
+    loop.optimizer.step()
+    loop.schedule.step()
+    loop.optimizer.zero_grad()
+    return float(summed)
+
+
+def _forward(loop: _Loop, batch: Batch) -> torch.Tensor:
+    """Logits `[B, ...]` in the unit of the targets, float32."""
+    offset, factor = loop.objective.scale
+    device = loop.accelerator.device.type
+    with _attention(device, training=loop.model.training), torch.autocast(device, torch.bfloat16, enabled=loop.bf16):
+        try:
+            logits = loop.objective.forward(loop.model, batch)
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            # Another try may help where a device or the memory has failed.
+            if isinstance(error, RuntimeError) and (device != "cpu" or "memory" in str(error)):
+                raise
+            reason = str(error).strip().partition("\n")[0]
+            raise BaseModelError(
+                f"the base model cannot compute a batch of the data ({type(error).__name__}: {reason}); "
+                "check its config.json, or choose another base model"
+            ) from error
+    return logits.float() if (offset, factor) == (0.0, 1.0) else logits.float() * factor + offset
+
+
+def _attention(device: str, *, training: bool) -> AbstractContextManager[None]:
+    """On a processor attention is learned in its plain form: without dropout torch would take a fused one, whose way
+    back is more than twice as slow there."""
+    return sdpa_kernel(SDPBackend.MATH) if training and device == "cpu" else nullcontext()
+
+
+def _not_finite(value: float, place: str, rows: list[int]) -> str:
+    shown = ", ".join(str(row) for row in rows[:8]) + (", ..." if len(rows) > 8 else "")
+    return f"the loss of {place} is {value} (training rows {shown}, counted from 0); {_CALMER}"
+
+
+@torch.no_grad()
+def _scored(loop: _Loop, side: Rows) -> Scored:
+    """All batches of a side with their logits."""
+    loop.model.eval()
+    collate = _Collate(side)
+    for rows in plan_runs(side.lengths.tolist(), loop.objective.validation_tokens):
+        batch = {name: tensor.to(loop.accelerator.device) for name, tensor in collate(rows).items()}
+        del batch["rows"]
+        targets = batch.pop("targets")
+        logits = _forward(loop, batch)
+        if not torch.isfinite(logits).all():
+            raise TrainingFailed(f"the model answers a validation row with a number that is not finite; {_CALMER}")
+        yield rows, {**batch, "targets": targets}, logits
+
+
+def use_bf16(precision: str) -> bool:
+    """Whether the forward pass runs in bf16: as asked, or where the hardware multiplies in it."""
+    if precision != "auto":
+        return precision == "bf16"
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    features = torch.cpu.get_capabilities()
+    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
+
+
+def _say_epoch(figures: dict[str, float], epochs: int, *, improved: bool) -> None:
+    shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if name != "epoch")
+    say("train", f"epoch {figures['epoch']:.0f}/{epochs}  {shown}" + ("  (best so far)" if improved else ""), **figures)

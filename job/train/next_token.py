@@ -1,0 +1,92 @@
+"""What all models share that learn to write: logits of the learned tokens only, their loss, perplexity, packed rows.
+
+Axes: B rows of a batch, T tokens of a row, M tokens of a batch that are learned, V tokens of the vocabulary.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+from tunewright.job.batches.side import Array, Batch
+from tunewright.job.batches.text import NO_LABEL
+from tunewright.job.errors import SettingsError
+from tunewright.job.settings.job import TrainSettings, refuse_useless
+from tunewright.job.train.objective import Objective, Scored, forward
+
+_USELESS = ("pooling", "class_weights", "focal_gamma", "huber_delta")
+_LOGITS = 1 << 26
+"""Logits of one validation batch (256 MiB)."""
+_LARGEST = 80.0
+"""The exponential of a larger loss says no more."""
+
+
+def objective(settings: TrainSettings, vocabulary: int) -> Objective:
+    """Cross-entropy at the learned tokens; perplexity decides which epoch was best."""
+    refuse_useless(settings, _USELESS, "a model that writes has no labels and no vector of a text")
+    if settings.metric not in (None, "perplexity"):
+        raise SettingsError(
+            f"train.metric is {settings.metric!r}, which is measured once, on the exported files; "
+            "after each epoch the perplexity is known: remove it"
+        )
+
+    def loss(logits_MV: torch.Tensor, targets_M: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(logits_MV, targets_M, label_smoothing=settings.label_smoothing)
+
+    tokens = max(512, min(4096, _LOGITS // vocabulary))
+    return Objective(loss, _figures, "perplexity", forward=learned_logits, validation_tokens=tokens)
+
+
+def learned_logits(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Logits `[M, V]` of the tokens that `learned` marks.
+
+    The last layer sees nothing but those: with a large vocabulary it costs as much memory as all the others.
+    """
+    inputs: dict[str, Any] = {name: tensor for name, tensor in batch.items() if name != "learned"}
+    learned_BT = batch["learned"]
+    last: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
+    hook = last.register_forward_pre_hook(lambda _, args: (args[0][learned_BT], *args[1:]))
+    try:
+        return forward(model, {**inputs, "use_cache": False})  # type: ignore[dict-item]
+    finally:
+        hook.remove()
+
+
+def _figures(scored: Scored) -> dict[str, float]:
+    """Perplexity over all learned tokens."""
+    loss, tokens = 0.0, 0
+    for _, batch, logits in scored:
+        loss += float(functional.cross_entropy(logits, batch["targets"], reduction="sum"))
+        tokens += len(batch["targets"])
+    return {"perplexity": perplexity(loss, tokens)}
+
+
+def perplexity(loss: float, tokens: float) -> float:
+    """Between how many tokens the model hesitates, from a summed cross-entropy."""
+    return math.exp(min(loss / max(tokens, 1), _LARGEST))
+
+
+def unigram_perplexity(learned: Iterable[int], asked: Iterable[int], vocabulary: int) -> float:
+    """Of tokens drawn by how often each was learned, whatever stands before it: what an answer without a model gets.
+
+    Counts are raised by one, so that a token that was never learned is not impossible.
+    """
+    counts = Counter(learned)
+    total = counts.total() + vocabulary
+    losses = [math.log(total / (counts[token] + 1)) for token in asked]
+    return perplexity(sum(losses), len(losses))
+
+
+def cross_entropy(scores_TV: Array, labels_T: Sequence[int]) -> tuple[float, int]:
+    """Summed cross-entropy of the tokens that have a label, and their number."""
+    labels = np.asarray(labels_T)
+    learned = np.flatnonzero(labels != NO_LABEL)
+    scores_MV = scores_TV[learned].astype(np.float64)
+    shifted = scores_MV - scores_MV.max(axis=1, keepdims=True)
+    log_total = np.log(np.exp(shifted).sum(axis=1))
+    return float((log_total - shifted[np.arange(len(learned)), labels[learned]]).sum()), len(learned)

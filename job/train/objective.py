@@ -1,0 +1,55 @@
+"""What training reads and what it makes small: rows in batches, a loss, and the figure that tells the best epoch.
+
+Axes: N rows, B rows of a batch, L labels (1 for regression).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from tunewright.job.batches.side import Batch
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+Scored = Iterator[tuple[list[int], Batch, torch.Tensor]]
+"""Row numbers, the batch (with its targets) and the logits of each batch of a side, in any order."""
+
+
+def forward(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """The logits of a batch without its targets."""
+    logits: torch.Tensor = model(**batch)["logits"]
+    return logits
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What training makes small, and what tells the best epoch."""
+
+    loss: Loss
+    """Logits in the unit of the targets, and targets, to one number."""
+    measure: Callable[[Scored], dict[str, float]]
+    """The scored batches of the validation side to figures."""
+    metric: str
+    """The figure that decides."""
+    scale: tuple[float, float] = (0.0, 1.0)
+    """Offset and factor from the last layer's output to the unit of the targets."""
+    forward: Callable[[nn.Module, Batch], torch.Tensor] = forward
+    """The model and a batch without its targets to logits."""
+    validation_tokens: int = 4096
+    """Padded tokens of one validation batch."""
+    weight: Callable[[torch.Tensor], float] = len
+    """What the mean of `loss` is a mean over: rows, words or tokens that are learned, or the sum of their weights."""
+    divisible: bool = True
+    """Whether a batch may go through the model in parts: its loss is a mean, and rows cost what they are long."""
+
+    def better(self, figure: float, than: float) -> bool:
+        """Whether a figure beats another one."""
+        return figure < than if lower_is_better(self.metric) else figure > than
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a figure of this name is an error."""
+    return metric in ("rmse", "loss", "perplexity")

@@ -1,0 +1,221 @@
+"""A store in a bucket of AWS S3 or of any server that speaks its protocol."""
+
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewright.registry.errors import Conflict, CorruptObject, RegistryError, Unreachable, UnsafeStore
+from tunewright.registry.stores.key import SMALL, Stat, check_key
+from tunewright.registry.stores.s3_client import connect
+from tunewright.registry.stores.s3_errors import Place, is_passing, sentence, status_of
+from tunewright.registry.stores.s3_upload import Upload
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+
+_PUT_ID = "put-id"  # metadata key: who wrote this object; some servers change its case
+_ATTEMPTS = 5  # of a body that arrives cut off, and of a commit whose fate is not known
+
+
+class S3Store:
+    """See `registry.stores.store.Store`."""
+
+    def __init__(self, bucket: str, prefix: str = "", *, single_writer: bool = False, foreign: bool = False) -> None:
+        self.single_writer = single_writer
+        self._foreign = foreign
+        self._bucket = bucket
+        self._prefix = f"{prefix}/" if prefix else ""
+        self._client = connect()
+        self._place = Place(bucket, self._client.meta.endpoint_url)
+
+    @property
+    def uri(self) -> str:
+        """s3://bucket/prefix."""
+        return f"s3://{self._bucket}/{self._prefix}".rstrip("/")
+
+    def read(self, key: str, *, limit: int = SMALL) -> bytes:
+        """See Store."""
+
+        def fetch() -> bytes:
+            answer = self._get(key)
+            if answer["ContentLength"] > limit:
+                raise CorruptObject(
+                    f"{self._name(key)} holds {answer['ContentLength']} bytes, more than the {limit} its kind may have"
+                )
+            return _whole_body(answer)
+
+        return self._persistently(key, fetch)
+
+    def read_range(self, key: str, start: int, stop: int, *, etag: str) -> bytes:
+        """See Store."""
+
+        if stop <= start:
+            return b""
+
+        def fetch() -> bytes:
+            answer = self._get(key, Range=f"bytes={start}-{stop - 1}")
+            if answer["ETag"].strip('"') != etag:
+                raise Conflict(f"{self._name(key)} was replaced while it was read; start again")
+            if answer["ContentLength"] != stop - start:
+                raise UnsafeStore(
+                    f"{self._name(key)}: {stop - start} bytes were asked for and {answer['ContentLength']} sent; "
+                    "this server, or a proxy before it, does not answer ranged reads properly"
+                )
+            return _whole_body(answer)
+
+        return self._persistently(key, fetch)
+
+    def stat(self, key: str) -> Stat:
+        """See Store."""
+        try:
+            answer = self._client.head_object(Bucket=self._bucket, Key=self._full(key))
+        except _errors() as error:
+            raise self._why_not(key, error) from error
+        return Stat(key, answer["ContentLength"], answer["ETag"].strip('"'))
+
+    def exists(self, key: str) -> bool:
+        """See Store."""
+        try:
+            self._client.head_object(Bucket=self._bucket, Key=self._full(key))
+        except _errors() as error:
+            if status_of(error) == 404:
+                return False
+            raise self._why_not(key, error) from error
+        return True
+
+    def list(self, prefix: str) -> Iterator[Stat]:
+        """See Store. Keys that end in `/` are how some consoles draw a folder, and are left out."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + prefix
+        )
+        try:
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    key = entry["Key"].removeprefix(self._prefix)
+                    if not key.endswith("/"):
+                        yield Stat(key, entry["Size"], entry["ETag"].strip('"'))
+        except _errors() as error:
+            raise self._sentence(prefix, error) from error
+
+    def create(self, key: str, data: bytes) -> bool:
+        """See Store.
+
+        botocore repeats a request whose answer was lost, and the repetition of a write that was committed is
+        answered by 412. So each call leaves an id of its own in the object's metadata, and whenever the outcome
+        is in doubt the object is asked whose it is.
+        """
+        put_id = uuid.uuid4().hex
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._put(key, data, put_id)
+            except _errors() as error:
+                owner = self._settle(key, error)
+                if owner is not None:
+                    return owner == put_id
+                last = error
+            _pause(attempt)
+        raise self._sentence(key, last) from last
+
+    def upload(self, key: str, path: Path, *, sha256: str | None = None) -> None:
+        """See Store."""
+        try:
+            Upload(self._client, self._bucket, self._full(key), path, sha256).send()
+        except _errors() as error:
+            raise self._sentence(key, error) from error
+
+    def _put(self, key: str, data: bytes, put_id: str) -> bool:
+        condition: dict[str, Any] = {"IfNoneMatch": "*"}
+        if self.single_writer:
+            if self.exists(key):
+                return False
+            condition = {}
+        self._client.put_object(
+            Bucket=self._bucket, Key=self._full(key), Body=data, Metadata={_PUT_ID: put_id}, **condition
+        )
+        return True
+
+    def _settle(self, key: str, error: Exception) -> str | None:
+        """Whose the object is after a write in doubt: a put-id ("" when it has none), None when it is not there."""
+        status = status_of(error)
+        if status == 409:  # another conditional write of this key is under way
+            return None
+        if status == 501:
+            raise UnsafeStore(
+                f"{self._name(key)}: the server does not know conditional writes (If-None-Match), so a version could "
+                "be overwritten; use another server, or set REGISTRY_SINGLE_WRITER=true if only one process writes"
+            ) from error
+        if status != 412 and not is_passing(error):
+            raise self._sentence(key, error) from error
+        return self._owner(key)
+
+    def _owner(self, key: str) -> str | None:
+        try:
+            answer = self._client.head_object(Bucket=self._bucket, Key=self._full(key))
+        except _errors() as error:
+            if status_of(error) == 404:
+                return None
+            raise self._sentence(key, error) from error
+        return {name.lower(): value for name, value in answer["Metadata"].items()}.get(_PUT_ID, "")
+
+    def _get(self, key: str, **more: Any) -> "GetObjectOutputTypeDef":
+        return self._client.get_object(Bucket=self._bucket, Key=self._full(key), **more)
+
+    def _persistently(self, key: str, fetch: Callable[[], bytes]) -> bytes:
+        """Fetch a body; again when it was cut off, which botocore does not repeat by itself."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                return fetch()
+            except _errors() as error:
+                if not is_passing(error):
+                    raise self._sentence(key, error) from error
+                last = error
+            _pause(attempt)
+        raise Unreachable(
+            f"{self._name(key)} could not be read whole in {_ATTEMPTS} attempts ({type(last).__name__}); "
+            "check the network between here and the store"
+        ) from last
+
+    def _why_not(self, key: str, error: Exception) -> RegistryError:
+        """HEAD answers carry no reason, so the same question is asked by GET before the error is worded."""
+        if status_of(error) in (400, 403, 404):
+            try:
+                self._get(key, Range="bytes=0-0")["Body"].close()
+            except _errors() as better:
+                return self._sentence(key, better)
+        return self._sentence(key, error)
+
+    def _sentence(self, key: str, error: Exception) -> RegistryError:
+        return sentence(error, self._place, self._prefix + key)
+
+    def _full(self, key: str) -> str:
+        check_key(key, foreign=self._foreign)
+        return self._prefix + key
+
+    def _name(self, key: str) -> str:
+        return self._place.name(self._prefix + key)
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What a call of boto3 raises. botocore takes a quarter of a second to import, so only who uses it pays."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from urllib3.exceptions import HTTPError
+
+    return (BotoCoreError, ClientError, HTTPError)
+
+
+def _whole_body(answer: "GetObjectOutputTypeDef") -> bytes:
+    from botocore.exceptions import IncompleteReadError
+
+    with answer["Body"] as body:
+        data = body.read()
+    if len(data) != answer["ContentLength"]:
+        raise IncompleteReadError(actual_bytes=len(data), expected_bytes=answer["ContentLength"])
+    return data
+
+
+def _pause(attempt: int) -> None:
+    """Wait up to 0.1, 0.2, 0.4 ... seconds; at random, so that those who collided do not meet again."""
+    time.sleep(random.uniform(0.02, 0.1) * 2**attempt)  # noqa: S311 - not a secret

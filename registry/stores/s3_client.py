@@ -1,0 +1,83 @@
+"""The S3 client: the AWS default chain for credentials, AWS_ENDPOINT_URL_S3 for other servers."""
+
+import os
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tunewright.registry.address import shown_address
+from tunewright.registry.errors import AccessDenied, AddressError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+
+
+def connect() -> "S3Client":
+    """A client for the environment's endpoint and credentials; it may be shared by threads."""
+    _check_endpoint()
+    _check_keys()
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ConfigParseError, ProfileNotFound
+
+    config = Config(
+        # boto3's default trailing checksums are refused by real gateways over https (Ceph: MissingContentLength).
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"mode": "standard", "total_max_attempts": 4},
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=32,
+    )
+    try:
+        return boto3.session.Session().client("s3", config=config)
+    except ProfileNotFound as error:
+        raise AccessDenied(f"{error}; check AWS_PROFILE") from None
+    except ConfigParseError as error:
+        raise AccessDenied(f"the AWS configuration file cannot be read: {error}") from None
+    except (BotoCoreError, ValueError) as error:
+        # What is said of an endpoint out of the AWS configuration file repeats it whole, with its password.
+        reason = "its endpoint is no address" if "://" in str(error) else str(error)
+        raise AddressError(
+            f"the S3 client cannot be made: {reason}; check AWS_REGION and AWS_ENDPOINT_URL_S3"
+        ) from None
+
+
+def _check_endpoint() -> None:
+    """Refuse what botocore would repeat in its messages: an endpoint with a password in it."""
+    for name in _ENDPOINTS:
+        value = os.environ.get(name)
+        if not value:
+            continue
+        if "@" in value:
+            raise AddressError(
+                f"{name} holds a user name or password; expected http(s)://host:port, "
+                "with the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        if not _is_endpoint(value):
+            raise AddressError(
+                f"{name}={shown_address(value)!r} is not the address of an S3 server; expected http(s)://host:port"
+            )
+
+
+def _is_endpoint(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:  # brackets without an end, a port above 65535
+        return False
+    plain = not any(character.isspace() for character in value) and not parts.query and not parts.fragment
+    return plain and port != 0 and parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _check_keys() -> None:
+    """Refuse keys that no header can carry; botocore would try them again and again."""
+    for name in _KEYS:
+        value = os.environ.get(name, "")
+        if any(not "!" <= character <= "~" for character in value):
+            raise AccessDenied(
+                f"{name} holds a blank, a line break or another character that no key has; "
+                "set it without the line break at its end (printf, not echo, where a secret is made of it)"
+            )

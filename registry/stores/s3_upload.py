@@ -1,0 +1,96 @@
+"""Send a file to a bucket; a large one in parts. The digest is checked before the object can be seen."""
+
+import hashlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from tunewright.registry.errors import Conflict
+from tunewright.registry.stores.s3_errors import status_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+PART = 32 * 1024 * 1024  # bytes: larger files are sent in parts of this size
+_PARALLEL = 4  # parts under way at once; with PART this bounds the memory
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Where a file goes and what it must hold."""
+
+    client: "S3Client"
+    bucket: str
+    key: str
+    path: Path
+    sha256: str | None
+
+    def send(self) -> None:
+        """Raises Conflict when the file does not have the expected digest, and what boto3 raises."""
+        with self.path.open("rb") as file:
+            head = file.read(PART)
+            if len(head) < PART:
+                self._check(hashlib.sha256(head).hexdigest())
+                self.client.put_object(Bucket=self.bucket, Key=self.key, Body=head)
+                return
+            self._send_parts(head, file)
+
+    def _send_parts(self, head: bytes, file: BinaryIO) -> None:
+        upload_id = self.client.create_multipart_upload(Bucket=self.bucket, Key=self.key)["UploadId"]
+        pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="upload")
+        try:
+            parts = self._parts(upload_id, head, file, pool)
+            self._complete(upload_id, parts, file.tell())
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            with suppress(Exception):  # what went wrong first is what matters
+                self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=upload_id)
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _complete(self, upload_id: str, parts: "list[CompletedPartTypeDef]", size: int) -> None:
+        from botocore.exceptions import ClientError
+
+        try:
+            self.client.complete_multipart_upload(
+                Bucket=self.bucket, Key=self.key, UploadId=upload_id, MultipartUpload={"Parts": parts}
+            )
+        except ClientError as error:
+            # botocore repeats a request whose answer was lost; the upload is gone then, because it is complete.
+            if status_of(error) != 404 or self._size() != size:
+                raise
+
+    def _size(self) -> int:
+        return self.client.head_object(Bucket=self.bucket, Key=self.key)["ContentLength"]
+
+    def _parts(
+        self, upload_id: str, head: bytes, file: BinaryIO, pool: ThreadPoolExecutor
+    ) -> "list[CompletedPartTypeDef]":
+        whole = hashlib.sha256()
+        done: list[CompletedPartTypeDef] = []
+        waiting: deque[Future[CompletedPartTypeDef]] = deque()
+        data, number = head, 1
+        while data:
+            whole.update(data)
+            waiting.append(pool.submit(self._part, upload_id, number, data))
+            if len(waiting) >= _PARALLEL:
+                done.append(waiting.popleft().result())
+            data, number = file.read(PART), number + 1
+        done.extend(part.result() for part in waiting)
+        self._check(whole.hexdigest())
+        return done
+
+    def _part(self, upload_id: str, number: int, data: bytes) -> "CompletedPartTypeDef":
+        answer = self.client.upload_part(
+            Bucket=self.bucket, Key=self.key, UploadId=upload_id, PartNumber=number, Body=data
+        )
+        return {"ETag": answer["ETag"], "PartNumber": number}
+
+    def _check(self, sha256: str) -> None:
+        if self.sha256 not in (None, sha256):
+            raise Conflict(f"{self.path} changed while it was published; write files first, publish then")

@@ -1,0 +1,262 @@
+"""Download one object to a file: in parallel, resumed when cut off, hashed on the way, visible only when whole.
+
+While it runs the bytes are in `<target>.part`, with a journal beside them that holds the sha256 of each finished
+range. A later attempt checks those ranges against the journal instead of fetching them again. Processes that
+want the same file wait for each other on a lock of the part.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from weakref import WeakSet
+
+from tunewright.registry.errors import AccessDenied, CorruptObject, RegistryError
+from tunewright.registry.stores.key import Stat
+from tunewright.registry.stores.room import check_room, disk_full, is_disk_full
+from tunewright.registry.stores.store import Store
+from tunewright.registry.transfer.journal import Journal
+
+RANGE = 8 * 1024 * 1024  # bytes of one ranged read
+_PARALLEL = 6  # ranged reads under way at once; with RANGE this bounds the memory
+_TRIES = 3  # whole downloads when the digest does not match: a bit that flipped on the way seldom flips twice
+
+_MD5 = re.compile(r"[0-9a-f]{32}")  # the ETag of an object that was written in one piece
+_OPAQUE: WeakSet[Store] = WeakSet()  # stores whose ETags only look like one
+
+OnBytes = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Downloaded:
+    """What arrived."""
+
+    size: int  # bytes
+    sha256: str  # 64 hexadecimal digits
+    etag: str
+
+
+def download(
+    store: Store,
+    key: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    size: int | None = None,
+    on_bytes: OnBytes | None = None,
+) -> Downloaded:
+    """Copy an object to `target`, replacing what is there, only when every byte has arrived.
+
+    `sha256` (hexadecimal) is the digest it must have, `size` the number of its bytes: another object is refused
+    before its first byte is fetched; `on_bytes` is told how many bytes were added (a negative
+    number when a damaged download is thrown away). Raises NotFound, CorruptObject, Conflict when the object is
+    replaced meanwhile, NoSpace.
+    """
+    with _said(target):
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _locked_part(target) as part:
+            if sha256 and target.is_file() and sha256_of(target) == sha256:  # somebody else has just fetched it
+                os.truncate(part.descriptor, 0)
+                part.journal.remove()
+                return Downloaded(target.stat().st_size, sha256, store.stat(key).etag)
+            return _publish(part, target, _fetch_right(store, key, part, _Expected(sha256, size), on_bytes or _nobody))
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a local file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An unfinished file, locked by this process."""
+
+    path: Path
+    descriptor: int
+    journal: Journal
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What the object must be, where that is known."""
+
+    sha256: str | None
+    size: int | None  # bytes
+
+
+def _fetch_right(store: Store, key: str, part: _Part, expected: _Expected, tell: OnBytes) -> Downloaded:
+    """Fetch until the bytes are right.
+
+    Without an expected digest an ETag that looks like an MD5 is taken for a hint. Where it is none (objects
+    encrypted with a key of the customer's) the same bytes arrive twice, which is proof enough.
+    """
+    seen: set[str] = set()
+    for _ in range(_TRIES):
+        arrived, md5 = _fetch(store, key, part, expected.size, tell)
+        if expected.sha256 is None and (md5 in (None, arrived.etag) or arrived.sha256 in seen):
+            if md5 not in (None, arrived.etag):
+                _OPAQUE.add(store)
+            return arrived
+        if expected.sha256 == arrived.sha256:
+            return arrived
+        seen.add(arrived.sha256)
+        part.journal.clear()
+        tell(-arrived.size)
+    raise CorruptObject(
+        f"{key!r} in {store.uri} is damaged: read {_TRIES} times, its sha256 was {', '.join(sorted(seen))}, "
+        f"expected {expected.sha256 or 'twice the same'}; restore it from a backup or write it again"
+    )
+
+
+def _fetch(store: Store, key: str, part: _Part, size: int | None, tell: OnBytes) -> tuple[Downloaded, str | None]:
+    """Bring the part to the object's present state, hashing every byte; also the MD5 where it can be compared."""
+    stat = store.stat(key)
+    if size not in (None, stat.size):
+        raise CorruptObject(
+            f"{key!r} in {store.uri} holds {stat.size} bytes, not the {size} declared; none was fetched"
+        )
+    part.journal.begin(f"{store.uri}/{key}", stat.etag, stat.size)
+    whole = hashlib.sha256()
+    comparable = store not in _OPAQUE and _MD5.fullmatch(stat.etag)
+    md5 = hashlib.md5(usedforsecurity=False) if comparable else None
+    with _room(part, stat.size):
+        os.truncate(part.descriptor, stat.size)
+        # Closed at once when something fails: no thread may write to the part after its descriptor is closed.
+        with closing(_in_order(store, stat, part)) as ranges:
+            for data in ranges:
+                whole.update(data)
+                if md5:
+                    md5.update(data)
+                tell(len(data))
+        os.fsync(part.descriptor)
+    return Downloaded(stat.size, whole.hexdigest(), stat.etag), md5.hexdigest() if md5 else None
+
+
+@contextmanager
+def _room(part: _Part, size: int) -> Iterator[None]:
+    """Refuse to begin what does not fit, and clean up when the disk fills all the same."""
+    folder = part.path.parent
+    check_room(folder, size - os.fstat(part.descriptor).st_blocks * 512)
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        part.path.unlink(missing_ok=True)  # or the disk stays full
+        part.journal.remove()
+        raise disk_full(folder, size) from error
+
+
+def _in_order(store: Store, stat: Stat, part: _Part) -> Generator[bytes, None, None]:
+    """The object's ranges in their order, fetched several at a time."""
+    starts = range(0, stat.size, RANGE)
+    if len(starts) <= 1:
+        yield from (_range(store, stat, start, part) for start in starts)
+        return
+    pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="download")
+    waiting: deque[Future[bytes]] = deque()
+    try:
+        for start in starts:
+            waiting.append(pool.submit(_range, store, stat, start, part))
+            if len(waiting) > _PARALLEL:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _range(store: Store, stat: Stat, start: int, part: _Part) -> bytes:
+    """One range: from the part when an earlier attempt left it whole there, else from the store."""
+    stop = min(start + RANGE, stat.size)
+    expected = part.journal.digest_at(start)
+    if expected:
+        kept = os.pread(part.descriptor, stop - start, start)
+        if hashlib.sha256(kept).hexdigest() == expected:
+            return kept
+    data = store.read_range(stat.key, start, stop, etag=stat.etag)
+    _write_at(part.descriptor, data, start)
+    if stat.size > RANGE:
+        part.journal.add(start, hashlib.sha256(data).hexdigest())
+    return data
+
+
+def _write_at(descriptor: int, data: bytes, start: int) -> None:
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, start)
+        view, start = view[written:], start + written
+
+
+def _publish(part: _Part, target: Path, arrived: Downloaded) -> Downloaded:
+    part.path.replace(target)
+    part.journal.remove()
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return arrived
+
+
+@contextmanager
+def _locked_part(target: Path) -> Iterator[_Part]:
+    path = target.with_name(target.name + ".part")
+    descriptor = _lock(path)
+    try:
+        yield _Part(path, descriptor, Journal(path.with_name(path.name + ".json")))
+    finally:
+        # Once it is renamed, or was removed, the name may already be the part of somebody else.
+        if os.fstat(descriptor).st_size == 0 and _is_at(descriptor, path):
+            path.unlink()  # nothing arrived
+        os.close(descriptor)  # also gives the lock back
+
+
+def _lock(path: Path) -> int:
+    """Open and lock the part; when its last owner has renamed it to the target meanwhile, a new one."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            # Without locks two processes write the same bytes to the same places, which does no harm.
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                os.close(descriptor)
+                raise
+        if _is_at(descriptor, path):
+            return descriptor
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the path still names the open file."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False
+
+
+@contextmanager
+def _said(target: Path) -> Iterator[None]:
+    """Turn what the local disk refuses into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(target.parent) from error
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            raise AccessDenied(f"{target} cannot be written ({error.strerror}); choose another folder") from error
+        raise RegistryError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def _nobody(_: int) -> None:
+    return

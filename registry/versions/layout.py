@@ -1,0 +1,114 @@
+"""Where each object of a registry lies, and which names are allowed.
+
+blobs/sha256/<digest>                            immutable bytes, shared by all versions and models
+models/<name>/versions/<20 digits>.json          create-only: a version exists entirely or not at all
+models/<name>/runs/<run id>.json                 create-only: where to look for the version of a run
+models/<name>/aliases/<alias>/<20 digits>.json   create-only log: the highest number is where the alias points
+"""
+
+import re
+from typing import Annotated
+
+from pydantic import Field
+
+from tunewright.registry.errors import BadReference
+
+MODELS = "models/"
+LATEST = "latest"  # computed, so no alias may be called so
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_NUMBERED = re.compile(r"[0-9]{20}\.json")
+_HIGHEST = 10**18  # the number that a reference can still name
+_RULE = "1 to 64 of a-z, 0-9, '.', '_', '-', the first and last a letter or digit"
+
+
+Name = Annotated[str, Field(pattern=f"^({_NAME.pattern})$")]
+RunId = Annotated[str, Field(pattern=f"^({_RUN_ID.pattern})$")]
+Digest = Annotated[str, Field(pattern=f"^({_DIGEST.pattern})$")]
+Number = Annotated[int, Field(strict=True, ge=1, lt=_HIGHEST)]
+Time = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
+
+
+def versions_prefix(name: str) -> str:
+    """The folder of a model's version records."""
+    return f"{MODELS}{check_name(name)}/versions/"
+
+
+def version_key(name: str, number: int) -> str:
+    """The record of one version."""
+    return f"{versions_prefix(name)}{_check_number(number):020d}.json"
+
+
+def run_key(name: str, run_id: str) -> str:
+    """The record of one run."""
+    return f"{MODELS}{check_name(name)}/runs/{check_run_id(run_id)}.json"
+
+
+def aliases_prefix(name: str) -> str:
+    """The folder of a model's aliases."""
+    return f"{MODELS}{check_name(name)}/aliases/"
+
+
+def alias_prefix(name: str, alias: str) -> str:
+    """The folder of an alias's log."""
+    return f"{aliases_prefix(name)}{check_alias(alias)}/"
+
+
+def move_key(name: str, alias: str, entry: int) -> str:
+    """One entry of an alias's log."""
+    return f"{alias_prefix(name, alias)}{_check_number(entry):020d}.json"
+
+
+def blob_key(digest: str) -> str:
+    """Where the bytes of a digest lie. Raises BadReference."""
+    return f"blobs/sha256/{check_digest(digest).removeprefix('sha256:')}"
+
+
+def number_in(key: str) -> int | None:
+    """The number of a record's key; None for a key that is no record's."""
+    name = key.rpartition("/")[2]
+    number = int(name.removesuffix(".json")) if _NUMBERED.fullmatch(name) else 0
+    return number if 0 < number < _HIGHEST else None
+
+
+def is_name(text: str) -> bool:
+    """Whether a model or an alias may be called so."""
+    return _NAME.fullmatch(text) is not None
+
+
+def check_name(name: str) -> str:
+    """The name of a model. Raises BadReference."""
+    if not _NAME.fullmatch(name):
+        raise BadReference(f"{name!r} is not a model name; expected {_RULE}, as in 'reviews'")
+    return name
+
+
+def check_alias(alias: str) -> str:
+    """The name of an alias that can be moved. Raises BadReference."""
+    if alias == LATEST:
+        raise BadReference("the alias 'latest' is reserved: it is always the highest version; choose another name")
+    if not _NAME.fullmatch(alias):
+        raise BadReference(f"{alias!r} is not an alias; expected {_RULE}, as in 'production'")
+    return alias
+
+
+def check_run_id(run_id: str) -> str:
+    """The id of a run. Raises BadReference."""
+    if not _RUN_ID.fullmatch(run_id):
+        raise BadReference(f"{run_id!r} is not a run id; expected 1 to 128 of A-Z, a-z, 0-9, '.', '_', '-'")
+    return run_id
+
+
+def check_digest(digest: str) -> str:
+    """A digest of the one algorithm used here. Raises BadReference."""
+    if not _DIGEST.fullmatch(digest):
+        raise BadReference(f"{digest!r} is not a digest; expected 'sha256:' and 64 of 0-9, a-f")
+    return digest
+
+
+def _check_number(number: int) -> int:
+    if not 0 < number < _HIGHEST:
+        raise BadReference(f"{number} is not the number of a version or of a move; expected 1 to {_HIGHEST - 1}")
+    return number

@@ -1,0 +1,152 @@
+"""Pull a version to this machine: only the files asked for, in parallel, every digest checked.
+
+The cache is shared by any number of processes:
+
+    blobs/sha256/<digest>          each file once, whoever needs it
+    versions/<manifest digest>/    the version as a folder of real files (hard links to the blobs)
+
+Real files, because onnxruntime refuses symbolic links to external data. A file in the cache is hashed again each
+time it is pulled: that costs about a second for a gigabyte, and nothing below would notice a flipped bit (most
+load without a word in onnxruntime). One that no longer matches is fetched anew.
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tunewright.registry.errors import AccessDenied, Conflict, CorruptObject, RegistryError
+from tunewright.registry.stores.room import disk_full, is_disk_full
+from tunewright.registry.stores.store import Store
+from tunewright.registry.transfer.download import OnBytes, download, sha256_of
+from tunewright.registry.transfer.parallel import each
+from tunewright.registry.versions.layout import blob_key
+from tunewright.registry.versions.manifest import LARGEST, Layer, Manifest, digest_of, parse
+from tunewright.registry.versions.record import Version
+from tunewright.registry.versions.reference import resolve
+
+Only = Callable[[str], bool]
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A version on this machine."""
+
+    folder: Path
+    version: Version
+    manifest: Manifest
+
+
+def pull(
+    store: Store, reference: str, *, cache: Path, only: Only | None = None, on_bytes: OnBytes | None = None
+) -> Pulled:
+    """The files of a version whose paths satisfy `only` (all without it), in a folder of the cache.
+
+    A second pull that asks for more files adds them to the same folder. `on_bytes` is told what was downloaded.
+    Raises BadReference, NotFound, CorruptObject, NoSpace ...
+    """
+    version = resolve(store, reference)
+    manifest = read_manifest(store, version)
+    folder = cache.absolute() / "versions" / version.digest.removeprefix("sha256:")
+
+    def fetch(layer: Layer) -> None:
+        blob = cache.absolute() / blob_key(layer.digest)
+        if not _matches(blob, layer):
+            download(store, blob_key(layer.digest), blob, sha256=_hex(layer), size=layer.size, on_bytes=on_bytes)
+        _place(blob, folder / layer.path, layer)
+
+    with _writable(cache):
+        each(fetch, _wanted(manifest, only))
+    return Pulled(folder, version, manifest)
+
+
+def pull_into(store: Store, reference: str, folder: Path, *, only: Only | None = None) -> Pulled:
+    """The files of a version in a folder of the caller's, as independent copies without a cache.
+
+    Raises Conflict when another file stands where one of the version's belongs.
+    """
+    version = resolve(store, reference)
+    manifest = read_manifest(store, version)
+
+    def fetch(layer: Layer) -> None:
+        target = folder / layer.path
+        if _matches(target, layer):
+            return
+        if target.exists():
+            raise Conflict(f"{target} already exists and is another file; choose an empty folder")
+        download(store, blob_key(layer.digest), target, sha256=_hex(layer), size=layer.size)
+
+    with _writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        each(fetch, _wanted(manifest, only))
+    return Pulled(folder.absolute(), version, manifest)
+
+
+def read_manifest(store: Store, version: Version) -> Manifest:
+    """The manifest of a version, parsed only after its digest was checked. Raises CorruptObject."""
+    key = blob_key(version.digest)
+    for _ in range(3):  # a bit may have flipped on the way
+        data = store.read(key, limit=LARGEST)
+        if digest_of(data) == version.digest:
+            return _of_size(parse(data, f"the manifest of {version}"), version)
+    raise CorruptObject(f"the manifest of {version} ({key!r} in {store.uri}) does not have the digest in its name")
+
+
+def _of_size(manifest: Manifest, version: Version) -> Manifest:
+    if manifest.size != version.size:
+        raise CorruptObject(
+            f"the manifest of {version} lists files of {manifest.size} bytes, the version's record says {version.size}"
+        )
+    return manifest
+
+
+def _wanted(manifest: Manifest, only: Only | None) -> list[Layer]:
+    return [layer for layer in manifest.layers if only is None or only(layer.path)]
+
+
+def _matches(path: Path, layer: Layer) -> bool:
+    try:
+        return path.stat().st_size == layer.size and sha256_of(path) == _hex(layer)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _place(blob: Path, target: Path, layer: Layer) -> None:
+    """Make the blob appear in the version's folder, whole, whatever was there before."""
+    if target.exists() and target.samefile(blob):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    try:
+        _link_or_copy(blob, temporary, layer)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _link_or_copy(blob: Path, target: Path, layer: Layer) -> None:
+    try:
+        target.hardlink_to(blob)
+    except OSError:  # a file system without hard links: a copy, checked like a download
+        shutil.copyfile(blob, target)
+        if not _matches(target, layer):
+            raise CorruptObject(f"{target} could not be copied faithfully from {blob}; check the disk") from None
+
+
+def _hex(layer: Layer) -> str:
+    return layer.digest.removeprefix("sha256:")
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(folder) from error
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+            raise AccessDenied(f"{folder} cannot be written ({error.strerror}); choose another folder") from error
+        raise RegistryError(f"{folder} cannot be used: {error}") from error

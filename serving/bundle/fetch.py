@@ -1,0 +1,21 @@
+"""From a reference to the folder of a version, with the files of one variant only."""
+
+from pathlib import Path, PurePosixPath
+
+from tunewright.registry.stores.store import Store
+from tunewright.registry.versions.pull import Pulled, pull
+from tunewright.serving.bundle.model_file import choose_variant, read_model_file
+
+_HEAVY = ("onnx/", "weights/", "report/")
+"""Not needed to choose a variant, and of `onnx/` only the chosen one to serve it."""
+
+
+def fetch(store: Store, reference: str, *, cache: Path, variant: str | None = None) -> tuple[Pulled, str]:
+    """The version in a folder of the cache, and the name of its variant: the one asked for, else the default."""
+    pulled = pull(store, reference, cache=cache, only=lambda path: not path.startswith(_HEAVY))
+    model = read_model_file(pulled.folder)
+    name = choose_variant(model, variant)
+    inside = f"{PurePosixPath(model.variants[name].file).parent}/"
+    # By digest: an alias may have moved since the line above.
+    exact = f"{pulled.version.name}@{pulled.version.digest}"
+    return pull(store, exact, cache=cache, only=lambda path: path.startswith(inside)), name

@@ -1,0 +1,1 @@
+"""One variant of a bundle, loaded."""

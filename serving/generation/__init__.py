@@ -1,0 +1,1 @@
+"""Tokens written one after another."""

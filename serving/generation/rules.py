@@ -1,0 +1,106 @@
+"""What changes the scores of the next token, in the order in which transformers applies it.
+
+Axes: N rows in progress, V tokens of the vocabulary.
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from tunewright.serving.errors import InputError
+from tunewright.serving.generation.settings import GenerationSettings
+from tunewright.serving.generation.written import Index, Written
+from tunewright.serving.runtime.session import Array
+
+_BLOCK = 64
+
+
+class Rules:
+    """The rules of a search; those of sampling are in `narrowed`."""
+
+    def __init__(self, settings: GenerationSettings) -> None:
+        self._settings = settings
+        self._eos = list(settings.eos)
+
+    def apply(self, scores_NV: Array, written: Written) -> Array:
+        """The scores, changed in place; InputError when no token may follow a row."""
+        settings = self._settings
+        if settings.repetition_penalty != 1.0:
+            self._penalise_repetition(scores_NV, written)
+        if settings.no_repeat_ngram_size:
+            self._ban_ngrams(scores_NV, written)
+        if self._eos and written.new < settings.min_new_tokens:
+            scores_NV[:, self._eos] = -np.inf
+        if settings.forced_bos_token_id is not None:
+            _allow_only(scores_NV, written.lengths == 1, [settings.forced_bos_token_id])
+        if settings.forced_eos:
+            _allow_only(scores_NV, written.most == written.new + 1, list(settings.forced_eos))
+        if settings.no_repeat_ngram_size and (scores_NV.max(axis=1) == -np.inf).any():
+            raise InputError(f"no_repeat_ngram_size {settings.no_repeat_ngram_size} leaves no token that could follow")
+        return scores_NV
+
+    def _penalise_repetition(self, scores_NV: Array, written: Written) -> None:
+        penalty = self._settings.repetition_penalty
+        for index, scores_V in enumerate(scores_NV):
+            seen = written.row(index)
+            values = scores_V[seen]
+            scores_V[seen] = np.where(values < 0, values * penalty, values / penalty)
+
+    def _ban_ngrams(self, scores_NV: Array, written: Written) -> None:
+        size = self._settings.no_repeat_ngram_size
+        for index, scores_V in enumerate(scores_NV):
+            row = written.row(index)
+            if len(row) >= size:
+                ngrams = sliding_window_view(row, size)
+                begun = (ngrams[:, :-1] == row[len(row) - size + 1 :]).all(axis=1)
+                scores_V[ngrams[begun, -1]] = -np.inf
+
+
+def check_tokens(settings: GenerationSettings, vocabulary: int) -> None:
+    """InputError for a token id that the model does not have. `vocabulary`: V."""
+    for name in ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id"):
+        value = getattr(settings, name)
+        for token in value if isinstance(value, list) else [value]:
+            if token is not None and not 0 <= token < vocabulary:
+                raise InputError(f"{name} is {token}, but the model's tokens are 0 to {vocabulary - 1}")
+
+
+def narrowed(scores_V: Array, settings: GenerationSettings) -> Array:
+    """One row's scores after temperature, top-k and top-p; what may not be drawn is -inf."""
+    if settings.temperature != 1.0:
+        scores_V = scores_V / np.float32(settings.temperature)
+    if 0 < settings.top_k < len(scores_V):
+        least = scores_V[highest(scores_V, settings.top_k)[-1]]
+        scores_V = np.where(scores_V < least, np.float32(-np.inf), scores_V)
+    if settings.top_p < 1.0:
+        scores_V = _within_top_p(scores_V, settings.top_p)
+    return scores_V
+
+
+def highest(scores: Array, count: int) -> Index:
+    """Places of the highest `count` scores of one axis, the highest first; all places when there are not so many."""
+    blocks = len(scores) // _BLOCK
+    places = np.arange(len(scores))
+    if count <= blocks:
+        # Blocks whose highest scores are among the highest hold `count` scores of at least the least of those, and
+        # partition is slow on so many numbers.
+        tops = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
+        places = np.flatnonzero(scores >= np.partition(tops, -count)[-count])
+    return places[np.argsort(-scores[places], kind="stable")][:count]
+
+
+def _within_top_p(scores_V: Array, top_p: float) -> Array:
+    open_ = np.flatnonzero(scores_V > -np.inf)
+    upwards = open_[np.argsort(scores_V[open_], kind="stable")]
+    weights = np.exp(scores_V[upwards] - scores_V[upwards[-1]])
+    improbable = np.cumsum(weights / weights.sum()) <= 1 - top_p
+    improbable[-1] = False
+    kept = np.full_like(scores_V, -np.inf)
+    kept[upwards[~improbable]] = scores_V[upwards[~improbable]]
+    return kept
+
+
+def _allow_only(scores_NV: Array, rows: NDArray[np.bool_], tokens: list[int]) -> None:
+    if rows.any():
+        scores_NV[rows] = -np.inf
+        scores_NV[np.flatnonzero(rows)[:, None], tokens] = 0.0

@@ -1,0 +1,94 @@
+"""The rows of tokens in progress, and when one of them is complete.
+
+Axes: N rows, W columns of tokens, R tokens that are candidates for a row.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunewright.serving.generation.settings import GenerationSettings
+
+Ids = NDArray[np.int64]
+Index = NDArray[np.intp]
+Finish = Literal["eos", "stop", "length"]
+Decode = Callable[[Sequence[int]], str]
+OnText = Callable[[str], None]
+"""Called with each piece that an answer goes on with. What it raises ends the writing."""
+
+_TOKENS_PER_CHARACTER = 4
+"""A character takes at most so many tokens: one for each byte of it."""
+
+
+class Written:
+    """What each row began with and what was chosen since.
+
+    Rows are aligned on the right, because all of them grow at once.
+    """
+
+    def __init__(self, beginnings: Sequence[Sequence[int]], most: Sequence[int]) -> None:
+        """`most`: how many tokens may be added to each row."""
+        self.lengths: Index = np.array([len(beginning) for beginning in beginnings], dtype=np.intp)
+        self.most: Index = np.array(most, dtype=np.intp)
+        self.new = 0
+        self._tokens_NW = left_padded(beginnings)
+
+    def row(self, index: int) -> Ids:
+        """Everything in a row, its beginning included."""
+        return self._tokens_NW[index, self._tokens_NW.shape[1] - self.lengths[index] :]
+
+    def answer(self, index: int) -> list[int]:
+        """What was added to a row."""
+        added: list[int] = self._tokens_NW[index, self._tokens_NW.shape[1] - self.new :].tolist()
+        return added
+
+    def append(self, tokens_N: Ids) -> None:
+        """Add one token to each row."""
+        self._tokens_NW = np.concatenate([self._tokens_NW, tokens_N[:, None]], axis=1)
+        self.lengths = self.lengths + 1
+        self.new += 1
+
+    def take(self, rows: Index) -> None:
+        """Reorder, repeat or drop rows."""
+        self._tokens_NW, self.lengths, self.most = self._tokens_NW[rows], self.lengths[rows], self.most[rows]
+
+
+class Endings:
+    """What completes an answer: an end token, a stop string, the limit of tokens."""
+
+    def __init__(self, settings: GenerationSettings, decode: Decode | None) -> None:
+        """`decode`: ids to text, needed where there are stop strings."""
+        self._eos = frozenset(settings.eos)
+        self._stops = settings.stops
+        self._window = _TOKENS_PER_CHARACTER * (max(map(len, self._stops), default=0) + 1)
+        if self._stops and decode is None:
+            raise ValueError("stop strings need a decode function")
+        self._decode = decode
+
+    def of(self, rows: Index, tokens_R: Ids, written: Written) -> list[Finish | None]:
+        """Why each of these rows is complete once the token follows; None where it is not."""
+        return [self._of(int(row), token, written) for row, token in zip(rows, tokens_R.tolist(), strict=True)]
+
+    def _of(self, row: int, token: int, written: Written) -> Finish | None:
+        if token in self._eos:
+            return "eos"
+        if self._stops and self._is_stopped([*written.answer(row), token]):
+            return "stop"
+        return "length" if written.new + 1 >= written.most[row] else None
+
+    def _is_stopped(self, answer: list[int]) -> bool:
+        """Whether a stop string is there. Earlier ones ended the row, so that the last tokens are enough."""
+        assert self._decode is not None
+        text = self._decode(answer[-self._window :])
+        return any(stop in text for stop in self._stops)
+
+
+def left_padded(rows: Sequence[Sequence[int]]) -> Ids:
+    """Rows of unequal length as one array `[N, W]`, zeros before the shorter ones."""
+    width = max(map(len, rows))
+    padded = np.zeros((len(rows), width), dtype=np.int64)
+    for index, row in enumerate(rows):
+        padded[index, width - len(row) :] = row
+    return padded

@@ -1,0 +1,1 @@
+"""The web around it."""

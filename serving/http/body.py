@@ -1,0 +1,50 @@
+"""The body of a request, read no further than the limit and no longer than patience lasts."""
+
+import asyncio
+import time
+
+from starlette.requests import ClientDisconnect, Request
+
+from tunewright.serving.errors import Incomplete, Malformed, TooLarge
+from tunewright.serving.queue.bodies import Share
+from tunewright.serving.request.texts import shown
+
+
+async def read_body(request: Request, share: Share, *, most: int, seconds: float) -> bytes:
+    """The whole body; TooLarge before a byte of it is read when its announced size says so, Incomplete.
+
+    `most`: bytes it may have. `seconds`: how long the request may take to arrive, from the first byte of its head.
+    """
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        raise Malformed(f"the body is compressed (Content-Encoding: {shown(coding)}); send it as it is")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > most:
+        raise _too_large(announced, most)
+    try:
+        async with asyncio.timeout(seconds - _spent(request)):
+            return await _read(request, share, most)
+    except TimeoutError as error:
+        raise Incomplete(f"the request did not arrive within {seconds:g} s (SERVING_LIMITS__BODY_SECONDS)") from error
+    except ClientDisconnect as error:
+        raise Incomplete("the connection was closed before the end of the body") from error
+
+
+def _spent(request: Request) -> float:
+    """Seconds since the first byte of the request, which its connection has noted."""
+    begun = getattr(getattr(request.state, "arrival", None), "begun", None)
+    return time.monotonic() - begun if begun is not None else 0.0
+
+
+async def _read(request: Request, share: Share, most: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            raise _too_large(f"more than {most}", most)
+        share.grow(len(body))
+    return bytes(body)
+
+
+def _too_large(size: str, most: int) -> TooLarge:
+    return TooLarge(f"the body has {size} bytes; this server reads at most {most} (SERVING_LIMITS__BODY_BYTES)")

@@ -1,0 +1,1 @@
+"""Loaded versions, asked by many."""

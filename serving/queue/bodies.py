@@ -1,0 +1,46 @@
+"""How many bytes the bodies of all requests take together."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tunewright.serving.errors import Overloaded
+
+SMALL_BODY = 64 << 10
+"""A body up to so many bytes is always read: large ones may fill the room, and must not shut out the others."""
+
+
+class Room:
+    """A bound on the bytes of all bodies in the house. To be used from one thread, that of the event loop."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+
+    @contextmanager
+    def share(self) -> Iterator["Share"]:
+        """The place of one body, until its request is answered."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self.taken -= share.taken
+
+
+@dataclass
+class Share:
+    """What one body takes of the room."""
+
+    room: Room
+    taken: int = 0
+
+    def grow(self, size: int) -> None:
+        """The body has so many bytes by now; Overloaded when a large one finds no room."""
+        if size > SMALL_BODY and self.room.taken + size - self.taken > self.room.most:
+            raise Overloaded(
+                f"the bodies of all requests together would be over {self.room.most} bytes; try again in 1 s "
+                "(SERVING_LIMITS__BODIES_BYTES)",
+                retry_after=1,
+            )
+        self.room.taken += size - self.taken
+        self.taken = size

@@ -1,0 +1,41 @@
+"""Images and audio inside JSON: their bytes as text."""
+
+import base64
+import binascii
+
+from tunewright.serving.errors import InputError
+from tunewright.serving.request.texts import shown
+
+MAX_BYTES = 64 << 20
+"""Bytes of one image or recording, where the caller sets no other limit."""
+BODY_BYTES = 32 << 20
+"""Bytes of a request with files in it, where the settings set no other limit."""
+
+
+def read_bytes(text: str, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """The bytes of a `data:` URI in base64, or of plain base64 (line breaks allowed); InputError for anything else."""
+    content = "".join(_payload(text).split())
+    if len(content) > -(-max_bytes // 3) * 4:
+        raise InputError(f"the content has more than {max_bytes:,} bytes once decoded; send a smaller file")
+    try:
+        decoded = base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InputError(_not_base64(text)) from error
+    if not decoded:
+        raise InputError("the content is empty; send the bytes of a file in base64")
+    return decoded
+
+
+def _payload(text: str) -> str:
+    if text[:5].lower() != "data:":
+        return text
+    head, comma, payload = text.partition(",")
+    if not comma or not head.lower().endswith(";base64"):
+        raise InputError(f"{shown(text)} is a data: URI without base64; send data:<type>;base64,<content>")
+    return payload
+
+
+def _not_base64(text: str) -> str:
+    if "://" in text[:20]:
+        return f"{shown(text)} is an address, and this program fetches nothing; send the content in base64"
+    return f"{shown(text)} is not base64; send the bytes of the file in base64, or a data: URI"

@@ -1,0 +1,76 @@
+"""JSON schemas in the dialect of OpenAPI 3.0, which the bundled Swagger page can read."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+Schema = dict[str, Any]
+"""A JSON schema as OpenAPI 3.0 wants it."""
+
+TEXT: Schema = {"type": "string"}
+FILLED: Schema = {**TEXT, "minLength": 1}
+FILE: Schema = {**FILLED, "description": "The bytes of a file in base64, or a data: URI."}
+
+
+class _OpenApi30(GenerateJsonSchema):
+    """3.0 has no type "null" (a value that may be absent is `nullable`), no `const`, and no number as an open bound."""
+
+    def literal_schema(self, schema: core_schema.LiteralSchema) -> JsonSchemaValue:
+        made = super().literal_schema(schema)
+        return {"type": made["type"], "enum": [made["const"]]} if "const" in made else made
+
+    def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
+        return _open_bounds(super().int_schema(schema))
+
+    def float_schema(self, schema: core_schema.FloatSchema) -> JsonSchemaValue:
+        return _open_bounds(super().float_schema(schema))
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> JsonSchemaValue:
+        inner = self.generate_inner(schema["schema"])
+        if "enum" in inner:
+            inner = {**inner, "enum": [*inner["enum"], None]}
+        return {**inner, "nullable": True}
+
+
+def _open_bounds(schema: JsonSchemaValue) -> JsonSchemaValue:
+    bounds = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
+    opened = {bounds[name]: value for name, value in schema.items() if name in bounds}
+    return {**schema, **dict.fromkeys(set(schema) & set(bounds), True), **opened}
+
+
+def schema_of(kind: type[BaseModel]) -> Schema:
+    """The schema of a pydantic model."""
+    return kind.model_json_schema(schema_generator=_OpenApi30)
+
+
+def closed(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
+    """An object with these properties and no others."""
+    required = [name for name in properties if name not in optional]
+    shape: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
+    return {**shape, "required": required} if required else shape
+
+
+def list_of(item: Schema, **bounds: int) -> Schema:
+    """An array of such items; `minItems`, `maxItems`."""
+    return {"type": "array", "items": item, **bounds}
+
+
+def text_item(*, pair: bool) -> Schema:
+    """One text, or one pair of texts, as `serving.request.texts.read_texts` reads it."""
+    if pair:
+        return {"oneOf": [closed({"text": TEXT, "text_pair": TEXT}), list_of(TEXT, minItems=2, maxItems=2)]}
+    return {"oneOf": [TEXT, closed({"text": TEXT})]}
+
+
+def text_example(*, pair: bool) -> Any:
+    """A harmless input: never a row of somebody's data."""
+    if pair:
+        return {"text": "A man is playing a guitar.", "text_pair": "Somebody makes music."}
+    return "This product is amazing!"
+
+
+def file_item(name: str) -> Schema:
+    """A file in base64, as `serving.engines.media.read_files` reads it."""
+    return {"oneOf": [FILE, closed({name: FILE})]}

@@ -1,0 +1,1 @@
+"""ONNX graphs, run within the limits of this machine."""

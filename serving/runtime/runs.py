@@ -1,0 +1,25 @@
+"""Which rows share a run of a graph, and what no run may answer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tunewright.serving.errors import ModelFault
+from tunewright.serving.runtime.session import Array
+
+
+def require_finite(output: Array) -> None:
+    """ModelFault for NaN or infinity, of which no answer can be made."""
+    if not np.isfinite(output).all():
+        raise ModelFault("the model answered with a number that is not finite; its graph or its weights are broken")
+
+
+def plan_runs(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Row indices of each run: by length, filled while rows x longest stays within `tokens`; 0: one row a run."""
+    runs: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if runs and (len(runs[-1]) + 1) * lengths[index] <= tokens:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return runs

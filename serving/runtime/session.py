@@ -1,0 +1,121 @@
+"""One ONNX graph in ONNX Runtime: opened, asked for its inputs, run under a deadline."""
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunewright.serving.errors import BundleError, DeadlineExceeded
+from tunewright.serving.onnx_runtime import ort
+
+Array = NDArray[np.float32]
+
+_SILENT = 4
+"""ONNX Runtime's own log, only fatal errors: whatever else goes wrong is raised."""
+
+
+TOKENS_PER_RUN = 512
+"""Padded tokens of one run: more than this falls out of a core's cache and gets slower per text."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What an engine may take of this machine."""
+
+    threads: int = 0
+    """Runs at the same time; 0: one for each available processor."""
+    tokens_per_run: int = TOKENS_PER_RUN
+    """Padded tokens of one run."""
+
+
+class TimeLimit:
+    """Ends the runs that are given it once its seconds are over: `with TimeLimit(2.5) as limit: ...`.
+
+    One limit may cover many runs, also in several threads; those not begun yet end at once.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.options = ort.RunOptions()
+        self.options.log_severity_level = _SILENT
+        self._timer = threading.Timer(seconds, setattr, (self.options, "terminate", True))
+        self._timer.daemon = True
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the seconds have passed."""
+        return bool(self.options.terminate)
+
+    def end(self) -> None:
+        """As if the seconds had passed: nobody waits any more."""
+        self.options.terminate = True
+
+    def check(self) -> None:
+        """DeadlineExceeded once the seconds have passed: asked between two pieces of work that no graph does."""
+        if self.is_over:
+            raise DeadlineExceeded(f"the model did not answer within {self.seconds:.3g} s")
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+
+class Session:
+    """A loaded graph; `run` may be called from several threads."""
+
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _SILENT
+        try:
+            self.onnx = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime has no common class for a file it refuses
+            raise BundleError(f"ONNX Runtime refuses {path}: {error}") from error
+        self.inputs = [node.name for node in self.onnx.get_inputs()]
+
+    def run(
+        self,
+        inputs: Mapping[str, NDArray[Any]],
+        *,
+        outputs: Sequence[str] | None = None,
+        limit: TimeLimit | None = None,
+    ) -> list[Array]:
+        """The named outputs of the graph, float32, or all of them; DeadlineExceeded once the limit is over."""
+        try:
+            found = self.onnx.run(outputs, dict(inputs), limit.options if limit else None)
+        except Exception as error:
+            if limit is not None and limit.is_over:
+                raise DeadlineExceeded(f"the model did not answer within {limit.seconds:.3g} s") from error
+            raise
+        return [np.asarray(output, dtype=np.float32) for output in found]
+
+
+def available_cpus() -> int:
+    """Processors this process may use: the smaller of its affinity and its cgroup's CPU quota."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_quota(Path("/sys/fs/cgroup"))
+    return max(1, min(cpus, quota)) if quota else cpus
+
+
+def _cgroup_quota(root: Path) -> int:
+    """Whole processors of the CPU quota, cgroup v2 (`cpu.max`) or v1; 0 when there is none."""
+    try:
+        quota, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:
+            quota = (root / "cpu/cpu.cfs_quota_us").read_text().strip()
+            period = (root / "cpu/cpu.cfs_period_us").read_text().strip()
+        except OSError:
+            return 0
+    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
+        return 0
+    return max(1, int(quota) // int(period))

@@ -1,0 +1,153 @@
+"""Text to token ids: the only tokenizer code in the house, used by training too.
+
+Axes: B rows of a batch, T tokens of the longest row in it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from tokenizers import Tokenizer
+
+from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.text.cleaning import Cleaning, clean
+
+Text = str | tuple[str, str]
+"""One text, or the two texts of a pair."""
+
+_CHARACTERS_PER_TOKEN = 64
+"""A text is cut to this many characters per token of the limit before it is tokenized: no ordinary text is
+that dense, and a tokenizer would otherwise walk all of a 10 MB text to keep its first 256 tokens."""
+
+MOST_TOKENS = 10_000_000
+"""Entries of a vocabulary, far more than any has."""
+
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+"""What a graph may ask for."""
+
+
+class Padding(BaseModel):
+    """How rows of unequal length become one rectangle."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    id: int = Field(ge=0, le=MOST_TOKENS)
+    """Token id written where a shorter row has ended."""
+    type_id: int = Field(default=0, ge=0, le=1000)
+    """Segment id written there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """One encoded row."""
+
+    ids: list[int]
+    type_ids: list[int]
+    truncated: bool
+    """Whether the end of the text was left out, or its beginning where the tokenizer says so."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+class Encoder:
+    """A `tokenizer.json` with the limits a model was trained with."""
+
+    def __init__(self, tokenizer: Path, *, max_length: int, padding: Padding, cleaning: Cleaning) -> None:
+        self.max_length = max_length
+        self.padding = padding
+        self.cleaning = cleaning
+        self._tokenizer = load_tokenizer(tokenizer)
+        # The file says on which side texts are cut; its length is not the model's.
+        self._left = (self._tokenizer.truncation or {}).get("direction") == "left"
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length, direction="left" if self._left else "right")
+        if (added := self._tokenizer.num_special_tokens_to_add(False)) >= max_length:
+            raise BundleError(
+                f"{tokenizer} puts {added:,} special tokens around a text, which leaves no room for it in a row of "
+                f"{max_length:,} tokens"
+            )
+
+    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
+        """Clean and tokenize; rows over `max_length` tokens are cut, the longer text of a pair first."""
+        prepared = [self._prepared(text) for text in texts]
+        rows = []
+        for index, encoding in enumerate(self._tokenized([text for text, _ in prepared])):
+            if not encoding.ids:
+                raise InputError(f"text {index} is empty: this model's tokenizer makes no token of it")
+            if len(encoding.ids) > self.max_length:
+                raise InputError(
+                    f"text {index} has {len(encoding.ids):,} tokens where a row has {self.max_length:,}: this model's "
+                    "tokenizer puts too many special ones around a pair of texts"
+                )
+            truncated = prepared[index][1] or bool(encoding.overflowing)
+            rows.append(Encoded(encoding.ids, encoding.type_ids, truncated))
+        return rows
+
+    def _prepared(self, text: Text) -> tuple[Text, bool]:
+        """The text cleaned and bounded, and whether that cost it its end."""
+        if isinstance(text, str):
+            return self._bounded(text)
+        (first, first_cut), (second, second_cut) = (self._bounded(part) for part in text)
+        return (first, second), first_cut or second_cut
+
+    def _bounded(self, text: str) -> tuple[str, bool]:
+        most = self.max_length * _CHARACTERS_PER_TOKEN
+        # Twice the bound before cleaning, which may shorten: a page that begins with blanks keeps its words.
+        cleaned = clean(text[-2 * most :] if self._left else text[: 2 * most], self.cleaning)
+        bounded = cleaned[-most:] if self._left else cleaned[:most]
+        return bounded, len(text) > 2 * most or len(cleaned) > most
+
+    def _tokenized(self, texts: list[Text]) -> list[Any]:
+        try:
+            return list(self._tokenizer.encode_batch_fast(texts))
+        except BaseException as error:
+            if is_panic(error):
+                raise InputError(f"the tokenizer gives up on a text: {error}") from error
+            raise
+
+    def pad(self, rows: Sequence[Encoded], names: Iterable[str]) -> dict[str, NDArray[np.int64]]:
+        """Rows to int64 arrays `[B, T]` for the named model inputs, padded on the right."""
+        longest = max(len(row) for row in rows)
+        arrays: dict[str, NDArray[np.int64]] = {}
+        for name in names:
+            array = np.full((len(rows), longest), self._fill(name), dtype=np.int64)
+            for index, row in enumerate(rows):
+                array[index, : len(row)] = _values(row, name)
+            arrays[name] = array
+        return arrays
+
+    def _fill(self, name: str) -> int:
+        return {"input_ids": self.padding.id, "token_type_ids": self.padding.type_id}.get(name, 0)
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Read a `tokenizer.json`; BundleError names the file when the library refuses it."""
+    try:
+        return Tokenizer.from_file(str(path))
+    except BaseException as error:  # the library raises a bare Exception for any fault of the file
+        if isinstance(error, Exception) or is_panic(error):
+            raise BundleError(f"{path} is not a tokenizer this program can read: {error}") from error
+        raise
+
+
+def is_panic(error: BaseException) -> bool:
+    """A panic of the Rust library derives from BaseException and has no class that could be imported."""
+    return type(error).__name__ == "PanicException"
+
+
+def check_inputs(names: Iterable[str]) -> None:
+    """BundleError when a graph asks for something that a text model does not have."""
+    for name in names:
+        if name not in MODEL_INPUTS:
+            raise BundleError(f"the graph wants an input {name!r}; text models have {', '.join(MODEL_INPUTS)}")
+
+
+def _values(row: Encoded, name: str) -> list[int] | int:
+    if name == "attention_mask":
+        return 1
+    return row.type_ids if name == "token_type_ids" else row.ids

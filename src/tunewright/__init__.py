@@ -1,0 +1,1 @@
+"""Tunewright: the rooms registry, serving and job, each a link to the folder of its name."""

@@ -1,0 +1,226 @@
+"""Which weights learn, how fast and from when on."""
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from transformers import (  # fmt: skip
+    BartConfig,
+    BartForConditionalGeneration,
+    GPT2Config,
+    GPT2LMHeadModel,
+    T5Config,
+    T5ForConditionalGeneration,
+    ViTConfig,
+    ViTForImageClassification,
+)
+
+from tunewright.job.errors import SettingsError
+from tunewright.job.export.graph import ARCHITECTURES
+from tunewright.job.model import four_bits
+from tunewright.job.model.build import build_classifier
+from tunewright.job.model.layers import blocks, choose_layers, merge_adapters, parameter_groups, thaw
+from tunewright.job.settings.job import TrainSettings
+
+LABELS = ["negative", "positive"]
+BLOCK = "bert.encoder.layer"
+
+
+def settings_of(**values):
+    return TrainSettings(pooling="mean", **values)
+
+
+@pytest.fixture
+def model(fetch, tiny_base):
+    """A tiny BERT of two layers with the mean over its tokens and a head."""
+    return build_classifier(fetch(tiny_base), LABELS, settings_of())
+
+
+def learning(model):
+    return {name for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def rates(model, settings):
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    return {names[id(weight)]: group["lr"] for group in parameter_groups(model, settings) for weight in group["params"]}
+
+
+def test_all_layers_learn(model):
+    counted = choose_layers(model, settings_of())
+    assert counted.total == counted.learning == sum(weight.numel() for weight in model.parameters())
+
+
+def test_only_the_head_learns(model):
+    assert choose_layers(model, settings_of(layers="head")).learning == 2 * 32 + 2
+    assert learning(model) == {"classifier.weight", "classifier.bias"}
+
+
+def test_a_pooler_learns_with_the_head(fetch, tiny_base):
+    native = build_classifier(fetch(tiny_base), LABELS, TrainSettings(pooling="native"))
+    choose_layers(native, settings_of(layers="head"))
+    pooler = {"bert.pooler.dense.weight", "bert.pooler.dense.bias"}
+    assert learning(native) == {"classifier.weight", "classifier.bias"} | pooler
+
+
+def test_the_top_layers_learn_with_the_head(model):
+    counted = choose_layers(model, settings_of(layers=1))
+    layer = sum(weight.numel() for weight in model.bert.encoder.layer[1].parameters())
+    assert counted.learning == layer + 2 * 32 + 2
+    assert not any(name.startswith((f"{BLOCK}.0", "bert.embeddings")) for name in learning(model))
+
+
+def test_more_layers_than_there_are_are_refused(model):
+    with pytest.raises(SettingsError, match=r"^train\.layers is 3, but the model has 2 layers; say 'all'$"):
+        choose_layers(model, settings_of(layers=3))
+
+
+@pytest.mark.parametrize("kind", sorted(set(ARCHITECTURES) - {"albert"}))
+def test_the_layers_of_every_architecture_are_found(fetch, make_base, kind):
+    model = build_classifier(fetch(make_base(kind)), LABELS, settings_of())
+    counts = [choose_layers(model, settings_of(layers=layers)).learning for layers in ("head", 1, 2)]
+    model.requires_grad_(True)
+    assert counts == sorted(set(counts))
+    assert counts[-1] < choose_layers(model, settings_of()).total
+
+
+def test_an_encoders_layers_stand_below_its_decoders():
+    small = {"d_model": 16, "encoder_layers": 2, "decoder_layers": 3, "encoder_attention_heads": 2,
+             "decoder_attention_heads": 2, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8, "vocab_size": 30}  # fmt: skip
+    bart = BartForConditionalGeneration(BartConfig(**small))
+    assert blocks(bart) == [*bart.model.encoder.layers, *bart.model.decoder.layers]
+    t5 = T5ForConditionalGeneration(T5Config(d_model=16, d_kv=8, d_ff=8, num_layers=2, num_heads=2, vocab_size=30))
+    assert blocks(t5) == [*t5.encoder.block, *t5.decoder.block]
+
+
+def test_a_model_without_a_head_of_its_own_cannot_learn_its_head_alone():
+    gpt = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=2, n_head=2, vocab_size=30))
+    with pytest.raises(SettingsError, match=r"^train\.layers is head, but this model has no head of its own"):
+        choose_layers(gpt, settings_of(layers="head"))
+
+
+def test_rates_fall_with_the_depth(model):
+    found = rates(model, settings_of(learning_rate=1e-3, layer_decay=0.5))
+    assert found["classifier.weight"] == found[f"{BLOCK}.1.output.dense.weight"] == 1e-3
+    assert found[f"{BLOCK}.0.output.dense.weight"] == pytest.approx(5e-4)
+    assert found["bert.embeddings.word_embeddings.weight"] == pytest.approx(2.5e-4)
+    assert set(found) == {name for name, _ in model.named_parameters()}
+
+
+def test_biases_and_normalization_are_not_decayed(model):
+    for group in parameter_groups(model, settings_of(weight_decay=0.1)):
+        assert all((weight.ndim > 1) == (group["weight_decay"] == 0.1) for weight in group["params"])
+
+
+def test_layers_thaw_from_the_top(model):
+    settings = settings_of(unfreeze=1)
+    choose_layers(model, settings)
+    seen = []
+    for epoch in (1, 2, 3):
+        thaw(model, settings, epoch)
+        seen.append({name for name in learning(model) if name.startswith(("bert", "classifier"))})
+    assert seen[0] == {"classifier.weight", "classifier.bias"}
+    assert {name.split(".layer.")[1][0] for name in seen[1] if ".layer." in name} == {"1"}
+    assert seen[2] == {name for name, _ in model.named_parameters()}
+
+
+def check_merging(model, rows):
+    """Whatever the adapters have learned, the merged model answers as the adapted one."""
+    generator = torch.Generator().manual_seed(3)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            weight.data = torch.randn(weight.shape, generator=generator)
+    model.eval()
+    with torch.no_grad():
+        adapted = model(**rows)["logits"]
+        merge_adapters(model)
+        merged = model(**rows)["logits"]
+    assert np.allclose(adapted, merged, atol=1e-5)
+
+
+def test_adapters_learn_instead_of_the_layers_and_are_merged_into_them(model, batch):
+    counted = choose_layers(model, settings_of(lora={"rank": 2}))
+    assert {name.rsplit(".", 3)[-3] for name in learning(model) if "classifier" not in name} == {"lora_A", "lora_B"}
+    assert counted.learning < 0.2 * counted.total
+    check_merging(model, batch(2, 9))
+    assert not any("lora" in name or "base_layer" in name for name in model.state_dict())
+
+
+def test_weights_in_four_bits_are_counted_whole_and_become_what_learned_beside_them(model, batch):
+    plain = choose_layers(copy.deepcopy(model), settings_of(lora={"rank": 2}))
+    names = set(model.state_dict())
+    assert choose_layers(model, settings_of(lora={"rank": 2, "quantization": "nf4"})) == plain
+    assert model.get_submodule(f"{BLOCK}.0.attention.self.query").base_layer.weight.dtype == torch.uint8
+    check_merging(model, batch(2, 9))
+    assert set(model.state_dict()) == names
+
+
+def test_adapters_in_the_top_layers_and_in_some_matrices_only(model):
+    choose_layers(model, settings_of(lora={"targets": ["query", "value"]}, layers=1))
+    adapted = {name.partition(".lora_")[0] for name in learning(model) if "lora_" in name}
+    assert adapted == {f"{BLOCK}.1.attention.self.query", f"{BLOCK}.1.attention.self.value"}
+
+
+def test_adapters_beside_the_transposed_matrices_of_gpt2_and_in_a_picture_model():
+    for model in (
+        GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=30)),
+        ViTForImageClassification(
+            ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, image_size=8,
+                      patch_size=4)
+        ),
+    ):  # fmt: skip
+        names = set(model.state_dict())
+        choose_layers(model, settings_of(lora={}))
+        assert any("lora_A" in name for name in learning(model))
+        merge_adapters(model)
+        assert set(model.state_dict()) == names
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"lora": {"targets": ["q_proj"]}},
+            "train.lora.targets names 'q_proj'; the linear layers here are dense, key,",
+        ),
+        ({"lora": {}, "layers": "head"}, "train.lora teaches adapters in the layers: remove train.layers: head"),
+        ({"lora": {}, "unfreeze": 1}, "train.lora teaches adapters in the layers: remove train.layers: head"),
+        (
+            {"lora": {"quantization": "nf4", "targets": ["query"]}, "layers": "head"},
+            "train.lora teaches adapters in the layers",
+        ),
+        ({"unfreeze": 1, "layers": 1}, "train.unfreeze thaws all layers one after the other; remove it"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(model, values, said):
+    with pytest.raises(SettingsError) as caught:
+        choose_layers(model, settings_of(**values))
+    assert str(caught.value).startswith(said)
+
+
+def test_four_bits_are_for_linear_layers():
+    model = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=30))
+    with pytest.raises(SettingsError) as caught:
+        choose_layers(model, settings_of(lora={"quantization": "nf4"}))
+    assert str(caught.value) == (
+        "train.lora.quantization is for linear layers, but transformer.h.0.attn.c_attn is a Conv1D (as GPT-2 has); "
+        "remove it"
+    )
+
+
+def test_four_bits_without_their_package(model, monkeypatch):
+    monkeypatch.setattr(four_bits, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError) as caught:
+        choose_layers(model, settings_of(lora={"quantization": "nf4"}))
+    assert str(caught.value) == (
+        "train.lora.quantization needs the package bitsandbytes, which is not installed: "
+        "pip install 'tunewright[qlora]', or remove the setting"
+    )
+
+
+def test_a_job_without_adapters_does_not_import_what_makes_them():
+    code = "import sys, job.recipe; print(sorted({'peft', 'bitsandbytes'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

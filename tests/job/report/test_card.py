@@ -1,0 +1,76 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from tunewright.job.model.layers import Parameters
+from tunewright.job.report.card import write_report
+from tunewright.job.report.lineage import lineage
+from tunewright.job.train.loop import Trained
+
+
+@pytest.fixture
+def card(made, plan_of, tmp_path):
+    """card(release) writes the report of a release and gives the text of its model card."""
+
+    def write(release, one=None):
+        folder = tmp_path / "bundle"
+        folder.mkdir()
+        plan = plan_of(one or made("single"))
+        trained = Trained("fp32", "cpu", best_epoch=1, history=[{"epoch": 1, "loss": 0.5}], figures={"accuracy": 0.5})
+        facts = lineage(plan, trained, Parameters(10, 5), "r")
+        write_report(replace(release, folder=folder), plan, trained, facts)
+        return (folder / "report" / "README.md").read_text(), folder
+
+    return write
+
+
+def test_the_card_tells_quality_data_and_training(made):
+    text = (made("single").pulled() / "report" / "README.md").read_text()
+    assert text.startswith("# tiny\n\nGives one label to a text. Fine-tuned by Tunewright from `")
+    assert "Measured on 60 test rows, read once, through the code that serves it." in text
+    assert "| variant | accuracy | macro_f1 | mcc | 95 % interval of accuracy | MiB | ms/text |" in text
+    assert "| train | 300 |" in text
+    assert "fp32 on cpu. Every setting stands in `lineage.json`." in text
+    assert "The figures hold for inputs like the test rows. Texts are cut to 64 tokens. The licence of the " in text
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [
+        ("multi", "Gives any number of labels to a text."),
+        ("pair", "Gives one label to a pair of texts."),
+        ("regression", "Gives a number to a text."),
+    ],
+)
+def test_the_card_says_what_the_model_does(made, shape, sentence):
+    assert sentence in (made(shape).pulled() / "report" / "README.md").read_text()
+
+
+def test_a_regression_has_no_table_of_labels(made):
+    assert "## By label" not in (made("regression").pulled() / "report" / "README.md").read_text()
+
+
+def test_a_label_stays_one_cell_of_one_line_whatever_is_in_it(made, card):
+    release = made("single").outcome.release
+    details = [{"label": "a|b\\|c\nd", "precision": 1.0, "recall": 1.0, "f1": 1.0, "rows": 3}]
+    spoilt = {name: replace(one, details=details) for name, one in release.evaluations.items()}
+    text, _ = card(replace(release, evaluations=spoilt))
+    assert "\n| a\\|b\\\\\\|c d | 1.000 | 1.000 | 1.000 | 3 |\n" in text
+
+
+def test_a_variant_that_was_left_out_stands_in_the_card_with_its_reason(made, card):
+    release = made("single").outcome.release
+    model = release.model.model_copy(update={"left_out": {"int8": "accuracy falls"}, "default_variant": "fp32"})
+    text, folder = card(replace(release, model=model))
+    assert "| int8 (left out) | " in text
+    assert "\nint8 is left out: accuracy falls.\n" in text
+    assert json.loads((folder / "report" / "metrics.json").read_text())["left_out"] == {"int8": "accuracy falls"}
+
+
+def test_metrics_are_written_for_programs(made):
+    figures = json.loads((made("multi").pulled() / "report" / "metrics.json").read_text())
+    assert figures["headline"] == "macro_f1"
+    assert set(figures["test"]) == set(figures["parity"]) == {"fp32", "int8"}
+    assert set(figures["test"]["fp32"]["metrics"]) == {"macro_f1", "micro_f1", "accuracy"}
+    assert figures["validation"]["best_epoch"] in range(1, 5)

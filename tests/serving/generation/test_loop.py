@@ -1,0 +1,430 @@
+"""Answers of `generate`, token for token those of `model.generate` of transformers on the same weights.
+
+The models are tiny and random, made so that their answers vary: a plain random model of two layers repeats one token.
+transformers answers each prompt alone, this program all prompts in one batch, so that each comparison also says that
+a row does not depend on its batch mates.
+"""
+
+import copy
+import logging
+import shutil
+import warnings
+from collections import Counter
+from functools import cache
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from optimum.exporters.onnx.convert import onnx_export_from_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from tunewright.serving.errors import DeadlineExceeded, InputError, ModelFault
+from tunewright.serving.generation.graph import CausalGraph, Seq2SeqGraph
+from tunewright.serving.generation.loop import generate
+from tunewright.serving.generation.settings import GenerationSettings
+from tunewright.serving.runtime.session import TimeLimit
+
+VOCABULARY = 64
+START = 2
+PROMPTS = [[11], [7, 33, 48, 21, 9, 60, 17], [5, 5, 40], [52, 8, 19, 30, 44, 12, 25, 3, 61, 38, 27]]
+
+_DECODER = {
+    "vocab_size": VOCABULARY,
+    "initializer_range": 0.5,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+}
+_GROUPED = _DECODER | {"num_key_value_heads": 2}
+_OPT = {"vocab_size": VOCABULARY, "init_std": 0.5, "hidden_size": 32, "num_hidden_layers": 2, "ffn_dim": 64}
+_GPT2 = {"vocab_size": VOCABULARY, "initializer_range": 0.5, "n_embd": 32, "n_layer": 2, "n_head": 4}
+_T5 = {"vocab_size": VOCABULARY, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4}
+_BART = {
+    "vocab_size": VOCABULARY,
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+}
+CAUSAL = {
+    "gpt2": lambda: transformers.GPT2LMHeadModel(transformers.GPT2Config(**_GPT2, n_positions=128)),
+    "llama": lambda: transformers.LlamaForCausalLM(transformers.LlamaConfig(**_GROUPED)),
+    "qwen2": lambda: transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**_GROUPED)),
+    "qwen3": lambda: transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**_GROUPED, head_dim=16)),
+    "phi": lambda: transformers.PhiForCausalLM(transformers.PhiConfig(**_DECODER)),
+    "phi3": lambda: transformers.Phi3ForCausalLM(transformers.Phi3Config(**_GROUPED)),
+    "gpt_neox": lambda: transformers.GPTNeoXForCausalLM(transformers.GPTNeoXConfig(**_DECODER)),
+    "opt": lambda: transformers.OPTForCausalLM(
+        transformers.OPTConfig(**_OPT, num_attention_heads=4, max_position_embeddings=128, word_embed_proj_dim=32)
+    ),
+}
+SEQ2SEQ = {
+    "t5": lambda: transformers.T5ForConditionalGeneration(transformers.T5Config(**_T5)),
+    "mt5": lambda: transformers.MT5ForConditionalGeneration(transformers.MT5Config(**_T5)),
+    "bart": lambda: transformers.BartForConditionalGeneration(transformers.BartConfig(**_BART)),
+    "mbart": lambda: transformers.MBartForConditionalGeneration(transformers.MBartConfig(**_BART)),
+    "marian": lambda: transformers.MarianMTModel(transformers.MarianConfig(**_BART)),
+    "pegasus": lambda: transformers.PegasusForConditionalGeneration(transformers.PegasusConfig(**_BART)),
+}
+SEARCHES = {
+    "greedy": {},
+    "greedy-penalty": {"repetition_penalty": 1.4},
+    "greedy-ngrams": {"no_repeat_ngram_size": 2, "min_new_tokens": 9},
+    "beams": {"num_beams": 4},
+    "beams-penalty": {"num_beams": 4, "repetition_penalty": 1.4, "length_penalty": 2.0, "early_stopping": True},
+    "beams-ngrams": {"num_beams": 4, "no_repeat_ngram_size": 2, "length_penalty": 0.3},
+    "beams-never": {"num_beams": 3, "early_stopping": "never", "min_new_tokens": 9, "length_penalty": 0.7},
+    "beams-forced": {"num_beams": 4, "forced_bos_token_id": 6, "forced_eos_token_id": 4},
+}
+
+
+class Tiny:
+    """One random model, in torch and as ONNX files."""
+
+    def __init__(self, model, folder):
+        self.model, self.folder = model, folder
+        self.is_seq2seq = model.config.is_encoder_decoder
+        self.model.generation_config = transformers.GenerationConfig()
+        self.graph = self.open()
+
+    def open(self, **options):
+        return (Seq2SeqGraph if self.is_seq2seq else CausalGraph)(self.folder, **options)
+
+    def settings(self, **fields):
+        start = {"decoder_start_token_id": START} if self.is_seq2seq else {}
+        return {"max_new_tokens": 16, **start, **fields}
+
+    def expected(self, prompt, tokenizer=None, **fields):
+        """What transformers answers to the prompt alone."""
+        ids = torch.tensor([prompt])
+        config = transformers.GenerationConfig(**{"pad_token_id": 0, **self.settings(**fields)})
+        mask = torch.ones_like(ids)
+        found = self.model.generate(ids, attention_mask=mask, generation_config=config, tokenizer=tokenizer)[0].tolist()
+        return found[1 if self.is_seq2seq else len(prompt) :]
+
+    def generated(self, prompts=PROMPTS, graph=None, decode=None, **fields):
+        settings = GenerationSettings(**self.settings(**fields))
+        return generate(graph or self.graph, prompts, settings, decode=decode)
+
+    def answers(self, prompts=PROMPTS, **fields):
+        return [answer.ids for answer in self.generated(prompts, **fields)]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """tiny("gpt2", seed=1): a random model of that architecture, exported."""
+
+    @cache
+    def make(name, seed=0):
+        torch.manual_seed(seed)
+        model = {**CAUSAL, **SEQ2SEQ}[name]().eval()
+        if name in SEQ2SEQ:
+            _vary(model)
+        folder = tmp_path_factory.mktemp(name)
+        _export(model, folder)
+        return Tiny(model, folder)
+
+    return make
+
+
+def _vary(model):
+    """Weights with which an encoder-decoder does not repeat one token: the embeddings outweigh the layers, and what is
+    likely after a token is not the token itself, as it is where the head is tied to the embeddings."""
+    model.config.tie_word_embeddings = False
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if weights.requires_grad and weights.ndim > 1:
+                is_cross = "encoder_attn" in name or "EncDecAttention" in name
+                weights.normal_(0, 1.0 if "embed" in name or "shared" in name else 0.14 if is_cross else 0.2)
+            elif weights.requires_grad:
+                weights.add_(torch.randn_like(weights) * 0.1)
+        for name, bias in model.named_buffers():
+            if name.endswith("final_logits_bias"):
+                bias.normal_(0, 0.5)
+        table = model.get_output_embeddings().weight
+        model.lm_head.weight = torch.nn.Parameter(table[torch.randperm(len(table))].clone())
+
+
+def _export(model, folder):
+    task = "text2text-generation-with-past" if model.config.is_encoder_decoder else "text-generation-with-past"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        # A copy, because the exporter leaves a T5 behind that transformers refuses to run.
+        onnx_export_from_model(copy.deepcopy(model), output=folder, task=task, do_validation=False)
+        logging.disable(logging.NOTSET)
+
+
+def _end_token(model):
+    """A token that ends some of the answers before their limit."""
+    return model.expected(PROMPTS[1])[6]
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("name", [*CAUSAL, *SEQ2SEQ])
+def test_answers_equal_those_of_transformers(tiny, name, search):
+    model = tiny(name)
+    fields = {"eos_token_id": _end_token(model), **SEARCHES[search]}
+    expected = [model.expected(prompt, **fields) for prompt in PROMPTS]
+    assert model.answers(**fields) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize("name", [*CAUSAL, *SEQ2SEQ])
+def test_answers_of_more_models_equal_those_of_transformers(tiny, name, seed):
+    model = tiny(name, seed)
+    generator = np.random.default_rng(seed)
+    prompts = [generator.integers(3, VOCABULARY, length).tolist() for length in (1, 30, 2, 9, 17, 1)]
+    for search in SEARCHES.values():
+        fields = {"eos_token_id": [_end_token(model), 5], "max_new_tokens": 40, **search}
+        assert model.answers(prompts, **fields) == [model.expected(prompt, **fields) for prompt in prompts]
+
+
+@pytest.mark.parametrize("name", [*CAUSAL, *SEQ2SEQ])
+def test_the_models_of_these_tests_do_not_repeat_themselves(tiny, name):
+    answers = tiny(name).answers()
+    assert len(set(map(tuple, answers))) == len(PROMPTS)
+    assert np.mean([len(set(answer)) for answer in answers]) > 3
+
+
+def test_a_beam_search_ends_early_as_it_does_in_transformers(tiny):
+    """With an end token for which the three ways to end differ."""
+    model, ended = tiny("llama"), {}
+    for early in (False, True, "never"):
+        fields = {"num_beams": 2, "early_stopping": early, "length_penalty": 1.5, "eos_token_id": 55}
+        ended[early] = [model.expected(prompt, **fields) for prompt in PROMPTS]
+        assert model.answers(**fields) == ended[early]
+    assert ended[False] != ended[True] != ended["never"] != ended[False]
+
+
+def test_searches_that_end_at_different_times_do_not_touch_each_other(tiny):
+    model = tiny("llama")
+    for end in range(3, VOCABULARY - 4, 5):
+        fields = {"num_beams": 2, "eos_token_id": [end, end + 1, end + 2], "early_stopping": True}
+        alone = [model.answers([prompt], **fields)[0] for prompt in PROMPTS]
+        for first, second in permutations(range(len(PROMPTS)), 2):
+            assert model.answers([PROMPTS[first], PROMPTS[second]], **fields) == [alone[first], alone[second]]
+
+
+@pytest.mark.parametrize("name", ["llama", "mbart"])
+@pytest.mark.parametrize("beams", [1, 4])
+def test_an_answer_is_the_same_alone_and_in_a_batch(tiny, name, beams):
+    model = tiny(name)
+    fields = {"num_beams": beams, "repetition_penalty": 1.2, "eos_token_id": _end_token(model)}
+    assert model.answers(**fields) == [model.answers([prompt], **fields)[0] for prompt in PROMPTS]
+
+
+def test_the_rules_do_not_see_padding_which_in_transformers_they_do(tiny):
+    """transformers counts the padding of a short prompt as tokens that were there: its answer depends on the batch."""
+    model = tiny("gpt2")
+    short, long = PROMPTS[0], PROMPTS[3]
+    pad = model.expected(short)[0]
+    config = transformers.GenerationConfig(max_new_tokens=16, repetition_penalty=1.4, pad_token_id=pad)
+    ids = torch.tensor([[pad] * (len(long) - 1) + short, long])
+    mask = torch.tensor([[0] * (len(long) - 1) + [1], [1] * len(long)])
+    batched = model.model.generate(ids, attention_mask=mask, generation_config=config)[0, len(long) :].tolist()
+    alone = model.expected(short, repetition_penalty=1.4)
+    assert batched != alone
+    assert model.answers([short, long], repetition_penalty=1.4)[0] == alone
+
+
+def test_a_decoder_in_two_files_answers_like_the_merged_one(tiny, tmp_path):
+    model = tiny("bart")
+    for file in ("encoder_model.onnx", "decoder_model.onnx", "decoder_with_past_model.onnx"):
+        shutil.copy(model.folder / file, tmp_path)
+    pair = Seq2SeqGraph(tmp_path)
+    for beams in (1, 4):
+        assert model.generated(graph=pair, num_beams=beams) == model.generated(num_beams=beams)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_complete_rows_leave_the_batch(tiny, beams, monkeypatch):
+    model = tiny("gpt2")
+    sizes = []
+    run = type(model.graph._onnx).run
+
+    def counted(onnx, outputs, inputs, limit):
+        sizes.append(len(inputs["input_ids"]))
+        return run(onnx, outputs, inputs, limit)
+
+    monkeypatch.setattr(type(model.graph._onnx), "run", counted)
+    found = model.generated(num_beams=beams, eos_token_id=_end_token(model), early_stopping=beams > 1)
+    assert {answer.finish for answer in found} == {"eos", "length"}
+    assert sizes[0] == len(PROMPTS)
+    assert sizes[1] == len(PROMPTS) * beams
+    assert sizes[-1] < sizes[1]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "t5"])
+def test_tokens_are_streamed_as_they_are_written(tiny, name):
+    model = tiny(name)
+    settings = GenerationSettings(**model.settings(eos_token_id=_end_token(model)))
+    heard = []
+    found = generate(model.graph, PROMPTS, settings, on_tokens=lambda prompt, ids: heard.append((prompt, ids)))
+    assert all(len(ids) == 1 for _, ids in heard)
+    assert [prompt for prompt, _ in heard[: len(PROMPTS)]] == [0, 1, 2, 3]
+    for index, answer in enumerate(found):
+        assert [ids[0] for prompt, ids in heard if prompt == index] == answer.ids
+
+
+def test_the_answer_of_a_beam_search_is_streamed_whole(tiny):
+    model = tiny("t5")
+    heard = {}
+    settings = GenerationSettings(**model.settings(num_beams=3))
+    found = generate(model.graph, PROMPTS, settings, on_tokens=heard.__setitem__)
+    assert heard == {index: answer.ids for index, answer in enumerate(found)}
+
+
+def test_a_listener_that_leaves_ends_the_generation(tiny):
+    heard = []
+
+    def leave(_, ids):
+        heard.append(ids)
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        generate(tiny("gpt2").graph, PROMPTS, GenerationSettings(), on_tokens=leave)
+    assert len(heard) == 1
+
+
+@pytest.mark.parametrize(
+    "fields", [{"temperature": 2.0, "top_k": 0}, {"temperature": 3.0, "top_k": 5}, {"temperature": 3.0, "top_p": 0.7}]
+)
+def test_tokens_are_drawn_as_often_as_they_are_likely(tiny, fields):
+    """The distribution that transformers draws from, against the first tokens of 4,000 answers."""
+    model, draws = tiny("llama"), 4000
+    config = transformers.GenerationConfig(
+        do_sample=True, max_new_tokens=1, output_scores=True, return_dict_in_generate=True, pad_token_id=0, **fields
+    )
+    scores = model.model.generate(torch.tensor([PROMPTS[1]]), generation_config=config).scores[0][0]
+    likely = torch.softmax(scores, dim=-1).numpy()
+    answers = model.answers([PROMPTS[1]] * draws, max_new_tokens=1, do_sample=True, **fields)
+    counts = Counter(answer[0] for answer in answers)
+    drawn = np.array([counts[token] for token in range(VOCABULARY)]) / draws
+    assert not drawn[likely == 0].any()
+    assert np.abs(drawn - likely).max() < 5 * np.sqrt(0.25 / draws)
+
+
+def test_a_seed_gives_the_same_answer_alone_and_in_any_batch(tiny):
+    model = tiny("qwen2")
+    fields = {"do_sample": True, "temperature": 2.0, "seed": 7}
+    batched = model.answers(**fields)
+    assert batched == model.answers(**fields)
+    assert batched == [model.answers([prompt], **fields)[0] for prompt in PROMPTS]
+    assert batched[::-1] == model.answers(PROMPTS[::-1], **fields)
+    assert batched != model.answers(**{**fields, "seed": 8})
+
+
+def test_without_a_seed_answers_differ(tiny):
+    model = tiny("qwen2")
+    answers = model.answers([PROMPTS[1]] * 8, do_sample=True, temperature=2.0)
+    assert len(set(map(tuple, answers))) > 1
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    """64 tokens of one or two letters, so that a stop string may begin and end within a token."""
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = [*letters, *(f"{a}{b}" for a in "aeiou" for b in letters)][: VOCABULARY - 1]
+    built = Tokenizer(models.WordLevel({word: index for index, word in enumerate([*words, "?"])}, unk_token="?"))
+    built.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    built.decoder = decoders.Fuse()
+    return built
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
+def test_a_stop_string_ends_the_answer_where_it_does_in_transformers(tiny, tokenizer, name, beams):
+    """Causal models only: transformers 4.57 hands the tokenizer on to the model, which an encoder-decoder refuses."""
+    model = tiny(name)
+    theirs = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    finishes = set()
+    for prompt in PROMPTS:
+        text = tokenizer.decode(model.answers([prompt], num_beams=beams)[0])
+        fields = {"num_beams": beams, "stop_strings": [text[4:7], "never there"]}
+        [found] = model.generated([prompt], decode=tokenizer.decode, **fields)
+        assert found.ids == model.expected(prompt, tokenizer=theirs, **fields)
+        assert (text[4:7] in tokenizer.decode(found.ids)) == (found.finish == "stop")
+        finishes.add(found.finish)
+    assert "stop" in finishes
+
+
+def test_a_stop_string_is_found_at_any_place_of_a_long_answer(tiny, tokenizer):
+    model = tiny("llama")
+    [plain] = model.answers([PROMPTS[1]], max_new_tokens=100)
+    for end in (1, 30, 99):
+        stop = tokenizer.decode(plain[max(0, end - 7) : end + 1])
+        [found] = model.generated([PROMPTS[1]], max_new_tokens=100, stop_strings=stop, decode=tokenizer.decode)
+        assert found.finish == "stop"
+        assert tokenizer.decode(found.ids).endswith(stop)
+
+
+def test_stop_strings_need_a_decoder(tiny):
+    with pytest.raises(ValueError, match=r"^stop strings need a decode function$"):
+        tiny("gpt2").generated(stop_strings="x")
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_an_answer_ends_where_the_context_of_the_model_ends(tiny, beams):
+    model = tiny("gpt2")
+    context = 16
+    found = model.generated(graph=model.open(context=context), num_beams=beams)
+    assert [len(prompt) + len(answer.ids) for prompt, answer in zip(PROMPTS, found, strict=True)] == [16] * 4
+    assert {answer.finish for answer in found} == {"length"}
+    for prompt, answer in zip(PROMPTS, found, strict=True):
+        assert answer.ids == model.expected(prompt, num_beams=beams, max_new_tokens=context - len(prompt))
+
+
+def test_a_prompt_that_fills_the_context_is_refused(tiny):
+    model = tiny("gpt2")
+    with pytest.raises(InputError) as caught:
+        model.generated([[3], [4] * 16], graph=model.open(context=16))
+    assert str(caught.value) == (
+        "prompt 1 has 16 tokens, which leaves no room for an answer: together they may have 16"
+    )
+
+
+def test_an_empty_prompt_is_refused(tiny):
+    with pytest.raises(InputError, match=r"^prompt 1 is empty: the model has no token to go on from$"):
+        tiny("t5").generated([[3], []])
+
+
+def test_no_prompts_have_no_answers(tiny):
+    assert tiny("t5").generated([]) == []
+
+
+def test_a_token_that_the_model_lacks_is_refused(tiny):
+    with pytest.raises(InputError, match=r"^forced_bos_token_id is 64, but the model's tokens are 0 to 63$"):
+        tiny("t5").generated(forced_bos_token_id=VOCABULARY)
+    with pytest.raises(InputError, match=r"^decoder_start_token_id is 99, but the model's tokens are 0 to 63$"):
+        tiny("t5").generated(decoder_start_token_id=99)
+
+
+def test_an_endless_answer_ends_at_the_limit(tiny):
+    model = tiny("t5")
+    settings = GenerationSettings(**model.settings(max_new_tokens=1_000_000))
+    with TimeLimit(0.1) as limit, pytest.raises(DeadlineExceeded, match=r"^the model did not answer within 0\.1 s$"):
+        generate(model.graph, PROMPTS, settings, limit=limit)
+
+
+@pytest.mark.parametrize("fields", [{}, {"num_beams": 3}, {"do_sample": True}])
+def test_numbers_that_are_not_finite_are_a_fault_of_the_model(tmp_path, fields):
+    torch.manual_seed(0)
+    model = CAUSAL["llama"]()
+    with torch.no_grad():
+        model.lm_head.weight[40] = torch.nan
+    _export(model.eval(), Path(tmp_path))
+    with pytest.raises(ModelFault, match=r"^the model answered with a number that is not finite"):
+        generate(CausalGraph(tmp_path), PROMPTS, GenerationSettings(**fields))

@@ -1,0 +1,90 @@
+"""What a caller may set, over what the bundle says."""
+
+import pytest
+import transformers
+
+from tunewright.serving.errors import InputError
+from tunewright.serving.generation.settings import GenerationSettings, read_settings
+
+SAMPLED = GenerationSettings(do_sample=True, temperature=0.7, max_new_tokens=40, eos_token_id=2)
+SEARCHED = GenerationSettings(num_beams=4, max_new_tokens=60)
+
+
+def test_the_names_and_defaults_are_those_of_transformers():
+    theirs = transformers.GenerationConfig()
+    ours = GenerationSettings()
+    assert set(GenerationSettings.model_fields) - set(vars(theirs)) == {"seed"}
+    for name in ("do_sample", "num_beams", "early_stopping", "length_penalty", "temperature", "top_k", "top_p"):
+        assert getattr(ours, name) == getattr(theirs, name)
+    assert (ours.repetition_penalty, ours.no_repeat_ngram_size) == (theirs.repetition_penalty, 0)
+
+
+def test_a_request_changes_what_it_names():
+    found = read_settings({"temperature": 1, "seed": 3}, SAMPLED, "text-generation")
+    assert found == SAMPLED.model_copy(update={"temperature": 1.0, "seed": 3})
+
+
+def test_a_request_may_turn_sampling_off_without_unsetting_its_defaults():
+    found = read_settings({"do_sample": False}, SAMPLED, "text-generation")
+    assert not found.do_sample
+
+
+@pytest.mark.parametrize(("value", "expected"), [(None, ()), ("END", ("END",)), (["a", "b"], ("a", "b"))])
+def test_stop_strings_come_as_one_or_several(value, expected):
+    assert GenerationSettings(stop_strings=value).stops == expected
+
+
+def test_end_tokens_come_as_one_or_several():
+    assert GenerationSettings(eos_token_id=2).eos == (2,)
+    assert GenerationSettings(eos_token_id=[2, 3]).eos == (2, 3)
+    assert GenerationSettings().eos == GenerationSettings().forced_eos == ()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "defaults", "message"),
+    [
+        (
+            {"temperature": 0.5},
+            SEARCHED,
+            "parameter 'temperature' is 0.5, but counts only with 'do_sample': true",
+        ),
+        ({"seed": 5}, SEARCHED, "parameter 'seed' is 5, but counts only with 'do_sample': true"),
+        (
+            {"length_penalty": 2},
+            SAMPLED,
+            "parameter 'length_penalty' is 2, but counts only with 'num_beams' over 1",
+        ),
+        ({"max_new_tokens": 0}, SAMPLED, "parameter 'max_new_tokens' is 0: Input should be greater than or equal to 1"),
+        ({"num_beams": 33}, SEARCHED, "parameter 'num_beams' is 33: Input should be less than or equal to 32"),
+        ({"do_sample": True}, SEARCHED, "parameter 'num_beams' is 4: do_sample is true, and sampling has one beam"),
+        ({"min_new_tokens": 61}, SEARCHED, "parameter 'min_new_tokens' is 61: max_new_tokens is 60"),
+        ({"min_new_tokens": 300}, GenerationSettings(), "parameter 'min_new_tokens' is 300: max_new_tokens is 256"),
+        (
+            {"stop_strings": ["a", ""]},
+            SAMPLED,
+            "parameter 'stop_strings' is ['a', '']: a stop string has 1 to 256 characters",
+        ),
+        (
+            {"stop_strings": ["a"] * 17},
+            SAMPLED,
+            f"parameter 'stop_strings' is {str(['a'] * 17)[:57]}...: 17 stop strings; at most 16",
+        ),
+        (
+            {"eos_token_id": [1] * 65},
+            SAMPLED,
+            f"parameter 'eos_token_id' is {str([1] * 65)[:57]}...: 65 end tokens; at most 64",
+        ),
+        ({"top_p": "0.5"}, SAMPLED, "parameter 'top_p' is '0.5': Input should be a valid number"),
+    ],
+)
+def test_a_parameter_that_is_wrong_or_would_not_count_is_refused(parameters, defaults, message):
+    with pytest.raises(InputError) as caught:
+        read_settings(parameters, defaults, "text-generation")
+    assert str(caught.value) == message
+
+
+def test_an_unknown_parameter_is_answered_with_those_known():
+    with pytest.raises(InputError) as caught:
+        read_settings({"beams": 3}, SAMPLED, "text-generation")
+    known = ", ".join(GenerationSettings.model_fields)
+    assert str(caught.value) == f"unknown parameter 'beams'; text-generation knows: {known}"

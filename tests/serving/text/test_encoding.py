@@ -1,0 +1,102 @@
+"""Text to token ids."""
+
+import pytest
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+
+from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.text.cleaning import Cleaning
+from tunewright.serving.text.encoding import MODEL_INPUTS, Encoder, Padding, check_inputs, load_tokenizer
+
+
+@pytest.fixture
+def encoder(reviews):
+    return make_encoder(reviews / "tokenizer.json")
+
+
+def make_encoder(path, max_length=32):
+    return Encoder(path, max_length=max_length, padding=Padding(id=7, type_id=1), cleaning=Cleaning())
+
+
+@pytest.fixture
+def bare_tokenizer(tmp_path):
+    """A function that saves a tokenizer of the word "a" without special tokens."""
+
+    def save(pre_tokenizer):
+        tokenizer = Tokenizer(models.WordLevel({"a": 0, "[UNK]": 1}, unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = pre_tokenizer
+        tokenizer.save(str(tmp_path / "tokenizer.json"))
+        return tmp_path / "tokenizer.json"
+
+    return save
+
+
+def test_a_text_is_cleaned_before_it_is_tokenized(encoder):
+    spoilt, plain = encoder.encode(["  great \x00\n lamp ", "great lamp"])
+    assert spoilt == plain
+
+
+def test_a_pair_carries_its_segments(encoder):
+    (row,) = encoder.encode([("great", "lamp")])
+    assert row.type_ids == [0, 0, 0, 1, 1]
+
+
+def test_padding_fills_the_right_with_what_the_model_names(encoder):
+    arrays = encoder.pad(encoder.encode(["great", "great lamp"]), MODEL_INPUTS)
+    assert arrays["input_ids"][0, -1] == 7
+    assert arrays["token_type_ids"][0].tolist() == [0, 0, 0, 1]
+    assert arrays["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "truncated"),
+    [
+        ("great lamp", False),
+        ("great " * 30, False),
+        ("great " * 31, True),
+        ("great " * 200_000, True),
+        ("a" * 1_000_000, True),
+        (("great", "lamp " * 40), True),
+    ],
+)
+def test_a_cut_text_is_reported_as_cut(encoder, text, truncated):
+    (row,) = encoder.encode([text])
+    assert row.truncated is truncated
+    assert len(row) <= 32
+
+
+def test_the_longer_text_of_a_pair_is_cut_first(encoder):
+    (row,) = encoder.encode([("great", "lamp " * 100)])
+    assert row.type_ids.count(0) == 3
+
+
+def test_blanks_before_the_words_do_not_cost_the_words(encoder):
+    far, near = encoder.encode([" " * 2_000 + "great", "great"])
+    assert far == near
+
+
+def test_a_text_without_any_token_is_refused_with_its_place(bare_tokenizer):
+    encoder = make_encoder(bare_tokenizer(pre_tokenizers.Whitespace()))
+    with pytest.raises(InputError) as caught:
+        encoder.encode(["a", " "])
+    assert str(caught.value) == "text 1 is empty: this model's tokenizer makes no token of it"
+
+
+def test_a_panic_of_the_tokenizer_is_an_error_of_the_request(bare_tokenizer):
+    encoder = make_encoder(bare_tokenizer(pre_tokenizers.Split(Regex("(a+)+$"), "isolated")))
+    with pytest.raises(InputError, match=r"^the tokenizer gives up on a text: Onig: Regex search error"):
+        encoder.encode(["a" * 30 + "b"])
+
+
+def test_a_file_that_is_no_tokenizer_is_named(tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(BundleError) as caught:
+        load_tokenizer(tmp_path / "tokenizer.json")
+    assert str(caught.value).startswith(f"{tmp_path}/tokenizer.json is not a tokenizer this program can read: ")
+
+
+def test_a_graph_that_wants_more_than_text_is_refused():
+    with pytest.raises(BundleError) as caught:
+        check_inputs(["input_ids", "pixel_values"])
+    assert str(caught.value) == (
+        "the graph wants an input 'pixel_values'; text models have input_ids, attention_mask, token_type_ids"
+    )
