@@ -13,13 +13,29 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 RUN python3 -m venv /opt/pip \
  && python3 -m venv --without-pip /opt/venv
 
+# What tells `tunewright` its commands and its version: the metadata of the distribution, without its code.
+FROM pip AS metadata
+COPY requirements/build.txt /requirements/
+RUN --mount=type=secret,id=ca --mount=type=secret,id=pip_conf --mount=type=cache,target=/root/.cache/pip \
+    if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
+    if [ -s /run/secrets/pip_conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip_conf; fi; \
+    /opt/pip/bin/pip install --no-deps --require-hashes -r /requirements/build.txt
+COPY pyproject.toml README.md LICENSE /source/
+WORKDIR /source
+RUN install -d src /app/bin \
+ && /opt/pip/bin/python -c 'from setuptools import build_meta; build_meta.prepare_metadata_for_build_wheel("/app")' \
+ && rm -r /app/*.egg-info \
+ && printf '#!/bin/sh\nexec python -m tunewright "$@"\n' > /app/bin/tunewright \
+ && chmod 755 /app/bin/tunewright
+
 FROM pip AS serving-packages
 COPY requirements/serving.txt /requirements/
 RUN --mount=type=secret,id=ca --mount=type=secret,id=pip_conf --mount=type=cache,target=/root/.cache/pip \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     if [ -s /run/secrets/pip_conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip_conf; fi; \
     /opt/pip/bin/pip --python /opt/venv/bin/python install --require-hashes -r /requirements/serving.txt
-COPY src/tunewright/__init__.py /app/tunewright/
+COPY --from=metadata /app /app
+COPY src/tunewright/__init__.py src/tunewright/__main__.py /app/tunewright/
 COPY registry /app/tunewright/registry
 COPY serving /app/tunewright/serving
 # The root is read-only later, and file times differ between checkouts: byte code is made now and not compared.
@@ -36,7 +52,8 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=pip_conf --mount=type=cache
     install -r /requirements/job.txt -r /requirements/quickstart.txt; \
     if [ -n "$DEVICE" ]; then install -r "/requirements/torch-$DEVICE.txt"; \
     else install -r /requirements/torch-cpu.txt || install -r /requirements/torch-cuda.txt; fi
-COPY src/tunewright/__init__.py /app/tunewright/
+COPY --from=metadata /app /app
+COPY src/tunewright/__init__.py src/tunewright/__main__.py /app/tunewright/
 COPY registry /app/tunewright/registry
 COPY serving /app/tunewright/serving
 COPY job /app/tunewright/job
@@ -49,7 +66,7 @@ SHELL ["/bin/sh", "-eu", "-c"]
 RUN groupadd --gid 10001 tunewright \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin tunewright \
  && install -d -o 10001 -g 0 -m 2775 /var/lib/tunewright
-ENV PATH=/opt/venv/bin:$PATH \
+ENV PATH=/opt/venv/bin:/app/bin:$PATH \
     PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -71,7 +88,7 @@ ENV JOB_OUTPUT=/var/lib/tunewright/runs \
     HF_HUB_DISABLE_TELEMETRY=1
 # A job is watched by its exit code.
 HEALTHCHECK NONE
-ENTRYPOINT ["python", "-m", "tunewright.job"]
+ENTRYPOINT ["python", "-m", "tunewright"]
 CMD ["train"]
 # Last, so that a new commit costs no layer with packages.
 ARG TUNEWRIGHT_COMMIT=""
@@ -88,12 +105,12 @@ RUN python -c 'import importlib.util as i, shutil as s; \
 names = ["torch", "transformers", "datasets", "tunewright.job", "pip"]; \
 extra = [n for n in names if i.find_spec(n)] + [n for n in ("cc", "gcc", "g++", "clang") if s.which(n)]; \
 raise SystemExit(f"not allowed in the serving image: {extra}" if extra else 0)' \
- && python -c 'import tunewright.serving.__main__'
+ && python -c 'import tunewright.serving.program'
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('SERVING_PORT', '8080') + '/livez', timeout=4)"]
-ENTRYPOINT ["python", "-m", "tunewright.serving"]
-CMD []
+ENTRYPOINT ["python", "-m", "tunewright"]
+CMD ["serve"]
 ARG TUNEWRIGHT_COMMIT=""
 LABEL org.opencontainers.image.title="Tunewright serving" \
       org.opencontainers.image.description="Serves a registered version over HTTP with ONNX Runtime." \

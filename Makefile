@@ -29,11 +29,11 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 train: $(VENV)/.job ## fine-tune the bundled example and register it (CONFIG=your.yaml for your own)
-	@$(BIN)/python -m tunewright.job train --config $(CONFIG)
+	@$(BIN)/tunewright train --config $(CONFIG)
 	@if [ "$(CONFIG)" = job/examples/reviews/job.yaml ]; then echo "next: make serve"; fi
 
 serve: $(VENV)/.job ## serve what `make train` registered (MODEL=name@alias for another)
-	@SERVING_MODEL=$(MODEL) SERVING_HOST=$${SERVING_HOST:-127.0.0.1} $(BIN)/python -m tunewright.serving
+	@SERVING_HOST=$${SERVING_HOST:-127.0.0.1} $(BIN)/tunewright serve $(MODEL)
 
 test: $(VENV)/.dev ## run the tests that need only Python (under ten minutes)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not ceph and not containers"
@@ -119,9 +119,11 @@ lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
 	$(BIN)/python requirements/split.py < var/lock.txt
 	$(COMPILE) --extra dev --extra job -c requirements/job.txt -c requirements/quickstart.txt \
 	  -o requirements/dev.txt pyproject.toml && $(PLAIN) requirements/dev.txt
+	$(INDEX_ONLY) $(COMPILE) --generate-hashes --all-build-deps --only-build-deps -o requirements/build.txt pyproject.toml \
+	  && sed -i "/^#/d; /^$$/d" requirements/build.txt
 	$(COMPILE) --generate-hashes --extra serving -c requirements/job.txt -o requirements/serving.txt pyproject.toml
 
 clean: ## remove .venv, var and caches
-	rm -rf $(VENV) var build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) var build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help train serve test test-slow check docs bench bench-serve bench-train bench-tasks bench-generate bench-few-shot bench-bombs images submit install lock clean

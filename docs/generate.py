@@ -15,12 +15,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from tunewright.job import errors as job_errors
-from tunewright.job.__main__ import USAGE
 from tunewright.job.data.columns import Form
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.tasks import TASKS
+from tunewright.registry import command_line
 from tunewright.registry import errors as registry_errors
-from tunewright.registry.__main__ import main as registry_main
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.variables import leaves
 from tunewright.serving import errors as serving_errors
@@ -107,17 +106,20 @@ def _shown(value: object) -> str:
 
 
 def _commands() -> str:
-    text = io.StringIO()
-    # argparse folds to the width of the terminal.
+    parts = ["# Commands\n", _NOTE, f"```\n{_said('--help')}```\n\n`tunewright train --help` lists every setting"]
+    parts.append(" of [a job](settings.md), `tunewright serve --help` every [variable of the server]")
+    parts.append("(settings.md#the-server).\n")
+    for name in ("suggest", "predict", *command_line.GROUP.commands):
+        parts.append(f"\n## `tunewright {name}`\n\n```\n{_said(name, '--help')}```\n")
+    return "".join(parts)
+
+
+def _said(*words: str) -> str:
+    """What a command prints, as argparse folds it for a terminal of 100 columns."""
     os.environ["COLUMNS"] = "100"
-    with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
-        registry_main(["--help"])
-    return (
-        f"# Commands\n\n{_NOTE}## `python -m tunewright.job`\n\n```\n{USAGE}```\n\n"
-        f"## `python -m tunewright.registry`\n\n```\n{text.getvalue()}```\n\n"
-        "## `python -m tunewright.serving`\n\n"
-        "Takes no arguments: its settings are variables, see [settings](settings.md#the-server).\n"
-    )
+    with contextlib.redirect_stdout(io.StringIO()) as text, contextlib.suppress(SystemExit):
+        command_line.main(words)
+    return text.getvalue()
 
 
 def _errors() -> str:

@@ -43,15 +43,15 @@ def test_an_editable_install_is_a_plain_path_that_holds_one_name():
     assert "True" not in done.stdout
 
 
-@pytest.mark.parametrize("module", ["registry", "serving", "job"])
+@pytest.mark.parametrize("command", ["list", "serve", "train"])
 @pytest.mark.parametrize("name", ["registry.py", "job.py", "serving/__init__.py", "errors.py"])
-def test_a_project_with_files_of_the_same_names_runs_tunewright(wheel, tmp_path, module, name):
+def test_a_project_with_files_of_the_same_names_runs_tunewright(wheel, tmp_path, command, name):
     _, site = wheel
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("raise SystemExit('the wrong file')")
-    command = [sys.executable, "-m", f"tunewright.{module}", "--help"]
+    words = [sys.executable, "-m", "tunewright", command, "--help"]
     environment = os.environ | {"PYTHONPATH": str(site)}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, env=environment)
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False, env=environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert "usage" in done.stdout

@@ -10,21 +10,23 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
 ORDER = {
-    "registry": "errors address variables settings stores transfer versions __main__",
+    "registry": "errors address variables settings stores transfer versions program command_line",
     "serving": "errors events onnx_runtime runtime text request media bundle generation engines tasks predictor golden "
-    "trial queue watch settings live http __main__",
+    "trial queue watch settings live http program command_line",
     "job": "errors signals inside progress settings data batches model train export measure kinds tasks steps report "
-    "recipe commands __main__",
+    "recipe commands program command_line",
 }
 """The wings of each room, and the modules beside them: each knows itself and what stands before it."""
 ANSWERING = set("errors events onnx_runtime runtime text request media bundle generation engines tasks".split())
 ANSWERING |= {"predictor", "golden", "trial"}
 """What the job may know of serving: all that makes an answer, nothing of the web around it."""
-READING = set("errors address variables settings stores".split())
+READING = set("errors address variables settings stores command_line".split())
 PULLING = (["versions", "pull"], ["versions", "record"])
 """What serving may know of the registry: how it is reached, how a version is pulled and what its record holds."""
 TESTED_BY = {
-    "registry/errors.py": "registry/test_main.py",
+    "registry/errors.py": "registry/test_program.py",
+    "job/command_line.py": "registry/test_command_line.py",
+    "serving/command_line.py": "registry/test_command_line.py",
     "registry/stores/key.py": "registry/stores/test_store.py",
     "registry/stores/room.py": "registry/transfer/test_download.py",
     "registry/stores/s3_client.py": "registry/stores/test_s3.py",
@@ -56,7 +58,7 @@ TESTED_BY = {
     "serving/watch/meters.py": "serving/http/test_app.py",
     "serving/live/service.py": "serving/http/test_app.py",
     "serving/http/body.py": "serving/http/test_app.py",
-    "job/errors.py": "job/test_main.py",
+    "job/errors.py": "job/test_program.py",
     "job/inside.py": "job/model/test_base_model.py",
     "job/data/columns.py": "job/data/test_check.py",
     "job/data/readers/media_folder.py": "job/data/test_media.py",
@@ -161,7 +163,7 @@ def test_every_module_has_its_test():
     for room in MAY_KNOW:
         for path in (path for path in files(room) if path.name != "__init__.py"):
             name = str(path.relative_to(ROOT))
-            own[name] = path.relative_to(ROOT).with_name(f"test_{path.stem.strip('_')}.py")
+            own[name] = path.relative_to(ROOT).with_name(f"test_{path.stem}.py")
     missing = {name for name, test in own.items() if not (ROOT / "tests" / test).exists()}
     assert missing == set(TESTED_BY), "each module has a test file of its name, or a line in TESTED_BY"
     assert [test for test in TESTED_BY.values() if not (ROOT / "tests" / test).exists()] == []
@@ -173,7 +175,7 @@ def test_a_light_room_never_imports_a_training_library(room):
         assert not outside(path) & HEAVY, f"{path.relative_to(ROOT)} imports {outside(path) & HEAVY}"
 
 
-@pytest.mark.parametrize("module", ["tunewright.registry.__main__", "tunewright.serving.__main__"])
+@pytest.mark.parametrize("module", ["tunewright.registry.program", "tunewright.serving.program"])
 def test_a_light_program_starts_without_a_training_library(module):
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -104,7 +104,7 @@ def test_a_server_speaks_to_the_store_alone(environment, s3_uri, tmp_path):
     publish(open_store(s3_uri), "quiet", files, run_id="run-1")
     environment |= {"REGISTRY_URI": s3_uri, "SERVING_MODEL": "quiet", "SERVING_HOST": "127.0.0.1", "SERVING_PORT": "0"}
     _, _, lines = traced(
-        [sys.executable, "-m", "tunewright.serving"], tmp_path / "log", environment, until='"listening"'
+        [sys.executable, "-m", "tunewright", "serve"], tmp_path / "log", environment, until='"listening"'
     )
     assert ("127.0.0.1", store_port(environment)) in partners(lines)
     assert_quiet(lines, environment, tmp_path)
@@ -119,7 +119,7 @@ def test_a_job_speaks_to_the_store_alone(environment, s3_uri, tmp_path):
     settings |= {"train": {"epochs": 1}, "gate": {}, "output": str(tmp_path / "runs")}
     (tmp_path / "job.yaml").write_text(yaml.safe_dump(settings))
     environment |= {"REGISTRY_URI": s3_uri}
-    command = [sys.executable, "-m", "tunewright.job", "train", "--config", str(tmp_path / "job.yaml")]
+    command = [sys.executable, "-m", "tunewright", "train", "--config", str(tmp_path / "job.yaml")]
     code, said, lines = traced(command, tmp_path / "log", environment, seconds=600)
     assert code == 0, said
     assert ("127.0.0.1", store_port(environment)) in partners(lines)

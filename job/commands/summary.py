@@ -14,9 +14,7 @@ def show(outcome: Outcome) -> None:
     released = outcome.release
     facts = {} if released is None else _facts(released)
     table = None if released is None else _table(name, released)
-    show_table(
-        table, "done", f"{name} is registered; serve it: SERVING_MODEL={name} python -m tunewright.serving", **facts
-    )
+    show_table(table, "done", f"{name} is registered; serve it: tunewright serve {name}", **facts)
 
 
 def _facts(released: Release) -> dict[str, object]:

@@ -167,7 +167,7 @@ def upload(folder: Path, name: str, environment: dict[str, str]) -> None:
 
 def train(name: str, environment: dict[str, str], log: Path) -> tuple[Path, list[str]]:
     """The bundle of a finished job, and its warnings."""
-    command = [sys.executable, "-m", "tunewright.job", "train", "--config", f"s3://{DATA}/{name}/job.yaml"]
+    command = [sys.executable, "-m", "tunewright", "train", "--config", f"s3://{DATA}/{name}/job.yaml"]
     with log.open("w") as out:
         code = subprocess.run(command, env=environment, stdout=out, stderr=subprocess.STDOUT).returncode
     text = log.read_text()
@@ -193,7 +193,7 @@ def ask(model: str, inputs: Any, environment: dict[str, str]) -> Any:
     more = {"SERVING_MODEL": f"{model}@production", "SERVING_HOST": "127.0.0.1", "SERVING_PORT": str(port)}
     more["SERVING_DRAIN_SECONDS"] = "0"
     server = subprocess.Popen(
-        [sys.executable, "-m", "tunewright.serving"], env={**environment, **more}, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "tunewright", "serve"], env={**environment, **more}, stderr=subprocess.DEVNULL
     )
     try:
         request = urllib.request.Request(f"http://127.0.0.1:{port}/predict", json.dumps({"inputs": inputs}).encode())

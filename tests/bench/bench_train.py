@@ -96,7 +96,7 @@ def ours(train: Path, dev: Path, output: Path) -> dict[str, float]:
     words = [str(word) for name, value in flags.items() for word in (f"--{name}", value)]
     environment = {**os.environ, "REGISTRY_URI": str(output / "registry")}
     subprocess.run(
-        [sys.executable, "-m", "tunewright.job", "train", *words],
+        [sys.executable, "-m", "tunewright", "train", *words],
         check=True,
         stdout=subprocess.DEVNULL,
         env=environment,

@@ -53,7 +53,7 @@ class Target:
         }
         self.log = (folder / "log").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tunewright.serving"], env=environment, stdout=self.log, stderr=self.log
+            [sys.executable, "-m", "tunewright", "serve"], env=environment, stdout=self.log, stderr=self.log
         )
         self._wait()
         self._idle = self._memory("VmRSS")

@@ -14,14 +14,14 @@ from tunewright.job.data.source import fetch
 from tunewright.job.errors import DataError
 from tunewright.job.settings.job import DataSettings
 from tunewright.job.tasks import TASKS
-from tunewright.registry.__main__ import main as registry_main
 from tunewright.registry.errors import RegistryError
+from tunewright.registry.program import main as registry_main
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.alias import move
 from tunewright.registry.versions.publish import publish
-from tunewright.serving.__main__ import load
 from tunewright.serving.errors import ServingError
+from tunewright.serving.program import load
 from tunewright.serving.settings import ServingSettings
 
 SEED = 21

@@ -8,8 +8,8 @@ from time import process_time
 
 import pytest
 
-from tunewright.registry.__main__ import main
 from tunewright.registry.errors import BadReference, CorruptObject
+from tunewright.registry.program import main
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.alias import aliases, current, move
 from tunewright.registry.versions.document import canonical, parse, seal
@@ -243,7 +243,7 @@ def test_a_record_that_contradicts_its_manifest_is_refused(folder, tmp_path):
 def test_half_a_surrogate_pair_ends_no_command_with_a_traceback(folder, command):
     (folder / version_key("reviews", 1)).write_bytes(b'{"name":"\\ud800","sha256":"x"}')
     done = subprocess.run(
-        [sys.executable, "-m", "tunewright.registry", *command],
+        [sys.executable, "-m", "tunewright", *command],
         env={"REGISTRY_URI": str(folder), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,

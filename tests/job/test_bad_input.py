@@ -8,7 +8,7 @@ import signal
 import boto3
 import pytest
 
-from tunewright.job.__main__ import main
+from tunewright.job.program import main
 from tunewright.serving.tasks import TASKS
 
 GOOD = "text,label\n" + "".join(f"text {row},{'good' if row % 2 else 'bad'}\n" for row in range(60))
@@ -65,8 +65,7 @@ def accepted(run, write, tiny_base):
 
 def test_an_unknown_setting(refused, monkeypatch):
     assert refused(GOOD, "--train.epoch", "3", code=2) == (
-        "unrecognized arguments: --train.epoch 3; did you mean --train.epochs? "
-        "(python -m tunewright.job check --help lists all)"
+        "unrecognized arguments: --train.epoch 3; did you mean --train.epochs? (tunewright check --help lists all)"
     )
     monkeypatch.setenv("JOB_TRAIN__EPOCH", "3")
     assert refused(GOOD, code=2) == "the variable JOB_TRAIN__EPOCH is not known; did you mean JOB_TRAIN__EPOCHS?"

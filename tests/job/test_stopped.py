@@ -34,7 +34,7 @@ def job(tmp_path, tiny_base, monkeypatch):
 
     def start(*arguments, before=()):
         settings = ("--model_name", "x", "--base_model", str(tiny_base), *arguments)
-        command = [*before, sys.executable, "-m", "tunewright.job", "check", *settings]
+        command = [*before, sys.executable, "-m", "tunewright", "check", *settings]
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(process)
         return process

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tunewright.job import __main__ as program
-from tunewright.job import progress
+from tunewright.job import program, progress
 from tunewright.job.commands.candidates import local_candidates
 from tunewright.job.commands.suggest import Figures, Tried, recommend, show, suggest
 from tunewright.job.errors import BaseModelError, SettingsError

@@ -17,7 +17,7 @@ def test_the_end_of_a_run_is_one_event_with_the_next_command(made, capsys):
     show(made("single").outcome)
     event = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert event["event"] == "done"
-    assert event["message"] == "tiny:1 is registered; serve it: SERVING_MODEL=tiny:1 python -m tunewright.serving"
+    assert event["message"] == "tiny:1 is registered; serve it: tunewright serve tiny:1"
     assert set(event["variants"]) == {"fp32", "int8"}
 
 

@@ -11,12 +11,12 @@ LEAST = ["--model_name", "reviews", "--data.train", "train.csv"]
 
 
 def load(*arguments):
-    return load_settings([*LEAST, *arguments], "python -m tunewright.job train")
+    return load_settings([*LEAST, *arguments], "tunewright train")
 
 
 def mistakes(*arguments):
     with pytest.raises(SettingsError) as caught:
-        load_settings(arguments, "python -m tunewright.job train")
+        load_settings(arguments, "tunewright train")
     return str(caught.value).splitlines()
 
 
@@ -117,11 +117,10 @@ def test_the_source_of_a_wrong_value_is_named(monkeypatch):
     [
         (
             ["--train.epoch", "3"],
-            "unrecognized arguments: --train.epoch 3; did you mean --train.epochs? "
-            "(python -m tunewright.job train --help lists all)",
+            "unrecognized arguments: --train.epoch 3; did you mean --train.epochs? (tunewright train --help lists all)",
         ),
-        (["zzz"], "unrecognized arguments: zzz (python -m tunewright.job train --help lists all)"),
-        (["--alias"], "argument --alias: expected one argument (python -m tunewright.job train --help lists all)"),
+        (["zzz"], "unrecognized arguments: zzz (tunewright train --help lists all)"),
+        (["--alias"], "argument --alias: expected one argument (tunewright train --help lists all)"),
         (
             ["--alias", "Prod!"],
             "alias is 'Prod!': expected 1 to 64 lower-case letters, digits, '.', '_' or '-', "

@@ -130,7 +130,7 @@ def test_more_idle_connections_than_files_do_not_stop_the_server_or_fill_its_log
         "SERVING_DRAIN_SECONDS": "0",
     }
     server = subprocess.Popen(
-        [sys.executable, "-m", "tunewright.serving"],
+        [sys.executable, "-m", "tunewright", "serve"],
         env=environment,
         stderr=subprocess.PIPE,
         text=True,

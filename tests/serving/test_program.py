@@ -1,4 +1,4 @@
-"""The whole program: `python -m tunewright.serving` over a real registry, from start to SIGTERM."""
+"""The whole program: `tunewright serve` over a real registry, from start to SIGTERM."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import pytest
 
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.publish import publish
-from tunewright.serving.__main__ import main
+from tunewright.serving.program import main
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def start(published, tmp_path):
         }
         processes.append(
             subprocess.Popen(
-                [sys.executable, "-m", "tunewright.serving"], env=environment, stderr=subprocess.PIPE, text=True
+                [sys.executable, "-m", "tunewright", "serve"], env=environment, stderr=subprocess.PIPE, text=True
             )
         )
         return processes[-1]
@@ -216,7 +216,7 @@ def test_a_machine_that_computes_something_else_does_not_serve(start, make_bundl
 
 def test_help_names_every_setting_and_its_default(capsys):
     with pytest.raises(SystemExit) as caught:
-        main(["--help"])
+        main(["serve", "--help"])
     assert caught.value.code == 0
     said = capsys.readouterr().out
     assert "SERVING_MODEL (required)" in said

@@ -1,4 +1,4 @@
-"""`python -m tunewright.job train|check|suggest|predict`: the entry point of the job image."""
+"""`tunewright train|check|suggest|predict`: the entry point of the job image."""
 
 import argparse
 import errno
@@ -20,20 +20,6 @@ if TYPE_CHECKING:
     from tunewright.job.settings.job import JobSettings
     from tunewright.registry.settings import RegistrySettings
 
-USAGE = """usage: python -m tunewright.job COMMAND [--config FILE] [--SETTING VALUE ...]
-
-commands:
-  train     read data, fine-tune, export, measure, register
-  check     everything up to token ids, with no GPU and no weights: prints what it finds in settings and data
-  suggest   measures base models on the data (--candidates A B C, or those that are here) and recommends one
-  predict   MODEL TEXT [TEXT ...]: answer with a registered version, for example reviews@production
-
-`python -m tunewright.job train --help` lists every setting, `... suggest --help` says what is measured.
-
-exit codes: 0 done, 2 settings, base model or registry wrong, 3 data wrong, 4 gate failed, 75 stopped by SIGTERM (run it
-again), 130 stopped by Ctrl-C, 1 anything else
-"""
-
 _ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 """What libraries look at while they are imported, unless the user has set it: ONNX Runtime reports to its maker, and
 OpenMP's threads burn a processor while they wait, which makes training many times slower beside any other program."""
@@ -42,13 +28,8 @@ _DISK = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.ENOSPC, er
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run one command; the exit code."""
+    """Run the command that the first word names; the exit code."""
     commands = {"train": _train, "check": _check, "suggest": _suggest, "predict": _predict}
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")  # noqa: T201 - the answer of a command line
-        return 0 if arguments else 2
-    if arguments[0] not in commands:
-        return _fail(f"unknown command {arguments[0]!r}; the commands are {', '.join(commands)}", 2)
     signals.leave_at_once()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -94,7 +75,7 @@ def _settings(arguments: Sequence[str], command: str) -> "tuple[JobSettings, Reg
     from tunewright.job.settings.job import load_settings
     from tunewright.registry.settings import RegistrySettings
 
-    settings = load_settings(arguments, f"python -m tunewright.job {command}")
+    settings = load_settings(arguments, f"tunewright {command}")
     return settings, RegistrySettings()
 
 
@@ -144,17 +125,17 @@ Each candidate is measured on the same rows:
 The one with the best metric is recommended, or a faster one that is not surely worse on these rows. A candidate that
 cannot be used is listed with its reason. Nothing is registered.
 """
-_SUGGEST_MORE = """Any setting of `python -m tunewright.job train --help` may follow as a flag.
+_SUGGEST_MORE = """Any setting of `tunewright train --help` may follow as a flag.
 
 examples:
-  python -m tunewright.job suggest --config job.yaml
-  python -m tunewright.job suggest --config job.yaml --candidates intfloat/e5-small-v2 ./my-encoder models:/reviews/7
+  tunewright suggest --config job.yaml
+  tunewright suggest --config job.yaml --candidates intfloat/e5-small-v2 ./my-encoder models:/reviews/7
 """
 
 
 def _suggest(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m tunewright.job suggest",
+        prog="tunewright suggest",
         usage="%(prog)s --config FILE [--candidates BASE [BASE ...]] [--rows N] [--SETTING VALUE ...]",
         description=_SUGGEST,
         epilog=_SUGGEST_MORE,
@@ -179,9 +160,7 @@ def _suggest(arguments: Sequence[str]) -> None:
 
 
 def _predict(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m tunewright.job predict", description="Answer with a registered version."
-    )
+    parser = argparse.ArgumentParser(prog="tunewright predict", description="Answer with a registered version.")
     parser.add_argument("model", help="reference, for example reviews@production or reviews:7")
     parser.add_argument("inputs", nargs="+", metavar="INPUT", help='a text, or JSON such as \'["text", "text_pair"]\'')
     parser.add_argument("--variant", help="fp32, int8, ...; the version's default when absent")
@@ -192,7 +171,3 @@ def _predict(arguments: Sequence[str]) -> None:
     signals.unwind()
     for answer in predict(asked.model, asked.inputs, asked.variant, RegistrySettings()):
         print(json.dumps(answer, ensure_ascii=False))  # noqa: T201 - the answer of a command line
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.job import __main__ as program
+from tunewright.job import program
 from tunewright.job.errors import (
     BaseModelError,
     DataError,
@@ -111,7 +111,7 @@ def test_torchrun_of_two_processes_registers_nothing(arguments, tmp_path):
         "--nproc-per-node",
         "2",
         "-m",
-        "tunewright.job",
+        "tunewright",
         "train",
         *arguments,
     ]
@@ -128,19 +128,6 @@ def test_predict_answers_one_line_for_each_input(made, monkeypatch, capsys):
     code, out, _ = run_main(capsys, "predict", "tiny@production", "the lamp", "a lamp", "--variant", "fp32")
     assert code == 0
     assert [len(json.loads(line)) for line in out.splitlines()[-2:]] == [2, 2]
-
-
-def test_help_is_worth_reading(capsys):
-    code, out, _ = run_main(capsys, "--help")
-    assert code == 0
-    assert all(word in out for word in ("train", "check", "suggest", "predict", "exit codes: 0 done, 2 settings"))
-    assert run_main(capsys)[0] == 2
-
-
-def test_an_unknown_command_is_named_with_those_that_exist(capsys):
-    code, _, err = run_main(capsys, "trian")
-    assert code == 2
-    assert err == "error: unknown command 'trian'; the commands are train, check, suggest, predict\n"
 
 
 def test_the_settings_are_the_first_thing_that_is_looked_at(capsys):
@@ -205,7 +192,7 @@ def start(arguments):
 
     def begin(*flags):
         root = Path(program.__file__).parents[2]
-        command = [sys.executable, "-m", "tunewright.job", flags[0], *arguments, *flags[1:]]
+        command = [sys.executable, "-m", "tunewright", flags[0], *arguments, *flags[1:]]
         environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
         started.append(
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)

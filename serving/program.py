@@ -1,11 +1,11 @@
-"""Serve one registered version over HTTP: `python -m tunewright.serving`."""
+"""Serve one registered version over HTTP: `tunewright serve`."""
 
 import argparse
 import json
+import os
 import shlex
 import signal
 import socket
-import sys
 import textwrap
 from collections.abc import Sequence
 
@@ -27,9 +27,11 @@ from tunewright.serving.tasks import TASKS
 from tunewright.serving.trial import try_bundle
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run the program; the exit code: 0 stopped as asked, 2 something the user can put right, 130 interrupted."""
-    _parser().parse_args(arguments)
+    asked = _parser().parse_args(arguments[1:])
+    if asked.model is not None:
+        os.environ["SERVING_MODEL"] = asked.model
     capture_logging()
     # As process 1 of a container there is no default for SIGTERM; until the server listens it is a Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -103,17 +105,14 @@ def _parser() -> argparse.ArgumentParser:
         f"  {setting.variable} ({setting.default})\n" + textwrap.indent(textwrap.fill(setting.meaning, 92), " " * 6)
         for setting in reference()
     ]
-    return argparse.ArgumentParser(
-        prog="python -m tunewright.serving",
+    parser = argparse.ArgumentParser(
+        prog="tunewright serve",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Serve one version of the registry over HTTP: POST /predict, GET /readyz /livez /metrics /docs.",
         epilog="Settings are environment variables, with their defaults:\n\n"
         + "\n".join(lines)
         + "\n\nThe registry is named by REGISTRY_URI (s3://bucket/prefix or a folder); downloads are kept in "
-        "REGISTRY_CACHE.\n\nExample:\n  REGISTRY_URI=./var/registry SERVING_MODEL=reviews@production "
-        "python -m tunewright.serving",
+        "REGISTRY_CACHE.\n\nExample:\n  tunewright serve reviews@production --registry ./var/registry",
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    parser.add_argument("model", nargs="?", help="reference, for example reviews@production; SERVING_MODEL when absent")
+    return parser

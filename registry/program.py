@@ -1,4 +1,4 @@
-"""`python -m tunewright.registry`: look at the registry, fetch from it, move its aliases."""
+"""`tunewright list|show|pull|promote|...`: look at the registry, fetch from it, move its aliases."""
 
 import argparse
 import json
@@ -38,14 +38,12 @@ settings (environment):
   REGISTRY_URI            s3://bucket/prefix or a folder (default ./var/registry)
   REGISTRY_SINGLE_WRITER  true: accept a server without conditional writes
   AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE ...: as for the aws tools
-
-exit codes: 0 done; 1 the store or a version is not in order; 2 the request makes no sense; 130 interrupted
 """
 _USER_ERRORS = (AddressError, BadReference, Conflict, NotFound, SettingsError)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code."""
+def main(arguments: Sequence[str]) -> int:
+    """Run the command that the first word names; the exit code."""
     options = _parser().parse_args(arguments)
     try:
         settings = RegistrySettings()
@@ -63,16 +61,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m tunewright.registry",
-        description="Look at a model registry, fetch versions from it and move its aliases.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser(prog="tunewright", add_help=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command: Callable[[Store, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
+        layout = argparse.RawDescriptionHelpFormatter
+        added = commands.add_parser(name, description=text, epilog=_EPILOG, formatter_class=layout)
         added.set_defaults(command=command)
         return added
 
@@ -280,7 +274,3 @@ def _say(text: str, stream: TextIO | None = None) -> None:
     # What a publisher wrote may hold control sequences for the terminal.
     clean = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
     (stream or sys.stdout).write(clean + "\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,16 @@
+"""What the job can do, for the command `tunewright`; imports nothing that takes time."""
+
+from tunewright.registry.command_line import Group
+
+GROUP = Group(
+    title="make a model",
+    main="tunewright.job.program:main",
+    extra="job",
+    needs=("torch", "transformers", "pyarrow", "onnxruntime"),
+    commands={
+        "train": "read data, fine-tune, export, measure, register",
+        "check": "everything up to token ids, with no GPU and no weights: what it finds in settings and data",
+        "suggest": "measure base models on the data and recommend one",
+        "predict": "answer with a registered version",
+    },
+)

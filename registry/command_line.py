@@ -1,0 +1,149 @@
+"""The command `tunewright`: finds what the installed rooms can do, and hands the words to one of them.
+
+Each room lists its commands under the entry-point group `tunewright.commands`, so that this room knows no other.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+ENTRY_POINTS = "tunewright.commands"
+EXIT_CODES = """\
+exit codes:
+  0    done
+  1    something outside failed, or is not in order: trying again may help
+  2    the words, the settings, the base model or the version asked for cannot be used
+  3    the data cannot be used
+  4    a gate was missed: nothing was registered
+  75   stopped by SIGTERM; the same job may simply run again
+  130  stopped by Ctrl-C
+"""
+_USAGE = """\
+usage: tunewright COMMAND [WORDS ...] [--registry URI]
+       tunewright COMMAND --help
+       tunewright --version
+
+"""
+_REGISTRY = """\
+  --registry URI   on every command: s3://bucket/prefix or a folder, in place of REGISTRY_URI
+
+"""
+
+
+@dataclass(frozen=True)
+class Group:
+    """The commands of one room."""
+
+    title: str
+    commands: Mapping[str, str]
+    """What each is for, by name."""
+    main: str
+    """`package.module:function`: takes the words from the command's name on, gives the exit code."""
+    extra: str = ""
+    """What brings the packages it needs: `pip install 'tunewright[extra]'`; empty where the core is enough."""
+    needs: tuple[str, ...] = ()
+    """Modules without which it cannot start."""
+
+    @property
+    def hint(self) -> str:
+        """How to get what is missing; empty where nothing is."""
+        missing = [name for name in self.needs if importlib.util.find_spec(name) is None]
+        return f"pip install 'tunewright[{self.extra}]'" if missing else ""
+
+
+GROUP = Group(
+    title="the registry",
+    main="tunewright.registry.program:main",
+    commands={
+        "list": "the models, or the versions of one model",
+        "show": "one version: its files, and what its publisher said about it",
+        "pull": "copy a version's files to a folder, every digest checked",
+        "promote": "point an alias at a version",
+        "rollback": "point an alias at the version it pointed at before",
+        "history": "every move of an alias",
+        "verify": "read every byte of a version again and compare the digests",
+    },
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        words, registry = _without_registry(words)
+    except ValueError as error:
+        return _fail(str(error))
+    if registry is not None:
+        os.environ["REGISTRY_URI"] = registry
+    groups = found()
+    if not words or words[0] in ("-h", "--help", "help"):
+        sys.stdout.write(_help(groups))
+        return 0
+    if words[0] == "--version":
+        sys.stdout.write(f"tunewright {metadata.version('tunewright')}\n")
+        return 0
+    for group in groups:
+        if words[0] in group.commands:
+            return _run(group, words)
+    return _fail(_unknown(words[0], groups))
+
+
+def found() -> list[Group]:
+    """The commands of all rooms that are here, in the order in which a model is made and used."""
+    groups = []
+    for entry in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
+        try:
+            groups.append(entry.load())
+        except ModuleNotFoundError:  # an image that holds some of the rooms
+            continue
+    return groups
+
+
+def _run(group: Group, words: Sequence[str]) -> int:
+    if group.hint:
+        return _fail(f"{words[0]} needs more packages: {group.hint}")
+    module, _, function = group.main.partition(":")
+    code: int = getattr(importlib.import_module(module), function)(words)
+    return code
+
+
+def _without_registry(words: Sequence[str]) -> tuple[list[str], str | None]:
+    """The words without `--registry URI`, and the URI; ValueError where it is missing."""
+    left: list[str] = []
+    registry = None
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            return [*left, word, *rest], registry
+        if word == "--registry" or word.startswith("--registry="):
+            registry = word.partition("=")[2] or next(rest, "")
+            if not registry or registry.startswith("--"):
+                raise ValueError("--registry is given without an address; expected s3://bucket/prefix or a folder")
+        else:
+            left.append(word)
+    return left, registry
+
+
+def _help(groups: Sequence[Group]) -> str:
+    text = _USAGE
+    for group in groups:
+        text += f"{group.title}{f' (not here: {group.hint})' if group.hint else ''}:\n"
+        text += "".join(f"  {name:10} {what}\n" for name, what in group.commands.items()) + "\n"
+    return text + _REGISTRY + EXIT_CODES
+
+
+def _unknown(word: str, groups: Sequence[Group]) -> str:
+    names = [name for group in groups for name in group.commands]
+    close = difflib.get_close_matches(word, names, n=1)
+    advice = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(names)}"
+    return f"unknown command {word!r}; {advice}"
+
+
+def _fail(sentence: str) -> int:
+    sys.stderr.write(f"error: {sentence}\n")
+    return 2
