@@ -161,8 +161,9 @@ def _layout(found: str, settings: DataSettings, roles: Roles | None) -> Layout:
         wanted=roles.columns if roles else (),
         roles=roles.names if roles else (),
         encoding=settings.encoding,
-        # Names for numbers are the user's own; names for names come on top of the file's.
-        use_names=not any(label.removeprefix("-").isdecimal() for label in settings.label_names),
+        # Names for numbers are the user's own; names for names come on top of the file's. A score is no name.
+        use_names=not any(label.removeprefix("-").isdecimal() for label in settings.label_names)
+        and (roles is None or roles.target_role != "score"),
         max_expansion=settings.max_expansion,
         positions=positions_of(settings.columns, found) if found in ("conll", "conllu") else None,
         comment=settings.comment,

@@ -8,10 +8,11 @@ from tunewright.job.progress import say
 
 _HOUSEKEEPING = frozenset(
     "_temporary _success _metadata _common_metadata _spark_metadata _delta_log _symlink_format_manifest "
-    "lost+found @eadir #recycle #snapshot $recycle.bin thumbs.db desktop.ini".split()
+    "lost+found @eadir #recycle #snapshot $recycle.bin thumbs.db desktop.ini dataset_dict.json dataset_info.json "
+    "dataset_infos.json".split()
 ) | {"system volume information"}
-"""Left by Spark, Hadoop, Parquet writers, file systems, storage boxes and desktops, in lower case. `__MACOSX` and
-`__pycache__` begin with two underscores."""
+"""Left by Spark, Hadoop, Parquet writers, `datasets`, file systems, storage boxes and desktops, in lower case.
+`__MACOSX` and `__pycache__` begin with two underscores."""
 _PREFIXES = (".", "__", "_committed_", "_started_", "~$")
 
 

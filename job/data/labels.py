@@ -13,7 +13,8 @@ _CALL = re.compile(r"(?:[a-z]+\.)?(?:array|list|set|frozenset|tuple|deque|Index|
 _KEYWORDS = re.compile(r",\s*(?:dtype|categories|ordered|name|length)\s*=.*", re.DOTALL)
 _SCALAR = re.compile(rf"(?:np|numpy)\.str_\(({_QUOTED})\)")
 _SEQUENCE = re.compile(rf"(?:{_QUOTED})(?:(?:\s*[,;]\s*|\s+)(?:{_QUOTED}))*\s*[,;]?", re.DOTALL)
-_NUMBERS = re.compile(r"-?\d+(?:\s+-?\d+)+")
+_NUMBERS = re.compile(r"-?\d+\.?\d*(?:\s+-?\d+\.?\d*)+")
+_BIT = re.compile(r"[01](\.0*)?|true|false", re.IGNORECASE)
 _ENCLOSED = {"[": "]", "{": "}", "(": ")"}
 _HINT = 'write the labels apart (joy,fear), as a JSON list (["joy", "fear"]), or name them in data.label_names'
 
@@ -30,11 +31,15 @@ def parts_of(value: Any, role: str, separator: str) -> list[Any]:
         value = value if found is None else found
     if isinstance(value, list) and role != "labels":
         raise ValueError("is a list where one label belongs; give the column the role labels, or write the label alone")
+    if isinstance(value, list):
+        _refuse_bits(value)
     return value if isinstance(value, list) else [value]
 
 
 def label_of(value: Any) -> str:
     """One label, cleaned as a text is. ValueError for what is none."""
+    if value is None:
+        raise ValueError("is empty where a label belongs")
     if isinstance(value, float):
         raise ValueError(_float_fault(value))
     if not isinstance(value, str | int):
@@ -94,7 +99,7 @@ def _json_object(text: str) -> dict[str, Any] | None:
 
 def _unquoted_list(body: str, separator: str) -> list[Any]:
     """Without quotes: [joy, fear], or numpy's [1 2]."""
-    if re.search(r"""["'\[\](){}]""", body):
+    if re.search(r"""["'‘’“”«»\[\](){}]""", body):
         raise ValueError(f"is a list written as text, in a form that is not known; {_HINT}")
     if _NUMBERS.fullmatch(body):
         return body.split()
@@ -108,6 +113,14 @@ def _unquoted(body: str) -> Iterator[str]:
             yield str(json.loads(quoted) if quoted[0] == '"' else ast.literal_eval(quoted))
         except (ValueError, SyntaxError):
             yield quoted[1:-1]
+
+
+def _refuse_bits(values: list[Any]) -> None:
+    """Zeros and ones, one for each label that there is, would become two labels that nearly every row has."""
+    written = [str(value).strip() for value in values]
+    are_bits = len(written) > 1 and all(_BIT.fullmatch(one) for one in written)
+    if are_bits and (len(set(written)) < len(written) or not all(map(str.isdecimal, written))):
+        raise ValueError("is a row of zeros and ones, one for each label; write the names of the labels that it has")
 
 
 def _refuse_quotes(text: str) -> None:

@@ -139,7 +139,7 @@ def test_an_empty_file_is_told(faults):
             "column 'text' is empty; fill it, remove the row or set data.drop_empty",
         ),
         ({"text": "x", "label": 1.5}, "value 1.5: column 'label' is not a label (text or a whole number)"),
-        ({"text": "x", "label": None}, "value None: column 'label' is not a label (text or a whole number)"),
+        ({"text": "x", "label": None}, "value None: column 'label' is empty where a label belongs"),
         (
             {"text": "x", "label": 1.0},
             "value 1.0: column 'label' is not a label (text or a whole number): a missing value turns whole numbers of "
@@ -560,3 +560,10 @@ def test_a_row_without_an_input_is_left_out_in_every_task(read, faults, task, em
     assert any(
         " is empty; fill it, remove the row" in said for said in faults(rows, columns, name="a.jsonl", task=TASKS[task])
     )
+
+
+def test_a_number_is_a_score_and_no_name_of_a_class():
+    settings = DataSettings(train="a.parquet", columns={"text": "text", "score": "label"})
+    assert not layout_of("a.parquet", settings, read_roles(settings, TASKS["text-regression"])).use_names
+    settings = DataSettings(train="a.parquet")
+    assert layout_of("a.parquet", settings, read_roles(settings, CLASSIFY)).use_names

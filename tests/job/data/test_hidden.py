@@ -10,6 +10,7 @@ from tunewright.job.errors import DataError
 HIDDEN = [
     ".train.csv", "._train.csv", ".ipynb_checkpoints/train-checkpoint.csv", ".snapshot/old.csv", "a/.git/x.csv",
     "__MACOSX/train.csv", "__MACOSX/._train.csv", "__pycache__/x.csv", "_temporary/0/part.csv", "_SUCCESS",
+    "dataset_dict.json",
     "..data/train.csv", "..2026_01_01/train.csv", "a/~$train.csv", "_delta_log/0.json", "_committed_1",
     "_started_1.csv", "_spark_metadata/0", "_SPARK_METADATA/1.json", "lost+found/a.csv", "@eaDir/a.csv",
     "$RECYCLE.BIN/a.csv", "#recycle/a.csv", "System Volume Information/a.csv", "thumbs.DB", ]  # fmt: skip

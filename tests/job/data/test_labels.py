@@ -89,8 +89,8 @@ def test_a_label_is_cleaned_as_a_text_is(value, label):
     ("value", "said"),
     [
         (1.5, "is not a label (text or a whole number)"),
-        (None, "is not a label (text or a whole number)"),
         ("  ", "is empty where a label belongs"),
+        (None, "is empty where a label belongs"),
         ("\u200b", "is empty where a label belongs"),
     ],
 )
@@ -98,3 +98,26 @@ def test_what_is_no_label_is_said(value, said):
     with pytest.raises(ValueError) as caught:
         label_of(value)
     assert str(caught.value) == said
+
+
+VECTORS = [
+    [1, 0, 0], [True, False], [1.0, 0.0], ["1", "0", "0"], "[1, 0, 0]", "[1 0 0]", "[1. 0.]", "1,0,0", "[true, false]",
+    "array([0., 0., 1.])", [0, 0],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", VECTORS, ids=str)
+def test_zeros_and_ones_for_each_label_are_no_labels(value):
+    with pytest.raises(ValueError, match="is a row of zeros and ones, one for each label; write the names"):
+        parts_of(value, "labels", ",")
+
+
+@pytest.mark.parametrize("value", [[1, 0], [1], "0,1", [2, 1, 3], [1, 2, 2], "1"])
+def test_numbers_that_may_be_labels_are_read(value):
+    assert parts_of(value, "labels", ",")
+
+
+@pytest.mark.parametrize("written", ["[‘good’, ‘x’]", "[“good”]", "{«a», «b»}"])
+def test_quotes_of_a_word_processor_do_not_become_part_of_a_label(written):
+    with pytest.raises(ValueError, match="is a list written as text, in a form that is not known"):
+        parts_of(written, "labels", ",")
