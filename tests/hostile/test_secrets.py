@@ -14,14 +14,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CANARY = "CANARY"
 SIGNED = f"https://u:{CANARY}@h.invalid/a.csv?X-Amz-Signature={CANARY}#{CANARY}"
-JOB = ["job", "check"]
-LIST = ["registry", "list"]
-SERVE = ["serving"]
+CHECK = ["check"]
+LIST = ["list"]
+SERVE = ["serve"]
 
 
 @pytest.fixture
 def run(tmp_path):
-    """run(["job", "check"], NAME="value") is (exit code, everything that was said)."""
+    """run(["check"], NAME="value") is (exit code, everything that was said)."""
     (tmp_path / "train.csv").write_text("text,label\n" + "good,yes\nbad,no\n" * 20)
 
     def call(command, **variables):
@@ -40,10 +40,10 @@ def run(tmp_path):
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         environment |= variables
-        if command[0] != "job":
+        if command[0] not in ("check", "train"):
             environment = {name: value for name, value in environment.items() if not name.startswith("JOB_")}
         done = subprocess.run(
-            [sys.executable, "-m", *command],
+            [sys.executable, "-m", "tunewright", *command],
             env=environment,
             cwd=tmp_path,
             capture_output=True,
@@ -53,6 +53,7 @@ def run(tmp_path):
         )
         said = done.stdout + done.stderr
         assert "Traceback" not in said, said
+        assert "No module" not in said, said
         return done.returncode, said
 
     return call
@@ -61,19 +62,19 @@ def run(tmp_path):
 @pytest.mark.parametrize(
     ("command", "variables"),
     [
-        (JOB, {"JOB_DATA__TRAIN": SIGNED}),
-        (JOB, {"JOB_DATA__TRAIN": f"s3://u:{CANARY}@bucket/a.csv"}),
-        (JOB, {"JOB_DATA__TRAIN": f"s3://u:CANARY/{CANARY}@bucket/a.csv"}),
-        (JOB, {"JOB_BASE_MODEL": SIGNED}),
-        (JOB, {"JOB_BASE_MODEL": f"s3://u:{CANARY}@bucket/a"}),
-        (["job", "train"], {"REGISTRY_URI": f"file://u:{CANARY}@h/x?{CANARY}"}),
-        (["job", "train"], {"REGISTRY_URI": SIGNED}),
-        ([*JOB, "--config", SIGNED], {}),
-        ([*JOB, "--config", f"s3://u:{CANARY}@bucket"], {}),
+        (CHECK, {"JOB_DATA__TRAIN": SIGNED}),
+        (CHECK, {"JOB_DATA__TRAIN": f"s3://u:{CANARY}@bucket/a.csv"}),
+        (CHECK, {"JOB_DATA__TRAIN": f"s3://u:CANARY/{CANARY}@bucket/a.csv"}),
+        (CHECK, {"JOB_BASE_MODEL": SIGNED}),
+        (CHECK, {"JOB_BASE_MODEL": f"s3://u:{CANARY}@bucket/a"}),
+        (["train"], {"REGISTRY_URI": f"file://u:{CANARY}@h/x?{CANARY}"}),
+        (["train"], {"REGISTRY_URI": SIGNED}),
+        ([*CHECK, "--config", SIGNED], {}),
+        ([*CHECK, "--config", f"s3://u:{CANARY}@bucket"], {}),
         (LIST, {"REGISTRY_URI": f"file://u:{CANARY}@h/x?{CANARY}"}),
         (LIST, {"REGISTRY_URI": SIGNED}),
         (LIST, {"REGISTRY_URI": f"s3://u:{CANARY}@bucket"}),
-        (["registry", "show", SIGNED], {}),
+        (["show", SIGNED], {}),
         (LIST, {"REGISTRY_URI": "s3://bucket", "AWS_ENDPOINT_URL_S3": f"http://u:{CANARY}@127.0.0.1:1"}),
         (LIST, {"REGISTRY_URI": "s3://bucket", "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:1?X-Amz-Signature={CANARY}"}),
         (LIST, {"REGISTRY_URI": "s3://bucket", "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1", "HTTP_PROXY": SIGNED}),
@@ -130,7 +131,7 @@ def test_what_is_wrong_on_the_way_to_a_bucket_is_named(run, variables, sentence)
 )
 def test_a_settings_file_that_cannot_be_read_is_a_sentence(run, tmp_path, text, sentence):
     (tmp_path / "job.yaml").write_text(text)
-    code, said = run([*JOB, "--config", "job.yaml"])
+    code, said = run([*CHECK, "--config", "job.yaml"])
     assert code == 2
     assert sentence in said
     assert len(said) < 1000
@@ -138,13 +139,13 @@ def test_a_settings_file_that_cannot_be_read_is_a_sentence(run, tmp_path, text, 
 
 def test_settings_written_by_json_keep_their_characters(run, tmp_path):
     (tmp_path / "job.yaml").write_text(json.dumps({"model_name": "\U0001f600"}))
-    code, said = run([*JOB, "--config", "job.yaml"], JOB_MODEL_NAME="")
+    code, said = run([*CHECK, "--config", "job.yaml"], JOB_MODEL_NAME="")
     assert code == 2
     assert "\U0001f600" in said
 
 
 def test_a_variable_of_brackets_is_a_sentence(run):
-    code, said = run(JOB, JOB_TRAIN="[" * 3000)
+    code, said = run(CHECK, JOB_TRAIN="[" * 3000)
     assert code == 2
     assert "JOB_TRAIN is '[[[" in said
     assert "which is not JSON" in said

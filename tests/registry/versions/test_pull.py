@@ -141,7 +141,8 @@ def test_threads_share_a_cache(one, tmp_path, bundle):
 def test_processes_share_a_cache(tmp_path, publish_version, bundle):
     publish_version(open_store(str(tmp_path / "registry")), "run-1")
     program = (
-        "import sys; from pathlib import Path; from registry.pull import pull; from registry.store import open_store\n"
+        "import sys; from pathlib import Path; from tunewright.registry.versions.pull import pull; "
+        "from tunewright.registry.stores.store import open_store\n"
         "print(pull(open_store(sys.argv[1]), 'reviews', cache=Path(sys.argv[2])).folder)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "registry"), str(tmp_path / "cache")]
