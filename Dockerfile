@@ -105,7 +105,7 @@ RUN python -c 'import importlib.util as i, shutil as s; \
 names = ["torch", "transformers", "datasets", "tunewright.job", "pip"]; \
 extra = [n for n in names if i.find_spec(n)] + [n for n in ("cc", "gcc", "g++", "clang") if s.which(n)]; \
 raise SystemExit(f"not allowed in the serving image: {extra}" if extra else 0)' \
- && python -c 'import tunewright.serving.program'
+ && python -c 'import tunewright.serving.startup'
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('SERVING_PORT', '8080') + '/livez', timeout=4)"]

@@ -30,7 +30,7 @@ from tunewright.registry.versions import alias
 from tunewright.registry.versions.publish import find_run, publish
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Version
-from tunewright.serving.runtime.session import available_cpus
+from tunewright.serving.runtime.capacity import available_cpus
 
 
 @dataclass(frozen=True)

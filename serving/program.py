@@ -1,30 +1,16 @@
-"""Serve one registered version over HTTP: `tunewright serve`."""
+"""`tunewright serve`: the words and the variables, and what goes wrong, as a person meets them."""
 
 import argparse
-import json
 import os
-import shlex
 import signal
-import socket
 import textwrap
 from collections.abc import Sequence
 
-from tunewright.registry.address import shown_address
 from tunewright.registry.errors import RegistryError
 from tunewright.registry.settings import RegistrySettings
-from tunewright.registry.stores.store import open_store
-from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.errors import ServingError
 from tunewright.serving.events import capture_logging, emit
-from tunewright.serving.golden import replay
-from tunewright.serving.http.app import create_app
-from tunewright.serving.http.server import listen, serve, take_signals
-from tunewright.serving.live.service import Service
-from tunewright.serving.predictor import open_predictor
-from tunewright.serving.runtime.session import Capacity
-from tunewright.serving.settings import ServingSettings, read_settings, reference
-from tunewright.serving.tasks import TASKS
-from tunewright.serving.trial import try_bundle
+from tunewright.serving.settings import read_settings, reference
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +22,11 @@ def main(arguments: Sequence[str]) -> int:
     # As process 1 of a container there is no default for SIGTERM; until the server listens it is a Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        run(read_settings(), RegistrySettings())
+        settings = read_settings()
+        # Seconds of importing, which help and a mistake in the settings need not wait for.
+        from tunewright.serving.startup import run
+
+        run(settings, RegistrySettings())
     except (ServingError, RegistryError) as error:
         emit("failed", f"{type(error).__name__}: {error}", level="error")
         return 2
@@ -44,60 +34,6 @@ def main(arguments: Sequence[str]) -> int:
         emit("failed", "interrupted before the server listened", level="error")
         return 130
     return 0
-
-
-def run(settings: ServingSettings, registry: RegistrySettings) -> None:
-    """Pull, load, warm up, listen; returns when the server has drained."""
-    service = load(settings, registry)
-    try:
-        service.metrics_port = settings.metrics_port
-        app = create_app(service)
-        listener = listen(settings.host, settings.port)
-        listeners = [listener]
-        if settings.metrics_port is not None:
-            listeners.append(listen(settings.host, settings.metrics_port, "SERVING_METRICS_PORT"))
-            service.metrics_port = listeners[-1].getsockname()[1]
-        stop = take_signals()
-        announce(service, listener)
-        serve(app, service, listeners, stop=stop, drain_seconds=settings.drain_seconds)
-    finally:
-        service.close()
-    emit("stopped", "stopped", model=str(service))
-
-
-def load(settings: ServingSettings, registry: RegistrySettings) -> Service:
-    """The version asked for, pulled, loaded and proven to compute what was measured."""
-    model, where = shown_address(settings.model), shown_address(registry.uri)
-    emit("pulling", f"pulling {model} from {where}", model=model, registry=where)
-    pulled, variant = fetch(open_store(registry.uri), settings.model, cache=registry.cache, variant=settings.variant)
-    # Before anything of it is run here: what somebody else has written may never end, or want all the memory.
-    try_bundle(pulled.folder, variant, digest=pulled.version.digest, cache=registry.cache)
-    capacity = Capacity(settings.threads, settings.tokens_per_run)
-    predictor = open_predictor(pulled.folder, variant=variant, capacity=capacity)
-    cases = replay(predictor)
-    service = Service(predictor, pulled.version, limits=settings.limits, threads=settings.threads)
-    emit(
-        "loaded",
-        f"loaded {service} ({predictor.model.task}), {cases} golden cases replayed",
-        model=str(service),
-        digest=pulled.version.digest,
-        task=predictor.model.task,
-        golden_cases=cases,
-    )
-    return service
-
-
-def announce(service: Service, listener: socket.socket) -> None:
-    """Say where the server listens and how to ask it."""
-    host, port = listener.getsockname()[:2]
-    name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    url = f"http://{name}:{port}"
-    example = TASKS[service.predictor.model.task].shapes(service.predictor.model).example
-    curl = f"curl {url}/predict -d {shlex.quote(json.dumps({'inputs': example}))}"
-    metrics = f"http://{name}:{service.metrics_port or port}/metrics"
-    places = f"docs: {url}/docs" if service.metrics_port is None else f"docs: {url}/docs, metrics: {metrics}"
-    message = f"{service} answers at {url} ({places})\n  {curl}"
-    emit("listening", message, model=str(service), url=url, metrics=metrics, example=curl)
 
 
 def _parser() -> argparse.ArgumentParser:

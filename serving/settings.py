@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunewright.registry.variables import NESTED, build_settings, leaves
 from tunewright.serving.errors import SettingsError
-from tunewright.serving.runtime.session import TOKENS_PER_RUN
+from tunewright.serving.runtime.capacity import TOKENS_PER_RUN
 
 PREFIX = "SERVING_"
 

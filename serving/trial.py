@@ -241,7 +241,7 @@ def _bundle(folder: str, variant: str) -> dict[str, Any]:
     from tunewright.serving.generation.chat_template import FILE, ChatTemplate
     from tunewright.serving.golden import replay
     from tunewright.serving.predictor import open_predictor
-    from tunewright.serving.runtime.session import Capacity
+    from tunewright.serving.runtime.capacity import Capacity
 
     tokenizer, template = Path(folder) / "tokenizer.json", Path(folder) / FILE
     with _about("its tokenizer.json"):

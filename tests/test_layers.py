@@ -12,7 +12,7 @@ MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "ser
 ORDER = {
     "registry": "errors address variables settings stores transfer versions program command_line",
     "serving": "errors events onnx_runtime runtime text request media bundle generation engines tasks predictor golden "
-    "trial queue watch settings live http program command_line",
+    "trial queue watch settings live http startup program command_line",
     "job": "errors signals inside progress settings data batches model train export measure kinds tasks steps report "
     "recipe commands program command_line",
 }
@@ -26,6 +26,7 @@ PULLING = (["versions", "pull"], ["versions", "record"])
 TESTED_BY = {
     "registry/errors.py": "registry/test_program.py",
     "job/command_line.py": "registry/test_command_line.py",
+    "serving/startup.py": "serving/test_program.py",
     "serving/command_line.py": "registry/test_command_line.py",
     "registry/stores/key.py": "registry/stores/test_store.py",
     "registry/stores/room.py": "registry/transfer/test_download.py",

@@ -20,7 +20,6 @@ from pydantic_settings import (
 from tunewright.job.errors import SettingsError
 from tunewright.job.settings.file import read_config
 from tunewright.registry.variables import NESTED, build_settings, leaves
-from tunewright.serving.tasks import TASKS
 from tunewright.serving.text.cleaning import Cleaning, clean_label
 
 _Value = TypeVar("_Value")
@@ -96,6 +95,9 @@ def _check_encoding(name: str) -> str:
 
 
 def _check_task(name: str) -> str:
+    # Imported here, so that help need not wait for every engine.
+    from tunewright.serving.tasks import TASKS
+
     if name not in TASKS:
         raise ValueError(f"expected {', '.join(repr(one) for one in TASKS)}")
     return name

@@ -17,8 +17,9 @@ from tunewright.serving.generation.graph import DecoderGraph
 from tunewright.serving.generation.loop import Generated, generate
 from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.generation.written import Finish, OnText
+from tunewright.serving.runtime.capacity import Capacity, available_cpus
 from tunewright.serving.runtime.runs import plan_runs
-from tunewright.serving.runtime.session import Array, Capacity, TimeLimit, available_cpus
+from tunewright.serving.runtime.session import Array, TimeLimit
 
 _COMPARED = 64
 """Tokens of the vocabulary whose log-probabilities are compared."""

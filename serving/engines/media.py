@@ -16,8 +16,9 @@ from tunewright.serving.engines.text import Answers
 from tunewright.serving.errors import BundleError, InputError, ModelFault, TooLarge
 from tunewright.serving.request.files import read_bytes
 from tunewright.serving.request.texts import shown
+from tunewright.serving.runtime.capacity import Capacity, available_cpus
 from tunewright.serving.runtime.runs import require_finite
-from tunewright.serving.runtime.session import Array, Capacity, Session, TimeLimit, available_cpus
+from tunewright.serving.runtime.session import Array, Session, TimeLimit
 
 ROWS_PER_RUN = 8
 """Rows of one run where rows may share one."""

@@ -8,7 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.generation.written import Finish, OnText
 from tunewright.serving.request.schema import Schema
-from tunewright.serving.runtime.session import Array, Capacity, TimeLimit
+from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.session import Array, TimeLimit
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import numpy as np
 
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.errors import BundleError, ModelFault
+from tunewright.serving.runtime.capacity import Capacity, available_cpus
 from tunewright.serving.runtime.runs import plan_runs, require_finite
-from tunewright.serving.runtime.session import Array, Capacity, Session, TimeLimit, available_cpus
+from tunewright.serving.runtime.session import Array, Session, TimeLimit
 from tunewright.serving.text.encoding import Encoded, Encoder, Text, check_inputs
 
 Answers = Callable[[Array, ModelFile, Any], list[Any]]

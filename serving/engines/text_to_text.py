@@ -12,7 +12,8 @@ from tunewright.serving.errors import BundleError
 from tunewright.serving.generation.graph import Seq2SeqGraph
 from tunewright.serving.generation.settings import GenerationSettings, read_settings
 from tunewright.serving.generation.written import Finish, OnText
-from tunewright.serving.runtime.session import Array, Capacity, TimeLimit
+from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.session import Array, TimeLimit
 from tunewright.serving.text.encoding import Encoded, Encoder, Text, load_tokenizer
 from tunewright.serving.text.spacing import without_spaces_before_punctuation
 

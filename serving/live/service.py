@@ -16,7 +16,8 @@ from tunewright.serving.predictor import Predictor
 from tunewright.serving.queue.admission import Admission
 from tunewright.serving.queue.bodies import Room
 from tunewright.serving.request.texts import longest_text, read_request
-from tunewright.serving.runtime.session import TimeLimit, available_cpus
+from tunewright.serving.runtime.capacity import available_cpus
+from tunewright.serving.runtime.session import TimeLimit
 from tunewright.serving.settings import Limits
 from tunewright.serving.tasks import TASKS
 from tunewright.serving.watch.meters import Meters

@@ -16,7 +16,7 @@ from tunewright.serving.media.audio import AudioPreprocessing, features, pad, re
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
 from tunewright.serving.request.files import BODY_BYTES
-from tunewright.serving.runtime.session import Capacity
+from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.tasks.text_classification import Parameters, answer_shape, answers
 
 

@@ -18,7 +18,8 @@ from tunewright.serving.engines.text import LogitsEngine
 from tunewright.serving.errors import BundleError, InputError
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
-from tunewright.serving.runtime.session import Array, Capacity
+from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.encoding import Encoded, Text
 
 Answer = list[float]

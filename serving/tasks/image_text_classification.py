@@ -14,7 +14,7 @@ from tunewright.serving.media.images import ImagePreprocessing, decode, pixels, 
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
 from tunewright.serving.request.files import BODY_BYTES
-from tunewright.serving.runtime.session import Capacity
+from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.tasks.image_classification import EXAMPLE, Options
 from tunewright.serving.tasks.text_classification import Parameters, answer_shape, answers
 from tunewright.serving.text.encoding import Encoder, check_inputs

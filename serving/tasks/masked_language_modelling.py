@@ -19,8 +19,9 @@ from tunewright.serving.engines.text import TextEngine
 from tunewright.serving.errors import BundleError, InputError
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
+from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.runs import require_finite
-from tunewright.serving.runtime.session import Array, Capacity, TimeLimit
+from tunewright.serving.runtime.session import Array, TimeLimit
 from tunewright.serving.tasks.text_classification import scores
 from tunewright.serving.text.encoding import Encoded, Text, load_tokenizer
 

@@ -9,7 +9,7 @@ from tunewright.serving.engines import text_to_text
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
-from tunewright.serving.runtime.session import Capacity
+from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.text.encoding import Text
 
 _KEY = "summary_text"

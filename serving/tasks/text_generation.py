@@ -20,7 +20,8 @@ from tunewright.serving.generation.settings import GenerationSettings, read_sett
 from tunewright.serving.generation.written import Finish, OnText
 from tunewright.serving.request import schema
 from tunewright.serving.request.texts import shown
-from tunewright.serving.runtime.session import Array, Capacity, TimeLimit
+from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.session import Array, TimeLimit
 from tunewright.serving.tasks.masked_language_modelling import without_spaces_before_punctuation
 from tunewright.serving.text.cleaning import Cleaning, clean
 from tunewright.serving.text.encoding import load_tokenizer

@@ -11,7 +11,8 @@ from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import LogitsEngine
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
-from tunewright.serving.runtime.session import Array, Capacity
+from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.encoding import Text
 
 Answer = list[dict[str, Any]]

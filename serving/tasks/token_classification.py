@@ -22,7 +22,8 @@ from tunewright.serving.engines.windows import WindowEngine
 from tunewright.serving.errors import BundleError, InputError
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
-from tunewright.serving.runtime.session import Array, Capacity
+from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.session import Array
 from tunewright.serving.tasks.text_classification import scores
 from tunewright.serving.text.alignment import Span
 from tunewright.serving.text.windows import Cut, Token, Windowed, Windower, trimmed

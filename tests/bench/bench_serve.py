@@ -19,8 +19,8 @@ from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.predictor import Predictor, open_predictor
+from tunewright.serving.runtime.capacity import TOKENS_PER_RUN, available_cpus
 from tunewright.serving.runtime.runs import plan_runs
-from tunewright.serving.runtime.session import TOKENS_PER_RUN, available_cpus
 from tunewright.serving.tasks import TASKS
 
 

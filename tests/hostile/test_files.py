@@ -21,8 +21,8 @@ from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.alias import move
 from tunewright.registry.versions.publish import publish
 from tunewright.serving.errors import ServingError
-from tunewright.serving.program import load
 from tunewright.serving.settings import ServingSettings
+from tunewright.serving.startup import load
 
 SEED = 21
 LONGEST = 8_000

@@ -20,7 +20,7 @@ from tunewright.registry.versions.record import version_numbers
 from tunewright.serving.bundle.fetch import fetch as fetch_variant
 from tunewright.serving.golden import replay
 from tunewright.serving.predictor import open_predictor
-from tunewright.serving.runtime.session import available_cpus
+from tunewright.serving.runtime.capacity import available_cpus
 
 SHAPES = ["single", "multi", "pair", "regression"]
 TEXTS = ["This product is amazing!", "I hate this product!", "Why does it leak after 2 days?", "ok"]

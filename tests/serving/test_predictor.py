@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tunewright.serving.errors import BundleError, InputError, ModelFault
+from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.runs import plan_runs
-from tunewright.serving.runtime.session import Capacity
 from tunewright.serving.tasks import TASKS
 
 ODD = {

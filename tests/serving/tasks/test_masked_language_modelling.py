@@ -17,7 +17,7 @@ from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, PreTrainedTokeniz
 from tunewright.job.export.graph import export_fp32
 from tunewright.serving.errors import BundleError, InputError
 from tunewright.serving.predictor import open_predictor
-from tunewright.serving.runtime.session import Capacity
+from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.tasks import masked_language_modelling as task
 from tunewright.serving.tasks.masked_language_modelling import best, without_spaces_before_punctuation
 from tunewright.serving.text.cleaning import Cleaning, clean
