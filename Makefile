@@ -124,6 +124,6 @@ lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
 	$(COMPILE) --generate-hashes --extra serving -c requirements/job.txt -o requirements/serving.txt pyproject.toml
 
 clean: ## remove .venv, var and caches
-	rm -rf $(VENV) var build src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .PHONY: help train serve test test-slow check docs bench bench-serve bench-train bench-tasks bench-generate bench-few-shot bench-bombs images submit install lock clean
