@@ -80,12 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error))
     if registry is not None:
         os.environ["REGISTRY_URI"] = registry
+    if words[:1] == ["--version"]:
+        sys.stdout.write(f"tunewright {metadata.version('tunewright')}\n")
+        return 0
     groups = found()
     if not words or words[0] in ("-h", "--help", "help"):
         sys.stdout.write(_help(groups))
-        return 0
-    if words[0] == "--version":
-        sys.stdout.write(f"tunewright {metadata.version('tunewright')}\n")
         return 0
     for group in groups:
         if words[0] in group.commands:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TextIO
 
+from tunewright.registry.command_line import GROUP
 from tunewright.registry.errors import (
     AddressError,
     BadReference,
@@ -64,33 +65,34 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tunewright", add_help=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def add(name: str, command: Callable[[Store, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        layout = argparse.RawDescriptionHelpFormatter
+    def add(name: str, command: Callable[[Store, argparse.Namespace], int]) -> argparse.ArgumentParser:
+        what, layout = GROUP.commands[name], argparse.RawDescriptionHelpFormatter
+        text = f"{what[0].upper()}{what[1:]}."
         added = commands.add_parser(name, description=text, epilog=_EPILOG, formatter_class=layout)
         added.set_defaults(command=command)
         return added
 
-    listing = add("list", _list, "The models, or the versions of one model.")
+    listing = add("list", _list)
     listing.add_argument("name", nargs="?", help="a model; without it all models are listed")
     _json_option(listing)
-    show = add("show", _show, "One version: its files, and what its publisher said about it.")
+    show = add("show", _show)
     show.add_argument("reference", metavar="REF")
     _json_option(show)
-    fetch = add("pull", _pull, "Copy a version's files to a folder, every digest checked.")
+    fetch = add("pull", _pull)
     fetch.add_argument("reference", metavar="REF")
     fetch.add_argument("--to", required=True, type=Path, metavar="DIR", help="the folder; made when missing")
     fetch.add_argument("--variant", help="of the folders in onnx/ only this one, as in fp32 or int8")
-    promote = add("promote", _promote, "Point an alias at a version.")
+    promote = add("promote", _promote)
     promote.add_argument("reference", metavar="REF")
     promote.add_argument("alias", metavar="ALIAS")
     promote.add_argument("--reason", default="", help="kept in the alias's history")
     promote.add_argument("--force", action="store_true", help="allow going back to a lower number")
-    back = add("rollback", _rollback, "Point an alias at the version it pointed at before.")
+    back = add("rollback", _rollback)
     back.add_argument("reference", metavar="NAME@ALIAS")
-    log = add("history", _history, "Every move of an alias.")
+    log = add("history", _history)
     log.add_argument("reference", metavar="NAME@ALIAS")
     _json_option(log)
-    check = add("verify", _verify, "Read every byte of a version again and compare the digests.")
+    check = add("verify", _verify)
     check.add_argument("reference", metavar="REF")
     return parser
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
 ORDER = {
-    "registry": "errors address variables settings stores transfer versions program command_line",
+    "registry": "errors address variables settings stores transfer versions command_line program",
     "serving": "errors events onnx_runtime runtime text request media bundle generation engines tasks predictor golden "
     "trial queue watch settings live http startup program command_line",
     "job": "errors signals inside progress settings data batches model train export measure kinds tasks steps report "
