@@ -2,7 +2,7 @@
 
 RegistryError
 ├── AddressError     the address of a store (REGISTRY_URI, an endpoint, a key) makes no sense
-├── SettingsError    a REGISTRY_* variable is unknown or has an impossible value
+├── SettingsError    a variable (REGISTRY_*, AWS_*) is unknown or has an impossible value
 ├── BadReference     a reference, model name, alias, run id or file path is malformed
 ├── NotFound         the bucket, object, model, version or alias is not there
 ├── AccessDenied     credentials are missing or wrong, or do not allow this
@@ -23,7 +23,7 @@ class AddressError(RegistryError):
 
 
 class SettingsError(RegistryError):
-    """A REGISTRY_* variable is unknown or has an impossible value."""
+    """A variable (REGISTRY_*, AWS_*) is unknown or has an impossible value."""
 
 
 class BadReference(RegistryError):

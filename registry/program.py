@@ -10,6 +10,7 @@ from typing import TextIO
 
 from tunewright.registry.command_line import GROUP
 from tunewright.registry.errors import (
+    AccessDenied,
     AddressError,
     BadReference,
     Conflict,
@@ -40,7 +41,7 @@ settings (environment):
   REGISTRY_SINGLE_WRITER  true: accept a server without conditional writes
   AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE ...: as for the aws tools
 """
-_USER_ERRORS = (AddressError, BadReference, Conflict, NotFound, SettingsError)
+_USER_ERRORS = (AccessDenied, AddressError, BadReference, Conflict, NotFound, SettingsError)
 
 
 def main(arguments: Sequence[str]) -> int:

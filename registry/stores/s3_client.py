@@ -5,19 +5,23 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tunewright.registry.address import shown_address
-from tunewright.registry.errors import AccessDenied, AddressError
+from tunewright.registry.errors import AccessDenied, AddressError, SettingsError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+_HOW = "set it without the line break at its end (printf, not echo, where a secret is made of it)"
 
 
 def connect() -> "S3Client":
     """A client for the environment's endpoint and credentials; it may be shared by threads."""
     _check_endpoint()
     _check_keys()
+    _check_lines()
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ConfigParseError, ProfileNotFound
@@ -32,7 +36,9 @@ def connect() -> "S3Client":
         max_pool_connections=32,
     )
     try:
-        return boto3.session.Session().client("s3", config=config)
+        # botocore itself reads AWS_DEFAULT_REGION alone, unlike the tools and kits for other languages.
+        region = os.environ.get("AWS_REGION") or None
+        return boto3.session.Session(region_name=region).client("s3", config=config)
     except ProfileNotFound as error:
         raise AccessDenied(f"{error}; check AWS_PROFILE") from None
     except ConfigParseError as error:
@@ -77,7 +83,12 @@ def _check_keys() -> None:
     for name in _KEYS:
         value = os.environ.get(name, "")
         if any(not "!" <= character <= "~" for character in value):
-            raise AccessDenied(
-                f"{name} holds a blank, a line break or another character that no key has; "
-                "set it without the line break at its end (printf, not echo, where a secret is made of it)"
-            )
+            raise SettingsError(f"{name} holds a blank, a line break or another character that no key has; {_HOW}")
+
+
+def _check_lines() -> None:
+    """Refuse a region or a proxy with a line break, which botocore tells as a server that is not there."""
+    for name, value in os.environ.items():
+        meant = name.startswith("AWS_") or name.upper() in _PROXIES
+        if meant and any(ord(character) < 32 or ord(character) == 127 for character in value):
+            raise SettingsError(f"{name} holds a line break or another control character; {_HOW}")

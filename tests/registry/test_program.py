@@ -160,6 +160,28 @@ def test_a_misspelt_setting_is_exit_code_2(run, monkeypatch):
     assert run("list") == (2, "", "registry: the variable REGISTRY_URL is not known; did you mean REGISTRY_URI?\n")
 
 
+@pytest.mark.parametrize(
+    "name", ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_PROFILE", "https_proxy"]
+)
+def test_a_line_break_in_what_a_secret_sets_is_exit_code_2(run, s3_uri, monkeypatch, name):
+    monkeypatch.setenv("REGISTRY_URI", s3_uri)
+    monkeypatch.setenv(name, "secret\n")
+    code, _, err = run("list")
+    assert code == 2
+    assert err.startswith(f"registry: {name} holds a ")
+    assert "set it without the line break at its end" in err
+    assert "secret\n" not in err
+    assert err.count("\n") == 1
+
+
+def test_credentials_that_do_not_allow_it_are_exit_code_2(run, s3_uri, monkeypatch):
+    monkeypatch.setenv("REGISTRY_URI", s3_uri)
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    assert run("list") == (
+        2, "", "registry: The config profile (nobody) could not be found; check AWS_PROFILE\n",
+    )  # fmt: skip
+
+
 def test_a_store_that_does_not_answer_is_exit_code_1(run, s3_uri, monkeypatch):
     monkeypatch.setenv("REGISTRY_URI", s3_uri)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")

@@ -13,6 +13,7 @@ from tunewright.registry.errors import (
     Unreachable,
     UnsafeStore,
 )
+from tunewright.registry.stores.s3_client import connect
 from tunewright.registry.stores.store import open_store
 
 
@@ -119,6 +120,13 @@ def test_an_unknown_profile_is_one_sentence(s3_uri, monkeypatch):
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(AccessDenied, match=r"nobody.*check AWS_PROFILE"):
         open_store(s3_uri)
+
+
+def test_the_region_of_either_variable_is_taken(s3_uri, monkeypatch):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-3")
+    assert connect().meta.region_name == "eu-west-3"
+    monkeypatch.setenv("AWS_REGION", "eu-central-2")
+    assert connect().meta.region_name == "eu-central-2"
 
 
 @pytest.mark.parametrize("value", ["127.0.0.1:9000", "ftp://host", "http://"])
