@@ -97,8 +97,9 @@ $(VENV)/.made:
 DEVICE ?=
 TORCH = $(PIP) --no-deps --require-hashes -r requirements/torch-$(1).txt
 $(VENV)/.job: $(VENV)/.made requirements/job.txt requirements/torch-cpu.txt requirements/torch-cuda.txt \
-  requirements/quickstart.txt pyproject.toml
+  requirements/quickstart.txt requirements/serving.txt pyproject.toml
 	$(PIP) --no-deps --require-hashes -r requirements/job.txt -r requirements/quickstart.txt
+	$(PIP) --no-deps --require-hashes -r requirements/serving.txt
 	$(if $(DEVICE),$(call TORCH,$(DEVICE)),$(call TORCH,cpu) 2>/dev/null || $(call TORCH,cuda))
 	$(PIP) --no-deps -e .
 	@touch $@
@@ -117,11 +118,12 @@ INDEX_ONLY = PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS=
 lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
 	$(INDEX_ONLY) $(COMPILE) --upgrade --generate-hashes --extra job --extra quickstart -o var/lock.txt pyproject.toml
 	$(BIN)/python requirements/split.py < var/lock.txt
-	$(COMPILE) --extra dev --extra job -c requirements/job.txt -c requirements/quickstart.txt \
-	  -o requirements/dev.txt pyproject.toml && $(PLAIN) requirements/dev.txt
+	$(COMPILE) --generate-hashes --extra serving -c requirements/job.txt -o requirements/serving.txt pyproject.toml \
+	  && sed -i "/^#/d; /^tunewright @/d" requirements/serving.txt
+	$(COMPILE) --extra dev --extra job --extra serving -c requirements/job.txt -c requirements/quickstart.txt \
+	  -c requirements/serving.txt -o requirements/dev.txt pyproject.toml && $(PLAIN) requirements/dev.txt
 	$(INDEX_ONLY) $(COMPILE) --generate-hashes --all-build-deps --only-build-deps -o requirements/build.txt pyproject.toml \
 	  && sed -i "/^#/d; /^$$/d" requirements/build.txt
-	$(COMPILE) --generate-hashes --extra serving -c requirements/job.txt -o requirements/serving.txt pyproject.toml
 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,8 +1,11 @@
 """Three rooms, one rule: registry knows nobody, serving knows registry, job knows both, nobody knows job."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -174,6 +177,18 @@ def test_every_module_has_its_test():
 def test_a_light_room_never_imports_a_training_library(room):
     for path in files(room):
         assert not outside(path) & HEAVY, f"{path.relative_to(ROOT)} imports {outside(path) & HEAVY}"
+
+
+def test_what_makes_an_answer_needs_only_the_extra_of_that_name():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["answer"]]
+    brought = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in wanted}
+    packages = packages_distributions()
+    for path in files("serving"):
+        wing = path.relative_to(ROOT / "serving").parts[0].removesuffix(".py")
+        others = outside(path) - sys.stdlib_module_names - {"tunewright", "pydantic_core"}
+        missing = {name for name in others if not brought & {*map(str.lower, packages[name])}}
+        assert wing not in ANSWERING or not missing, f"{path.relative_to(ROOT)} imports {missing}"
 
 
 @pytest.mark.parametrize("module", ["tunewright.registry.program", "tunewright.serving.program"])

@@ -6,14 +6,16 @@ import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from html import escape
+from typing import TypeVar
 
-from fastapi import FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from swagger_ui_bundle import swagger_ui_path
@@ -35,6 +37,7 @@ from tunewright.serving.live.service import Service, to_json
 from tunewright.serving.queue.bodies import Share
 from tunewright.serving.watch.meters import CONTENT_TYPE
 
+Handler = Callable[[Request], Awaitable[Response]]
 Result = TypeVar("Result")
 
 STATUS: dict[type[ServingError], int] = {
@@ -48,31 +51,46 @@ STATUS: dict[type[ServingError], int] = {
     DeadlineExceeded: 503,
 }
 """The HTTP status of each error a request can end with."""
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>{title}</title>
+    <link rel="stylesheet" href="docs/assets/swagger-ui.css">
+    <link rel="icon" href="docs/assets/favicon-32x32.png">
+  </head>
+  <body>
+    <div id="swagger-ui"></div>
+    <script src="docs/assets/swagger-ui-bundle.js"></script>
+    <script>SwaggerUIBundle({{url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true}})</script>
+  </body>
+</html>
+"""
 _BROKEN = ("InternalError", "this server made a mistake; its log says which")
 
 
-def create_app(service: Service) -> FastAPI:
+def create_app(service: Service) -> Starlette:
     """The web application of one service."""
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    routes: list[BaseRoute] = [Route(path, handler, methods=["GET"]) for path, handler in _GET.items()]
+    routes += _post("/predict", predict)
+    if service.predictor.writes:
+        routes += _post("/predict/stream", stream)
+    routes.append(Mount("/docs/assets", StaticFiles(directory=str(swagger_ui_path))))
+    app = Starlette(
+        routes=routes,
+        exception_handlers={HTTPException: _refused, Exception: _crashed},
+        middleware=[Middleware(_Stamp, service=service), Middleware(_Doors, service=service)],
+    )
     app.state.service = service
     app.state.document = to_json(document(service))
-    for path, handler in _GET.items():
-        app.add_api_route(path, handler, methods=["GET", "HEAD"], response_model=None)
-    _post(app, "/predict", predict)
-    if service.predictor.writes:
-        _post(app, "/predict/stream", stream)
-    app.mount("/docs/assets", StaticFiles(directory=str(swagger_ui_path)))
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(Exception, _crashed)
-    app.add_middleware(_Doors, service=service)
-    app.add_middleware(_Stamp, service=service)
     return app
 
 
-def _post(app: FastAPI, path: str, handler: Callable[[Request], Any]) -> None:
+def _post(path: str, handler: Handler) -> list[Route]:
     """A slash more at the end is no other address: a redirect loses the body in some clients, the scheme in others."""
-    for spelt in (path, path + "/"):
-        app.add_api_route(spelt, handler, methods=["POST"], response_model=None)
+    return [Route(spelt, handler, methods=["POST"]) for spelt in (path, path + "/")]
 
 
 async def predict(request: Request) -> Response:
@@ -115,7 +133,9 @@ async def stream(request: Request) -> Response:
 class _Events(StreamingResponse):
     """Server-sent events. However the sending ends, the writing ends too and the request is done."""
 
-    def __init__(self, events: AsyncIterator[bytes], close: Callable[[], Any], done: Callable[[], None]) -> None:
+    def __init__(
+        self, events: AsyncIterator[bytes], close: Callable[[], Awaitable[None]], done: Callable[[], None]
+    ) -> None:
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         super().__init__(events, headers=headers, media_type="text/event-stream")
         self._close, self._done = close, done
@@ -181,13 +201,7 @@ async def openapi(request: Request) -> Response:
 
 async def docs(request: Request) -> Response:
     """The Swagger page; its addresses are relative, so that it works behind a path prefix and without internet."""
-    return get_swagger_ui_html(
-        openapi_url="openapi.json",
-        title=f"Tunewright: {_service(request)}",
-        swagger_js_url="docs/assets/swagger-ui-bundle.js",
-        swagger_css_url="docs/assets/swagger-ui.css",
-        swagger_favicon_url="docs/assets/favicon-32x32.png",
-    )
+    return HTMLResponse(_PAGE.format(title=escape(f"Tunewright: {_service(request)}")))
 
 
 async def home(request: Request) -> Response:
@@ -195,7 +209,7 @@ async def home(request: Request) -> Response:
     return RedirectResponse("docs", status_code=307)
 
 
-_GET: dict[str, Callable[[Request], Any]] = {
+_GET: dict[str, Handler] = {
     "/healthz": alive,
     "/livez": alive,
     "/readyz": ready,

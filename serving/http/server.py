@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from tunewright.serving.errors import SettingsError
 from tunewright.serving.events import emit
@@ -69,7 +69,9 @@ def take_signals() -> Stop:
     return stop
 
 
-def serve(app: FastAPI, service: Service, listeners: list[socket.socket], *, stop: Stop, drain_seconds: float) -> None:
+def serve(
+    app: Starlette, service: Service, listeners: list[socket.socket], *, stop: Stop, drain_seconds: float
+) -> None:
     """Answer until told to stop; then drain: not ready first, no new connections next, nothing cut off.
 
     The web server has its own thread, so that this one is free to wait for signals.
@@ -88,7 +90,7 @@ def serve(app: FastAPI, service: Service, listeners: list[socket.socket], *, sto
     thread.join()
 
 
-def web_config(app: FastAPI, service: Service) -> uvicorn.Config:
+def web_config(app: Starlette, service: Service) -> uvicorn.Config:
     """How the web server is set up: plain HTTP/1.1, quiet, patient with what is in flight when it stops."""
     bounds = Bounds(_most_connections(service.limits.connections), service.limits.body_seconds)
     return uvicorn.Config(
