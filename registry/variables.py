@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError as UnreadableSetting
@@ -38,7 +39,9 @@ def build_settings(
     try:
         built = build()
     except ValidationError as error:
-        return mistakes + _fault_sentences(error, _Words(list(leaves(kind)), prefix, given, only_variables))
+        return mistakes + _fault_sentences(
+            error, _Words(list(leaves(kind)), [path for path, _ in mappings(kind)], prefix, given, only_variables)
+        )
     except (UnreadableSetting, RecursionError) as error:
         return mistakes + (_unreadable(kind, prefix, given) or [str(error)])
     return mistakes or built
@@ -49,11 +52,19 @@ def leaves(kind: type[BaseModel]) -> Iterator[Path]:
     return (path for path, _ in _leaves(kind))
 
 
+def mappings(kind: type[BaseModel]) -> Iterator[tuple[Path, Any]]:
+    """The path and the annotation of every setting that may be a mapping with keys of the user's own."""
+    for path, annotation in _leaves(kind):
+        for one in _choices(annotation):
+            if get_origin(one) is dict:
+                yield path, one
+
+
 def unknown_variables(kind: type[BaseModel], prefix: str, environ: Mapping[str, str]) -> list[str]:
     """One sentence per variable with the prefix that names no setting, with the nearest that does."""
-    known = {_variable(path, prefix): annotation for path, annotation in _leaves(kind)}
+    known = {_variable(path, prefix) for path in leaves(kind)}
     groups = {_variable(path[:depth], prefix) for path in leaves(kind) for depth in range(1, len(path))}
-    tables = tuple(name + NESTED for name, annotation in known.items() if _takes(dict, annotation))
+    tables = tuple(_variable(path, prefix) + NESTED for path, _ in mappings(kind))
     mistakes = []
     for name, value in sorted(environ.items()):
         upper = name.upper()
@@ -71,14 +82,24 @@ class _Words:
     """What to call a setting."""
 
     settings: list[Path]
+    mappings: list[Path]
+    """Those whose keys are the user's own."""
     prefix: str
     given: Mapping[str, str]
     only_variables: bool
 
+    def leaf(self, path: Path) -> Path:
+        """The setting at this place, with the key where it is a mapping; nothing where there is none."""
+        leaf = next((leaf for leaf in self.settings if path[: len(leaf)] == leaf), ())
+        if leaf not in self.mappings:
+            return leaf
+        # The choice of a union that was tried stands before or behind the key.
+        return leaf + tuple(part for part in path[len(leaf) :] if "[" not in part)[:1]
+
     def place(self, path: Path, value: object) -> str:
         """The variable, or the path with dots."""
-        leaf = next((leaf for leaf in self.settings if path[: len(leaf)] == leaf), None)
-        if leaf is None:
+        leaf = self.leaf(path)
+        if not leaf:
             return ".".join(path)
         variable = _variable(leaf, self.prefix)
         came_from_it = variable in self.given and str(value) in self.given[variable]
@@ -92,10 +113,13 @@ class _Words:
 def _fault_sentences(error: ValidationError, words: _Words) -> list[str]:
     """One sentence per setting at fault; the faults of one value (a union) are joined."""
     sentences: dict[str, list[str]] = {}
-    for fault in error.errors(include_url=False):
-        path = tuple(str(part) for part in fault["loc"])
-        # A variable without a setting has been reported already, with the nearest one.
-        if not (fault["type"] == "extra_forbidden" and words.is_variable(path)):
+    faults = [(fault, tuple(str(part) for part in fault["loc"])) for fault in error.errors(include_url=False)]
+    places = {words.leaf(path) for _, path in faults}
+    for fault, path in faults:
+        leaf = words.leaf(path)
+        is_whole = leaf in words.mappings and any(place[:-1] == leaf for place in places)
+        # A variable without a setting has been reported already, with the nearest one; a mapping is told by its key.
+        if not is_whole and not (fault["type"] == "extra_forbidden" and words.is_variable(path)):
             start, legal = _sentence(fault, path, words)
             sentences.setdefault(start, []).append(legal)
     return [start + " or ".join(dict.fromkeys(legal)) for start, legal in sentences.items()]
@@ -162,7 +186,7 @@ def _leaves(kind: type[BaseModel], path: Path = ()) -> Iterator[tuple[Path, Any]
 
 
 def _branch(annotation: Any) -> type[BaseModel] | None:
-    for one in (annotation, *get_args(annotation)):
+    for one in _choices(annotation):
         if isinstance(one, type) and issubclass(one, BaseModel):
             return one
     return None
@@ -170,8 +194,19 @@ def _branch(annotation: Any) -> type[BaseModel] | None:
 
 def _takes(kinds: type | tuple[type, ...], annotation: Any) -> bool:
     """Whether a setting of this type may be a list or a mapping."""
-    origins = [get_origin(one) or one for one in (annotation, *get_args(annotation))]
+    origins = [get_origin(one) or one for one in _choices(annotation)]
     return any(isinstance(one, type) and issubclass(one, kinds) for one in origins)
+
+
+def _choices(annotation: Any) -> Iterator[Any]:
+    """The types of a union, each without what is said beside it."""
+    if get_origin(annotation) is Annotated:
+        yield from _choices(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for one in get_args(annotation):
+            yield from _choices(one)
+    else:
+        yield annotation
 
 
 def _is_service_link(name: str, value: str, prefix: str) -> bool:

@@ -2,6 +2,7 @@
 
 import argparse
 import codecs
+import functools
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -13,13 +14,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_settings import (
     BaseSettings,
     CliSettingsSource,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from pydantic_settings import SettingsError as UnreadableSetting
 
 from tunewright.job.errors import SettingsError
+from tunewright.job.settings.entries import Tree, merged, take_flags, take_variables
 from tunewright.job.settings.file import read_config
-from tunewright.registry.variables import NESTED, build_settings, leaves
+from tunewright.registry.variables import NESTED, build_settings, leaves, mappings
 from tunewright.serving.text.cleaning import Cleaning, clean_label
 
 _Value = TypeVar("_Value")
@@ -346,8 +350,8 @@ class JobSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over the file; the command line, added by `load_settings`, over both."""
-        return env_settings, init_settings
+        """What is given and nothing else: `load_settings` puts file, environment and command line together."""
+        return (init_settings,)
 
 
 def refuse_useless(settings: TrainSettings, names: Iterable[str], reason: str) -> None:
@@ -357,9 +361,10 @@ def refuse_useless(settings: TrainSettings, names: Iterable[str], reason: str) -
             raise SettingsError(f"train.{name} would have no effect: {reason}; remove it")
 
 
-_EPILOG = """A flag wins over a variable (JOB_TRAIN__EPOCHS=3), a variable over the file. The registry is
-REGISTRY_URI (a folder or s3://bucket/prefix); credentials and endpoint are AWS's own (AWS_ENDPOINT_URL_S3,
-AWS_ACCESS_KEY_ID, ...)."""
+_EPILOG = """A flag wins over a variable (JOB_TRAIN__EPOCHS=3), a variable over the file. A mapping is given key by key
+(--data.columns.text sentence, --gate.min.accuracy 0.8, JOB_DATA__COLUMNS__TEXT=sentence) or as JSON, and keeps the keys
+of the file that are not given; in a variable the key is taken in lower case. The registry is REGISTRY_URI (a folder or
+s3://bucket/prefix); credentials and endpoint are AWS's own (AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, ...)."""
 
 
 def load_settings(arguments: Sequence[str], program: str) -> JobSettings:
@@ -370,12 +375,13 @@ def load_settings(arguments: Sequence[str], program: str) -> JobSettings:
     source = CliSettingsSource[Any](
         JobSettings, root_parser=parser, cli_avoid_json=True, cli_hide_none_type=True, cli_enforce_required=False
     )
-    flags = vars(parser.parse_args(arguments))
+    others, entries = take_flags(arguments, JobSettings)
+    flags = vars(parser.parse_args(others))
     config = flags.pop("config")
     file = {"data": {}, **(read_config(config) if config else {})}
     environ = {name: value for name, value in os.environ.items() if name != _OF_KUBERNETES}
     built = build_settings(
-        lambda: JobSettings(_cli_settings_source=source(parsed_args=flags), **file),  # type: ignore[call-arg]
+        lambda: JobSettings(**_layered(file, _of_environment(), _of_flags(source, flags), entries)),
         JobSettings,
         PREFIX,
         environ,
@@ -384,6 +390,31 @@ def load_settings(arguments: Sequence[str], program: str) -> JobSettings:
     if isinstance(built, list):
         raise SettingsError("\n".join(built))
     return built
+
+
+def _of_environment() -> Tree:
+    source = EnvSettingsSource(JobSettings)
+    source.env_vars, entries = take_variables(source.env_vars, JobSettings, PREFIX)
+    return merged(source(), entries)
+
+
+def _of_flags(source: CliSettingsSource[Any], flags: Tree) -> Tree:
+    try:
+        return dict(source(parsed_args=flags)())
+    except UnreadableSetting as error:
+        for path, _ in mappings(JobSettings):
+            name = ".".join(path)
+            if f"for {name}:" in str(error):
+                given = " ".join(flags[name])
+                raise SettingsError(
+                    f"--{name} is {given!r}, which is no mapping; expected --{name}.NAME VALUE, or JSON"
+                ) from error
+        raise
+
+
+def _layered(*layers: Tree) -> Tree:
+    """One tree, where a later layer stands above an earlier one."""
+    return functools.reduce(merged, layers, {})
 
 
 class _FlagParser(argparse.ArgumentParser):

@@ -51,7 +51,7 @@ def test_options_of_a_task_can_be_given_from_all_three_sides(config, monkeypatch
     path = config("options: {stride: 3, words: [a, b]}\n")
     assert load("--config", path).options == {"stride": 3, "words": ["a", "b"]}
     monkeypatch.setenv("JOB_OPTIONS__STRIDE", "4")
-    assert load("--config", path).options == {"stride": "4", "words": ["a", "b"]}
+    assert load("--config", path).options == {"stride": 4, "words": ["a", "b"]}
     assert load("--options", "stride=5").options == {"stride": "5"}
     assert load("--options", '{"stride": 6, "words": ["c"]}').options == {"stride": 6, "words": ["c"]}
 
