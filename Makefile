@@ -48,7 +48,7 @@ check: $(VENV)/.dev ## ruff, mypy, shellcheck, hadolint
 	$(BIN)/shellcheck .ci/* k8s/submit
 	$(BIN)/hadolint Dockerfile
 
-docs: $(VENV)/.dev ## write the generated pages and the tree in the README
+docs: $(VENV)/.dev ## write the generated pages and the wings in the README
 	$(BIN)/python docs/generate.py
 
 bench: bench-serve bench-generate bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)

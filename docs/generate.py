@@ -1,4 +1,4 @@
-"""Writes docs/reference/{settings,tasks,commands,errors}.md and the tree in README.md from the code: `make docs`.
+"""Writes docs/reference/ and the wings in README.md from the code: `make docs`.
 
 A test fails when they drift.
 """
@@ -25,13 +25,21 @@ from tunewright.registry.variables import leaves
 from tunewright.serving import errors as serving_errors
 from tunewright.serving.settings import ServingSettings
 
-REFERENCE = Path(__file__).parent / "reference"
+ROOT = Path(__file__).parents[1]
+ROOMS = ("registry", "serving", "job")
+REFERENCE = ROOT / "docs" / "reference"
 _NOTE = "<!-- written by docs/generate.py: run `make docs` -->\n\n"
 
 
 def pages() -> dict[str, str]:
     """File name to text of every generated page."""
-    return {"settings.md": _settings(), "tasks.md": _tasks(), "commands.md": _commands(), "errors.md": _errors()}
+    return {
+        "settings.md": _settings(),
+        "tasks.md": _tasks(),
+        "commands.md": _commands(),
+        "errors.md": _errors(),
+        "tree.md": _tree(),
+    }
 
 
 def _settings() -> str:
@@ -137,20 +145,34 @@ def _errors() -> str:
     return "".join(parts)
 
 
-def with_tree(readme: str) -> str:
-    """The README with its tree written anew between the two marks."""
-    before, _, rest = readme.partition(_TREE_BEGINS)
-    _, _, after = rest.partition(_TREE_ENDS)
-    return f"{before}{_TREE_BEGINS}\n{_tree()}{_TREE_ENDS}{after}"
+def with_wings(readme: str) -> str:
+    """The README with one line a wing, written anew between the two marks."""
+    before, _, rest = readme.partition(_WINGS_BEGIN)
+    _, _, after = rest.partition(_WINGS_END)
+    lines = [_line(folder) for room in ROOMS for folder in (ROOT / room, *wings(room))]
+    return f"{before}{_WINGS_BEGIN}\n```\n" + "\n".join(lines) + f"\n```\n{_WINGS_END}{after}"
 
 
-_TREE_BEGINS, _TREE_ENDS = "<!-- tree: written by `make docs` -->", "<!-- end of tree -->"
+_WINGS_BEGIN, _WINGS_END = "<!-- wings: written by `make docs` -->", "<!-- end of wings -->"
+
+
+def wings(room: str) -> list[Path]:
+    """The folders of a room that hold modules."""
+    return sorted(path.parent for path in (ROOT / room).rglob("__init__.py") if path.parent != ROOT / room)
+
+
+def _line(folder: Path) -> str:
+    inside = folder.relative_to(ROOT)
+    name = f"{inside}/" if len(inside.parts) == 1 else "  " + "/".join(inside.parts[1:]) + "/"
+    return f"{name:16} {_first_sentence(folder / '__init__.py')}"
+
+
 _FILES = {
     "Dockerfile": "One file; its last stages are `job` and `serving`.",
     "Makefile": "Every command of the house; `make` alone lists them.",
     "pyproject.toml": "One distribution: the core is the registry's, extras `serving`, `job`, `quickstart`, `dev`.",
     "src/": "The package `tunewright`: a link to each room, so that nothing else is imported from outside.",
-    "requirements/": "Every package pinned; with hashes for the serving image.",
+    "requirements/": "Every package pinned; with hashes for the images.",
     "job/examples/": "The bundled reviews and the settings that `make train` runs.",
     "k8s/": "The job and the server on Kubernetes: a base, and overlays for a CPU cluster and a GPU node.",
     "docs/": "Getting started, guides, concepts, reference (written from the code), decisions.",
@@ -160,16 +182,16 @@ _FILES = {
 
 
 def _tree() -> str:
-    """One line a file: the first sentence of its docstring."""
-    root = Path(__file__).parents[1]
-    lines = []
-    for room in ("registry", "serving", "job"):
-        for path in sorted((root / room).rglob("*.py")):
-            inside = path.relative_to(root)
-            name = f"{room}/" if inside.name == "__init__.py" and len(inside.parts) == 2 else f"  {inside}"
-            lines.append(f"{name:42} {_first_sentence(path)}")
-    lines += [f"{name:42} {text}" for name, text in _FILES.items()]
-    return "```\n" + "\n".join(lines) + "\n```\n"
+    parts = ["# Every file\n", _NOTE, "One line a file: the first sentence of its docstring.\n"]
+    parts.append("\n## Beside the rooms\n\n")
+    parts += [f"- `{name}`: {text}\n" for name, text in _FILES.items()]
+    for room in ROOMS:
+        for folder in (ROOT / room, *wings(room)):
+            depth = "##" if folder == ROOT / room else "###"
+            parts.append(f"\n{depth} {folder.relative_to(ROOT)}\n\n{_first_sentence(folder / '__init__.py')}\n\n")
+            files = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+            parts += [f"- `{path.name}`: {_first_sentence(path)}\n" for path in files]
+    return "".join(parts)
 
 
 def _first_sentence(path: Path) -> str:
@@ -181,5 +203,5 @@ if __name__ == "__main__":
     REFERENCE.mkdir(exist_ok=True)
     for name, text in pages().items():
         (REFERENCE / name).write_text(text)
-    readme = Path(__file__).parents[1] / "README.md"
-    readme.write_text(with_tree(readme.read_text()))
+    readme = ROOT / "README.md"
+    readme.write_text(with_wings(readme.read_text()))
