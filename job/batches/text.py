@@ -19,14 +19,13 @@ from tunewright.job.data.dataset import Dataset, strings
 from tunewright.job.errors import BaseModelError, DataError
 from tunewright.serving.errors import InputError
 from tunewright.serving.text.encoding import Encoded, Encoder, is_panic
+from tunewright.serving.text.spacing import UNSPACED_LETTERS
 
 NO_LABEL = -100
 """Where nothing is to be learned; torch's cross-entropy passes over it."""
 _SAMPLE = 2000
 """Rows on which the fit of the tokenizer is judged."""
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-"""Scripts that are written without spaces: Thai, Lao, Burmese, Khmer, kana, Chinese characters."""
-_WORD = re.compile(f"[{_UNSPACED}]|[^\\W_{_UNSPACED}]+")
+_WORD = re.compile(f"[{UNSPACED_LETTERS}]|[^\\W_{UNSPACED_LETTERS}]+")
 _SAMPLE_CHARACTERS = 1000
 """Characters of each of these rows: a tokenizer walks all of a text."""
 

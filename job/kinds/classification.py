@@ -25,7 +25,7 @@ from tunewright.job.settings.job import TrainSettings
 from tunewright.job.train.objective import Loss, Objective
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.predictor import Predictor
-from tunewright.serving.tasks.text_classification import scores
+from tunewright.serving.runtime.scores import scores
 
 _RARE = 8
 """Rows under which a label is called rare."""

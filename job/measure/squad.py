@@ -1,6 +1,6 @@
 """Exact match and F1 of answers, as the SQuAD evaluation computes them (Rajpurkar et al. 2016, 2018).
 
-Chinese and Japanese have no spaces between words: their characters count as words, as in the CMRC 2018 evaluation.
+Scripts without spaces between words: their characters count as words, as in the CMRC 2018 evaluation of Chinese.
 """
 
 import re
@@ -8,15 +8,16 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 
+from tunewright.serving.text.spacing import UNSPACED
+
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = dict.fromkeys(map(ord, string.punctuation + "。，、；：？！“”‘’（）《》〈〉【】「」『』…—～·"))
-_UNSPACED = re.compile("([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff])")
 
 
 def normalized(text: str) -> list[str]:
     """The words of an answer: lower case, without punctuation and articles."""
     plain = _ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION))
-    return _UNSPACED.sub(r" \1 ", plain).split()
+    return UNSPACED.sub(r" \g<0> ", plain).split()
 
 
 def exact_match(answer: str, truths: Sequence[str]) -> float:

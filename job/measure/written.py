@@ -13,7 +13,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from tunewright.serving.text.windows import UNSPACED
+from tunewright.serving.text.spacing import UNSPACED
 
 _HAN, _KANA = re.compile(r"[\u3400-\u9fff]"), re.compile(r"[\u3040-\u30ff]")
 _WORD = re.compile(r"[^\W_]+")

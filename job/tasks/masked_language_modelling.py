@@ -39,6 +39,7 @@ from tunewright.job.train.next_token import unigram_perplexity
 from tunewright.job.train.objective import Objective, Scored, forward
 from tunewright.serving.bundle.model_file import ModelFile, Variant
 from tunewright.serving.predictor import Predictor
+from tunewright.serving.runtime.scores import cross_entropy
 from tunewright.serving.tasks.masked_language_modelling import MaskEngine, own_and_best
 from tunewright.serving.text.encoding import Encoder, load_tokenizer
 
@@ -198,11 +199,9 @@ def figures(scored: Scored) -> dict[str, float]:
 
 def found(logits_MV: Array, targets_M: Ids) -> Array:
     """Sum of the cross-entropies, tokens that were found, tokens that were to be found: `[3]`."""
-    largest_M = logits_MV.max(axis=-1)
-    entropy_M = np.log(np.exp(logits_MV - largest_M[:, None]).sum(axis=-1)) + largest_M
-    right_M = logits_MV[np.arange(len(targets_M)), targets_M]
+    entropy_M = cross_entropy(logits_MV, targets_M)
     is_best_M = logits_MV.argmax(axis=-1) == targets_M
-    return np.array([(entropy_M - right_M).sum(), is_best_M.sum(), len(targets_M)], dtype=np.float32)
+    return np.array([entropy_M.sum(), is_best_M.sum(), len(targets_M)], dtype=np.float32)
 
 
 def _figures(totals: NDArray[np.float64]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from tunewright.job.batches.text import NO_LABEL
 from tunewright.job.errors import SettingsError
 from tunewright.job.settings.job import TrainSettings, refuse_useless
 from tunewright.job.train.objective import Objective, Scored, forward
+from tunewright.serving.runtime import scores
 
 _USELESS = ("pooling", "class_weights", "focal_gamma", "huber_delta")
 _LOGITS = 1 << 26
@@ -86,7 +87,4 @@ def cross_entropy(scores_TV: Array, labels_T: Sequence[int]) -> tuple[float, int
     """Summed cross-entropy of the tokens that have a label, and their number."""
     labels = np.asarray(labels_T)
     learned = np.flatnonzero(labels != NO_LABEL)
-    scores_MV = scores_TV[learned].astype(np.float64)
-    shifted = scores_MV - scores_MV.max(axis=1, keepdims=True)
-    log_total = np.log(np.exp(shifted).sum(axis=1))
-    return float((log_total - shifted[np.arange(len(learned)), labels[learned]]).sum()), len(learned)
+    return float(scores.cross_entropy(scores_TV[learned], labels[learned]).sum()), len(learned)

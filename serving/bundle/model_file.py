@@ -127,7 +127,7 @@ def read_options(kind: type[Options], model: ModelFile) -> Options:
     try:
         return kind.model_validate(model.options)
     except ValidationError as error:
-        raise BundleError(f"the options in model.json are wrong for {model.task}: {_first_fault(error)}") from error
+        raise BundleError(f"{MODEL_FILE} cannot be used: options.{_first_fault(error)}") from error
 
 
 def choose_variant(model: ModelFile, wanted: str | None) -> str:

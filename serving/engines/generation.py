@@ -19,6 +19,7 @@ from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.generation.written import Finish, OnText
 from tunewright.serving.runtime.capacity import Capacity, available_cpus
 from tunewright.serving.runtime.runs import plan_runs
+from tunewright.serving.runtime.scores import log_softmax
 from tunewright.serving.runtime.session import Array, TimeLimit
 
 _COMPARED = 64
@@ -114,8 +115,7 @@ def probe(prompt: Sequence[int], vocabulary: int) -> int:
 
 def compared(logits_NV: Array) -> Array:
     """Log-probabilities `[N, K]` of tokens spread evenly over the vocabulary. Each depends on all logits of its row."""
-    shifted = logits_NV.astype(np.float64) - logits_NV.max(axis=-1, keepdims=True)
-    log_NV = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    log_NV = log_softmax(logits_NV.astype(np.float64))
     vocabulary = logits_NV.shape[-1]
     places: NDArray[np.int64] = np.linspace(0, vocabulary - 1, min(vocabulary, _COMPARED)).astype(np.int64)
     return np.asarray(log_NV[:, places], dtype=np.float32)

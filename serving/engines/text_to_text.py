@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.generation import GenerationEngine
 from tunewright.serving.errors import BundleError
 from tunewright.serving.generation.graph import Seq2SeqGraph
@@ -38,19 +38,9 @@ class Parameters(GenerationSettings):
     """Take out the spaces before punctuation."""
 
 
-def read_options(model: ModelFile) -> Options:
-    """The task's part of `model.json`; BundleError when it cannot be used."""
-    try:
-        return Options.model_validate(model.options)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(("options", *(str(part) for part in fault["loc"])))
-        raise BundleError(f"model.json cannot be used: {place}: {fault['msg']}") from error
-
-
 def read_settings_over(model: ModelFile, parameters: Mapping[str, Any]) -> Parameters:
     """A caller's parameters over what the bundle says."""
-    return read_settings(parameters, read_options(model).generation, model.task, Parameters)
+    return read_settings(parameters, read_options(Options, model).generation, model.task, Parameters)
 
 
 class TextToTextEngine:
@@ -59,7 +49,7 @@ class TextToTextEngine:
     def __init__(self, folder: Path, model: ModelFile, variant: str, capacity: Capacity, key: str) -> None:
         if model.max_length is None:
             raise BundleError(f"model.json of {folder} names no max_length, which a model of texts needs")
-        self._options, self._key = read_options(model), key
+        self._options, self._key = read_options(Options, model), key
         path = folder / "tokenizer.json"
         self._encoder = Encoder(path, max_length=model.max_length, padding=model.padding, cleaning=model.cleaning)
         self._tokenizer = load_tokenizer(path)

@@ -13,6 +13,7 @@ from tunewright.serving.generation.rules import Rules, highest
 from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.generation.written import Endings, Finish, Ids, Index, Written
 from tunewright.serving.runtime.runs import require_finite
+from tunewright.serving.runtime.scores import log_softmax
 from tunewright.serving.runtime.session import Array
 
 _NEVER = np.float32(-1e9)
@@ -90,7 +91,7 @@ def beam_search(
     running_PK = np.tile(np.array([0, *[_NEVER] * (beams - 1)], np.float32), (prompts, 1))
     while searches:
         require_finite(logits_NV.max(axis=1))
-        log_PKV = rules.apply(_log_softmax(logits_NV), written).reshape(len(searches), beams, -1)
+        log_PKV = rules.apply(log_softmax(logits_NV), written).reshape(len(searches), beams, -1)
         candidates = _most_likely(log_PKV + running_PK[:, :, None], max(2, 1 + len(settings.eos)) * beams)
         following = _following(searches, candidates, endings, written)
         open_ = []
@@ -154,10 +155,3 @@ def _feed(rows: Rows, written: Written, parents_N: Index, tokens_N: Ids) -> Arra
 def _downwards(scores: Array) -> Index:
     """Places of the scores of each row, the highest first."""
     return np.argsort(-scores, axis=1, kind="stable")
-
-
-def _log_softmax(logits_NV: Array) -> Array:
-    shifted: Array = logits_NV - logits_NV.max(axis=1, keepdims=True)
-    total = np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    shifted -= total
-    return shifted

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import LogitsEngine
-from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.errors import InputError
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
 from tunewright.serving.runtime.capacity import Capacity
@@ -62,7 +62,7 @@ def shapes(model: ModelFile) -> Shapes:
     return Shapes(
         item=schema.text_item(pair=False),
         parameters=schema.schema_of(Parameters),
-        answer=schema.list_of({"type": "number"}, minItems=1, maxItems=read_options(model).dimensions),
+        answer=schema.list_of({"type": "number"}, minItems=1, maxItems=read_options(Options, model).dimensions),
         example=schema.text_example(pair=False),
         beside=tuple(Parameters.model_fields),
     )
@@ -78,7 +78,7 @@ def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Paramete
     wanted = request.read_parameters(Parameters, parameters, model.task)
     if wanted.truncate_dim is not None and wanted.dimensions is not None:
         raise InputError("parameters 'truncate_dim' and 'dimensions' say the same; send one of them")
-    dimensions = read_options(model).dimensions
+    dimensions = read_options(Options, model).dimensions
     for name in ("truncate_dim", "dimensions"):
         if (asked := getattr(wanted, name)) is not None and asked > dimensions:
             raise InputError(f"parameter {name!r} is {asked}; a vector of this model has {dimensions}")
@@ -87,7 +87,7 @@ def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Paramete
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine:
     """Load one variant."""
-    read_options(model)
+    read_options(Options, model)
     return LogitsEngine(folder, model, variant, capacity, answers, check_cut)
 
 
@@ -103,7 +103,7 @@ def check_cut(rows: Sequence[Encoded], wanted: Parameters) -> None:
 def answers(vectors: Array, model: ModelFile, parameters: Parameters) -> list[Answer]:
     """The vector of each row `[N, D]` as the caller wants it."""
     cut = vectors[:, : parameters.truncate_dim or parameters.dimensions]
-    wanted = read_options(model).normalize if parameters.normalize is None else parameters.normalize
+    wanted = read_options(Options, model).normalize if parameters.normalize is None else parameters.normalize
     answered: list[Answer] = (normalized(cut) if wanted else cut).tolist()
     return answered
 
@@ -112,13 +112,3 @@ def normalized(vectors: Array) -> Array:
     """Rows `[N, D]` scaled to the length 1."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, _SHORTEST), dtype=np.float32)
-
-
-def read_options(model: ModelFile) -> Options:
-    """The task's part of `model.json`; BundleError when it cannot be used."""
-    try:
-        return Options.model_validate(model.options)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(("options", *(str(part) for part in fault["loc"])))
-        raise BundleError(f"model.json cannot be used: {place}: {fault['msg']}") from error

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import TextEngine
 from tunewright.serving.errors import BundleError, InputError
@@ -21,9 +21,10 @@ from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.runs import require_finite
+from tunewright.serving.runtime.scores import scores
 from tunewright.serving.runtime.session import Array, TimeLimit
-from tunewright.serving.tasks.text_classification import scores
 from tunewright.serving.text.encoding import Encoded, Text, load_tokenizer
+from tunewright.serving.text.spacing import without_spaces_before_punctuation
 
 _MOST = 1000
 """Candidates of one mask: each is decoded with its whole text."""
@@ -65,7 +66,7 @@ def shapes(model: ModelFile) -> Shapes:
         item=schema.text_item(pair=False),
         parameters=schema.schema_of(Parameters),
         answer={"anyOf": [one_mask, schema.list_of(one_mask, minItems=2)]},
-        example=f"This product is {read_options(model).mask_token}.",
+        example=f"This product is {read_options(Options, model).mask_token}.",
     )
 
 
@@ -84,21 +85,11 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
     return MaskEngine(folder, model, variant, capacity)
 
 
-def read_options(model: ModelFile) -> Options:
-    """The task's part of `model.json`; BundleError when it cannot be used."""
-    try:
-        return Options.model_validate(model.options)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(("options", *(str(part) for part in fault["loc"])))
-        raise BundleError(f"model.json cannot be used: {place}: {fault['msg']}") from error
-
-
 class MaskEngine:
     """One variant of a bundle whose graph gives logits over the vocabulary at each token."""
 
     def __init__(self, folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> None:
-        options = read_options(model)
+        options = read_options(Options, model)
         self._tokenizer = load_tokenizer(folder / "tokenizer.json")
         self._tokenizer.no_truncation()
         mask = self._tokenizer.token_to_id(options.mask_token)
@@ -210,13 +201,3 @@ def best(scores_V: Array, count: int) -> NDArray[np.int64]:
     count = min(count, len(scores_V))
     some = np.argpartition(-scores_V, count - 1)[:count]
     return np.asarray(some[np.lexsort((some, -scores_V[some]))], dtype=np.int64)
-
-
-_CLOSED_UP = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
-
-
-def without_spaces_before_punctuation(text: str) -> str:
-    """What transformers does to a decoded text where `clean_up_tokenization_spaces` is set."""
-    for part in _CLOSED_UP:
-        text = text.replace(part, part.strip())
-    return text

@@ -13,20 +13,21 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import TextEngine
 from tunewright.serving.engines.windows import WindowEngine
-from tunewright.serving.errors import BundleError, InputError, ModelFault
+from tunewright.serving.errors import InputError, ModelFault
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
 from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.scores import scores
 from tunewright.serving.runtime.session import Array
-from tunewright.serving.tasks.text_classification import scores
 from tunewright.serving.text.alignment import Span
-from tunewright.serving.text.windows import UNSPACED, Cut, Windowed, Windower, trimmed
+from tunewright.serving.text.spacing import UNSPACED
+from tunewright.serving.text.windows import Cut, Windowed, Windower, trimmed
 
 Input = tuple[str, str]
 """Question and context."""
@@ -125,7 +126,7 @@ def _read_input(item: Any, place: str) -> Input:
 def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Wanted:
     """Check a caller's parameters."""
     read = request.read_parameters(Parameters, parameters, model.task)
-    options = read_options(model)
+    options = read_options(Options, model)
     most = model.max_length or 0
     if read.max_seq_len is not None and read.max_seq_len > most:
         raise InputError(f"parameter 'max_seq_len' is {read.max_seq_len}; this model reads at most {most} tokens")
@@ -143,14 +144,6 @@ def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Wanted:
 def usual_cut(length: int) -> Cut:
     """How contexts are cut for rows of this many tokens when a caller says nothing, and in training."""
     return Cut(max_length=length, stride=None, usual_stride=min(_USUAL_STRIDE, length // 2))
-
-
-def read_options(model: ModelFile) -> Options:
-    """What `model.json` says for this task; BundleError when that is nonsense."""
-    try:
-        return Options.model_validate(model.options)
-    except ValidationError as error:
-        raise BundleError(f"the options in model.json are wrong for {model.task}: {error}") from error
 
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> WindowEngine:

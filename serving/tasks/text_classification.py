@@ -18,6 +18,7 @@ from tunewright.serving.engines.text import LogitsEngine
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
 from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.scores import scores
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.encoding import Text
 
@@ -76,17 +77,6 @@ def answers(logits: Array, model: ModelFile, parameters: Parameters) -> list[Ans
         _answer(row, model, parameters.top_k, reached=reached[index] if reached is not None else None)
         for index, row in enumerate(scores(logits, function))
     ]
-
-
-def scores(logits: Array, function: str) -> Array:
-    """Softmax over the last axis, sigmoid of each value, or the logits as they are."""
-    if function == "softmax":
-        shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
-    if function == "sigmoid":
-        # 1 / (1 + e^-x), written so that no logit overflows.
-        return np.asarray(np.exp(-np.logaddexp(0.0, -logits.astype(np.float64))), dtype=np.float32)
-    return logits
 
 
 def _reached(logits: Array, model: ModelFile) -> NDArray[np.bool_] | None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.generation import GenerationEngine
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.errors import BundleError, InputError
@@ -22,9 +22,9 @@ from tunewright.serving.request import schema
 from tunewright.serving.request.texts import shown
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array, TimeLimit
-from tunewright.serving.tasks.masked_language_modelling import without_spaces_before_punctuation
 from tunewright.serving.text.cleaning import Cleaning, clean
 from tunewright.serving.text.encoding import load_tokenizer
+from tunewright.serving.text.spacing import without_spaces_before_punctuation
 
 ROLES = ("system", "user", "assistant")
 _CHARACTERS_PER_TOKEN = 64
@@ -75,7 +75,7 @@ def shapes(model: ModelFile) -> Shapes:
     messages = schema.list_of(message, minItems=1)
     inputs = [schema.TEXT, schema.closed({"text": schema.TEXT})]
     generated, example = schema.TEXT, cast(Any, "Once upon a time")
-    if read_options(model).chat:
+    if read_options(Options, model).chat:
         inputs += [messages, schema.closed({"messages": messages})]
         generated, example = {"anyOf": [schema.TEXT, messages]}, [{"role": "user", "content": "What is a tide?"}]
     return Shapes(
@@ -98,17 +98,7 @@ def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Input], bool]:
 
 def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
     """A caller's parameters over what the bundle says."""
-    return read_settings(parameters, read_options(model).generation, model.task, Parameters)
-
-
-def read_options(model: ModelFile) -> Options:
-    """The task's part of `model.json`; BundleError when it cannot be used."""
-    try:
-        return Options.model_validate(model.options)
-    except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
-        place = ".".join(("options", *(str(part) for part in fault["loc"])))
-        raise BundleError(f"model.json cannot be used: {place}: {fault['msg']}") from error
+    return read_settings(parameters, read_options(Options, model).generation, model.task, Parameters)
 
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> "ContinuationEngine":
@@ -145,7 +135,7 @@ class ContinuationEngine:
     """One variant of a bundle: a decoder that goes on with its prompt."""
 
     def __init__(self, folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> None:
-        self._options = read_options(model)
+        self._options = read_options(Options, model)
         template = read_template(folder / FILE, self._options.special_tokens) if self._options.chat else None
         self.prompter = Prompter(folder / "tokenizer.json", model.cleaning, template)
         graph = CausalGraph((folder / model.variants[variant].file).parent, context=self._options.context)
@@ -241,13 +231,13 @@ def _read_input(value: Any, place: str, model: ModelFile) -> Input:
             messages = value if isinstance(value, list) else value["messages"]
             return _read_messages(messages, place, model)
     wanted = 'a string or {"text": ...}'
-    if read_options(model).chat:
+    if read_options(Options, model).chat:
         wanted += ', or messages [{"role": "user", "content": ...}]'
     raise InputError(f"{place} is {shown(value)}; this model reads {wanted}, or a list of such")
 
 
 def _read_messages(messages: Any, place: str, model: ModelFile) -> Messages:
-    if not read_options(model).chat:
+    if not read_options(Options, model).chat:
         raise InputError(f"{place} is a conversation, but this model has no chat template; send a text")
     fault = message_fault(messages)
     if fault:

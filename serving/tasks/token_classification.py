@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import TextEngine
 from tunewright.serving.engines.windows import WindowEngine
@@ -23,8 +23,8 @@ from tunewright.serving.errors import BundleError, InputError
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
 from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.scores import scores
 from tunewright.serving.runtime.session import Array
-from tunewright.serving.tasks.text_classification import scores
 from tunewright.serving.text.alignment import Span
 from tunewright.serving.text.windows import Cut, Token, Windowed, Windower, trimmed
 
@@ -136,7 +136,7 @@ def _read_input(item: Any, place: str) -> Input:
 def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Wanted:
     """Check a caller's parameters."""
     read = request.read_parameters(Parameters, parameters, model.task)
-    strategy = read.aggregation_strategy or read_options(model).aggregation_strategy
+    strategy = read.aggregation_strategy or read_options(Options, model).aggregation_strategy
     known = model.labels if strategy == "none" else _kinds(model)
     for label in read.ignore_labels:
         if label not in known and label != OUTSIDE:
@@ -147,19 +147,11 @@ def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Wanted:
     return Wanted(strategy, frozenset(read.ignore_labels), read.stride)
 
 
-def read_options(model: ModelFile) -> Options:
-    """What `model.json` says for this task; BundleError when that is nonsense."""
-    try:
-        return Options.model_validate(model.options)
-    except ValidationError as error:
-        raise BundleError(f"the options in model.json are wrong for {model.task}: {error}") from error
-
-
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> WindowEngine:
     """Load one variant."""
     if not model.labels:
         raise BundleError(f"model.json of {folder} names no labels, which {model.task} needs")
-    scheme = read_options(model).scheme
+    scheme = read_options(Options, model).scheme
     text = TextEngine(folder, model, variant, capacity)
     windower = Windower(folder / "tokenizer.json", model.cleaning)
     length = text.encoder.max_length
@@ -248,7 +240,7 @@ def read_label(label: str, scheme: Scheme) -> tuple[str, str]:
 
 
 def _kinds(model: ModelFile) -> list[str]:
-    scheme = read_options(model).scheme
+    scheme = read_options(Options, model).scheme
     return list(dict.fromkeys(read_label(label, scheme)[1] for label in model.labels))
 
 

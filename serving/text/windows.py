@@ -3,7 +3,6 @@
 Axes: T tokens of a window's row, with special tokens and whatever stands before the text; S tokens of the text.
 """
 
-import re
 import string
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -19,12 +18,8 @@ from tunewright.serving.errors import InputError
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.alignment import Aligned, Span, align
 from tunewright.serving.text.cleaning import Cleaning
-from tunewright.serving.text.encoding import Encoded, load_tokenizer
-
-UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-"""A letter of a script without spaces between words: Thai, Lao, Burmese, Khmer, kana, Chinese characters."""
+from tunewright.serving.text.encoding import Encoded, is_panic, load_tokenizer
+from tunewright.serving.text.spacing import UNSPACED
 
 _NO_VOCABULARY_HAS = "\U0010ffff"
 
@@ -144,8 +139,7 @@ class Windower:
         try:
             return self._tokenizer.encode(*texts, is_pretokenized=isinstance(texts[0], list))
         except BaseException as error:
-            # A panic of the Rust library derives from BaseException and has no class that could be imported.
-            if type(error).__name__ == "PanicException":
+            if is_panic(error):
                 raise InputError(f"the tokenizer gives up on a text: {error}") from error
             raise
 

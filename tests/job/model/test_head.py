@@ -9,7 +9,7 @@ from tunewright.job.batches.text import TextRows
 from tunewright.job.model.build import build_classifier
 from tunewright.job.model.head import apply_head, embed, fit_head, write_head
 from tunewright.job.settings.job import TrainSettings
-from tunewright.serving.tasks.text_classification import scores
+from tunewright.serving.runtime.scores import scores
 
 RANDOM = np.random.default_rng(5)
 VECTORS = RANDOM.normal(size=(90, 6)).astype(np.float32) * 40

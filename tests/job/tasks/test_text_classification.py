@@ -10,7 +10,7 @@ from tunewright.job.kinds import classification
 from tunewright.job.settings.job import TrainSettings
 from tunewright.job.tasks import TASKS
 from tunewright.serving.predictor import open_predictor
-from tunewright.serving.tasks.text_classification import scores
+from tunewright.serving.runtime.scores import scores
 
 TASK = TASKS["text-classification"]
 LABELS = ["a", "b", "c"]

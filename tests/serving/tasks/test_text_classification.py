@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tunewright.serving.bundle.model_file import read_model_file
 from tunewright.serving.errors import InputError
-from tunewright.serving.tasks.text_classification import answers, read_parameters, scores
+from tunewright.serving.runtime.scores import scores
+from tunewright.serving.tasks.text_classification import answers, read_parameters
 
 
 @pytest.fixture

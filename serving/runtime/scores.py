@@ -1,0 +1,36 @@
+"""Logits to probabilities, and to their logarithms."""
+
+from collections.abc import Sequence
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunewright.serving.runtime.session import Array
+
+Function = Literal["softmax", "sigmoid", "none"]
+Float = TypeVar("Float", bound=np.floating)
+
+
+def scores(logits: Array, function: Function) -> Array:
+    """Softmax over the last axis, sigmoid of each value, or the logits as they are."""
+    if function == "softmax":
+        shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
+    if function == "sigmoid":
+        # 1 / (1 + e^-x), written so that no logit overflows.
+        return np.asarray(np.exp(-np.logaddexp(0.0, -logits.astype(np.float64))), dtype=np.float32)
+    return logits
+
+
+def log_softmax(logits: NDArray[Float]) -> NDArray[Float]:
+    """The logarithm of the softmax over the last axis, in the precision of the logits."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return np.asarray(shifted, dtype=logits.dtype)
+
+
+def cross_entropy(logits_TV: Array, tokens_T: Sequence[int] | NDArray[np.integer]) -> NDArray[np.float64]:
+    """How surprising each of T tokens is where the model gave these logits: `[T]`, natural logarithm."""
+    places_T = np.arange(len(tokens_T))
+    return -log_softmax(logits_TV.astype(np.float64))[places_T, np.asarray(tokens_T, dtype=np.int64)]
