@@ -41,7 +41,7 @@ test: $(VENV)/.dev ## run the tests that need only Python (under ten minutes)
 test-slow: $(VENV)/.dev ## run the heavier tests (CONTRIBUTING.md says what they need)
 	$(BIN)/python -m pytest -q -m "(slow or ceph) and not containers"
 
-check: $(VENV)/.dev ## ruff, mypy, shellcheck, hadolint
+check: $(VENV)/.dev site ## ruff, mypy, shellcheck, hadolint, and the site without a dead link
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -50,6 +50,9 @@ check: $(VENV)/.dev ## ruff, mypy, shellcheck, hadolint
 
 docs: $(VENV)/.dev ## write the generated pages and the wings in the README
 	$(BIN)/python docs/generate.py
+
+site: $(VENV)/.dev ## write the documents as a site to var/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
 bench: bench-serve bench-generate bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
@@ -128,4 +131,4 @@ lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs bench bench-serve bench-train bench-tasks bench-generate bench-few-shot bench-bombs images submit install lock clean
+.PHONY: help train serve test test-slow check docs site bench bench-serve bench-train bench-tasks bench-generate bench-few-shot bench-bombs images submit install lock clean

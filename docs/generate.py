@@ -171,6 +171,7 @@ _FILES = {
     "Dockerfile": "One file; its last stages are `job` and `serving`.",
     "Makefile": "Every command of the house; `make` alone lists them.",
     "pyproject.toml": "One distribution: the core is the registry's, extras `serving`, `job`, `quickstart`, `dev`.",
+    "mkdocs.yml": "The site that `make site` makes of docs/.",
     "src/": "The package `tunewright`: a link to each room, so that nothing else is imported from outside.",
     "requirements/": "Every package pinned; with hashes for the images.",
     "job/examples/": "The bundled reviews and the settings that `make train` runs.",

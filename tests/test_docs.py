@@ -1,7 +1,10 @@
 """The documents say what the code says."""
 
 import importlib.util
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -53,6 +56,28 @@ def test_every_link_between_documents_leads_somewhere():
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} points at {target}"
+
+
+def test_every_page_has_its_place_in_the_site():
+    said = (ROOT / "mkdocs.yml").read_text()
+    for page in (ROOT / "docs").rglob("*.md"):
+        name = page.relative_to(ROOT / "docs")
+        assert name.parts[0] == "decisions" or f"{name}\n" in said, f"mkdocs.yml does not name {name}"
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("mkdocs"), reason="mkdocs-material is not installed: `make install`")
+def test_the_site_is_whole_and_asks_nobody(tmp_path):
+    """A dead link ends the build; and no script, style, font or picture comes from elsewhere."""
+    command = [sys.executable, "-m", "mkdocs", "-q", "build", "--strict", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    pages = list(tmp_path.rglob("*.html"))
+    assert len(pages) > 20
+    for page in pages:
+        fetched = re.findall(
+            r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=[\"']?([^\"' >]+)", page.read_text()
+        )
+        assert not [address for address in fetched if "//" in address], page.name
 
 
 def test_every_make_target_in_the_documents_exists():
