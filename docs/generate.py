@@ -137,7 +137,12 @@ def _said(*words: str) -> str:
 
 
 def _errors() -> str:
-    parts = ["# Errors\n", _NOTE, "What can go wrong, by room. Each error is one sentence on stderr.\n"]
+    parts = [
+        "# Errors\n",
+        _NOTE,
+        "What can go wrong, by room. Each error is one sentence on stderr, after `error: `; of the server, where no\n"
+        "person reads, a JSON line of the level `error`.\n",
+    ]
     for module in (registry_errors, serving_errors, job_errors):
         assert module.__doc__
         _, room, _ = module.__name__.split(".")

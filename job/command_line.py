@@ -5,6 +5,7 @@ from tunewright.registry.command_line import Group
 GROUP = Group(
     title="make a model",
     main="tunewright.job.program:main",
+    parser="tunewright.job.arguments:every_word",
     extra="job",
     needs=("torch", "transformers", "pyarrow", "onnxruntime"),
     commands={

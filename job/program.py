@@ -1,6 +1,5 @@
 """`tunewright train|check|suggest|predict`: the entry point of the job image."""
 
-import argparse
 import errno
 import json
 import logging
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewright.job import signals
+from tunewright.job.arguments import parser
 from tunewright.job.errors import Interrupted, JobError, SettingsError
 from tunewright.registry.errors import Conflict, RegistryError, Unreachable
 from tunewright.serving.errors import BundleError, ServingError
@@ -72,7 +72,7 @@ def _fail(sentences: str, code: int) -> int:
 
 
 def _settings(arguments: Sequence[str], command: str) -> "tuple[JobSettings, RegistrySettings]":
-    from tunewright.job.settings.job import load_settings
+    from tunewright.job.settings.load import load_settings
     from tunewright.registry.settings import RegistrySettings
 
     settings = load_settings(arguments, f"tunewright {command}")
@@ -114,43 +114,8 @@ def _check(arguments: Sequence[str]) -> None:
     print("the settings and the data can be used")  # noqa: T201 - the answer of a command line
 
 
-_SUGGEST = """Measure base models on the data of a job, and recommend one.
-
-Each candidate is measured on the same rows:
-  the headline metric on validation rows of a linear head on its frozen encoder (a probe: seconds, not minutes)
-  milliseconds of one answer, in ONNX int8 on this machine
-  size on disk and number of weights
-  tokens per word, and the share of tokens that are unknown to its tokenizer
-
-The one with the best metric is recommended, or a faster one that is not surely worse on these rows. A candidate that
-cannot be used is listed with its reason. Nothing is registered.
-"""
-_SUGGEST_MORE = """Any setting of `tunewright train --help` may follow as a flag.
-
-examples:
-  tunewright suggest --config job.yaml
-  tunewright suggest --config job.yaml --candidates intfloat/e5-small-v2 ./my-encoder models:/reviews/7
-"""
-
-
 def _suggest(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="tunewright suggest",
-        usage="%(prog)s --config FILE [--candidates BASE [BASE ...]] [--rows N] [--SETTING VALUE ...]",
-        description=_SUGGEST,
-        epilog=_SUGGEST_MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--candidates",
-        nargs="+",
-        metavar="BASE",
-        help="base models as base_model names them; when absent that of the settings, those in installed packages "
-        "and the latest versions in a registry that is a folder",
-    )
-    parser.add_argument("--rows", type=int, default=1000, metavar="N", help="rows of train and of validation (1000)")
-    asked, others = parser.parse_known_args(arguments)
+    asked, others = parser("suggest").parse_known_args(arguments)
     settings, registry = _settings(others, "suggest")
     from tunewright.job.commands.suggest import show, suggest
 
@@ -160,11 +125,7 @@ def _suggest(arguments: Sequence[str]) -> None:
 
 
 def _predict(arguments: Sequence[str]) -> None:
-    parser = argparse.ArgumentParser(prog="tunewright predict", description="Answer with a registered version.")
-    parser.add_argument("model", help="reference, for example reviews@production or reviews:7")
-    parser.add_argument("inputs", nargs="+", metavar="INPUT", help='a text, or JSON such as \'["text", "text_pair"]\'')
-    parser.add_argument("--variant", help="fp32, int8, ...; the version's default when absent")
-    asked = parser.parse_args(arguments)
+    asked = parser("predict").parse_args(arguments)
     from tunewright.job.commands.predict import predict
     from tunewright.registry.settings import RegistrySettings
 

@@ -3,6 +3,7 @@
 Each room lists its commands under the entry-point group `tunewright.commands`, so that this room knows no other.
 """
 
+import argparse
 import difflib
 import importlib
 import importlib.util
@@ -11,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from typing import NoReturn
 
 ENTRY_POINTS = "tunewright.commands"
 EXIT_CODES = """\
@@ -44,6 +46,8 @@ class Group:
     """What each is for, by name."""
     main: str
     """`package.module:function`: takes the words from the command's name on, gives the exit code."""
+    parser: str
+    """`package.module:function`: takes a command's name, gives the argparse parser of its words."""
     extra: str = ""
     """What brings the packages it needs: `pip install 'tunewright[extra]'`; empty where the core is enough."""
     needs: tuple[str, ...] = ()
@@ -56,9 +60,18 @@ class Group:
         return f"pip install 'tunewright[{self.extra}]'" if missing else ""
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors begin like all others, and are one sentence."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with exit code 2."""
+        self.exit(2, f"error: {message} ({self.prog} --help tells what can be said)\n")
+
+
 GROUP = Group(
     title="the registry",
     main="tunewright.registry.program:main",
+    parser="tunewright.registry.arguments:parser",
     commands={
         "list": "the models, or the versions of one model",
         "show": "one version: its files, and what its publisher said about it",
@@ -67,6 +80,7 @@ GROUP = Group(
         "rollback": "point an alias at the version it pointed at before",
         "history": "every move of an alias",
         "verify": "read every byte of a version again and compare the digests",
+        "completion": "print what makes bash, zsh or fish complete commands, flags and their values",
     },
 )
 

@@ -5,10 +5,11 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TextIO
 
-from tunewright.registry.command_line import GROUP
+from tunewright.registry.arguments import parser
+from tunewright.registry.command_line import found
+from tunewright.registry.completion import script
 from tunewright.registry.errors import (
     AccessDenied,
     AddressError,
@@ -28,78 +29,27 @@ from tunewright.registry.versions.record import Version, model_names, no_model, 
 from tunewright.registry.versions.reference import parse, resolve
 from tunewright.registry.versions.verify import verify
 
-_EPILOG = """\
-references:
-  reviews, reviews@latest     the highest version
-  reviews@production          where an alias points
-  reviews:7                   version 7
-  reviews@sha256:...          by the digest of its manifest
-  models:/reviews/7           as in MLflow (also models:/reviews@production)
-
-settings (environment):
-  REGISTRY_URI            s3://bucket/prefix or a folder (default ./var/registry)
-  REGISTRY_SINGLE_WRITER  true: accept a server without conditional writes
-  AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE ...: as for the aws tools
-"""
 _USER_ERRORS = (AccessDenied, AddressError, BadReference, Conflict, NotFound, SettingsError)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command that the first word names; the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser(arguments[0]).parse_args(arguments[1:])
     try:
+        if arguments[0] == "completion":
+            sys.stdout.write(script(options.shell, found()))
+            return 0
         settings = RegistrySettings()
-        command: Callable[[Store, argparse.Namespace], int] = options.command
-        return command(open_store(settings.uri, single_writer=settings.single_writer), options)
+        return _COMMANDS[arguments[0]](open_store(settings.uri, single_writer=settings.single_writer), options)
     except RegistryError as error:
-        _say(f"registry: {error}", sys.stderr)
+        _say(f"error: {error}", sys.stderr)
         return 2 if isinstance(error, _USER_ERRORS) else 1
     except KeyboardInterrupt:
-        _say("registry: interrupted", sys.stderr)
+        _say("error: interrupted", sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output (`| head`) has seen enough
         sys.stderr.close()
         return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tunewright", add_help=False)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(name: str, command: Callable[[Store, argparse.Namespace], int]) -> argparse.ArgumentParser:
-        what, layout = GROUP.commands[name], argparse.RawDescriptionHelpFormatter
-        text = f"{what[0].upper()}{what[1:]}."
-        added = commands.add_parser(name, description=text, epilog=_EPILOG, formatter_class=layout)
-        added.set_defaults(command=command)
-        return added
-
-    listing = add("list", _list)
-    listing.add_argument("name", nargs="?", help="a model; without it all models are listed")
-    _json_option(listing)
-    show = add("show", _show)
-    show.add_argument("reference", metavar="REF")
-    _json_option(show)
-    fetch = add("pull", _pull)
-    fetch.add_argument("reference", metavar="REF")
-    fetch.add_argument("--to", required=True, type=Path, metavar="DIR", help="the folder; made when missing")
-    fetch.add_argument("--variant", help="of the folders in onnx/ only this one, as in fp32 or int8")
-    promote = add("promote", _promote)
-    promote.add_argument("reference", metavar="REF")
-    promote.add_argument("alias", metavar="ALIAS")
-    promote.add_argument("--reason", default="", help="kept in the alias's history")
-    promote.add_argument("--force", action="store_true", help="allow going back to a lower number")
-    back = add("rollback", _rollback)
-    back.add_argument("reference", metavar="NAME@ALIAS")
-    log = add("history", _history)
-    log.add_argument("reference", metavar="NAME@ALIAS")
-    _json_option(log)
-    check = add("verify", _verify)
-    check.add_argument("reference", metavar="REF")
-    return parser
-
-
-def _json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def _list(store: Store, options: argparse.Namespace) -> int:
@@ -159,7 +109,7 @@ def _read_or_tell(store: Store, name: str, number: int, faults: list[str]) -> Ve
 def _tell(faults: Sequence[str]) -> int:
     """Say what was found that does not belong there; the exit code."""
     for fault in dict.fromkeys(faults):
-        _say(f"registry: {fault}", sys.stderr)
+        _say(f"error: {fault}", sys.stderr)
     return 1 if faults else 0
 
 
@@ -277,3 +227,14 @@ def _say(text: str, stream: TextIO | None = None) -> None:
     # What a publisher wrote may hold control sequences for the terminal.
     clean = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
     (stream or sys.stdout).write(clean + "\n")
+
+
+_COMMANDS: dict[str, Callable[[Store, argparse.Namespace], int]] = {
+    "list": _list,
+    "show": _show,
+    "pull": _pull,
+    "promote": _promote,
+    "rollback": _rollback,
+    "history": _history,
+    "verify": _verify,
+}

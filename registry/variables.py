@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError as UnreadableSetting
@@ -58,6 +58,20 @@ def mappings(kind: type[BaseModel]) -> Iterator[tuple[Path, Any]]:
         for one in _choices(annotation):
             if get_origin(one) is dict:
                 yield path, one
+
+
+def words(kind: type[BaseModel]) -> dict[Path, list[str]]:
+    """What may be given to every setting that takes, also beside other values, a few words."""
+    found = {}
+    for path, annotation in _leaves(kind):
+        choices = [part for one in _choices(annotation) for part in (one, *(get_args(one) if _is_list(one) else ()))]
+        literals = [str(word) for one in choices if get_origin(one) is Literal for word in get_args(one)]
+        found[path] = literals + ["true", "false"] * (bool in choices)
+    return {path: some for path, some in found.items() if some}
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list
 
 
 def unknown_variables(kind: type[BaseModel], prefix: str, environ: Mapping[str, str]) -> list[str]:

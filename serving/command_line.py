@@ -5,6 +5,7 @@ from tunewright.registry.command_line import Group
 GROUP = Group(
     title="serve a model",
     main="tunewright.serving.program:main",
+    parser="tunewright.serving.program:parser",
     extra="serving",
     needs=("onnxruntime", "tokenizers", "uvicorn"),
     commands={"serve": "answer over HTTP with a registered version, such as reviews@production"},

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 def emit(event: str, message: str, *, level: str = "info", **fields: object) -> None:
     """Write one event to stderr. Texts of callers and secrets never belong into one."""
-    line = message if sys.stderr.isatty() else json_line(event, level=level, message=message, **fields)
+    spoken = f"error: {message}" if level == "error" else message
+    line = spoken if sys.stderr.isatty() else json_line(event, level=level, message=message, **fields)
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 

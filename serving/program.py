@@ -6,6 +6,7 @@ import signal
 import textwrap
 from collections.abc import Sequence
 
+from tunewright.registry.command_line import Parser
 from tunewright.registry.errors import RegistryError
 from tunewright.registry.settings import RegistrySettings
 from tunewright.serving.errors import ServingError
@@ -15,7 +16,7 @@ from tunewright.serving.settings import read_settings, reference
 
 def main(arguments: Sequence[str]) -> int:
     """Run the program; the exit code: 0 stopped as asked, 2 something the user can put right, 130 interrupted."""
-    asked = _parser().parse_args(arguments[1:])
+    asked = parser(arguments[0]).parse_args(arguments[1:])
     if asked.model is not None:
         os.environ["SERVING_MODEL"] = asked.model
     capture_logging()
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
 
         run(settings, RegistrySettings())
     except (ServingError, RegistryError) as error:
-        emit("failed", f"{type(error).__name__}: {error}", level="error")
+        emit("failed", str(error), level="error", error=type(error).__name__)
         return 2
     except KeyboardInterrupt:
         emit("failed", "interrupted before the server listened", level="error")
@@ -36,13 +37,14 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser(command: str) -> argparse.ArgumentParser:
+    """What the command can be told."""
     lines = [
         f"  {setting.variable} ({setting.default})\n" + textwrap.indent(textwrap.fill(setting.meaning, 92), " " * 6)
         for setting in reference()
     ]
-    parser = argparse.ArgumentParser(
-        prog="tunewright serve",
+    made = Parser(
+        prog=f"tunewright {command}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Serve one version of the registry over HTTP: POST /predict, GET /readyz /livez /metrics /docs.",
         epilog="Settings are environment variables, with their defaults:\n\n"
@@ -50,5 +52,5 @@ def _parser() -> argparse.ArgumentParser:
         + "\n\nThe registry is named by REGISTRY_URI (s3://bucket/prefix or a folder); downloads are kept in "
         "REGISTRY_CACHE.\n\nExample:\n  tunewright serve reviews@production --registry ./var/registry",
     )
-    parser.add_argument("model", nargs="?", help="reference, for example reviews@production; SERVING_MODEL when absent")
-    return parser
+    made.add_argument("model", nargs="?", help="reference, for example reviews@production; SERVING_MODEL when absent")
+    return made

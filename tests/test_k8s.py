@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from tunewright.job import errors
-from tunewright.job.settings.job import JobSettings, load_settings
+from tunewright.job.settings.job import JobSettings
+from tunewright.job.settings.load import load_settings
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.variables import unknown_variables
 from tunewright.serving.http.app import _GET

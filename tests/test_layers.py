@@ -13,11 +13,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
 ORDER = {
-    "registry": "errors address variables settings stores transfer versions command_line program",
+    "registry": "errors address variables settings stores transfer versions command_line completion arguments program",
     "serving": "errors events onnx_runtime runtime text request media bundle generation engines tasks predictor golden "
     "trial queue watch settings live http startup program command_line",
     "job": "errors signals inside progress settings data batches model train export measure kinds tasks steps report "
-    "recipe commands program command_line",
+    "recipe commands arguments program command_line",
 }
 """The wings of each room, and the modules beside them: each knows itself and what stands before it."""
 ANSWERING = set("errors events onnx_runtime runtime text request media bundle generation engines tasks".split())
@@ -28,6 +28,9 @@ PULLING = (["versions", "pull"], ["versions", "record"])
 """What serving may know of the registry: how it is reached, how a version is pulled and what its record holds."""
 TESTED_BY = {
     "registry/errors.py": "registry/test_program.py",
+    "registry/arguments.py": "registry/test_program.py",
+    "job/arguments.py": "registry/test_completion.py",
+    "job/settings/load.py": "job/settings/test_job.py",
     "job/command_line.py": "registry/test_command_line.py",
     "serving/startup.py": "serving/test_program.py",
     "serving/command_line.py": "registry/test_command_line.py",

@@ -109,7 +109,7 @@ def test_a_variant_is_pulled_without_the_others(run, registry, tmp_path):
 
 def test_a_variant_that_is_not_there_is_refused_before_anything_is_fetched(run, registry, tmp_path):
     code, _, err = run("pull", "reviews:1", "--to", str(tmp_path / "out"), "--variant", "fp16")
-    assert (code, err) == (2, "registry: reviews:1 has no variant 'fp16'; it has fp32, int8\n")
+    assert (code, err) == (2, "error: reviews:1 has no variant 'fp16'; it has fp32, int8\n")
     assert not (tmp_path / "out").exists()
 
 
@@ -150,14 +150,14 @@ def test_a_damaged_version_fails_its_verification(run, registry, tmp_path):
 def test_a_mistake_is_one_sentence_and_exit_code_2(run, registry, arguments, sentence):
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
-    assert err.startswith("registry: ")
+    assert err.startswith("error: ")
     assert sentence in err
     assert err.count("\n") == 1
 
 
 def test_a_misspelt_setting_is_exit_code_2(run, monkeypatch):
     monkeypatch.setenv("REGISTRY_URL", "x")
-    assert run("list") == (2, "", "registry: the variable REGISTRY_URL is not known; did you mean REGISTRY_URI?\n")
+    assert run("list") == (2, "", "error: the variable REGISTRY_URL is not known; did you mean REGISTRY_URI?\n")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_line_break_in_what_a_secret_sets_is_exit_code_2(run, s3_uri, monkeypa
     monkeypatch.setenv(name, "secret\n")
     code, _, err = run("list")
     assert code == 2
-    assert err.startswith(f"registry: {name} holds a ")
+    assert err.startswith(f"error: {name} holds a ")
     assert "set it without the line break at its end" in err
     assert "secret\n" not in err
     assert err.count("\n") == 1
@@ -178,7 +178,7 @@ def test_credentials_that_do_not_allow_it_are_exit_code_2(run, s3_uri, monkeypat
     monkeypatch.setenv("REGISTRY_URI", s3_uri)
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     assert run("list") == (
-        2, "", "registry: The config profile (nobody) could not be found; check AWS_PROFILE\n",
+        2, "", "error: The config profile (nobody) could not be found; check AWS_PROFILE\n",
     )  # fmt: skip
 
 
@@ -187,7 +187,7 @@ def test_a_store_that_does_not_answer_is_exit_code_1(run, s3_uri, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
     code, _, err = run("list")
     assert code == 1
-    assert err.startswith("registry: nothing answers at http://127.0.0.1:1; check AWS_ENDPOINT_URL_S3")
+    assert err.startswith("error: nothing answers at http://127.0.0.1:1; check AWS_ENDPOINT_URL_S3")
 
 
 def test_an_interrupt_is_exit_code_130_without_a_traceback(s3_uri, faults, monkeypatch):
@@ -200,7 +200,7 @@ def test_an_interrupt_is_exit_code_130_without_a_traceback(s3_uri, faults, monke
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "registry: interrupted\n")
+    assert (process.returncode, err) == (130, "error: interrupted\n")
 
 
 def test_the_registry_imports_quickly_and_without_boto3():

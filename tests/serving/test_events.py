@@ -36,6 +36,8 @@ def test_a_line_is_for_people_on_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     emit("loaded", "loaded reviews:1", model="reviews:1")
     assert sys.stderr.getvalue() == "loaded reviews:1\n"
+    emit("failed", "there is no such model", level="error")
+    assert sys.stderr.getvalue() == "loaded reviews:1\nerror: there is no such model\n"
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])

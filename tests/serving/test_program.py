@@ -60,7 +60,8 @@ def failure(process):
     """The exit code and the one line of a program that gives up."""
     _, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors
-    return process.returncode, json.loads(errors.splitlines()[-1])["message"]
+    last = json.loads(errors.splitlines()[-1])
+    return process.returncode, f"{last['error']}: {last['message']}"
 
 
 def test_it_pulls_answers_and_ends(start):

@@ -4,7 +4,8 @@ import pytest
 
 from tunewright.job.errors import SettingsError
 from tunewright.job.settings.entries import merged, take_flags
-from tunewright.job.settings.job import JobSettings, load_settings
+from tunewright.job.settings.job import JobSettings
+from tunewright.job.settings.load import load_settings
 from tunewright.registry.variables import mappings
 
 LEAST = ["--model_name", "reviews", "--data.train", "train.csv"]

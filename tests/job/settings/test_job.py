@@ -3,7 +3,8 @@
 import pytest
 
 from tunewright.job.errors import SettingsError
-from tunewright.job.settings.job import JobSettings, load_settings
+from tunewright.job.settings.job import JobSettings
+from tunewright.job.settings.load import load_settings
 from tunewright.registry.variables import leaves
 from tunewright.serving.tasks import TASKS
 

@@ -1,0 +1,79 @@
+"""What each command of the job can be told; the settings of `train` and `check` are in `job.settings.job`."""
+
+import argparse
+
+from tunewright.registry.command_line import Parser
+from tunewright.registry.completion import names_a
+from tunewright.registry.variables import words
+
+_SUGGEST = """Measure base models on the data of a job, and recommend one.
+
+Each candidate is measured on the same rows:
+  the headline metric on validation rows of a linear head on its frozen encoder (a probe: seconds, not minutes)
+  milliseconds of one answer, in ONNX int8 on this machine
+  size on disk and number of weights
+  tokens per word, and the share of tokens that are unknown to its tokenizer
+
+The one with the best metric is recommended, or a faster one that is not surely worse on these rows. A candidate that
+cannot be used is listed with its reason. Nothing is registered.
+"""
+_SUGGEST_MORE = """Any setting of `tunewright train --help` may follow as a flag.
+
+examples:
+  tunewright suggest --config job.yaml
+  tunewright suggest --config job.yaml --candidates intfloat/e5-small-v2 ./my-encoder models:/reviews/7
+"""
+
+
+def parser(command: str) -> argparse.ArgumentParser:
+    """The parser of a command's own words."""
+    return {"suggest": _suggest, "predict": _predict}[command]()
+
+
+def every_word(command: str) -> argparse.ArgumentParser:
+    """The parser of a command's own words and of the settings beside them, with the values that a shell completes."""
+    if command == "predict":
+        return parser(command)
+    from tunewright.job.settings.job import JobSettings
+    from tunewright.job.settings.load import settings_parser
+    from tunewright.serving.tasks import TASKS
+
+    made, _ = settings_parser(f"tunewright {command}")
+    known = words(JobSettings) | {("task",): list(TASKS)}
+    for action in made._actions:
+        *_, last = path = tuple(action.dest.split("."))
+        action.choices = known.get(path)
+        if last in ("config", "train", "validation", "test"):
+            names_a(action, "file")
+        elif last == "output":
+            names_a(action, "directory")
+    own = [parser(command)] if command == "suggest" else []
+    return argparse.ArgumentParser(parents=[made, *own], conflict_handler="resolve")
+
+
+def _suggest() -> argparse.ArgumentParser:
+    made = Parser(
+        prog="tunewright suggest",
+        usage="%(prog)s --config FILE [--candidates BASE [BASE ...]] [--rows N] [--SETTING VALUE ...]",
+        description=_SUGGEST,
+        epilog=_SUGGEST_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument(
+        "--candidates",
+        nargs="+",
+        metavar="BASE",
+        help="base models as base_model names them; when absent that of the settings, those in installed packages "
+        "and the latest versions in a registry that is a folder",
+    )
+    made.add_argument("--rows", type=int, default=1000, metavar="N", help="rows of train and of validation (1000)")
+    return made
+
+
+def _predict() -> argparse.ArgumentParser:
+    made = Parser(prog="tunewright predict", description="Answer with a registered version.")
+    made.add_argument("model", help="reference, for example reviews@production or reviews:7")
+    made.add_argument("inputs", nargs="+", metavar="INPUT", help='a text, or JSON such as \'["text", "text_pair"]\'')
+    made.add_argument("--variant", help="fp32, int8, ...; the version's default when absent")
+    return made

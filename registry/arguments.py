@@ -1,0 +1,57 @@
+"""What each command of the registry can be told."""
+
+import argparse
+from pathlib import Path
+
+from tunewright.registry.command_line import GROUP, Parser
+from tunewright.registry.completion import SHELLS, names_a
+
+_EPILOG = """\
+references:
+  reviews, reviews@latest     the highest version
+  reviews@production          where an alias points
+  reviews:7                   version 7
+  reviews@sha256:...          by the digest of its manifest
+  models:/reviews/7           as in MLflow (also models:/reviews@production)
+
+settings (environment):
+  REGISTRY_URI            s3://bucket/prefix or a folder (default ./var/registry)
+  REGISTRY_SINGLE_WRITER  true: accept a server without conditional writes
+  AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE ...: as for the aws tools
+"""
+_COMPLETION = """\
+examples:
+  source <(tunewright completion bash)                                        now, in this bash
+  tunewright completion bash > ~/.local/share/bash-completion/completions/tunewright
+  tunewright completion zsh > ~/.zfunc/_tunewright                            in a folder of your $fpath
+  tunewright completion fish > ~/.config/fish/completions/tunewright.fish
+"""
+
+
+def parser(command: str) -> argparse.ArgumentParser:
+    """The parser of a command's words."""
+    what = GROUP.commands[command]
+    made = Parser(
+        prog=f"tunewright {command}",
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog=_COMPLETION if command == "completion" else _EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    if command == "list":
+        made.add_argument("name", nargs="?", help="a model; without it all models are listed")
+    elif command == "completion":
+        made.add_argument("shell", choices=SHELLS)
+    else:
+        is_alias = command in ("rollback", "history")
+        made.add_argument("reference", metavar="NAME@ALIAS" if is_alias else "REF")
+    if command in ("list", "show", "history"):
+        made.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    elif command == "pull":
+        to = made.add_argument("--to", required=True, type=Path, metavar="DIR", help="the folder; made when missing")
+        names_a(to, "directory")
+        made.add_argument("--variant", help="of the folders in onnx/ only this one, as in fp32 or int8")
+    elif command == "promote":
+        made.add_argument("alias", metavar="ALIAS")
+        made.add_argument("--reason", default="", help="kept in the alias's history")
+        made.add_argument("--force", action="store_true", help="allow going back to a lower number")
+    return made
