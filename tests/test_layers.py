@@ -69,7 +69,7 @@ TESTED_BY = {
     "job/inside.py": "job/model/test_base_model.py",
     "job/data/columns.py": "job/data/test_check.py",
     "job/data/readers/media_folder.py": "job/data/test_media.py",
-    "job/data/readers/row.py": "job/data/readers/test_table.py",
+    "job/data/readers/row.py": "job/data/readers/tables/test_table.py",
     "job/batches/causal.py": "job/train/test_next_token.py",
     "job/batches/conversations.py": "job/tasks/test_text_generation.py",
     "job/batches/side.py": "job/batches/test_by_length.py",

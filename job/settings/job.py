@@ -139,7 +139,7 @@ class DataSettings(_Settings):
     """The quote character of a table; a double quote, or what the first lines show, when absent."""
     encoding: Encoding = "utf-8"
     """How characters are written as bytes: utf-8, windows-1252, latin-1, utf-16-le or any other that Python knows.
-    UTF-16 that begins with a byte order mark is told from the mark."""
+    UTF-16 and UTF-32 that begin with a byte order mark are told from the mark."""
     label_separator: str = Field(default=",", min_length=1)
     """What separates several labels inside one value of the labels column."""
     label_names: LabelNames = {}

@@ -26,7 +26,7 @@ from tunewright.job.data.readers.row import Layout as Layout
 from tunewright.job.data.readers.row import Row as Row
 from tunewright.job.data.readers.shape import holds_columns, shape_of
 from tunewright.job.data.readers.squad import read_squad
-from tunewright.job.data.readers.table import MOST_COLUMNS, read_table
+from tunewright.job.data.readers.tables.table import MOST_COLUMNS, read_table
 from tunewright.job.errors import DataError
 from tunewright.job.progress import say
 

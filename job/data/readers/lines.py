@@ -21,8 +21,15 @@ _FREE_EXPANSION = 2 * 2**20
 """Bytes that any compressed file may unpack to, whatever its ratio: half a million of the shortest rows, seconds."""
 _PIECE = 2**20
 """Bytes that are decoded at a time where there are no lines."""
+_HOW = "data.encoding says how the file is written"
 _MARK = b"\xef\xbb\xbf"
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_MARKED = (
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+"""Byte order marks of other encodings than UTF-8, and how Python calls what reads them."""
 
 
 @contextmanager
@@ -73,8 +80,8 @@ class _Limited(io.RawIOBase):
 
 
 def lines(file: BinaryIO, address: str, encoding: str = "utf-8") -> Iterator[str]:
-    """Decoded lines with their ends; a byte order mark is dropped."""
-    if encoding != "utf-8" or _utf16_mark(file):
+    """Decoded lines with their ends; byte order marks are dropped, of files that were joined too."""
+    if encoding != "utf-8" or _marked(file):
         yield from _other_lines(file, address, encoding)
         return
     offset = 0
@@ -83,7 +90,7 @@ def lines(file: BinaryIO, address: str, encoding: str = "utf-8") -> Iterator[str
         number += 1
         if len(raw) > LINE_LIMIT:
             raise DataError(f"{address}, line {number} is longer than {LINE_LIMIT:,} bytes: this is not a table")
-        mark = _mark(raw, address) if number == 1 else 0
+        mark = _mark(raw)
         text, used = _decode(raw[mark:], address, number, offset + mark)
         if mark + used < len(raw):
             raise _not_utf8(raw, mark + used, address, number, offset)
@@ -91,16 +98,17 @@ def lines(file: BinaryIO, address: str, encoding: str = "utf-8") -> Iterator[str
         offset += len(raw)
 
 
-def _utf16_mark(file: BinaryIO) -> bool:
-    """Whether the file, which is at its beginning, says that it is UTF-16."""
-    return isinstance(file, io.BufferedReader) and file.peek(2)[:2] in _UTF16
+def _marked(file: BinaryIO) -> str:
+    """The encoding that the file, which is at its beginning, says it has by a mark; empty for UTF-8 and no mark."""
+    start = file.peek(4)[:4] if isinstance(file, io.BufferedReader) else b""
+    return next((name for mark, name in _MARKED if start.startswith(mark)), "")
 
 
 def _other_lines(file: BinaryIO, address: str, encoding: str) -> Iterator[str]:
     """Lines in another encoding than UTF-8; its faults are told with the line."""
     if encoding == "utf-8":
-        encoding = "utf-16"
-        say("data", f"{address}: read as UTF-16, as its first bytes say (data.encoding)")
+        encoding = _marked(file)
+        say("data", f"{address}: read as {encoding.upper()}, as its first bytes say (data.encoding)")
     text = io.TextIOWrapper(file, encoding, newline="")
     number = 0
     try:
@@ -110,12 +118,12 @@ def _other_lines(file: BinaryIO, address: str, encoding: str) -> Iterator[str]:
                 raise DataError(
                     f"{address}, line {number} is longer than {LINE_LIMIT:,} characters: this is not a table"
                 )
-            yield line.removeprefix("\ufeff") if number == 1 else line
+            if "\0" in line:
+                raise DataError(f"{address}, line {number} holds a NUL character: this is not {encoding}; {_HOW}")
+            yield line.removeprefix("\ufeff")
     except UnicodeError as error:
         raise DataError(
-            f"{address}, after line {number}: this is not {encoding} ({getattr(error, 'reason', error)}); "
-            f"data.encoding "
-            "says how the file is written"
+            f"{address}, after line {number}: this is not {encoding} ({getattr(error, 'reason', error)}); {_HOW}"
         ) from error
     finally:
         # Whoever opened the file closes it, and may have done so when a fault ends the reading.
@@ -125,13 +133,13 @@ def _other_lines(file: BinaryIO, address: str, encoding: str) -> Iterator[str]:
 
 def pieces(file: BinaryIO, address: str, encoding: str = "utf-8") -> Iterator[str]:
     """Decoded text in pieces of bounded size; a byte order mark is dropped."""
-    if encoding != "utf-8" or _utf16_mark(file):
+    if encoding != "utf-8" or _marked(file):
         yield from _other_lines(file, address, encoding)
         return
     number, offset, held = 1, 0, b""
     while chunk := file.read(_PIECE):
         raw = held + chunk
-        mark = _mark(raw, address) if offset == 0 else 0
+        mark = _mark(raw) if offset == 0 else 0
         text, used = _decode(raw[mark:], address, number, offset + mark)
         held = raw[mark + used :]
         offset += mark + used
@@ -141,8 +149,8 @@ def pieces(file: BinaryIO, address: str, encoding: str = "utf-8") -> Iterator[st
         raise _not_utf8(held, 0, address, number, offset)
 
 
-def _mark(raw: bytes, address: str) -> int:
-    """Bytes of the byte order mark at the start of a file."""
+def _mark(raw: bytes) -> int:
+    """Bytes of the byte order mark at the start of a file or a line."""
     return len(_MARK) if raw.startswith(_MARK) else 0
 
 
@@ -160,11 +168,14 @@ def _decode(raw: bytes, address: str, number: int, offset: int) -> tuple[str, in
 
 
 def _without_mark(raw: bytes) -> str:
-    """What text full of zeros may be: in UTF-16 every other byte of Latin letters is one."""
+    """What text full of zeros may be: of Latin letters every other byte is one in UTF-16, three of four in UTF-32."""
     start = raw[:200]
-    for name, zeros in (("utf-16-le", start[1::2]), ("utf-16-be", start[::2])):
+    inner = {"utf-16-le": start[1::2], "utf-16-be": start[::2]}
+    if start.count(0) > 0.7 * len(start):
+        inner = {"utf-32-be": start[1::4]} if start[:1] == b"\0" else {"utf-32-le": start[2::4]}
+    for name, zeros in inner.items():
         if len(zeros) > 1 and zeros.count(0) > 0.7 * len(zeros):
-            return f"it looks like UTF-16; add `encoding: {name}` under data:"
+            return f"it looks like {name[:6].upper()}; add `encoding: {name}` under data:"
     return "this is not a text file"
 
 
@@ -186,4 +197,4 @@ def _guess(line: bytes, at: int) -> str:
             continue
         around = text[max(0, at - 20) : at + 20].strip()
         return f"as {name} it reads {around!r}: if that is right, add `encoding: {name}` under data:"
-    return "data.encoding says how the file is written"
+    return _HOW

@@ -19,6 +19,8 @@ class Layout:
     """Tables: whether quotes enclose values."""
     quote: str | None = None
     """Tables: the quote character; when None a double quote, or what the first lines show."""
+    skip_blanks: bool = False
+    """Tables: whether blanks between a separator and a quote are no part of the value, as the first lines show."""
     wanted: tuple[str, ...] = ()
     """Tables: the columns that are going to be used; the others may be nameless, or have one name twice."""
     roles: tuple[str, ...] = ()

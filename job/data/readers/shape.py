@@ -12,7 +12,7 @@ from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.readers.json_array import PieceText
 from tunewright.job.data.readers.lines import open_data, pieces
 from tunewright.job.data.readers.row import Layout
-from tunewright.job.data.readers.table import advice, dialect, separator
+from tunewright.job.data.readers.tables.dialect import advice, dialect, separator
 from tunewright.job.errors import DataError
 
 _START = 2**16
@@ -34,7 +34,7 @@ class Shape:
     do: str = ""
     """What to do where a format is not enough."""
     is_table: bool = False
-    """Whether it is a table, whose separator `job.data.readers.table` finds or names."""
+    """Whether it is a table, whose separator `job.data.readers.tables` finds or names."""
 
     def sentence(self, address: str) -> str:
         """What a user is told."""

@@ -23,9 +23,10 @@ def test_lines_keep_their_ends():
     assert read(b"a\r\nb\n\nc") == ["a\r\n", "b\n", "\n", "c"]
 
 
-@pytest.mark.parametrize("how", [lines, pieces])
-def test_a_byte_order_mark_is_dropped_at_the_start_only(how):
-    assert "".join(read("\ufeffa,b\n\ufeffc\n".encode(), how)) == "a,b\n\ufeffc\n"
+def test_a_byte_order_mark_is_dropped_where_a_file_begins_joined_ones_too():
+    text = "\ufeffa,b\n\ufeffc\ufeff\n"
+    assert read(text.encode()) == ["a,b\n", "c\ufeff\n"] == read(text.encode("utf-16-le"))
+    assert "".join(read(text.encode(), pieces)) == "a,b\n\ufeffc\ufeff\n"
 
 
 @pytest.mark.parametrize("how", [lines, pieces])
@@ -53,24 +54,31 @@ def test_characters_across_the_edge_of_a_piece_stay_whole():
     assert "".join(parts) == text
 
 
+@pytest.mark.parametrize("how", [lines, pieces])
+def test_zeros_are_no_text_in_any_encoding(how):
+    assert fault("text\nfine\n".encode("utf-32-le"), how, encoding="utf-16-le") == (
+        "a.csv, line 1 holds a NUL character: this is not utf-16-le; data.encoding says how the file is written"
+    )
+
+
 def test_a_late_fault_is_found_where_it_stands_in_the_file():
     data = "€\n".encode() * 600_000 + b"\x80"
     assert fault(data, pieces).startswith("a.csv, line 600001: byte 0x80 at offset 2,400,000 of the file is not UTF-8")
 
 
 @pytest.mark.parametrize("how", [lines, pieces])
-@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
-def test_utf16_is_told_by_its_mark(how, codec, capsys):
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_other_encodings_are_told_by_their_mark(how, codec, capsys):
     assert "".join(read("\ufefftext,é\r\n😀\n".encode(codec), how)) == "text,é\r\n😀\n"
-    assert "a.csv: read as UTF-16, as its first bytes say" in capsys.readouterr().out
+    assert f"a.csv: read as {codec[:6].upper()}, as its first bytes say" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("how", [lines, pieces])
-@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be"])
-def test_utf16_without_a_mark_is_named_and_can_be_said(how, codec):
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_they_are_named_without_a_mark_and_can_be_said(how, codec):
     data = "text,label\nfine,good\n".encode(codec)
     assert fault(data, how) == (
-        f"a.csv, line 1 holds a NUL byte: it looks like UTF-16; add `encoding: {codec}` under data:"
+        f"a.csv, line 1 holds a NUL byte: it looks like {codec[:6].upper()}; add `encoding: {codec}` under data:"
     )
     assert "".join(read(data, how, encoding=codec)) == "text,label\nfine,good\n"
 

@@ -1,28 +1,10 @@
-"""Tables as people have them: separators, quotes, headers, and what is said of each."""
+"""The separators, quotes and headers of tables that people have."""
 
 import json
 
 import pytest
 
-from tunewright.job.data.readers.formats import read_rows
-from tunewright.job.data.readers.row import Layout
 from tunewright.job.errors import DataError
-
-
-@pytest.fixture
-def rows(write):
-    """rows(content, "text", "label", ...): the values of each row, and what is wrong with it."""
-
-    def read(content, *wanted, name="a.csv", **layout):
-        path = write(name, content if isinstance(content, bytes) else content.encode())
-        layout = {"format": name.rpartition(".")[2], "quoting": name.endswith("csv"), **layout}
-        return [
-            row.fault or row.values
-            for row in read_rows(path, name, Layout(wanted=wanted or ("text", "label"), **layout))
-        ]
-
-    return read
-
 
 ONE = [{"text": "a, b", "label": "x"}]
 
@@ -35,6 +17,12 @@ ONE = [{"text": "a, b", "label": "x"}]
         ("text\tlabel\na, b\tx\n", "a tab separates the columns (data.delimiter)"),
         ("text|label\na, b|x\n", "'|' separates the columns (data.delimiter)"),
         ("sep=;\ntext;label\na, b;x\n", ""),
+        ('"sep=;"\ntext;label\n"a, b";x\n', ""),
+        ("sep=\t;\r\ntext\tlabel\r\na, b\tx\r\n", ""),
+        ('sep=;\ntext,label\n"a, b",x\n', ""),
+        ('"text", "label"\n"a, b", "x"\n', ""),
+        ('text; label\na, b; "x"\n', "';' separates the columns (data.delimiter)"),
+        ("'text', 'label'\n'a, b', 'x'\n", "single quotes enclose the values (data.quote)"),
         ("\ufeffsep=|\r\ntext|label\r\na, b|x\r\n", ""),
         ("'text';'label'\n'a, b';'x'\n", "';' separates the columns (data.delimiter) and single quotes enclose"),
         ("'text','label'\n'a, b','x'\n", "single quotes enclose the values (data.quote)"),
@@ -62,77 +50,9 @@ def test_positions_find_the_separator_too(rows, capsys):
 
 
 def test_what_the_settings_say_is_not_guessed_at(rows):
-    assert rows("text;label\na;x\n", delimiter=",") == [{"text;label": "a;x"}]
+    assert rows("text^a;label\nb^a;x\n", "text", "a;label", delimiter="^") == [{"text": "b", "a;label": "a;x"}]
     assert rows("'text','label'\n'it''s','x'\n", quote="'") == [{"text": "it's", "label": "x"}]
     assert rows("text,label\n^a, b^,x\n", quote="^") == ONE
-
-
-def test_nameless_and_double_columns_that_nobody_uses_are_read(rows):
-    assert rows("text,label,,\na,x,1,2\n") == [{"text": "a", "label": "x"}]
-    assert rows("note,text,label,note\n1,a,x,2\n") == [{"text": "a", "label": "x"}]
-
-
-def test_a_used_column_that_is_named_twice_is_refused(rows):
-    with pytest.raises(DataError) as caught:
-        rows("text,label,text\na,x,b\n")
-    assert str(caught.value) == (
-        "a.csv: the header names 'text' more than once (text, label, text); rename one of them"
-    )
-
-
-@pytest.mark.parametrize("again", ["text,label", " text , label ", '"text","label"'])
-def test_a_header_in_the_middle_is_left_out_and_counted(rows, capsys, again):
-    assert len(rows(f"text,label\na,x\n{again}\nb,y\n{again}\n")) == 2
-    assert "a.csv: 2 rows repeat the header and are left out" in capsys.readouterr().out
-
-
-def test_one_repeated_header_is_told_in_the_singular(rows, capsys):
-    rows("text,label\na,x\ntext,label\n")
-    assert "a.csv: 1 row repeats the header and is left out" in capsys.readouterr().out
-
-
-def test_a_row_that_only_resembles_the_header_stays(rows):
-    assert len(rows("text,label\ntext,x\nb,label\n")) == 2
-    assert len(rows("text,label\ntext,label\n", "0", "1", header=False)) == 2
-
-
-def test_quotes_that_pandas_writes_into_a_tsv_are_pointed_out(rows, capsys):
-    content = 'text\tlabel\n"He said ""x"""\ta\nplain\tb\n'
-    assert rows(content, name="a.tsv")[0]["text"] == '"He said ""x"""'
-    assert "a.tsv: 1 row has a value in double quotes, which are kept as text; set data.quoting to true" in (
-        capsys.readouterr().out
-    )
-    assert rows(content, name="a.tsv", quoting=True)[0]["text"] == 'He said "x"'
-
-
-def test_a_quote_fault_names_the_separator_too(rows):
-    with pytest.raises(DataError) as caught:
-        rows('a;b\n"x";"y"z\n', delimiter=";")
-    assert str(caught.value) == (
-        "a.csv, line 2: text stands after a closing double quote; double it inside a quoted value, or set "
-        "data.quoting to "
-        "false where quotes are plain text; ';' is what separates the columns: data.delimiter says so where it "
-        "is another"
-    )
-
-
-def test_lines_are_those_of_the_file_behind_a_sep_line(write):
-    path = write("a.csv", b"sep=;\ntext;label\na;x\nb;y;z\n")
-    found = list(read_rows(path, "a.csv", Layout("csv", wanted=("text", "label"))))
-    assert [(row.line, bool(row.fault)) for row in found] == [(3, False), (4, True)]
-
-
-def test_too_many_columns_and_too_long_names_are_refused(rows):
-    with pytest.raises(DataError) as caught:
-        rows("text,label," + ",".join(f"c{number}" for number in range(100_000)) + "\n")
-    assert str(caught.value).startswith("a.csv: the first row has 100,002 columns; the limit is 4,096: is this a table")
-    with pytest.raises(DataError) as caught:
-        rows(f"text,label,{'N' * 5000}\n")
-    assert str(caught.value) == (
-        "a.csv: the name of column 3 has 5,000 characters; the limit is 1,000: set data.header to false where "
-        "the first "
-        "line is data already"
-    )
 
 
 @pytest.mark.parametrize("above", ["Reviews of 2024\n", "# made by x, y\n# z\n", "\nReviews\n\n", "a;b;c\n"])
@@ -146,18 +66,6 @@ def test_a_title_or_comment_above_the_header_is_left_out_and_said(rows, capsys, 
 def test_rows_above_a_repeated_header_are_no_title(rows, capsys):
     assert rows("good,x\nbad,y\ntext,label\nso,x\n")[0] == {"good": "bad", "x": "y"}
     assert "the header is found" not in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "| text | label |\n|---|---|\n| a, b | x |\n",
-        "# Reviews\n\n| text | label |\n|:-----|------:|\n| a, b | x |\n",
-        " text | label \n------+-------\n a, b | x \n",
-    ],
-)
-def test_the_rule_of_a_markdown_table_is_no_row(rows, content):
-    assert [{name: value.strip() for name, value in row.items()} for row in rows(content)] == ONE
 
 
 @pytest.mark.parametrize("delimiter", ["^", "~", "@", ":", " ", "\x01"])
@@ -194,3 +102,50 @@ def test_a_separator_without_the_wanted_names_is_told_and_not_the_quotes(rows, d
 def test_a_header_of_one_megabyte_is_looked_at_in_no_time(rows):
     wide = ",".join(f"c{number}" for number in range(4000))
     assert len(rows(f"{wide}\n" + f"{wide}\n" * 30)) == 0
+
+
+def test_blanks_before_quotes_are_left_out_only_where_the_file_is_written_so(rows):
+    assert rows('text, label\n"a, ""b""", "x"\n"c\nd", y\n', quoting=True) == [
+        {"text": 'a, "b"', "label": "x"},
+        {"text": "c\nd", "label": "y"},
+    ]
+    # Blanks of a text that begins with one stay.
+    assert rows('text,label\n" a",x\n b,"x"\n') == [{"text": " a", "label": "x"}, {"text": " b", "label": "x"}]
+    assert rows('text\tlabel\n "a" b\tx\n', name="a.tsv") == [{"text": ' "a" b', "label": "x"}]
+    assert rows('text,label\n"he said, ""no""",x\n  b,y\n')[1]["text"] == "  b"
+
+
+SAID = "a.csv: data.delimiter is {}, which does not give the columns 'text' and 'label'; "
+
+
+@pytest.mark.parametrize("given", [";", "\t", "|", "x", " "])
+@pytest.mark.parametrize("quote", ['"', ""])
+def test_a_separator_of_the_settings_that_gives_no_columns_is_told(rows, given, quote):
+    content = f"text,label\n{quote}good; yes{quote},{quote}a{quote}\n{quote}bad{quote},b\n"
+    with pytest.raises(DataError) as caught:
+        rows(content, delimiter=given)
+    assert str(caught.value) == SAID.format(repr(given)) + (
+        "',' does: set `delimiter: \",\"` under data:, or remove data.delimiter"
+    )
+
+
+def test_it_is_told_where_the_names_are_others_too(rows):
+    with pytest.raises(DataError) as caught:
+        rows("review,class\ngood,a\nbad,b\n", delimiter=";", roles=("text", "label"))
+    assert str(caught.value) == SAID.format("';'") + (
+        "',' separates the columns; set `delimiter: \",\"` under data: and say in data.columns which of 'review', "
+        "'class' is which, or add `header: false` and `columns: {text: 0, label: 1}` (positions from 0) where the "
+        "first line is data already"
+    )
+    with pytest.raises(
+        DataError, match=r"data.delimiter is ';', which does not give the columns '0' and '1'; ',' does"
+    ):
+        rows("good,a\nbad,b\n", "0", "1", header=False, delimiter=";")
+
+
+def test_a_separator_of_the_settings_that_gives_columns_is_not_doubted(rows):
+    assert rows("review;a,b\ngood;x,y\nbad;x,y\n", delimiter=";") == [
+        {"review": "good", "a,b": "x,y"},
+        {"review": "bad", "a,b": "x,y"},
+    ]
+    assert rows("text\na, b\nc, d\n", "text", delimiter=";") == [{"text": "a, b"}, {"text": "c, d"}]

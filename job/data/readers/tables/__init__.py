@@ -1,0 +1,1 @@
+"""CSV and TSV: the dialect of a file, and its rows."""
