@@ -3,12 +3,10 @@
 A test fails when they drift.
 """
 
-import ast
 import contextlib
 import io
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import get_args
 
 from pydantic import BaseModel
@@ -24,10 +22,9 @@ from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.variables import leaves
 from tunewright.serving import errors as serving_errors
 from tunewright.serving.settings import ServingSettings
+from writers import house, http, model_json
 
-ROOT = Path(__file__).parents[1]
-ROOMS = ("registry", "serving", "job")
-REFERENCE = ROOT / "docs" / "reference"
+REFERENCE = house.ROOT / "docs" / "reference"
 _NOTE = "<!-- written by docs/generate.py: run `make docs` -->\n\n"
 
 
@@ -37,8 +34,11 @@ def pages() -> dict[str, str]:
         "settings.md": _settings(),
         "tasks.md": _tasks(),
         "commands.md": _commands(),
+        "http.md": f"# HTTP\n{_NOTE}{http.page()}",
+        "model-json.md": f"# model.json\n{_NOTE}{model_json.page()}",
         "errors.md": _errors(),
-        "tree.md": _tree(),
+        "exit-codes.md": _exit_codes(),
+        "tree.md": f"# Every file\n{_NOTE}{house.page()}",
     }
 
 
@@ -150,64 +150,20 @@ def _errors() -> str:
     return "".join(parts)
 
 
-def with_wings(readme: str) -> str:
-    """The README with one line a wing, written anew between the two marks."""
-    before, _, rest = readme.partition(_WINGS_BEGIN)
-    _, _, after = rest.partition(_WINGS_END)
-    lines = [_line(folder) for room in ROOMS for folder in (ROOT / room, *wings(room))]
-    return f"{before}{_WINGS_BEGIN}\n```\n" + "\n".join(lines) + f"\n```\n{_WINGS_END}{after}"
-
-
-_WINGS_BEGIN, _WINGS_END = "<!-- wings: written by `make docs` -->", "<!-- end of wings -->"
-
-
-def wings(room: str) -> list[Path]:
-    """The folders of a room that hold modules."""
-    return sorted(path.parent for path in (ROOT / room).rglob("__init__.py") if path.parent != ROOT / room)
-
-
-def _line(folder: Path) -> str:
-    inside = folder.relative_to(ROOT)
-    name = f"{inside}/" if len(inside.parts) == 1 else "  " + "/".join(inside.parts[1:]) + "/"
-    return f"{name:16} {_first_sentence(folder / '__init__.py')}"
-
-
-_FILES = {
-    "Dockerfile": "One file; its last stages are `job` and `serving`.",
-    "Makefile": "Every command of the house; `make` alone lists them.",
-    "pyproject.toml": "One distribution: the core is the registry's, extras `serving`, `job`, `quickstart`, `dev`.",
-    "mkdocs.yml": "The site that `make site` makes of docs/.",
-    "src/": "The package `tunewright`: a link to each room, so that nothing else is imported from outside.",
-    "requirements/": "Every package pinned; with hashes for the images.",
-    "job/examples/": "The bundled reviews and the settings that `make train` runs.",
-    "k8s/": "The job and the server on Kubernetes: a base, and overlays for a CPU cluster and a GPU node.",
-    "docs/": "Getting started, guides, concepts, reference (written from the code), decisions.",
-    "tests/": "The same tree again, tests of the whole, and `tests/bench/` for measurements.",
-    ".ci/": "What continuous integration runs.",
-}
-
-
-def _tree() -> str:
-    parts = ["# Every file\n", _NOTE, "One line a file: the first sentence of its docstring.\n"]
-    parts.append("\n## Beside the rooms\n\n")
-    parts += [f"- `{name}`: {text}\n" for name, text in _FILES.items()]
-    for room in ROOMS:
-        for folder in (ROOT / room, *wings(room)):
-            depth = "##" if folder == ROOT / room else "###"
-            parts.append(f"\n{depth} {folder.relative_to(ROOT)}\n\n{_first_sentence(folder / '__init__.py')}\n\n")
-            files = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
-            parts += [f"- `{path.name}`: {_first_sentence(path)}\n" for path in files]
+def _exit_codes() -> str:
+    parts = ["# Exit codes\n", _NOTE, "Every command ends with one of these.\n\n| code | when |\n|---|---|\n"]
+    lines = command_line.EXIT_CODES.splitlines()[1:]
+    parts += [f"| {code} | {when} |\n" for code, when in (line.split(maxsplit=1) for line in lines)]
+    parts.append(
+        "\nWhich error of the job gives which is in [Errors](errors.md#job). In `k8s/base/job.yaml` 2, 3 and 4 end\n"
+        "the Job at once, as the same again would end the same; 75 runs it again and is not counted.\n"
+    )
     return "".join(parts)
-
-
-def _first_sentence(path: Path) -> str:
-    text = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n\n")[0]
-    return " ".join(text.split())
 
 
 if __name__ == "__main__":
     REFERENCE.mkdir(exist_ok=True)
     for name, text in pages().items():
         (REFERENCE / name).write_text(text)
-    readme = ROOT / "README.md"
-    readme.write_text(with_wings(readme.read_text()))
+    readme = house.ROOT / "README.md"
+    readme.write_text(house.with_wings(readme.read_text()))

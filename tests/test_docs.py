@@ -10,33 +10,28 @@ from pathlib import Path
 
 import pytest
 
+import generate
+from writers import house
+
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="module")
-def generate():
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_reference_is_written_from_the_code(generate):
+def test_the_reference_is_written_from_the_code():
     for name, text in generate.pages().items():
         assert (ROOT / "docs" / "reference" / name).read_text() == text, f"docs/reference/{name}: run `make docs`"
 
 
-def test_the_readme_names_every_wing_and_stays_short(generate):
+def test_the_readme_names_every_wing_and_stays_short():
     readme = (ROOT / "README.md").read_text()
-    assert generate.with_wings(readme) == readme, "README.md: run `make docs`"
+    assert house.with_wings(readme) == readme, "README.md: run `make docs`"
     assert len(readme.splitlines()) < 170
 
 
-def test_the_tree_leaves_no_room_or_file_unnamed(generate):
-    shown = {name.rstrip("/") for name in generate._FILES} | set(generate.ROOMS)
-    for room in generate.ROOMS:
+def test_the_tree_leaves_no_room_or_file_unnamed():
+    shown = {name.rstrip("/") for name in house.FILES} | set(house.ROOMS)
+    for room in house.ROOMS:
         folders = {path.parent for path in (ROOT / room).rglob("*.py")}
-        assert folders <= {ROOT / room, *generate.wings(room)}, f"{room}: a folder of modules without an __init__.py"
+        assert folders <= {ROOT / room, *house.wings(room)}, f"{room}: a folder of modules without an __init__.py"
     hidden = {".git", ".venv", "var", ".gitignore", ".dockerignore", "build"}
     for path in ROOT.iterdir():
         tool = (path.name.startswith(".") and path.name.endswith("_cache")) or path.suffix == ".egg-info"

@@ -34,6 +34,7 @@ _EVENT: Schema = {
 def document(service: Service) -> Schema:
     """The whole document, in the dialect 3.0."""
     model = service.predictor.model
+    shapes = TASKS[model.task].shapes(model)
     return {
         "openapi": "3.0.3",
         "info": {
@@ -41,24 +42,35 @@ def document(service: Service) -> Schema:
             "version": str(service.version.number),
             "description": f"{model.task} ({model.problem.replace('_', ' ')}) with {len(model.labels)} label(s).",
         },
-        "paths": {
-            "/predict": {"post": _predict(service)},
-            **({"/predict/stream": {"post": _stream(service)}} if service.predictor.writes else {}),
-            "/healthz": {"get": _health("Whether the process runs.")},
-            "/livez": {"get": _health("Whether the process runs.")},
-            "/readyz": {"get": _ready()},
-            **({"/metrics": {"get": _metrics()}} if service.metrics_port is None else {}),
-        },
+        "paths": paths(
+            shapes,
+            inputs=service.limits.inputs,
+            writes=service.predictor.writes,
+            metrics=service.metrics_port is None,
+            replies=_replies(service, shapes),
+        ),
         "components": {"schemas": {"Error": closed({"error": TEXT, "error_type": TEXT})}},
     }
 
 
-def _predict(service: Service) -> Schema:
-    limits = service.limits
-    shapes = TASKS[service.predictor.model.task].shapes(service.predictor.model)
+def paths(
+    shapes: Shapes, *, inputs: int, writes: bool, metrics: bool = True, replies: dict[str, Any] | None = None
+) -> Schema:
+    """Every route of a server of this task: at most so many inputs, with a stream where the model writes."""
+    return {
+        "/predict": {"post": _predict(shapes, inputs, replies)},
+        **({"/predict/stream": {"post": _stream(shapes)}} if writes else {}),
+        "/healthz": {"get": _health("Whether the process runs.")},
+        "/livez": {"get": _health("Whether the process runs.")},
+        "/readyz": {"get": _ready()},
+        **({"/metrics": {"get": _metrics()}} if metrics else {}),
+    }
+
+
+def _predict(shapes: Shapes, inputs: int, replies: dict[str, Any] | None) -> Schema:
     request = closed(
         {
-            "inputs": {"anyOf": [shapes.item, list_of(shapes.item, minItems=1, maxItems=limits.inputs)]},
+            "inputs": {"anyOf": [shapes.item, list_of(shapes.item, minItems=1, maxItems=inputs)]},
             "parameters": {**shapes.parameters, "nullable": True},
             "options": _OLD_OPTIONS,
             **{name: shapes.parameters["properties"][name] for name in shapes.beside},
@@ -66,7 +78,7 @@ def _predict(service: Service) -> Schema:
         optional=("parameters", "options", *shapes.beside),
     )
     # Not oneOf: the answer to one input may itself be a list of what answers another one.
-    answers = {"anyOf": [shapes.answer, list_of(shapes.answer, minItems=1, maxItems=limits.inputs)]}
+    answers = {"anyOf": [shapes.answer, list_of(shapes.answer, minItems=1, maxItems=inputs)]}
     return {
         "summary": "Answer one input or a list of them",
         "description": "A single input is answered by one answer, a list by a list in the same order.",
@@ -76,15 +88,14 @@ def _predict(service: Service) -> Schema:
             "200": {
                 "description": "The answer or answers.",
                 "headers": {"X-Tunewright-Model": {"description": "Who answered.", "schema": TEXT}},
-                "content": _json(answers, _replies(service, shapes)),
+                "content": _json(answers, replies),
             },
             **{code: _fault(meaning) for code, meaning in _FAULTS.items()},
         },
     }
 
 
-def _stream(service: Service) -> Schema:
-    shapes = TASKS[service.predictor.model.task].shapes(service.predictor.model)
+def _stream(shapes: Shapes) -> Schema:
     request = closed(
         {"inputs": shapes.item, "parameters": {**shapes.parameters, "nullable": True}, "options": _OLD_OPTIONS},
         optional=("parameters", "options"),

@@ -1,0 +1,63 @@
+"""The wings in the README, and docs/reference/tree.md with a line a file."""
+
+import ast
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("registry", "serving", "job")
+
+
+def with_wings(readme: str) -> str:
+    """The README with one line a wing, written anew between the two marks."""
+    before, _, rest = readme.partition(_WINGS_BEGIN)
+    _, _, after = rest.partition(_WINGS_END)
+    lines = [_line(folder) for room in ROOMS for folder in (ROOT / room, *wings(room))]
+    return f"{before}{_WINGS_BEGIN}\n```\n" + "\n".join(lines) + f"\n```\n{_WINGS_END}{after}"
+
+
+_WINGS_BEGIN, _WINGS_END = "<!-- wings: written by `make docs` -->", "<!-- end of wings -->"
+
+
+def wings(room: str) -> list[Path]:
+    """The folders of a room that hold modules."""
+    return sorted(path.parent for path in (ROOT / room).rglob("__init__.py") if path.parent != ROOT / room)
+
+
+def _line(folder: Path) -> str:
+    inside = folder.relative_to(ROOT)
+    name = f"{inside}/" if len(inside.parts) == 1 else "  " + "/".join(inside.parts[1:]) + "/"
+    return f"{name:16} {_first_sentence(folder / '__init__.py')}"
+
+
+FILES = {
+    "Dockerfile": "One file; its last stages are `job` and `serving`.",
+    "Makefile": "Every command of the house; `make` alone lists them.",
+    "pyproject.toml": "One distribution: the core is the registry's, extras `serving`, `job`, `quickstart`, `dev`.",
+    "mkdocs.yml": "The site that `make site` makes of docs/.",
+    "src/": "The package `tunewright`: a link to each room, so that nothing else is imported from outside.",
+    "requirements/": "Every package pinned; with hashes for the images.",
+    "job/examples/": "The bundled reviews and the settings that `make train` runs.",
+    "k8s/": "The job and the server on Kubernetes: a base, and overlays for a CPU cluster and a GPU node.",
+    "docs/": "Getting started, guides, concepts, reference (written from the code), decisions.",
+    "tests/": "The same tree again, tests of the whole, and `tests/bench/` for measurements.",
+    ".ci/": "What continuous integration runs.",
+}
+
+
+def page() -> str:
+    """The text below the title: one line a file."""
+    parts = ["One line a file: the first sentence of its docstring.\n"]
+    parts.append("\n## Beside the rooms\n\n")
+    parts += [f"- `{name}`: {text}\n" for name, text in FILES.items()]
+    for room in ROOMS:
+        for folder in (ROOT / room, *wings(room)):
+            depth = "##" if folder == ROOT / room else "###"
+            parts.append(f"\n{depth} {folder.relative_to(ROOT)}\n\n{_first_sentence(folder / '__init__.py')}\n\n")
+            files = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
+            parts += [f"- `{path.name}`: {_first_sentence(path)}\n" for path in files]
+    return "".join(parts)
+
+
+def _first_sentence(path: Path) -> str:
+    text = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n\n")[0]
+    return " ".join(text.split())

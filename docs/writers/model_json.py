@@ -1,0 +1,57 @@
+"""docs/reference/model-json.md: every field of `model.json`, and of what stands in it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.engines import text_to_text
+from tunewright.serving.tasks import TASKS
+from writers.schemas import table
+
+_INTRODUCTION = """\
+A version is a folder; `model.json` at its top says all that a server must know besides the tokenizer and the graph.
+
+```
+model.json            this page
+tokenizer.json        the tokenizer, or preprocessor_config.json for images and recordings; chat_template.jinja if any
+onnx/<variant>/       the graph of each variant: fp32, int8
+weights/              safetensors and config, to continue training from
+report/               metrics.json for programs, README.md for people
+lineage.json          data, base model, settings, code, packages and hardware it was made of
+```
+
+A server refuses a field that it does not know, and a `format` other than its own.
+"""
+
+
+_SHARED: dict[str, type[BaseModel]] = {"summarization": text_to_text.Options, "translation": text_to_text.Options}
+"""Options that are not in the task's own module."""
+
+
+def page() -> str:
+    """The text below the title."""
+    schema = ModelFile.model_json_schema()
+    parts = [_INTRODUCTION, "\n## ModelFile\n\n", table(schema), *_sections(schema["$defs"])]
+    parts.append("\n## Options of tasks\n\nWhat `options` holds; tasks that are not listed have none.\n")
+    more: dict[str, Any] = {}
+    for name, options in sorted(_options()):
+        schema = options.model_json_schema()
+        more |= schema.get("$defs", {})
+        parts.append(f"\n### {name}\n\n{table(schema, of='option')}")
+    parts.append("\n## Parts of options\n")
+    return "".join([*parts, *_sections(more, depth=3)])
+
+
+def _options() -> Iterator[tuple[str, type[BaseModel]]]:
+    for name, task in TASKS.items():
+        options = _SHARED.get(name) or getattr(task, "Options", None)
+        if isinstance(options, type) and issubclass(options, BaseModel):
+            yield name, options
+
+
+def _sections(parts: Mapping[str, Any], depth: int = 2) -> Iterator[str]:
+    for name, part in sorted(parts.items()):
+        meaning = " ".join(part.get("description", "").split())
+        yield f"\n{'#' * depth} {name}\n\n{meaning}\n\n{table(part)}"
