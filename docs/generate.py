@@ -1,4 +1,4 @@
-"""Writes docs/reference/ and the wings in README.md from the code: `make docs`.
+"""Writes docs/reference/, the drawings, and the marked parts of README.md and docs/architecture.md: `make docs`.
 
 A test fails when they drift.
 """
@@ -22,9 +22,12 @@ from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.variables import leaves
 from tunewright.serving import errors as serving_errors
 from tunewright.serving.settings import ServingSettings
-from writers import house, http, model_json
+from writers import architecture, house, http, model_json
+from writers.marks import fill
 
 REFERENCE = house.ROOT / "docs" / "reference"
+DRAWINGS = house.ROOT / "docs" / "drawings"
+FILLED = ("README.md", "docs/architecture.md")
 _NOTE = "<!-- written by docs/generate.py: run `make docs` -->\n\n"
 
 
@@ -161,9 +164,16 @@ def _exit_codes() -> str:
     return "".join(parts)
 
 
+def filled(name: str) -> str:
+    """README.md or docs/architecture.md with what follows the code written anew."""
+    page = (house.ROOT / name).read_text()
+    return fill(page, {"wings": house.overview()} if name == "README.md" else architecture.parts())
+
+
 if __name__ == "__main__":
-    REFERENCE.mkdir(exist_ok=True)
-    for name, text in pages().items():
-        (REFERENCE / name).write_text(text)
-    readme = house.ROOT / "README.md"
-    readme.write_text(house.with_wings(readme.read_text()))
+    for folder, written in ((REFERENCE, pages()), (DRAWINGS, architecture.drawings())):
+        folder.mkdir(exist_ok=True)
+        for name, text in written.items():
+            (folder / name).write_text(text)
+    for name in FILLED:
+        (house.ROOT / name).write_text(filled(name))

@@ -7,15 +7,13 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("registry", "serving", "job")
 
 
-def with_wings(readme: str) -> str:
-    """The README with one line a wing, written anew between the two marks."""
-    before, _, rest = readme.partition(_WINGS_BEGIN)
-    _, _, after = rest.partition(_WINGS_END)
-    lines = [_line(folder) for room in ROOMS for folder in (ROOT / room, *wings(room))]
-    return f"{before}{_WINGS_BEGIN}\n```\n" + "\n".join(lines) + f"\n```\n{_WINGS_END}{after}"
-
-
-_WINGS_BEGIN, _WINGS_END = "<!-- wings: written by `make docs` -->", "<!-- end of wings -->"
+def overview() -> str:
+    """One line a wing, for the README."""
+    folders = [folder for room in ROOMS for folder in (ROOT / room, *wings(room))]
+    names = [_indented(folder) for folder in folders]
+    width = max(map(len, names)) + 2
+    lines = [f"{name:{width}}{purpose(folder)}\n" for name, folder in zip(names, folders, strict=True)]
+    return "".join(["```\n", *lines, "```\n"])
 
 
 def wings(room: str) -> list[Path]:
@@ -23,10 +21,14 @@ def wings(room: str) -> list[Path]:
     return sorted(path.parent for path in (ROOT / room).rglob("__init__.py") if path.parent != ROOT / room)
 
 
-def _line(folder: Path) -> str:
-    inside = folder.relative_to(ROOT)
-    name = f"{inside}/" if len(inside.parts) == 1 else "  " + "/".join(inside.parts[1:]) + "/"
-    return f"{name:16} {_first_sentence(folder / '__init__.py')}"
+def purpose(folder: Path) -> str:
+    """What a wing or a room holds."""
+    return _first_sentence(folder / "__init__.py")
+
+
+def _indented(folder: Path) -> str:
+    room, *rest = folder.relative_to(ROOT).parts
+    return "  " + "/".join(rest) + "/" if rest else f"{room}/"
 
 
 FILES = {
@@ -52,7 +54,7 @@ def page() -> str:
     for room in ROOMS:
         for folder in (ROOT / room, *wings(room)):
             depth = "##" if folder == ROOT / room else "###"
-            parts.append(f"\n{depth} {folder.relative_to(ROOT)}\n\n{_first_sentence(folder / '__init__.py')}\n\n")
+            parts.append(f"\n{depth} {folder.relative_to(ROOT)}\n\n{purpose(folder)}\n\n")
             files = sorted(path for path in folder.glob("*.py") if path.name != "__init__.py")
             parts += [f"- `{path.name}`: {_first_sentence(path)}\n" for path in files]
     return "".join(parts)
