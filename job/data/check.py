@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.data.dataset import Dataset, DatasetWriter, open_dataset
 from tunewright.job.data.faults import Faults, listed, shown
+from tunewright.job.data.joined_labels import JoinedLabels
 from tunewright.job.data.labels import label_of, parts_of
 from tunewright.job.data.media import Media
+from tunewright.job.data.readers.class_names import advised_names, told_names
 from tunewright.job.data.readers.conll import positions_of
 from tunewright.job.data.readers.formats import KNOWN_NAMES, Layout, Row, format_of, read_rows, told_format, unit_of
 from tunewright.job.data.readers.media_folder import MEDIA
@@ -69,6 +71,8 @@ class Checked:
     """Other rows that were left out on request: why, and how many."""
     media: list[dict[str, Any]]
     """For each table of files: how many files its rows name, their bytes and one digest of all of them."""
+    classes: tuple[str, ...] = ()
+    """The names that the last file gives the numbers of its labels, in the order of these."""
 
 
 def read_roles(settings: DataSettings, task: Reader) -> Roles:
@@ -193,6 +197,8 @@ class _Reading:
     options: Options
     labels: Collection[str] | None
     writer: DatasetWriter
+    known_classes: tuple[str, ...] = ()
+    """The names that the training files give the numbers of their labels."""
     layout: Layout = field(default_factory=lambda: Layout("csv"))
     """Of the file that is being read."""
     faults: Faults = field(default_factory=Faults)
@@ -205,15 +211,26 @@ class _Reading:
     left_out: Counter[str] = field(default_factory=Counter)
     bare: list[str] = field(default_factory=list)
     """Files without a row."""
+    lacking: Faults = field(default_factory=Faults)
+    """Rows of the file that lack a column and are left out for it."""
+    is_complete: bool = False
+    """Whether a row of the file has all columns."""
+    joined: JoinedLabels = field(default_factory=JoinedLabels)
+    classes: tuple[str, ...] = ()
+    """The names that the file gives the numbers of its labels."""
 
     def take_all(self, rows: Iterable[tuple[Row, str]], address: str) -> None:
         """Take every row of a file."""
         is_bare = True
+        self.lacking, self.is_complete = Faults(), False
         for row, place in rows:
             is_bare = False
             self.take(row, place)
         if is_bare:
             self.bare.append(address)
+        if not self.is_complete:
+            # What no row has is no empty cell but another name.
+            self.faults.add_all(self.lacking)
 
     def take(self, row: Row, place: str) -> None:
         """Check one row and write it, or count what is wrong with it."""
@@ -229,6 +246,7 @@ class _Reading:
         except RecursionError:
             self.faults.add("holds a value that is nested too deeply", place)
             return
+        self.is_complete |= not cells.is_lacking
         if cells.is_dropped:
             # Whatever else is wrong with a row that is left out does not matter.
             self.left_out[cells.reason] += bool(cells.reason)
@@ -252,6 +270,8 @@ class Cells:
         """Whether something was found wrong with the row."""
         self.is_dropped = False
         """Whether the row shall be left out, as the settings ask for."""
+        self.is_lacking = False
+        """Whether it lacks a column of an input."""
         self.reason = ""
         """Why it is left out; empty for a row without an input."""
         self._faults: list[tuple[str, str, str, str]] = []
@@ -282,7 +302,13 @@ class Cells:
         if self.column(role) in self._row.values:
             return True
         have = listed(map(shown, self._row.values)) or "none"
-        self.fault(f"has no column {self.column(role)!r}", f"the columns are {have}; {self._advice(role)}")
+        what, hint = f"has no column {self.column(role)!r}", f"the columns are {have}; {self._advice(role)}"
+        self.is_lacking = self.is_lacking or role in self.roles.inputs
+        if self.is_lacking and self.settings.drop_empty:
+            self._reading.lacking.add(what, self._place, hint)
+            self.leave_out()
+        else:
+            self.fault(what, hint)
         return False
 
     def _advice(self, role: str) -> str:
@@ -348,7 +374,11 @@ class Cells:
         value = self.value(role)
         try:
             return read(value, role, self.settings)
-        except (ValueError, OverflowError) as error:
+        except OverflowError:
+            self.fault(
+                f"column {self.roles.target!r} is too large a number", "the largest is about 1.8e308", value=value
+            )
+        except ValueError as error:
             self.fault(f"column {self.roles.target!r} {error}", value=value)
         return None
 
@@ -362,6 +392,8 @@ class Cells:
             return None
         self._watch_kind(self.value(self.roles.target_role))
         labels = sorted(set(named))
+        if self.roles.target_role == "labels":
+            self._reading.joined.see(labels)
         return labels if self.are_known(labels) else None
 
     def _read_labels(self, value: Any, role: str, settings: DataSettings) -> list[str] | None:
@@ -407,10 +439,20 @@ class Cells:
         if self.settings.unknown_labels == "leave_out":
             self.leave_out("with a label that no row of data.train has")
             return False
-        hint = f"the training labels are {listed(known or [])}; correct it, or set data.unknown_labels"
+        hint = f"the training labels are {listed(known or [])}; {self._names_advice(unseen, known or [])}"
         for label in unseen:
             self.fault(f"column {self.roles.target!r} holds a label that no row of data.train has", hint, value=label)
         return False
+
+    def _names_advice(self, unseen: Collection[str], known: Collection[str]) -> str:
+        """What to do about unknown labels: names and their numbers belong together."""
+        told = self._reading.known_classes
+        if told and all(label.isdecimal() and int(label) < len(told) for label in unseen):
+            return f"the file of data.train names its classes and this file does not; {advised_names(told)}"
+        told = self._reading.classes
+        if told and all(map(str.isdecimal, known)):
+            return f"this file names its classes and the file of data.train does not; {advised_names(told)}"
+        return "correct it, or set data.unknown_labels"
 
     def _watch_kind(self, value: Any) -> None:
         """Labels 1 and "1" would silently become one label."""
@@ -432,20 +474,23 @@ def check(
     target: Path,
     *,
     labels: list[str] | None = None,
+    classes: tuple[str, ...] = (),
     options: Options | None = None,
     cache: Path = Path(),
 ) -> Checked:
     """Read and check the files of one setting into an Arrow file; DataError tells all that is wrong.
 
-    `labels` are those of the training rows where no others are allowed.
+    `labels` are those of the training rows where no others are allowed, `classes` the names that the training files
+    give the numbers of their labels.
     """
     media: list[dict[str, Any]] = []
     with closing(DatasetWriter(target, task.arrow_types(roles))) as writer:
         known = dict.fromkeys(labels) if labels is not None else None
-        reading = _Reading(task, roles, settings, options or task.OPTIONS(), known, writer)
+        reading = _Reading(task, roles, settings, options or task.OPTIONS(), known, writer, classes)
         for file in files:
             named = Media(file, roles.inputs[task.MEDIA], cache) if task.MEDIA else None
             reading.layout = layout_of(file.address, settings, roles, file.path)
+            reading.classes = told_names(file.path, reading.layout).get(roles.target, ())
             reading.take_all(_rows(file, named, reading.layout), file.address)
             media += [named.fingerprint()] if named else []
         reading.faults.raise_any()
@@ -459,12 +504,15 @@ def check(
             f"{what}: {count:,} {'row' if count == 1 else 'rows'}" + (f"; {example}" if example else ""),
             rows=count,
         )
+    if joined := reading.joined.sentence(settings.label_separator):
+        warn("data", f"column {roles.target!r}: {joined}")
     data = open_dataset(target)
     if not len(data):
         left = {"without text": reading.dropped, **reading.left_out}
         dropped = "".join(f" besides {count:,} {why}" for why, count in left.items() if count)
         raise DataError(f"{', '.join(file.address for file in files)}: no rows{dropped}")
-    return Checked(data, np.frombuffer(reading.keys, dtype=np.uint64), files, reading.dropped, reading.left_out, media)
+    keys = np.frombuffer(reading.keys, dtype=np.uint64)
+    return Checked(data, keys, files, reading.dropped, reading.left_out, media, reading.classes)
 
 
 def _rows(file: SourceFile, media: Media | None, layout: Layout) -> Iterator[tuple[Row, str]]:

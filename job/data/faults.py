@@ -39,6 +39,13 @@ class Faults:
         if value and len(values) <= _MOST_VALUES:
             values[value] = None
 
+    def add_all(self, others: "Faults") -> None:
+        """Count the faults of another count too."""
+        for kind, text in others._first.items():
+            if kind not in self._first and len(self._first) < _KEPT_KINDS:
+                self._first[kind], self._values[kind] = text, others._values[kind]
+            self._count[kind] += others._count[kind]
+
     def raise_any(self) -> None:
         """DataError with a line per kind of fault, or nothing."""
         if self._first:

@@ -95,7 +95,10 @@ def _read(
         allowed = labels if task.CLOSED else None
         files = find_folders(source, kind, cache) if kind in MEDIA else fetch(source, cache)
         target = work / f"{name}.arrow"
-        checked[name] = check(files, task, roles, settings.data, target, labels=allowed, options=options, cache=cache)
+        classes = checked["train"].classes if checked else ()
+        checked[name] = check(
+            files, task, roles, settings.data, target, labels=allowed, classes=classes, options=options, cache=cache
+        )
         _say_read(name, checked[name])
         if labels is None:
             labels = task.learn_labels(checked[name].data.targets(), roles.target_role)

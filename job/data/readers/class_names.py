@@ -3,13 +3,44 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from tunewright.job.data.faults import shown
-from tunewright.job.data.readers.row import Row
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tunewright.job.data.faults import listed, shown
+from tunewright.job.data.readers.row import Layout, Row
 
 _KEY = b"huggingface"
 """The entry of the file's metadata: {"info": {"features": {column: {"_type": "ClassLabel", "names": [...]}}}}."""
+
+
+_PARQUET = b"PAR1"
+"""How such a file begins."""
+_MOST = 50
+"""Names that a sentence gives so that they can be copied."""
+
+
+def told_names(path: Path, layout: Layout) -> dict[str, tuple[str, ...]]:
+    """Column to the names of its classes, as a file tells them; nothing where they are not used, or none is told."""
+    with path.open("rb") as file:
+        if not layout.use_names or file.read(len(_PARQUET)) != _PARQUET:
+            return {}
+    try:
+        return class_names(pq.read_schema(path).metadata)
+    except (pa.ArrowException, OSError):
+        return {}
+
+
+def advised_names(names: Sequence[str]) -> str:
+    """The line of the settings that says the same of numbers as the file with these names."""
+    told = {str(number): name for number, name in enumerate(names)}
+    if len(names) > _MOST:
+        return (
+            f"set data.label_names to its names of the numbers: {listed(f'{at}: {name}' for at, name in told.items())}"
+        )
+    return f"add `label_names: {json.dumps(told, ensure_ascii=False)}` under data:"
 
 
 def class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, ...]]:

@@ -5,7 +5,6 @@ A fault that hides where rows begin (an encoding, a quote) ends the reading at o
 """
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.readers.class_names import class_names, named_row
 from tunewright.job.data.readers.conll import read_conll
 from tunewright.job.data.readers.content import refuse_other_content
-from tunewright.job.data.readers.json_array import read_array
+from tunewright.job.data.readers.json_array import DECODER, read_array
 from tunewright.job.data.readers.lines import expansion_fault, expansion_limit, lines, open_data, pieces
 from tunewright.job.data.readers.media_folder import MEDIA, class_row, metadata_row
 from tunewright.job.data.readers.plain_text import read_text
@@ -145,7 +144,7 @@ def _read_jsonl(text: Iterator[str], address: str, _: Layout) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = DECODER.decode(line)
         except RecursionError:
             raise DataError(f"{address}, line {number} is nested too deeply") from None
         except ValueError as error:

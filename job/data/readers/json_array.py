@@ -1,4 +1,4 @@
-"""A JSON array of any length, one element at a time, in the memory of one element."""
+"""JSON as it stands in data files: an array of any length, one element at a time, in the memory of one element."""
 
 import json
 import re
@@ -11,6 +11,36 @@ from tunewright.job.errors import DataError
 _AFTER = (",", "]", " ", "\t", "\r", "\n")
 """What may follow a whole number."""
 _SPACE = re.compile(r"[ \t\r\n]*")
+
+
+class EndlessNumber(float):
+    """A whole number of more digits than Python reads: infinite, so that no column takes it."""
+
+    def __new__(cls, digits: str) -> "EndlessNumber":
+        """From the digits, with a sign or without."""
+        made = super().__new__(cls, "-inf" if digits.startswith("-") else "inf")
+        made.length = len(digits.removeprefix("-"))
+        return made
+
+    length: int
+
+    def __repr__(self) -> str:
+        return f"(a whole number of {self.length:,} digits)"
+
+
+# Errors name the type of a value.
+EndlessNumber.__name__ = "int"
+
+
+def _whole(digits: str) -> int | float:
+    try:
+        return int(digits)
+    except ValueError:
+        return EndlessNumber(digits)
+
+
+DECODER = json.JSONDecoder(parse_int=_whole)
+"""Reads one value, of which a whole number may have any length."""
 
 
 def read_array(pieces: Iterator[str], address: str) -> Iterator[Any]:
@@ -52,7 +82,6 @@ class PieceText:
 
     def __init__(self, pieces: Iterator[str]) -> None:
         self._pieces, self._part, self._at = pieces, "", 0
-        self._decoder = json.JSONDecoder()
 
     def peek(self) -> str:
         """The next character that is not white space; empty at the end."""
@@ -72,7 +101,7 @@ class PieceText:
         self.peek()
         while True:
             try:
-                value, end = self._decoder.raw_decode(self._part, self._at)
+                value, end = DECODER.raw_decode(self._part, self._at)
             except ValueError:
                 if not self._read_on():
                     raise

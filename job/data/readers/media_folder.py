@@ -45,5 +45,5 @@ def metadata_row(row: Row, column: str) -> Row:
         have = listed(map(shown, values)) or "none"
         what = f"has no column {FILE_NAME!r}" if FILE_NAME not in values else f"has a column {column!r} of its own"
         hint = f"the columns are {have}; {FILE_NAME!r} names the file and is read as {column!r}"
-        return Row(row.line, {}, what, hint=hint)
+        return Row(row.line, {}, what, hint=hint, is_empty=not values)
     return replace(row, values={column: values.pop(FILE_NAME), **values})

@@ -176,6 +176,33 @@ def test_a_score_that_is_none_is_shown(faults, score, said):
 def test_a_score_beyond_all_numbers_is_a_fault_of_its_row(faults):
     (said,) = faults('{"text": "x", "score": 1' + "0" * 400 + "}", name="a.jsonl", task=REGRESS)
     assert said.startswith("a.jsonl, line 1: value 1000")
+    assert said.endswith("...: column 'score' is too large a number; the largest is about 1.8e308")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+@pytest.mark.parametrize(
+    ("column", "value", "what"),
+    [
+        ("score", "{}", "is not a finite number"),
+        ("label", "{}", "is not a label (text or a whole number)"),
+        ("labels", "[{}]", "is not a label (text or a whole number)"),
+        ("text", "{}", "is int, not text"),
+    ],
+)
+def test_a_number_of_more_digits_than_can_be_read_is_a_fault_of_its_row_and_column(faults, name, column, value, what):
+    row = {"text": '"x"', "label": '"a"', column: value.format("-" + "9" * 5000)}
+    task = REGRESS if column == "score" else CLASSIFY
+    content = "{" + ",".join(f'"{key}":{text}' for key, text in row.items()) + "}"
+    columns = {column: column} if column != "text" else {}
+    (said,) = faults(f"[{content}]" if name == "a.json" else content, columns, name=name, task=task)
+    shown = value.format("(a whole number of 5,000 digits)")
+    place = "row 1" if name == "a.json" else "line 1"
+    assert said == f"{name}, {place}: value {shown}: column {column!r} {what}"
+
+
+def test_a_number_that_nobody_uses_may_have_any_length(read):
+    row = '{"text": "x", "label": "a", "id": [' + "9" * 5000 + "]}"
+    assert read(row, name="a.jsonl").data.targets() == read(f"[{row}]", name="a.json").data.targets() == [["a"]]
 
 
 def test_labels_of_two_kinds_are_not_mixed(faults):
@@ -567,3 +594,73 @@ def test_a_number_is_a_score_and_no_name_of_a_class():
     assert not layout_of("a.parquet", settings, read_roles(settings, TASKS["text-regression"])).use_names
     settings = DataSettings(train="a.parquet")
     assert layout_of("a.parquet", settings, read_roles(settings, CLASSIFY)).use_names
+
+
+@pytest.mark.parametrize(
+    "content", ["text,label\nx,1\ny,0\n", '{"text": "x", "label": 1}\n{"text": "y", "label": 0}\n']
+)
+def test_numbers_beside_named_classes_are_told_with_their_names(write, tmp_path, content):
+    name = "v.csv" if content[0] == "t" else "v.jsonl"
+    path, data = write(name, content.encode()), DataSettings(train=name)
+    file, roles = SourceFile(name, path, "0" * 64, 1), read_roles(data, CLASSIFY)
+    with pytest.raises(DataError) as caught:
+        check([file], CLASSIFY, roles, data, tmp_path / "rows", labels=["bad", "good"], classes=("bad", "good"))
+    told = "the training labels are bad, good; the file of data.train names its classes and this file does not"
+    assert f"{told}; {NAMED} (1 more row shares" in str(caught.value)
+
+
+NAMED = 'add `label_names: {"0": "bad", "1": "good"}` under data:'
+
+
+def test_named_classes_beside_numbers_are_told_with_their_numbers(faults, hub_parquet):
+    data = hub_parquet({"text": ["x", "y"], "label": [1, 0]})
+    (said,) = faults(data, name="b.parquet", labels=["0", "1"])
+    assert f"; this file names its classes and the file of data.train does not; {NAMED}" in said
+    (said,) = faults(data, name="b.parquet", labels=["a", "b"])
+    assert "; the training labels are a, b; correct it, or set data.unknown_labels" in said
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+@pytest.mark.parametrize(
+    ("task", "row"),
+    [
+        ("text-classification", {"text": "x", "label": "a"}),
+        ("text-regression", {"text": "x", "score": 1}),
+        ("token-classification", {"tokens": ["x"], "tags": ["O"]}),
+        ("question-answering", {"question": "q", "context": "c", "answers": {"text": [], "answer_start": []}}),
+        ("text-generation", {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}),
+        ("translation", {"source": "x", "target": "y"}),
+        ("masked-language-modelling", {"text": "x"}),
+    ],
+)
+def test_rows_that_lack_the_column_of_an_input_are_left_out_as_empty_ones_are(read, faults, task, row, name):
+    def written(rows):
+        return json.dumps(rows) if name == "a.json" else "".join(json.dumps(one) + "\n" for one in rows)
+
+    columns, lacking = {role: role for role in row}, [{}, {"id": 1}, {key: row[key] for key in list(row)[1:]}]
+    checked = read(written([*lacking, row]), columns, name=name, task=TASKS[task], drop_empty=True)
+    assert (len(checked.data), checked.dropped) == (1, 3)
+    first = next(iter(row))
+    said = faults(written([*lacking, row]), columns, name=name, task=TASKS[task])
+    assert any(f"1: has no column {first!r}; the columns are none" in line for line in said)
+    # A column that no row has is a name that is not right.
+    said = faults(written(lacking), columns, name=name, task=TASKS[task], drop_empty=True)
+    assert any(f"1: has no column {first!r}" in line for line in said)
+
+
+def test_a_file_without_the_column_is_told_beside_others_that_have_it(write, tmp_path):
+    contents = {"a.jsonl": b'{"text": "x", "label": "a"}\n', "b.jsonl": b'{"txt": "x", "label": "a"}\n'}
+    files = [SourceFile(name, write(name, data), "0" * 64, len(data)) for name, data in contents.items()]
+    data = DataSettings(train="*", drop_empty=True)
+    with pytest.raises(DataError, match=r"^b.jsonl, line 1: has no column 'text'; the columns are 'txt', 'label'"):
+        check(files, CLASSIFY, read_roles(data, CLASSIFY), data, tmp_path / "rows")
+
+
+def test_a_separator_of_labels_that_the_settings_do_not_name_is_warned_about(read, capsys):
+    rows = "".join(f"x{at},{'|'.join(labels)}\n" for at, labels in enumerate(["ab", "bc", "ca", "a", "b"] * 3))
+    assert read(f"text,labels\n{rows}", {"labels": "labels"}).data.targets()[0] == ["a|b"]
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])["message"]
+    assert said.startswith("column 'labels': 9 of 15 rows have a label with '|' in it, such as 'a|b', and its parts")
+    assert 'add `label_separator: "|"` under data:' in said
+    assert read(f"text,labels\n{rows}", {"labels": "labels"}, label_separator="|").data.targets()[0] == ["a", "b"]
+    assert "recur in other labels" not in capsys.readouterr().out

@@ -45,3 +45,16 @@ def test_a_value_is_quoted_and_cut():
 def test_a_list_is_cut():
     assert listed("abc", 3) == "a, b, c"
     assert listed(iter("abcd"), 3) == "a, b, c, ..."
+
+
+def test_the_faults_of_another_count_are_added():
+    faults, others = Faults(), Faults()
+    faults.add("has 3 values", "a.csv, line 9:")
+    others.add("has 3 values", "b.csv, line 1:")
+    others.add("has no column 'text'", "b.csv, line 2:", "set data.columns", value="'x'")
+    faults.add_all(others)
+    faults.add_all(Faults())
+    assert sentences(faults) == [
+        "a.csv, line 9: has 3 values (1 more row shares this fault)",
+        "b.csv, line 2: has no column 'text'; set data.columns",
+    ]
