@@ -8,7 +8,6 @@ import numpy as np
 from tunewright.serving.bundle.model_file import Golden
 from tunewright.serving.errors import BundleError, InputError
 from tunewright.serving.predictor import Predictor
-from tunewright.serving.tasks import TASKS
 
 TOLERANCE = {"fp32": 1e-3, "int8": 0.5}
 """Largest difference of a golden output on another machine (of a regression: in standard deviations of the targets).
@@ -64,7 +63,7 @@ def _unit(cases: Sequence[Golden], predictor: Predictor) -> float:
 
 def _read(case: Golden, number: int, predictor: Predictor) -> Any:
     try:
-        inputs, are_many = TASKS[predictor.model.task].read_inputs(case.inputs, predictor.model)
+        inputs, are_many = predictor.task.read_inputs(case.inputs, predictor.model)
     except InputError as error:
         raise BundleError(f"golden case {number} is no input of this model: {error}") from error
     if are_many:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.serving.bundle.model_file import ModelFile, choose_variant, read_model_file
-from tunewright.serving.engines.task import Engine, FileEngine, Row, WritingEngine
+from tunewright.serving.engines.engine import Engine, FileEngine, Row, WritingEngine
+from tunewright.serving.engines.task import Task
 from tunewright.serving.errors import BundleError, InputError
 from tunewright.serving.generation.written import Finish, OnText
 from tunewright.serving.runtime.capacity import Capacity
@@ -20,38 +21,39 @@ class Predictor:
 
     model: ModelFile
     variant: str
-    engine: Engine
+    task: Task[Any, Any]
+    engine: Engine[Any, Any, Any, Any]
 
-    def predict(self, inputs: Sequence[Any], parameters: Mapping[str, Any] | None = None) -> list[Any]:
+    def predict(self, inputs: Sequence[Any], parameters: Mapping[str, object] | None = None) -> list[Any]:
         """One answer per input, in the shape of the task; InputError for a parameter the task does not know."""
-        wanted = TASKS[self.model.task].read_parameters(parameters or {}, self.model)
-        return self.answers(self.prepare(inputs, wanted), wanted)
+        checked = self.task.read_parameters(parameters or {}, self.model)
+        return self.answers(self.prepare(inputs, checked), checked)
 
-    def prepare(self, inputs: Sequence[Any], wanted: Any, *, limit: TimeLimit | None = None) -> Sequence[Row]:
-        """Inputs to what the model reads. `wanted`: what the task's `read_parameters` returned."""
-        if isinstance(self.engine, FileEngine):
-            return self.engine.prepare(inputs, wanted, limit=limit)
-        return self.engine.prepare(inputs, wanted)
+    def prepare(self, inputs: Sequence[Any], parameters: object, *, limit: TimeLimit | None = None) -> Sequence[Row]:
+        """Inputs to what the model reads. `parameters`: what the task's `read_parameters` returned."""
+        rows: Sequence[Row] = self.engine.prepare(inputs, parameters, limit=limit)
+        return rows
 
     def unfolded(self, inputs: Sequence[Any]) -> Iterator[int]:
         """Bytes that each input takes once it is decoded; nothing for tasks that read no files."""
         if isinstance(self.engine, FileEngine):
             yield from self.engine.unfolded(inputs)
 
-    def answers(self, rows: Sequence[Row], wanted: Any, *, limit: TimeLimit | None = None) -> list[Any]:
-        """One answer per prepared input."""
-        return self.engine.answers(rows, wanted, limit=limit)
+    def answers(self, rows: Sequence[Row], parameters: object, *, limit: TimeLimit | None = None) -> list[Any]:
+        """One answer per prepared input; rows of several requests may be run together by the engine itself."""
+        outputs = self.engine.run(rows, limit=limit)
+        return [self.engine.answer(row, output, parameters) for row, output in zip(rows, outputs, strict=True)]
 
     @property
     def writes(self) -> bool:
         """Whether answers can be read while they are written."""
         return isinstance(self.engine, WritingEngine)
 
-    def stream(self, row: Row, wanted: Any, on_text: OnText, *, limit: TimeLimit | None = None) -> Finish:
+    def stream(self, row: Row, on_text: OnText, *, limit: TimeLimit | None = None) -> Finish:
         """Answer one prepared input piece by piece; InputError for a task that writes no texts."""
         if not isinstance(self.engine, WritingEngine):
             raise InputError(f"{self.model.task} writes no texts, so there is nothing to stream; ask without streaming")
-        return self.engine.stream(row, wanted, on_text, limit=limit)
+        return self.engine.stream(row, on_text, limit=limit)
 
     def outputs(self, inputs: Sequence[Any]) -> list[Array]:
         """Raw numbers of the model, one array per input: what golden cases, parity and measurements compare."""
@@ -65,7 +67,8 @@ class Predictor:
 def open_predictor(folder: Path, *, variant: str | None = None, capacity: Capacity | None = None) -> Predictor:
     """Load one variant of a bundle."""
     model = read_model_file(folder)
-    if model.task not in TASKS:
+    task = TASKS.get(model.task)
+    if task is None:
         raise BundleError(f"this version's task is {model.task!r}; this program answers: {', '.join(sorted(TASKS))}")
     name = choose_variant(model, variant)
-    return Predictor(model, name, TASKS[model.task].open_engine(folder, model, name, capacity or Capacity()))
+    return Predictor(model, name, task, task.open_engine(folder, model, name, capacity or Capacity()))

@@ -16,7 +16,6 @@ from tunewright.serving.live.service import Service
 from tunewright.serving.predictor import open_predictor
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.settings import ServingSettings
-from tunewright.serving.tasks import TASKS
 from tunewright.serving.trial import try_bundle
 
 
@@ -66,7 +65,7 @@ def announce(service: Service, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     url = f"http://{name}:{port}"
-    example = TASKS[service.predictor.model.task].shapes(service.predictor.model).example
+    example = service.predictor.task.shapes(service.predictor.model).example
     curl = f"curl {url}/predict -d {shlex.quote(json.dumps({'inputs': example}))}"
     metrics = f"http://{name}:{service.metrics_port or port}/metrics"
     places = f"docs: {url}/docs" if service.metrics_port is None else f"docs: {url}/docs, metrics: {metrics}"

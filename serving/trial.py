@@ -274,9 +274,7 @@ _WORDS_OF_LONG = (512, 128, 32, 8, 2)
 
 def _answer_example(predictor: Any) -> None:
     """Answer the task's example twice at once, and a longer one: a graph may fit the lengths of its own cases only."""
-    from tunewright.serving.tasks import TASKS
-
-    task, model = TASKS[predictor.model.task], predictor.model
+    task, model = predictor.task, predictor.model
     shapes = task.shapes(model)
     example, _ = task.read_inputs(shapes.example, model)
     predictor.predict(example, shapes.example_parameters)

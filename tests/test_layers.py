@@ -51,6 +51,7 @@ TESTED_BY = {
     "serving/generation/beam.py": "serving/generation/test_loop.py",
     "serving/generation/written.py": "serving/generation/test_loop.py",
     "serving/engines/generation.py": "serving/tasks/test_text_generation.py",
+    "serving/engines/engine.py": "serving/test_predictor.py",
     "serving/engines/media.py": "hostile/test_media.py",
     "serving/engines/task.py": "serving/test_predictor.py",
     "serving/engines/text.py": "serving/test_predictor.py",

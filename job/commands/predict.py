@@ -10,7 +10,6 @@ from tunewright.registry.stores.store import open_store
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.errors import InputError
 from tunewright.serving.predictor import open_predictor
-from tunewright.serving.tasks import TASKS
 from tunewright.serving.trial import try_bundle
 
 
@@ -20,7 +19,7 @@ def predict(reference: str, inputs: Sequence[str], variant: str | None, registry
     try_bundle(pulled.folder, name, digest=pulled.version.digest, cache=registry.cache)
     predictor = open_predictor(pulled.folder, variant=name)
     try:
-        texts, _ = TASKS[predictor.model.task].read_inputs([_parsed(one) for one in inputs], predictor.model)
+        texts, _ = predictor.task.read_inputs([_parsed(one) for one in inputs], predictor.model)
         return predictor.predict(texts)
     except InputError as error:
         raise SettingsError(str(error)) from error

@@ -43,7 +43,7 @@ class MediaEncoder:
 
     options: dict[str, Any]
     """The preprocessing, as `model.json` says it."""
-    load: Callable[[Any], MediaRow]
+    load: Callable[[Any], MediaRow[Any]]
     collate: Callable[[Sequence[Any]], Arrays]
     texts: Encoder | None = None
     """What reads the texts beside the files, where there are any."""

@@ -8,6 +8,7 @@ import tempfile
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -202,15 +203,12 @@ class TextToText(TextTask):
         """Of the targets, by the exported graph."""
         start = _tokens(plan)["decoder_start_token_id"]
 
-        def loss(pair: tuple[Encoded, Encoded]) -> tuple[float, int]:
-            source, target = pair
-            scores = engine.writer.graph.scores(source.ids, [start, *target.ids[:-1]])
-            return next_token.cross_entropy(scores, target.ids)
-
         losses, read_targets = [], self._target_reader(plan)
         for texts, truths in part.data.batches():
             sources = plan.encoder.encode([self._source(plan, text) for text in texts])
-            losses += list(engine.writer.pool.map(loss, zip(sources, read_targets(truths), strict=True)))
+            targets = [target.ids for target in read_targets(truths)]
+            pairs = [(one.ids, [start, *ids[:-1]]) for one, ids in zip(sources, targets, strict=True)]
+            losses += engine.scores(pairs, partial(_loss, targets))
         return next_token.perplexity(*np.sum(losses, axis=0).tolist())
 
     def _source(self, plan: Plan, text: str) -> str:
@@ -221,6 +219,10 @@ class TextToText(TextTask):
         options, eos = _options(plan), first_eos(_tokens(plan))
         encoder = _encoder(plan.base, plan.settings, options.target_lang, options.max_target_length)
         return lambda texts: [_ended(row, eos, options) for row in _rows(encoder, texts)]
+
+
+def _loss(targets: Sequence[Sequence[int]], index: int, scores_TV: Array) -> tuple[float, int]:
+    return next_token.cross_entropy(scores_TV, targets[index])
 
 
 class PairRows:

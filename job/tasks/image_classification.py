@@ -4,6 +4,7 @@ from typing import Any
 
 from transformers import AutoModelForImageClassification
 
+from tunewright.job.batches.side import Array
 from tunewright.job.data.columns import Form
 from tunewright.job.kinds.media import MediaEncoder, MediaTask
 from tunewright.job.model.base_model import BaseModel
@@ -38,7 +39,7 @@ class ImageClassification(MediaTask):
         """Resize, crop and normalize as the base model's processor does."""
         image = read_preprocessing(config, model_type=model_type)
 
-        def load(data: bytes) -> MediaRow:
+        def load(data: bytes) -> MediaRow[Array]:
             return MediaRow(pixels(decode(data), image))
 
         return MediaEncoder({"image": image.model_dump(mode="json")}, load, collate)

@@ -217,7 +217,7 @@ def _totals(engine: MaskEngine, data: Dataset, plan: Plan) -> NDArray[np.float64
     """What was found of each text, `[N, 3]`, through the engine that serves."""
     totals = np.zeros((len(data), 3))
     for numbers, hidden in _hidden(data, plan):
-        np.add.at(totals, numbers, engine.run([one.row for one in hidden], partial(_marks, hidden)) or 0)
+        np.add.at(totals, numbers, engine.scores([one.row for one in hidden], partial(_marks, hidden)) or 0)
     return totals
 
 

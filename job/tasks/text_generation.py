@@ -8,6 +8,7 @@ Axes: B rows of a batch, T tokens of a row, M learned tokens of a batch, V token
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -371,17 +372,19 @@ def _learned(part: Part, plan: Plan) -> Iterator[int]:
 
 def _losses(engine: ContinuationEngine, part: Part, plan: Plan) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Summed cross-entropy and number of the learned tokens of each row `[N, 2]`, by the exported graph."""
-
-    def loss(pieces: Sequence[causal.Segment]) -> tuple[float, int]:
-        found = [next_token.cross_entropy(engine.writer.graph.scores(ids), labels) for ids, labels in pieces]
-        return sum(value for value, _ in found), sum(tokens for _, tokens in found)
-
-    losses: list[tuple[float, int]] = []
+    losses, start = np.zeros((len(part), 2)), 0
     for inputs, targets in part.data.batches():
         # Not in the threads: transformers marks the assistant's turns in an object that all of them would share.
         rows = [plan.encoder.pieces(*row) for row in zip(inputs, targets, strict=True)]
-        losses += engine.writer.pool.map(loss, rows)
-    return np.array(losses, dtype=np.float64)
+        numbers = [start + number for number, row in enumerate(rows) for _ in row]
+        pieces = [piece for row in rows for piece in row]
+        np.add.at(losses, numbers, engine.scores([ids for ids, _ in pieces], partial(_loss, pieces)) or 0)
+        start += len(rows)
+    return losses
+
+
+def _loss(pieces: Sequence[causal.Segment], index: int, scores_TV: Array) -> tuple[float, int]:
+    return next_token.cross_entropy(scores_TV, pieces[index][1])
 
 
 def _answerable(part: Part, plan: Plan) -> Any:

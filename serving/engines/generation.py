@@ -1,11 +1,10 @@
 """Prompts of tokens through a decoder graph, in batches of like length, several batches at once.
 
-Axes: V tokens of the vocabulary, K of them that are compared.
+Axes: T tokens of a row, V tokens of the vocabulary, K of them that are compared.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +16,32 @@ from tunewright.serving.generation.graph import DecoderGraph
 from tunewright.serving.generation.loop import Generated, generate
 from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.generation.written import Finish, OnText
-from tunewright.serving.runtime.capacity import Capacity, available_cpus
+from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.runs import plan_runs
 from tunewright.serving.runtime.scores import log_softmax
 from tunewright.serving.runtime.session import Array, TimeLimit
+from tunewright.serving.runtime.workers import Workers
 
 _COMPARED = 64
 """Tokens of the vocabulary whose log-probabilities are compared."""
+_SETTINGS = set(GenerationSettings.model_fields)
+"""What the graph is run with, of the parameters of a task that may have more."""
 
 Graph = TypeVar("Graph", bound=DecoderGraph)
+Scored = TypeVar("Scored")
+Taken = TypeVar("Taken")
+
+
+class Prompted(Protocol):
+    """A row that is gone on with, and how: what is written depends on its request's settings from the first token."""
+
+    @property
+    def ids(self) -> list[int]:
+        """The tokens of the prompt."""
+
+    @property
+    def settings(self) -> GenerationSettings:
+        """How the answer is written."""
 
 
 class GenerationEngine(Generic[Graph]):
@@ -35,42 +51,28 @@ class GenerationEngine(Generic[Graph]):
         self.graph = graph
         self._tokenizer = tokenizer
         self._tokens_per_run = capacity.tokens_per_run if model.variants[variant].batching == "padded" else 0
-        # One thread a run and several runs at once, as for all texts.
-        self.pool = ThreadPoolExecutor(capacity.threads or available_cpus(), thread_name_prefix="predictor")
+        self._workers = Workers(capacity)
 
-    def write(
-        self, prompts: Sequence[Sequence[int]], settings: GenerationSettings, *, limit: TimeLimit | None = None
-    ) -> list[Generated]:
-        """The answer to each prompt, in their order."""
+    def write(self, rows: Sequence[Prompted], *, limit: TimeLimit | None = None) -> list[Generated]:
+        """The answer to each row, in their order. Those of the same settings share runs, whoever asked."""
         found: dict[int, Generated] = {}
 
-        def one_run(indices: list[int]) -> None:
-            answers = generate(
-                self.graph, [prompts[index] for index in indices], settings, decode=self._decode, limit=limit
-            )
+        def one_run(indices: Sequence[int]) -> None:
+            prompts, settings = [rows[index].ids for index in indices], rows[indices[0]].settings
+            answers = generate(self.graph, prompts, settings, decode=self._decode, limit=limit)
             found.update(zip(indices, answers, strict=True))
 
-        plan = plan_runs([len(prompt) for prompt in prompts], self._tokens_per_run // settings.num_beams)
-        if len(plan) == 1:
-            one_run(plan[0])
-        else:
-            list(self.pool.map(one_run, plan))
-        return [found[index] for index in range(len(prompts))]
+        self._workers.each(one_run, self._plan(rows))
+        return [found[index] for index in range(len(rows))]
 
     def stream(
-        self,
-        prompt: Sequence[int],
-        settings: GenerationSettings,
-        on_text: OnText,
-        *,
-        after: Sequence[int] = (),
-        limit: TimeLimit | None = None,
+        self, row: Prompted, on_text: OnText, *, after: Sequence[int] = (), limit: TimeLimit | None = None
     ) -> Finish:
-        """Write the answer to one prompt, piece by piece; beams at once, when the best is known.
+        """Write the answer to one row, piece by piece; beams at once, when the best is known.
 
         `after`: what of the prompt stands before the answer in one text.
         """
-        text = Detokenizer(self._tokenizer, settings.stops, after=after)
+        text = Detokenizer(self._tokenizer, row.settings.stops, after=after)
 
         def tell(piece: str) -> None:
             if piece:
@@ -78,8 +80,8 @@ class GenerationEngine(Generic[Graph]):
 
         (answer,) = generate(
             self.graph,
-            [prompt],
-            settings,
+            [row.ids],
+            row.settings,
             decode=self._decode,
             limit=limit,
             on_tokens=lambda _, ids: tell(text.push(ids)),
@@ -92,11 +94,29 @@ class GenerationEngine(Generic[Graph]):
 
         The first comes from the prompt, the second from the cache; an answer itself would hang on single bits.
         """
-        return list(self.pool.map(lambda prompt: self._outputs(prompt, settings), prompts))
+        return self._workers.each(lambda prompt: self._outputs(prompt, settings), prompts)
+
+    def scores(
+        self, rows: Sequence[Scored], of: Callable[[Scored], Array], take: Callable[[int, Array], Taken]
+    ) -> list[Taken]:
+        """What `take` keeps, given a row's number, of the scores `[T, V]` that the graph gives `of` the row."""
+        return self._workers.each(lambda number: take(number, of(rows[number])), range(len(rows)))
 
     def close(self) -> None:
         """End the threads; runs in flight finish first."""
-        self.pool.shutdown(wait=True)
+        self._workers.close()
+
+    def _plan(self, rows: Sequence[Prompted]) -> list[list[int]]:
+        """Row indices of each run."""
+        alike: dict[str, list[int]] = {}
+        for index, row in enumerate(rows):
+            alike.setdefault(row.settings.model_dump_json(include=_SETTINGS), []).append(index)
+        plan = []
+        for indices in alike.values():
+            tokens = self._tokens_per_run // rows[indices[0]].settings.num_beams
+            runs = plan_runs([len(rows[index].ids) for index in indices], tokens)
+            plan += [[indices[place] for place in run] for run in runs]
+        return plan
 
     def _outputs(self, prompt: Sequence[int], settings: GenerationSettings) -> Array:
         first_1V, rows = self.graph.start([prompt], self.graph.beginnings([prompt], settings))

@@ -1,42 +1,47 @@
 """Texts through one graph: encoded, run in batches of like length, and taken apart into one array per text."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.errors import BundleError, ModelFault
-from tunewright.serving.runtime.capacity import Capacity, available_cpus
-from tunewright.serving.runtime.runs import plan_runs, require_finite
+from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.runs import finite, plan_runs
 from tunewright.serving.runtime.session import Array, Session, TimeLimit
+from tunewright.serving.runtime.workers import Workers
 from tunewright.serving.text.encoding import Encoded, Encoder, Text, check_inputs
 
-Answers = Callable[[Array, ModelFile, Any], list[Any]]
-"""Logits `[N, labels]`, the model and the checked parameters to one answer per row."""
-Check = Callable[[Sequence[Encoded], Any], None]
+Parameters = TypeVar("Parameters")
+AnswerOf = Callable[[Array, ModelFile, Parameters], object]
+"""Logits `[labels]` of a row, the model and the checked parameters to the answer."""
+Check = Callable[[Sequence[Encoded], Parameters], None]
 """Encoded rows and the checked parameters; InputError where the two cannot be."""
 Take = Callable[[int, Array], Array]
 """The number of a row and its output to what is kept of that output."""
+
+
+def open_encoder(folder: Path, model: ModelFile) -> Encoder:
+    """The tokenizer of a bundle with the limits of its model."""
+    if model.max_length is None:
+        raise BundleError(f"model.json of {folder} names no max_length, which a model of texts needs")
+    return Encoder(
+        folder / "tokenizer.json", max_length=model.max_length, padding=model.padding, cleaning=model.cleaning
+    )
 
 
 class TextEngine:
     """A tokenizer and a graph from token ids to logits."""
 
     def __init__(self, folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> None:
-        if model.max_length is None:
-            raise BundleError(f"model.json of {folder} names no max_length, which a model of texts needs")
-        self.encoder = Encoder(
-            folder / "tokenizer.json", max_length=model.max_length, padding=model.padding, cleaning=model.cleaning
-        )
-        # One thread a run and several runs at once beat several threads in one run on rows this short.
+        self.encoder = open_encoder(folder, model)
         self.session = Session(folder / model.variants[variant].file, threads=1)
         check_inputs(self.session.inputs)
         self._labels = len(model.labels)
         self._tokens_per_run = capacity.tokens_per_run if model.variants[variant].batching == "padded" else 0
-        self._pool = ThreadPoolExecutor(capacity.threads or available_cpus(), thread_name_prefix="predictor")
+        self._workers = Workers(capacity)
 
     def run(
         self,
@@ -51,25 +56,24 @@ class TextEngine:
 
         `take` keeps a part of a row's output as soon as it is there, where all of all rows would fill the memory.
         """
-        results: list[Any] = [None] * len(rows)
-        plan = plan_runs([len(row) for row in rows], self._tokens_per_run)
+        results: dict[int, Array] = {}
 
-        def one_run(indices: list[int]) -> None:
-            batch = self.encoder.pad([rows[index] for index in indices], self.session.inputs)
-            outputs = self.session.run(batch, limit=limit)
-            tokens = (max(len(rows[index]) for index in indices),) if per_token else ()
-            for output in outputs:
-                self._check_shape(output, (len(indices), *tokens))
-            answered = outputs[0] if len(outputs) == 1 else np.stack(outputs, axis=-1)
+        def one_run(indices: Sequence[int]) -> None:
+            answered = self._answered([rows[index] for index in indices], limit, per_token=per_token)
             for index, row in zip(indices, answered, strict=True):
                 own = row[: len(rows[index])] if per_token else row
                 results[index] = take(index, own) if take else own
 
-        if len(plan) == 1:
-            one_run(plan[0])
-        else:
-            list(self._pool.map(one_run, plan))
-        return results
+        self._workers.each(one_run, plan_runs([len(row) for row in rows], self._tokens_per_run))
+        return [results[index] for index in range(len(rows))]
+
+    def _answered(self, rows: Sequence[Encoded], limit: TimeLimit | None, *, per_token: bool) -> Array:
+        """The outputs of rows that share a run."""
+        outputs = self.session.run(self.encoder.pad(rows, self.session.inputs), limit=limit)
+        tokens = (max(map(len, rows)),) if per_token else ()
+        for output in outputs:
+            self._check_shape(output, (len(rows), *tokens))
+        return outputs[0] if len(outputs) == 1 else np.stack(outputs, axis=-1)
 
     def _check_shape(self, output: Array, leading: tuple[int, ...]) -> None:
         """Without this numpy would spread one column over all labels."""
@@ -79,10 +83,10 @@ class TextEngine:
 
     def close(self) -> None:
         """End the threads; runs in flight finish first."""
-        self._pool.shutdown(wait=True)
+        self._workers.close()
 
 
-class LogitsEngine:
+class LogitsEngine(Generic[Parameters]):
     """The engine of a task that makes its answer of one row of logits per text."""
 
     def __init__(
@@ -91,25 +95,27 @@ class LogitsEngine:
         model: ModelFile,
         variant: str,
         capacity: Capacity,
-        answers: Answers,
-        check: Check = lambda rows, wanted: None,
+        answer: AnswerOf[Parameters],
+        check: Check[Parameters] = lambda rows, parameters: None,
     ) -> None:
         self.text = TextEngine(folder, model, variant, capacity)
-        self._model, self._answers, self._check = model, answers, check
+        self._model, self._answer, self._check = model, answer, check
 
-    def prepare(self, inputs: Sequence[Text], wanted: Any) -> list[Encoded]:
+    def prepare(
+        self, inputs: Sequence[Text], parameters: Parameters, *, limit: TimeLimit | None = None
+    ) -> list[Encoded]:
         """Tokenize."""
         rows = self.text.encoder.encode(inputs)
-        self._check(rows, wanted)
+        self._check(rows, parameters)
         return rows
 
-    def answers(self, rows: Sequence[Encoded], wanted: Any, *, limit: TimeLimit | None = None) -> list[Any]:
-        """One answer per row."""
-        if not rows:
-            return []
-        logits = np.stack(self.text.run(rows, limit=limit))
-        require_finite(logits)
-        return self._answers(logits, self._model, wanted)
+    def run(self, rows: Sequence[Encoded], *, limit: TimeLimit | None = None) -> Iterator[Array]:
+        """The logits `[labels]` of each row."""
+        return finite(self.text.run(rows, limit=limit))
+
+    def answer(self, row: Encoded, output: Array, parameters: Parameters) -> object:
+        """What the task makes of the logits."""
+        return self._answer(output, self._model, parameters)
 
     def outputs(self, inputs: Sequence[Text]) -> list[Array]:
         """Logits `[labels]` of each text."""

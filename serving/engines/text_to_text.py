@@ -1,21 +1,26 @@
 """What translation and summarization share: a text into an encoder, another text out of a decoder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.generation import GenerationEngine
-from tunewright.serving.errors import BundleError
+from tunewright.serving.engines.text import open_encoder
 from tunewright.serving.generation.graph import Seq2SeqGraph
+from tunewright.serving.generation.loop import Generated
 from tunewright.serving.generation.settings import GenerationSettings, read_settings
 from tunewright.serving.generation.written import Finish, OnText
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array, TimeLimit
-from tunewright.serving.text.encoding import Encoded, Encoder, Text, load_tokenizer
+from tunewright.serving.text.encoding import Encoded, Text, load_tokenizer
 from tunewright.serving.text.spacing import without_spaces_before_punctuation
+
+Pair = tuple[Sequence[int], Sequence[int]]
+Taken = TypeVar("Taken")
 
 
 class Options(BaseModel):
@@ -38,48 +43,64 @@ class Parameters(GenerationSettings):
     """Take out the spaces before punctuation."""
 
 
-def read_settings_over(model: ModelFile, parameters: Mapping[str, Any]) -> Parameters:
+def read_settings_over(model: ModelFile, parameters: Mapping[str, object]) -> Parameters:
     """A caller's parameters over what the bundle says."""
     return read_settings(parameters, read_options(Options, model).generation, model.task, Parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text as the encoder reads it, and how the other text is written."""
+
+    ids: list[int]
+    truncated: bool
+    settings: Parameters
 
 
 class TextToTextEngine:
     """One variant of a bundle: an encoder and a decoder."""
 
     def __init__(self, folder: Path, model: ModelFile, variant: str, capacity: Capacity, key: str) -> None:
-        if model.max_length is None:
-            raise BundleError(f"model.json of {folder} names no max_length, which a model of texts needs")
         self._options, self._key = read_options(Options, model), key
-        path = folder / "tokenizer.json"
-        self._encoder = Encoder(path, max_length=model.max_length, padding=model.padding, cleaning=model.cleaning)
-        self._tokenizer = load_tokenizer(path)
+        self._encoder = open_encoder(folder, model)
+        self._tokenizer = load_tokenizer(folder / "tokenizer.json")
         graph = Seq2SeqGraph((folder / model.variants[variant].file).parent, context=self._options.context)
-        self.writer = GenerationEngine(graph, self._tokenizer, model, variant, capacity)
+        self._writer = GenerationEngine(graph, self._tokenizer, model, variant, capacity)
 
-    def prepare(self, inputs: Sequence[Text], wanted: Parameters) -> list[Encoded]:
+    def prepare(
+        self, inputs: Sequence[Text], parameters: Parameters, *, limit: TimeLimit | None = None
+    ) -> list[Source]:
         """Tokenize; a text longer than what the model was trained with is cut."""
-        return self._encoder.encode([f"{self._options.source_prefix}{text}" for text in inputs])
+        return [Source(row.ids, row.truncated, parameters) for row in self._encoded(inputs)]
 
-    def answers(
-        self, rows: Sequence[Encoded], wanted: Parameters, *, limit: TimeLimit | None = None
-    ) -> list[dict[str, str]]:
-        """One text per row."""
-        written = self.writer.write([row.ids for row in rows], wanted, limit=limit)
-        return [{self._key: self._text(one.ids, wanted)} for one in written]
+    def run(self, rows: Sequence[Source], *, limit: TimeLimit | None = None) -> list[Generated]:
+        """What is written for each row."""
+        return self._writer.write(rows, limit=limit)
 
-    def stream(self, row: Encoded, wanted: Parameters, on_text: OnText, *, limit: TimeLimit | None = None) -> Finish:
+    def answer(self, row: Source, output: Generated, parameters: Parameters) -> dict[str, str]:
+        """The text."""
+        text: str = self._tokenizer.decode(output.ids, skip_special_tokens=True)
+        tidy = parameters.clean_up_tokenization_spaces
+        return {self._key: without_spaces_before_punctuation(text) if tidy else text}
+
+    def stream(self, row: Source, on_text: OnText, *, limit: TimeLimit | None = None) -> Finish:
         """The text piece by piece."""
-        return self.writer.stream(row.ids, wanted, on_text, limit=limit)
+        return self._writer.stream(row, on_text, limit=limit)
 
     def outputs(self, inputs: Sequence[Text]) -> list[Array]:
         """Log-probabilities `[2, K]`; see `GenerationEngine.outputs`."""
-        rows = self.prepare(inputs, Parameters())
-        return self.writer.outputs([row.ids for row in rows], self._options.generation)
+        return self._writer.outputs([row.ids for row in self._encoded(inputs)], self._options.generation)
+
+    def scores(self, rows: Sequence[Pair], take: Callable[[int, Array], Taken]) -> list[Taken]:
+        """What `take` keeps, given a row's number, of the scores `[T, V]` of what follows each token of a target.
+
+        `rows`: the tokens of a source and of its target, which begins with the decoder's first token.
+        """
+        return self._writer.scores(rows, lambda pair: self._writer.graph.scores(*pair), take)
 
     def close(self) -> None:
         """End the threads."""
-        self.writer.close()
+        self._writer.close()
 
-    def _text(self, ids: list[int], wanted: Parameters) -> str:
-        text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
-        return without_spaces_before_punctuation(text) if wanted.clean_up_tokenization_spaces else text
+    def _encoded(self, inputs: Sequence[Text]) -> list[Encoded]:
+        return self._encoder.encode([f"{self._options.source_prefix}{text}" for text in inputs])

@@ -1,13 +1,13 @@
 """Windows through one graph: the engine of a task that answers per token."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from tunewright.serving.engines.text import TextEngine
 from tunewright.serving.errors import InputError
-from tunewright.serving.runtime.runs import require_finite
+from tunewright.serving.runtime.runs import finite
 from tunewright.serving.runtime.session import Array, TimeLimit
 from tunewright.serving.text.windows import Windowed
 
@@ -15,7 +15,11 @@ _TOKENS_AT_ONCE = 1 << 16
 """Tokens whose outputs are held at the same time: memory does not grow with the length of a request's texts."""
 
 
-class WindowEngine:
+Input = TypeVar("Input")
+Parameters = TypeVar("Parameters")
+
+
+class WindowEngine(Generic[Input, Parameters]):
     """One variant of a bundle whose graph gives numbers per token.
 
     `cut`: an input and the checked parameters to windows. `answer`: the windows, one output `[T, ...]` of each, and
@@ -26,47 +30,46 @@ class WindowEngine:
         self,
         text: TextEngine,
         *,
-        cut: Callable[[Any, Any], Windowed],
-        answer: Callable[[Windowed, list[Array], Any], Any],
-        defaults: Any,
+        cut: Callable[[Input, Parameters], Windowed],
+        answer: Callable[[Windowed, list[Array], Parameters], object],
+        defaults: Parameters,
     ) -> None:
         self.text = text
         self._cut, self._answer, self._defaults = cut, answer, defaults
 
-    def prepare(self, inputs: Sequence[Any], wanted: Any) -> list[Windowed]:
+    def prepare(
+        self, inputs: Sequence[Input], parameters: Parameters, *, limit: TimeLimit | None = None
+    ) -> list[Windowed]:
         """Tokenize and cut into windows."""
-        return [self._one(number, one, wanted) for number, one in enumerate(inputs)]
+        return [self._one(number, one, parameters) for number, one in enumerate(inputs)]
 
-    def answers(self, rows: Sequence[Windowed], wanted: Any, *, limit: TimeLimit | None = None) -> list[Any]:
-        """One answer per input."""
-        return [self._answer(row, outputs, wanted) for row, outputs in self._run(rows, limit)]
+    def run(self, rows: Sequence[Windowed], *, limit: TimeLimit | None = None) -> Iterator[list[Array]]:
+        """The outputs of each input's windows; windows of several inputs share runs."""
+        for group in _groups(rows):
+            windows = [window.row for row in group for window in row.windows]
+            outputs = finite(self.text.run(windows, limit=limit, per_token=True) if windows else [])
+            for row in group:
+                yield [next(outputs) for _ in row.windows]
 
-    def outputs(self, inputs: Sequence[Any]) -> list[Array]:
+    def answer(self, row: Windowed, output: list[Array], parameters: Parameters) -> object:
+        """What the task makes of the windows."""
+        return self._answer(row, output, parameters)
+
+    def outputs(self, inputs: Sequence[Input]) -> list[Array]:
         """What the model gave for each input: the rows of all its windows, one after the other."""
         nothing = np.zeros((0, 1), dtype=np.float32)
         rows = self.prepare(inputs, self._defaults)
-        return [np.concatenate(outputs) if outputs else nothing for _, outputs in self._run(rows, None)]
+        return [np.concatenate(outputs) if outputs else nothing for outputs in self.run(rows)]
 
     def close(self) -> None:
         """End the threads."""
         self.text.close()
 
-    def _one(self, number: int, one: Any, wanted: Any) -> Windowed:
+    def _one(self, number: int, one: Input, parameters: Parameters) -> Windowed:
         try:
-            return self._cut(one, wanted)
+            return self._cut(one, parameters)
         except InputError as error:
             raise InputError(f"input {number}: {error}") from error
-
-    def _run(self, rows: Sequence[Windowed], limit: TimeLimit | None) -> Iterator[tuple[Windowed, list[Array]]]:
-        """Each input with the outputs of its windows; windows of several inputs share runs."""
-        for group in _groups(rows):
-            windows = [window.row for row in group for window in row.windows]
-            outputs = iter(self.text.run(windows, limit=limit, per_token=True) if windows else [])
-            for row in group:
-                found = [next(outputs) for _ in row.windows]
-                for output in found:
-                    require_finite(output)
-                yield row, found
 
 
 def _groups(rows: Sequence[Windowed]) -> Iterator[list[Windowed]]:

@@ -7,7 +7,6 @@ from tunewright.serving.live.service import Service
 from tunewright.serving.request.schema import TEXT, Schema, closed, list_of
 from tunewright.serving.request.texts import OPTIONS
 from tunewright.serving.runtime.session import TimeLimit
-from tunewright.serving.tasks import TASKS
 
 _FAULTS = {
     "400": "The body is not a JSON object.",
@@ -34,7 +33,7 @@ _EVENT: Schema = {
 def document(service: Service) -> Schema:
     """The whole document, in the dialect 3.0."""
     model = service.predictor.model
-    shapes = TASKS[model.task].shapes(model)
+    shapes = service.predictor.task.shapes(model)
     return {
         "openapi": "3.0.3",
         "info": {
@@ -124,7 +123,7 @@ def _requests(shapes: Shapes) -> dict[str, Any]:
 
 def _replies(service: Service, shapes: Shapes) -> dict[str, Any]:
     predictor = service.predictor
-    task = TASKS[predictor.model.task]
+    task = predictor.task
     texts, _ = task.read_inputs(shapes.example, predictor.model)
     with TimeLimit(service.limits.deadline_seconds) as limit:
         wanted = task.read_parameters(shapes.example_parameters, predictor.model)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from tunewright.registry.versions.record import Version
-from tunewright.serving.engines.task import Row
+from tunewright.serving.engines.engine import Row
 from tunewright.serving.errors import DeadlineExceeded, InputError, TooLarge
 from tunewright.serving.generation.written import Finish, OnText
 from tunewright.serving.predictor import Predictor
@@ -19,7 +19,6 @@ from tunewright.serving.request.texts import longest_text, read_request
 from tunewright.serving.runtime.capacity import available_cpus
 from tunewright.serving.runtime.session import TimeLimit
 from tunewright.serving.settings import Limits
-from tunewright.serving.tasks import TASKS
 from tunewright.serving.watch.meters import Meters
 
 _GRACE_SECONDS = 1.0
@@ -81,7 +80,7 @@ class Service:
         )
         self.meters.in_flight.set_function(lambda: self.admission.in_flight)
         self.meters.bodies_bytes.set_function(lambda: self.room.taken)
-        self._task = TASKS[predictor.model.task]
+        self._task = predictor.task
         shapes = self._task.shapes(predictor.model)
         self._beside = shapes.beside
         self.body_bytes = limits.body_bytes or shapes.body_bytes
@@ -155,9 +154,7 @@ class Service:
         inputs, are_many, wanted = self._read(body)
         if are_many:
             raise InputError("'inputs' is a list; one answer is streamed at a time: send one input")
-        return self._run(
-            inputs, wanted, job, lambda rows, limit: self.predictor.stream(rows[0], wanted, on_text, limit=limit)
-        )
+        return self._run(inputs, wanted, job, lambda rows, limit: self.predictor.stream(rows[0], on_text, limit=limit))
 
     def _read(self, body: bytes) -> tuple[list[Any], bool, Any]:
         """The inputs of a request, whether they came as a list, and its parameters."""

@@ -11,6 +11,26 @@ BODY_BYTES = 32 << 20
 """Bytes of a request with files in it, where the settings set no other limit."""
 
 
+def read_files(inputs: object, name: str) -> tuple[list[bytes], bool]:
+    """The bytes of the files of a request, each in base64 or as `{name: base64}`; whether they came as a list."""
+    if not isinstance(inputs, list):
+        return [read_file(inputs, name, "inputs")], False
+    if not inputs:
+        raise InputError("'inputs' is an empty list: send at least one file in base64")
+    return [read_file(item, name, f"inputs[{index}]") for index, item in enumerate(inputs)], True
+
+
+def read_file(item: object, name: str, place: str) -> bytes:
+    """The bytes of one file."""
+    content = item.get(name) if isinstance(item, dict) and set(item) == {name} else item
+    if not isinstance(content, str):
+        raise InputError(f'{place} is {shown(item)}; send a file in base64, or {{"{name}": base64}}')
+    try:
+        return read_bytes(content)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
+
+
 def read_bytes(text: str, *, max_bytes: int = MAX_BYTES) -> bytes:
     """The bytes of a `data:` URI in base64, or of plain base64 (line breaks allowed); InputError for anything else."""
     content = _payload(text)

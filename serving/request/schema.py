@@ -72,5 +72,5 @@ def text_example(*, pair: bool) -> Any:
 
 
 def file_item(name: str) -> Schema:
-    """A file in base64, as `serving.engines.media.read_files` reads it."""
+    """A file in base64, as `serving.request.files.read_files` reads it."""
     return {"oneOf": [FILE, closed({name: FILE})]}

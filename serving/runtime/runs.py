@@ -1,6 +1,6 @@
 """Which rows share a run of a graph, and what no run may answer."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -12,6 +12,13 @@ def require_finite(output: Array) -> None:
     """ModelFault for NaN or infinity, of which no answer can be made."""
     if not np.isfinite(output).all():
         raise ModelFault("the model answered with a number that is not finite; its graph or its weights are broken")
+
+
+def finite(outputs: Iterable[Array]) -> Iterator[Array]:
+    """Each output, checked."""
+    for output in outputs:
+        require_finite(output)
+        yield output
 
 
 def plan_runs(lengths: Sequence[int], tokens: int) -> list[list[int]]:

@@ -1,5 +1,7 @@
 """The tasks this program can answer: name to module."""
 
+from typing import Any
+
 from tunewright.serving.engines.task import Task
 from tunewright.serving.tasks import (
     audio_classification,
@@ -16,7 +18,7 @@ from tunewright.serving.tasks import (
     translation,
 )
 
-TASKS: dict[str, Task] = {
+TASKS: dict[str, Task[Any, Any]] = {
     "audio-classification": audio_classification,
     "feature-extraction": feature_extraction,
     "image-classification": image_classification,

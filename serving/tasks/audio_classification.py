@@ -5,19 +5,19 @@ import io
 import wave
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from tunewright.serving.bundle.model_file import ModelFile, read_options
-from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow, read_files
+from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.media.audio import AudioPreprocessing, features, pad, read, unfolded
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
-from tunewright.serving.request.files import BODY_BYTES
+from tunewright.serving.request.files import BODY_BYTES, read_files
 from tunewright.serving.runtime.capacity import Capacity
-from tunewright.serving.tasks.text_classification import Parameters, answer_shape, answers
+from tunewright.serving.runtime.session import Array
+from tunewright.serving.tasks.text_classification import Parameters, answer, answer_shape
 
 
 class Options(BaseModel):
@@ -27,6 +27,9 @@ class Options(BaseModel):
 
     audio: AudioPreprocessing
     """From samples to what the model was trained on."""
+
+
+Opened = MediaEngine[bytes, Array, Parameters]
 
 
 def shapes(model: ModelFile) -> Shapes:
@@ -40,21 +43,21 @@ def shapes(model: ModelFile) -> Shapes:
     )
 
 
-def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[bytes], bool]:
+def read_inputs(inputs: object, model: ModelFile) -> tuple[list[bytes], bool]:
     """The files of a request."""
     return read_files(inputs, "audio")
 
 
-def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
     return request.read_parameters(Parameters, parameters, model.task)
 
 
-def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> MediaEngine:
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> Opened:
     """Load one variant."""
     audio = read_options(Options, model).audio
 
-    def collate(rows: Sequence[Any]) -> Batch:
+    def collate(rows: Sequence[Array]) -> Batch:
         return pad(rows, audio)
 
     return MediaEngine(
@@ -65,7 +68,7 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
         load=lambda data: load(data, audio),
         unfolded=unfolded,
         collate=collate,
-        answers=answers,
+        answer=answer,
     )
 
 
@@ -78,7 +81,7 @@ def _silence() -> str:
     return base64.b64encode(content.getvalue()).decode()
 
 
-def load(data: bytes, audio: AudioPreprocessing) -> MediaRow:
+def load(data: bytes, audio: AudioPreprocessing) -> MediaRow[Array]:
     """A recording as the model reads it, at the model's sampling rate."""
     samples = read(data, audio)
     return MediaRow(features(samples, audio), truncated=len(samples) > audio.max_samples)

@@ -7,7 +7,7 @@ Axes: N texts, D numbers of a vector.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -68,47 +68,48 @@ def shapes(model: ModelFile) -> Shapes:
     )
 
 
-def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
+def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Text], bool]:
     """The texts of a request."""
     return request.read_texts(inputs, pair=False)
 
 
-def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
-    wanted = request.read_parameters(Parameters, parameters, model.task)
-    if wanted.truncate_dim is not None and wanted.dimensions is not None:
+    read = request.read_parameters(Parameters, parameters, model.task)
+    if read.truncate_dim is not None and read.dimensions is not None:
         raise InputError("parameters 'truncate_dim' and 'dimensions' say the same; send one of them")
     dimensions = read_options(Options, model).dimensions
     for name in ("truncate_dim", "dimensions"):
-        if (asked := getattr(wanted, name)) is not None and asked > dimensions:
+        if (asked := getattr(read, name)) is not None and asked > dimensions:
             raise InputError(f"parameter {name!r} is {asked}; a vector of this model has {dimensions}")
-    return wanted
+    return read
 
 
-def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine:
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine[Parameters]:
     """Load one variant."""
     read_options(Options, model)
-    return LogitsEngine(folder, model, variant, capacity, answers, check_cut)
+    return LogitsEngine(folder, model, variant, capacity, answer, check_cut)
 
 
-def check_cut(rows: Sequence[Encoded], wanted: Parameters) -> None:
+def check_cut(rows: Sequence[Encoded], parameters: Parameters) -> None:
     """InputError for a text that would be cut where the caller does not want that."""
     for index, row in enumerate(rows):
-        if row.truncated and wanted.truncate is False:
+        if row.truncated and parameters.truncate is False:
             raise InputError(
                 f"text {index} is longer than the {len(row)} tokens that this model reads, and 'truncate' is false"
             )
 
 
-def answers(vectors: Array, model: ModelFile, parameters: Parameters) -> list[Answer]:
-    """The vector of each row `[N, D]` as the caller wants it."""
-    cut = vectors[:, : parameters.truncate_dim or parameters.dimensions]
-    wanted = read_options(Options, model).normalize if parameters.normalize is None else parameters.normalize
-    answered: list[Answer] = (normalized(cut) if wanted else cut).tolist()
+def answer(vector_D: Array, model: ModelFile, parameters: Parameters) -> Answer:
+    """The vector as the caller wants it."""
+    cut = vector_D[: parameters.truncate_dim or parameters.dimensions]
+    default = read_options(Options, model).normalize
+    scale = default if parameters.normalize is None else parameters.normalize
+    answered: Answer = (normalized(cut) if scale else cut).tolist()
     return answered
 
 
 def normalized(vectors: Array) -> Array:
-    """Rows `[N, D]` scaled to the length 1."""
+    """Vectors `[..., D]` scaled to the length 1."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return np.asarray(vectors / np.maximum(lengths, _SHORTEST), dtype=np.float32)

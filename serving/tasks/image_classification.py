@@ -2,20 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from tunewright.serving.bundle.model_file import ModelFile, read_options
-from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow, read_files
+from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.media.images import ImagePreprocessing, decode, pixels, unfolded
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
-from tunewright.serving.request.files import BODY_BYTES
+from tunewright.serving.request.files import BODY_BYTES, read_files
 from tunewright.serving.runtime.capacity import Capacity
-from tunewright.serving.tasks.text_classification import Parameters, answer_shape, answers
+from tunewright.serving.runtime.session import Array
+from tunewright.serving.tasks.text_classification import Parameters, answer, answer_shape
 
 EXAMPLE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGNsYIAAJgaKGAAmCACQXTClHgAAAABJRU5ErkJggg=="
 """A small grey square as a PNG."""
@@ -30,6 +30,9 @@ class Options(BaseModel):
     """From pixels to what the model was trained on."""
 
 
+Opened = MediaEngine[bytes, Array, Parameters]
+
+
 def shapes(model: ModelFile) -> Shapes:
     """How requests and answers look for this model."""
     return Shapes(
@@ -41,26 +44,26 @@ def shapes(model: ModelFile) -> Shapes:
     )
 
 
-def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[bytes], bool]:
+def read_inputs(inputs: object, model: ModelFile) -> tuple[list[bytes], bool]:
     """The files of a request."""
     return read_files(inputs, "image")
 
 
-def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
     return request.read_parameters(Parameters, parameters, model.task)
 
 
-def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> MediaEngine:
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> Opened:
     """Load one variant."""
     image = read_options(Options, model).image
 
-    def load(data: bytes) -> MediaRow:
+    def load(data: bytes) -> MediaRow[Array]:
         return MediaRow(pixels(decode(data), image))
 
-    return MediaEngine(folder, model, variant, capacity, load=load, unfolded=unfolded, collate=collate, answers=answers)
+    return MediaEngine(folder, model, variant, capacity, load=load, unfolded=unfolded, collate=collate, answer=answer)
 
 
-def collate(rows: Sequence[Any]) -> Batch:
+def collate(rows: Sequence[Array]) -> Batch:
     """Pixels `[B, 3, H, W]`."""
     return {"pixel_values": np.stack(rows)}

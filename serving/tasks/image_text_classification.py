@@ -2,25 +2,30 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tunewright.serving.bundle.model_file import ModelFile, read_options
-from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow, read_file
+from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow
 from tunewright.serving.engines.task import Shapes
-from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.engines.text import open_encoder
+from tunewright.serving.errors import InputError
 from tunewright.serving.media.images import ImagePreprocessing, decode, pixels, unfolded
 from tunewright.serving.request import schema
 from tunewright.serving.request import texts as request
-from tunewright.serving.request.files import BODY_BYTES
+from tunewright.serving.request.files import BODY_BYTES, read_file
 from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.session import Array
 from tunewright.serving.tasks.image_classification import EXAMPLE, Options
-from tunewright.serving.tasks.text_classification import Parameters, answer_shape, answers
-from tunewright.serving.text.encoding import Encoder, check_inputs
+from tunewright.serving.tasks.text_classification import Parameters, answer, answer_shape
+from tunewright.serving.text.encoding import Encoded, Encoder, check_inputs
 
 Input = tuple[bytes, str]
 """An image file and a text."""
+Features = tuple[Array, Encoded]
+"""Pixels `[3, H, W]` and token ids."""
+
+Opened = MediaEngine[Input, Features, Parameters]
 
 
 def shapes(model: ModelFile) -> Shapes:
@@ -34,7 +39,7 @@ def shapes(model: ModelFile) -> Shapes:
     )
 
 
-def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Input], bool]:
+def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Input], bool]:
     """The images and texts of a request."""
     if not isinstance(inputs, list):
         return [_read_input(inputs, "inputs")], False
@@ -43,27 +48,23 @@ def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Input], bool]:
     return [_read_input(item, f"inputs[{index}]") for index, item in enumerate(inputs)], True
 
 
-def _read_input(item: Any, place: str) -> Input:
+def _read_input(item: object, place: str) -> Input:
     match item:
         case {"image": image, "text": str(text), **rest} if not rest:
             return read_file(image, "image", f"{place}.image"), text
     raise InputError(f'{place} is {request.shown(item)}; this model reads {{"image": base64, "text": ...}}')
 
 
-def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
     return request.read_parameters(Parameters, parameters, model.task)
 
 
-def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> MediaEngine:
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> Opened:
     """Load one variant."""
     image = read_options(Options, model).image
-    if model.max_length is None:
-        raise BundleError(f"model.json of {folder} names no max_length, which a model of texts needs")
-    encoder = Encoder(
-        folder / "tokenizer.json", max_length=model.max_length, padding=model.padding, cleaning=model.cleaning
-    )
-    engine = MediaEngine(
+    encoder = open_encoder(folder, model)
+    engine: Opened = MediaEngine(
         folder,
         model,
         variant,
@@ -71,20 +72,20 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
         load=lambda one: load(one, encoder, image),
         unfolded=lambda one: unfolded(one[0]),
         collate=lambda rows: collate(rows, encoder),
-        answers=answers,
+        answer=answer,
     )
     check_inputs(name for name in engine.session.inputs if name != "pixel_values")
     return engine
 
 
-def load(one: Input, encoder: Encoder, image: ImagePreprocessing) -> MediaRow:
+def load(one: Input, encoder: Encoder, image: ImagePreprocessing) -> MediaRow[Features]:
     """Pixels and token ids of one input."""
     data, text = one
     (row,) = encoder.encode([text])
     return MediaRow((pixels(decode(data), image), row), row.truncated)
 
 
-def collate(rows: Sequence[Any], encoder: Encoder) -> Batch:
+def collate(rows: Sequence[Features], encoder: Encoder) -> Batch:
     """Pixels `[B, 3, H, W]` and token ids `[B, T]`."""
     texts = encoder.pad([row for _, row in rows], ("input_ids", "attention_mask"))
     return {"pixel_values": np.stack([picture for picture, _ in rows]), **texts}

@@ -5,9 +5,9 @@ Axes: T tokens of a row, M masks in it, V tokens of the vocabulary.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ _MOST = 1000
 _LOGITS_PER_RUN = 1 << 24
 """Logits that one run may make (64 MiB): each token of a row gets one for each token of the vocabulary."""
 
-Candidate = dict[str, Any]
+Candidate = dict[str, str | int | float]
 Answer = list[Candidate] | list[list[Candidate]]
 
 
@@ -70,12 +70,12 @@ def shapes(model: ModelFile) -> Shapes:
     )
 
 
-def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
+def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Text], bool]:
     """The texts of a request."""
     return request.read_texts(inputs, pair=False)
 
 
-def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
     return request.read_parameters(Parameters, parameters, model.task)
 
@@ -83,6 +83,22 @@ def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Paramete
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> "MaskEngine":
     """Load one variant."""
     return MaskEngine(folder, model, variant, capacity)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedRow:
+    """A text with masks as the model reads it."""
+
+    encoded: Encoded
+    places: NDArray[np.intp]
+    """Where its M masks are."""
+    targets: NDArray[np.int64] | None
+    """The only tokens that may stand there; None: any."""
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the end of the text was left out."""
+        return self.encoded.truncated
 
 
 class MaskEngine:
@@ -103,40 +119,46 @@ class MaskEngine:
         self._mask: int = mask
         self._model, self._mask_token, self._clean_up = model, options.mask_token, options.clean_up
 
-    def prepare(self, inputs: Sequence[Text], wanted: Parameters) -> list[Encoded]:
+    def prepare(
+        self, inputs: Sequence[Text], parameters: Parameters, *, limit: TimeLimit | None = None
+    ) -> list[MaskedRow]:
         """Tokenize; InputError for a text without a mask."""
         rows = self.text.encoder.encode(inputs)
         for index, row in enumerate(rows):
             if self._mask not in row.ids:
                 raise InputError(f"text {index} {self._maskless(row)}")
-        return rows
+        targets = self._targets(parameters.targets)
+        return [MaskedRow(row, np.flatnonzero(np.array(row.ids) == self._mask), targets) for row in rows]
 
-    def answers(self, rows: Sequence[Encoded], wanted: Parameters, *, limit: TimeLimit | None = None) -> list[Answer]:
-        """The best tokens for the masks of each row."""
-        targets = self._targets(wanted.targets)
-        masks = [np.flatnonzero(np.array(row.ids) == self._mask) for row in rows]
-        logits = self.run(rows, lambda index, logits_TV: logits_TV[masks[index]], limit=limit)
-        return [
-            self._answer(row, places, scores(logits_MV, "softmax"), wanted.top_k, targets)
-            for row, places, logits_MV in zip(rows, masks, logits, strict=True)
-        ]
+    def run(self, rows: Sequence[MaskedRow], *, limit: TimeLimit | None = None) -> list[Array]:
+        """The logits `[M, V]` at the masks of each row."""
+        encoded = [row.encoded for row in rows]
+        return self.scores(encoded, lambda index, logits_TV: logits_TV[rows[index].places], limit=limit)
+
+    def answer(self, row: MaskedRow, output: Array, parameters: Parameters) -> Answer:
+        """The best tokens for each mask."""
+        single, lists = len(row.places) == 1, []
+        for place, scores_V in zip(row.places.tolist(), scores(output, "softmax"), strict=True):
+            tokens = best(scores_V, parameters.top_k, row.targets)
+            lists.append([self._candidate(row.encoded, place, token, scores_V, single=single) for token in tokens])
+        return lists[0] if single else lists
 
     def outputs(self, inputs: Sequence[Text]) -> list[Array]:
         """For each token of a text the logit of that token and the largest logit, `[T, 2]`."""
         rows = self.text.encoder.encode(inputs)
-        return self.run(rows, lambda index, logits_TV: own_and_best(logits_TV, rows[index].ids))
+        return self.scores(rows, lambda index, logits_TV: own_and_best(logits_TV, rows[index].ids))
 
-    def run(
+    def scores(
         self, rows: Sequence[Encoded], take: Callable[[int, Array], Array], *, limit: TimeLimit | None = None
     ) -> list[Array]:
-        """What `take` keeps of the logits `[T, V]` of each row; ModelFault for a number that is not finite in it."""
+        """What `take` keeps, given a row's number, of its logits `[T, V]`; ModelFault for one that is not finite."""
 
-        def finite(index: int, logits_TV: Array) -> Array:
-            kept = take(index, logits_TV)
-            require_finite(kept)
-            return kept
+        def kept(index: int, logits_TV: Array) -> Array:
+            found = take(index, logits_TV)
+            require_finite(found)
+            return found
 
-        return self.text.run(rows, limit=limit, per_token=True, take=finite)
+        return self.text.run(rows, limit=limit, per_token=True, take=kept)
 
     def close(self) -> None:
         """End the threads."""
@@ -165,16 +187,6 @@ class MaskEngine:
             found.add(pieces[0])
         return np.array(sorted(found), dtype=np.int64)
 
-    def _answer(
-        self, row: Encoded, places: NDArray[np.intp], scores_MV: Array, top_k: int, targets: NDArray[np.int64] | None
-    ) -> Answer:
-        single = len(places) == 1
-        lists = []
-        for place, scores_V in zip(places.tolist(), scores_MV, strict=True):
-            tokens = best(scores_V, top_k) if targets is None else targets[best(scores_V[targets], top_k)]
-            lists.append([self._candidate(row, place, int(token), scores_V, single=single) for token in tokens])
-        return lists[0] if single else lists
-
     def _candidate(self, row: Encoded, place: int, token: int, scores_V: Array, *, single: bool) -> Candidate:
         filled = [*row.ids[:place], token, *row.ids[place + 1 :]]
         # Of several masks the others are special tokens too, and shall stay.
@@ -196,8 +208,11 @@ def own_and_best(logits_TV: Array, ids: Sequence[int]) -> Array:
     return np.stack([logits_TV[np.arange(len(ids)), ids], logits_TV.max(axis=-1)], axis=-1)
 
 
-def best(scores_V: Array, count: int) -> NDArray[np.int64]:
-    """Places of the largest scores, the largest first; equal ones in their order."""
-    count = min(count, len(scores_V))
-    some = np.argpartition(-scores_V, count - 1)[:count]
-    return np.asarray(some[np.lexsort((some, -scores_V[some]))], dtype=np.int64)
+def best(scores_V: Array, count: int, among: NDArray[np.int64] | None = None) -> list[int]:
+    """The tokens of the largest scores, the largest first, equal ones in their order. `among`: no others than these."""
+    some_V = scores_V if among is None else scores_V[among]
+    count = min(count, len(some_V))
+    places = np.argpartition(-some_V, count - 1)[:count]
+    places = places[np.lexsort((places, -some_V[places]))]
+    found: list[int] = (places if among is None else among[places]).tolist()
+    return found

@@ -102,7 +102,7 @@ def shapes(model: ModelFile) -> Shapes:
     )
 
 
-def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Input], bool]:
+def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Input], bool]:
     """The questions of a request, each with its context."""
     if not isinstance(inputs, list):
         return [_read_input(inputs, "inputs")], False
@@ -111,7 +111,7 @@ def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Input], bool]:
     return [_read_input(item, f"inputs[{index}]") for index, item in enumerate(inputs)], True
 
 
-def _read_input(item: Any, place: str) -> Input:
+def _read_input(item: object, place: str) -> Input:
     match item:
         case {"question": str(question), "context": str(context), **rest} if not rest:
             for name, text in (("question", question), ("context", context)):
@@ -123,7 +123,7 @@ def _read_input(item: Any, place: str) -> Input:
     )
 
 
-def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Wanted:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Wanted:
     """Check a caller's parameters."""
     read = request.read_parameters(Parameters, parameters, model.task)
     options = read_options(Options, model)
@@ -146,7 +146,7 @@ def usual_cut(length: int) -> Cut:
     return Cut(max_length=length, stride=None, usual_stride=min(_USUAL_STRIDE, length // 2))
 
 
-def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> WindowEngine:
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> WindowEngine[Input, Wanted]:
     """Load one variant."""
     defaults = read_parameters({}, model)
     windower = Windower(folder / "tokenizer.json", model.cleaning)

@@ -1,4 +1,4 @@
-"""Text classification, answered: logits `[N, labels]` to `[{"label", "score"}]`, best first.
+"""Text classification, answered: logits `[L]` of L labels to `[{"label", "score"}]`, best first.
 
 Single label: softmax over the labels. Multi label: sigmoid per label, and `predicted` says whether that reaches
 the threshold that was tuned for the label.
@@ -6,10 +6,9 @@ the threshold that was tuned for the label.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from tunewright.serving.bundle.model_file import ModelFile
@@ -22,7 +21,7 @@ from tunewright.serving.runtime.scores import scores
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.encoding import Text
 
-Answer = list[dict[str, Any]]
+Answer = list[dict[str, str | float | bool]]
 
 
 class Parameters(BaseModel):
@@ -54,42 +53,30 @@ def answer_shape(model: ModelFile) -> schema.Schema:
     return schema.list_of(schema.closed(properties), minItems=1, maxItems=len(model.labels))
 
 
-def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
+def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Text], bool]:
     """The texts of a request."""
     return request.read_texts(inputs, pair=model.pair)
 
 
-def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
     return request.read_parameters(Parameters, parameters, model.task)
 
 
-def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine:
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine[Parameters]:
     """Load one variant."""
-    return LogitsEngine(folder, model, variant, capacity, answers)
+    return LogitsEngine(folder, model, variant, capacity, answer)
 
 
-def answers(logits: Array, model: ModelFile, parameters: Parameters) -> list[Answer]:
-    """One list of labels with their scores per row."""
+def answer(logits_L: Array, model: ModelFile, parameters: Parameters) -> Answer:
+    """The labels with their scores, best first."""
     function = parameters.function_to_apply or ("sigmoid" if model.problem == "multi_label" else "softmax")
-    reached = _reached(logits, model)
-    return [
-        _answer(row, model, parameters.top_k, reached=reached[index] if reached is not None else None)
-        for index, row in enumerate(scores(logits, function))
-    ]
-
-
-def _reached(logits: Array, model: ModelFile) -> NDArray[np.bool_] | None:
-    """Which labels are predicted `[N, labels]`: a threshold holds for the sigmoid, whatever the caller applies."""
-    if model.thresholds is None:
-        return None
-    return np.asarray(scores(logits, "sigmoid") >= np.asarray(model.thresholds, dtype=np.float32))
-
-
-def _answer(row: Array, model: ModelFile, top_k: int | None, *, reached: NDArray[np.bool_] | None) -> Answer:
-    order = np.argsort(-row, kind="stable")[:top_k]
-    items: Answer = [{"label": model.labels[index], "score": float(row[index])} for index in order]
-    if reached is not None:
+    scores_L = scores(logits_L, function)
+    order = np.argsort(-scores_L, kind="stable")[: parameters.top_k]
+    items: Answer = [{"label": model.labels[index], "score": float(scores_L[index])} for index in order]
+    if model.thresholds is not None:
+        # A threshold holds for the sigmoid, whatever the caller applies.
+        reached_L = scores(logits_L, "sigmoid") >= np.asarray(model.thresholds, dtype=np.float32)
         for item, index in zip(items, order, strict=True):
-            item["predicted"] = bool(reached[index])
+            item["predicted"] = bool(reached_L[index])
     return items

@@ -3,10 +3,10 @@
 An input is a text, or messages `[{"role": ..., "content": ...}]` that the bundle's chat template makes a text of.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,6 +16,7 @@ from tunewright.serving.engines.task import Shapes
 from tunewright.serving.errors import BundleError, InputError
 from tunewright.serving.generation.chat_template import FILE, ChatTemplate
 from tunewright.serving.generation.graph import CausalGraph
+from tunewright.serving.generation.loop import Generated
 from tunewright.serving.generation.settings import GenerationSettings, read_settings
 from tunewright.serving.generation.written import Finish, OnText
 from tunewright.serving.request import schema
@@ -32,7 +33,8 @@ _CHARACTERS_PER_TOKEN = 64
 
 Messages = tuple[dict[str, str], ...]
 Input = str | Messages
-Answer = list[dict[str, Any]]
+Answer = list[dict[str, str | list[dict[str, str]]]]
+Taken = TypeVar("Taken")
 
 
 class Options(BaseModel):
@@ -66,6 +68,8 @@ class Prompt:
     asked: Input
     """What the caller sent."""
     ids: list[int]
+    settings: Parameters
+    """How it is gone on with."""
     truncated: bool = False
 
 
@@ -74,7 +78,8 @@ def shapes(model: ModelFile) -> Shapes:
     message = schema.closed({"role": {"type": "string", "enum": list(ROLES)}, "content": schema.FILLED})
     messages = schema.list_of(message, minItems=1)
     inputs = [schema.TEXT, schema.closed({"text": schema.TEXT})]
-    generated, example = schema.TEXT, cast(Any, "Once upon a time")
+    generated: schema.Schema = schema.TEXT
+    example: object = "Once upon a time"
     if read_options(Options, model).chat:
         inputs += [messages, schema.closed({"messages": messages})]
         generated, example = {"anyOf": [schema.TEXT, messages]}, [{"role": "user", "content": "What is a tide?"}]
@@ -87,7 +92,7 @@ def shapes(model: ModelFile) -> Shapes:
     )
 
 
-def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Input], bool]:
+def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Input], bool]:
     """The texts or conversations of a request; a list of messages is one conversation."""
     if isinstance(inputs, list) and not _are_messages(inputs):
         if not inputs:
@@ -96,7 +101,7 @@ def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Input], bool]:
     return [_read_input(inputs, "inputs", model)], False
 
 
-def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """A caller's parameters over what the bundle says."""
     return read_settings(parameters, read_options(Options, model).generation, model.task, Parameters)
 
@@ -139,33 +144,41 @@ class ContinuationEngine:
         template = read_template(folder / FILE, self._options.special_tokens) if self._options.chat else None
         self.prompter = Prompter(folder / "tokenizer.json", model.cleaning, template)
         graph = CausalGraph((folder / model.variants[variant].file).parent, context=self._options.context)
-        self.writer = GenerationEngine(graph, self.prompter.tokenizer, model, variant, capacity)
+        self._writer = GenerationEngine(graph, self.prompter.tokenizer, model, variant, capacity)
 
-    def prepare(self, inputs: Sequence[Input], wanted: Parameters) -> list[Prompt]:
+    def prepare(
+        self, inputs: Sequence[Input], parameters: Parameters, *, limit: TimeLimit | None = None
+    ) -> list[Prompt]:
         """Tokenize; InputError for a prompt that leaves no room for an answer."""
-        return [self._prompt(asked, index) for index, asked in enumerate(inputs)]
+        return [Prompt(asked, self._ids(asked, index), parameters) for index, asked in enumerate(inputs)]
 
-    def answers(self, rows: Sequence[Prompt], wanted: Parameters, *, limit: TimeLimit | None = None) -> list[Answer]:
-        """One answer per row."""
-        written = self.writer.write([row.ids for row in rows], wanted, limit=limit)
-        return [
-            [{"generated_text": self._answer(row, one.ids, wanted)}] for row, one in zip(rows, written, strict=True)
-        ]
+    def run(self, rows: Sequence[Prompt], *, limit: TimeLimit | None = None) -> list[Generated]:
+        """What is written after each row."""
+        return self._writer.write(rows, limit=limit)
 
-    def stream(self, row: Prompt, wanted: Parameters, on_text: OnText, *, limit: TimeLimit | None = None) -> Finish:
+    def answer(self, row: Prompt, output: Generated, parameters: Parameters) -> Answer:
+        """What was added, as the pipeline cuts it out of the whole text, or all of it."""
+        text = self._text([*row.ids, *output.ids], parameters)[len(self._text(row.ids, parameters)) :]
+        return [{"generated_text": _whole(row.asked, text) if parameters.return_full_text else text}]
+
+    def stream(self, row: Prompt, on_text: OnText, *, limit: TimeLimit | None = None) -> Finish:
         """What follows the prompt, piece by piece."""
-        return self.writer.stream(row.ids, wanted, on_text, after=row.ids, limit=limit)
+        return self._writer.stream(row, on_text, after=row.ids, limit=limit)
 
     def outputs(self, inputs: Sequence[Input]) -> list[Array]:
         """Log-probabilities `[2, K]`; see `GenerationEngine.outputs`. Too long a prompt is cut."""
         prompts = [self.prompter.ids(asked)[: self._options.context - 1] for asked in inputs]
-        return self.writer.outputs(prompts, self._options.generation)
+        return self._writer.outputs(prompts, self._options.generation)
+
+    def scores(self, rows: Sequence[Sequence[int]], take: Callable[[int, Array], Taken]) -> list[Taken]:
+        """What `take` keeps, given a row's number, of the scores `[T, V]` of what follows each token of a row."""
+        return self._writer.scores(rows, self._writer.graph.scores, take)
 
     def close(self) -> None:
         """End the threads."""
-        self.writer.close()
+        self._writer.close()
 
-    def _prompt(self, asked: Input, index: int) -> Prompt:
+    def _ids(self, asked: Input, index: int) -> list[int]:
         context = self._options.context
         texts = [asked] if isinstance(asked, str) else [message["content"] for message in asked]
         if (characters := sum(map(len, texts))) > context * _CHARACTERS_PER_TOKEN:
@@ -178,23 +191,21 @@ class ContinuationEngine:
                 f"prompt {index} has {len(ids):,} tokens, which leaves no room for an answer: "
                 f"together they may have {context:,}"
             )
-        return Prompt(asked, ids)
+        return ids
 
-    def _answer(self, row: Prompt, ids: list[int], wanted: Parameters) -> str | list[dict[str, str]]:
-        """What was added, as the pipeline cuts it out of the whole text, or all of it."""
-        text = self._text([*row.ids, *ids], wanted)[len(self._text(row.ids, wanted)) :]
-        if not wanted.return_full_text:
-            return text
-        if isinstance(row.asked, str):
-            return row.asked + text
-        *before, last = row.asked
-        if last["role"] == "assistant":
-            return [*before, {"role": last["role"], "content": last["content"] + text}]
-        return [*row.asked, {"role": "assistant", "content": text}]
-
-    def _text(self, ids: list[int], wanted: Parameters) -> str:
+    def _text(self, ids: list[int], parameters: Parameters) -> str:
         text: str = self.prompter.tokenizer.decode(ids, skip_special_tokens=True)
-        return without_spaces_before_punctuation(text) if wanted.clean_up_tokenization_spaces else text
+        return without_spaces_before_punctuation(text) if parameters.clean_up_tokenization_spaces else text
+
+
+def _whole(asked: Input, text: str) -> str | list[dict[str, str]]:
+    """What was asked, gone on with."""
+    if isinstance(asked, str):
+        return asked + text
+    *before, last = asked
+    if last["role"] == "assistant":
+        return [*before, {"role": last["role"], "content": last["content"] + text}]
+    return [*asked, {"role": "assistant", "content": text}]
 
 
 def read_template(path: Path, special_tokens: Mapping[str, str]) -> ChatTemplate:
@@ -205,7 +216,7 @@ def read_template(path: Path, special_tokens: Mapping[str, str]) -> ChatTemplate
         raise BundleError(f"{path} cannot be read, but model.json says that there is a chat template") from error
 
 
-def message_fault(messages: Any) -> str | None:
+def message_fault(messages: object) -> str | None:
     """What is wrong with the messages of a conversation, if anything."""
     if not isinstance(messages, list | tuple) or not messages:
         return 'is no list of messages such as [{"role": "user", "content": "..."}]'
@@ -219,16 +230,19 @@ def message_fault(messages: Any) -> str | None:
     return None
 
 
-def _are_messages(inputs: list[Any]) -> bool:
+def _are_messages(inputs: list[object]) -> bool:
     return bool(inputs) and all(isinstance(one, dict) and "role" in one for one in inputs)
 
 
-def _read_input(value: Any, place: str, model: ModelFile) -> Input:
+def _read_input(value: object, place: str, model: ModelFile) -> Input:
     match value:
-        case str() | {"text": str()} if isinstance(value, str) or len(value) == 1:
-            return value if isinstance(value, str) else str(value["text"])
-        case list() | {"messages": list()} if isinstance(value, list) or len(value) == 1:
-            messages = value if isinstance(value, list) else value["messages"]
+        case str(text):
+            return text
+        case {"text": str(text), **rest} if not rest:
+            return text
+        case list(messages):
+            return _read_messages(messages, place, model)
+        case {"messages": list(messages), **rest} if not rest:
             return _read_messages(messages, place, model)
     wanted = 'a string or {"text": ...}'
     if read_options(Options, model).chat:
@@ -236,7 +250,7 @@ def _read_input(value: Any, place: str, model: ModelFile) -> Input:
     raise InputError(f"{place} is {shown(value)}; this model reads {wanted}, or a list of such")
 
 
-def _read_messages(messages: Any, place: str, model: ModelFile) -> Messages:
+def _read_messages(messages: list[Any], place: str, model: ModelFile) -> Messages:
     if not read_options(Options, model).chat:
         raise InputError(f"{place} is a conversation, but this model has no chat template; send a text")
     fault = message_fault(messages)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -15,7 +14,7 @@ from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.encoding import Text
 
-Answer = list[dict[str, Any]]
+Answer = list[dict[str, str | float]]
 
 
 class Parameters(BaseModel):
@@ -26,30 +25,30 @@ class Parameters(BaseModel):
 
 def shapes(model: ModelFile) -> Shapes:
     """How requests and answers look for this model."""
-    answer = schema.closed({"label": {"type": "string", "enum": model.labels}, "score": {"type": "number"}})
+    number = schema.closed({"label": {"type": "string", "enum": model.labels}, "score": {"type": "number"}})
     return Shapes(
         item=schema.text_item(pair=model.pair),
         parameters=schema.schema_of(Parameters),
-        answer=schema.list_of(answer, minItems=1, maxItems=1),
+        answer=schema.list_of(number, minItems=1, maxItems=1),
         example=schema.text_example(pair=model.pair),
     )
 
 
-def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
+def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Text], bool]:
     """The texts of a request."""
     return request.read_texts(inputs, pair=model.pair)
 
 
-def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Parameters:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
     return request.read_parameters(Parameters, parameters, model.task)
 
 
-def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine:
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine[Parameters]:
     """Load one variant."""
-    return LogitsEngine(folder, model, variant, capacity, answers)
+    return LogitsEngine(folder, model, variant, capacity, answer)
 
 
-def answers(logits: Array, model: ModelFile, parameters: Parameters) -> list[Answer]:
-    """The number of each row under the name of its column."""
-    return [[{"label": model.labels[0], "score": float(row[0])}] for row in logits]
+def answer(logits: Array, model: ModelFile, parameters: Parameters) -> Answer:
+    """The number under the name of its column."""
+    return [{"label": model.labels[0], "score": float(logits[0])}]

@@ -110,7 +110,7 @@ def shapes(model: ModelFile) -> Shapes:
     )
 
 
-def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Input], bool]:
+def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Input], bool]:
     """The texts of a request, or their words: `{"tokens": [...]}`."""
     if not isinstance(inputs, list):
         return [_read_input(inputs, "inputs")], False
@@ -119,7 +119,7 @@ def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Input], bool]:
     return [_read_input(item, f"inputs[{index}]") for index, item in enumerate(inputs)], True
 
 
-def _read_input(item: Any, place: str) -> Input:
+def _read_input(item: object, place: str) -> Input:
     match item:
         case str():
             return item
@@ -133,7 +133,7 @@ def _read_input(item: Any, place: str) -> Input:
     )
 
 
-def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Wanted:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Wanted:
     """Check a caller's parameters."""
     read = request.read_parameters(Parameters, parameters, model.task)
     strategy = read.aggregation_strategy or read_options(Options, model).aggregation_strategy
@@ -147,7 +147,7 @@ def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> Wanted:
     return Wanted(strategy, frozenset(read.ignore_labels), read.stride)
 
 
-def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> WindowEngine:
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> WindowEngine[Input, Wanted]:
     """Load one variant."""
     if not model.labels:
         raise BundleError(f"model.json of {folder} names no labels, which {model.task} needs")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.engines import text_to_text
@@ -26,12 +25,12 @@ def shapes(model: ModelFile) -> Shapes:
     )
 
 
-def read_inputs(inputs: Any, model: ModelFile) -> tuple[list[Text], bool]:
+def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Text], bool]:
     """The texts of a request."""
     return request.read_texts(inputs, pair=False)
 
 
-def read_parameters(parameters: Mapping[str, Any], model: ModelFile) -> text_to_text.Parameters:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> text_to_text.Parameters:
     """A caller's parameters over what the bundle says."""
     return text_to_text.read_settings_over(model, parameters)
 

@@ -152,6 +152,35 @@ def serve_bundle():
     return serve_it
 
 
+@pytest.fixture(scope="session")
+def require_shared_run():
+    """A function: requests (inputs, parameters) are answered in one run of all their rows as they are one by one."""
+
+    def require(predictor, *requests):
+        engine = predictor.engine
+        checked = [predictor.task.read_parameters(parameters, predictor.model) for _, parameters in requests]
+        rows = [engine.prepare(inputs, one) for (inputs, _), one in zip(requests, checked, strict=True)]
+        outputs = iter(list(engine.run([row for own in rows for row in own])))
+        for (inputs, parameters), one, own in zip(requests, checked, rows, strict=True):
+            answers = [engine.answer(row, next(outputs), one) for row in own]
+            require_close(answers, predictor.predict(inputs, parameters))
+
+    return require
+
+
+def require_close(answer, expected):
+    """Two answers are the same, but for the last digits of their numbers."""
+    assert type(answer) is type(expected)
+    if isinstance(answer, dict):
+        assert list(answer) == list(expected)
+        require_close(list(answer.values()), list(expected.values()))
+    elif isinstance(answer, list):
+        for one, other in zip(answer, expected, strict=True):
+            require_close(one, other)
+    else:
+        assert answer == (pytest.approx(expected, rel=1e-4, abs=1e-6) if isinstance(expected, float) else expected)
+
+
 def edit_model(folder, **changes):
     """Change keys of a bundle's model.json."""
     path = folder / "model.json"

@@ -199,3 +199,7 @@ def test_parameters_beside_the_inputs_are_those_of_text_embeddings_inference(tin
         half = client.post("/predict", content=b'{"inputs": "\\ud83d", "normalize": true}')
     assert beside.json() == plain
     assert half.status_code == 200
+
+
+def test_requests_with_other_parameters_share_a_run(tiny, open_bundle, require_shared_run):
+    require_shared_run(open_bundle(tiny()[2]), (TEXTS[:2], {"truncate_dim": 8}), (TEXTS[2:], {"normalize": False}))

@@ -263,8 +263,9 @@ def test_spaces_before_punctuation_go_as_transformers_takes_them(tiny):
 
 def test_the_best_scores_come_first_and_equal_ones_in_their_order():
     scores = np.array([0.1, 0.4, 0.2, 0.4, 0.0], dtype=np.float32)
-    assert best(scores, 3).tolist() == [1, 3, 2]
-    assert best(scores, 99).tolist() == [1, 3, 2, 0, 4]
+    assert best(scores, 3) == [1, 3, 2]
+    assert best(scores, 99) == [1, 3, 2, 0, 4]
+    assert best(scores, 2, np.array([0, 3, 4])) == [3, 0]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -350,3 +351,9 @@ def test_requests_and_answers_fit_the_documents_schema(tiny, serve_bundle):
         with pytest.raises(jsonschema.ValidationError):
             OAS30Validator(schema).validate([{"score": 1.0}])
         assert client.post("/predict", json={"inputs": "no mask"}).status_code == 422
+
+
+def test_requests_with_other_parameters_share_a_run(served, require_shared_run):
+    one, predictor = served()
+    first = ([one.text("I {} this"), one.text("{} or {}")], {"top_k": 2})
+    require_shared_run(predictor, first, ([one.text("two {}")], {"targets": ["love", "days"]}))

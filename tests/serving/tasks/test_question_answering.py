@@ -392,3 +392,9 @@ def test_half_a_character_is_answered_as_a_replacement_character(reader, serve_b
         reply = client.post("/predict", content=body.encode())
     assert reply.status_code == 200
     assert "\ufffd" in reply.text
+
+
+def test_requests_with_other_parameters_share_a_run(reader, served, require_shared_run):
+    first = ([(QUESTION, LONG)], {"top_k": 3, "doc_stride": 8})
+    second = ([("Who?", LONG), (QUESTION, "Warsaw")], {"max_seq_len": 64, "handle_impossible_answer": True})
+    require_shared_run(served(reader().folder), first, second)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from tunewright.serving.bundle.model_file import read_model_file
 from tunewright.serving.errors import InputError
 from tunewright.serving.runtime.scores import scores
-from tunewright.serving.tasks.text_classification import answers, read_parameters
+from tunewright.serving.tasks.text_classification import answer as answer_of
+from tunewright.serving.tasks.text_classification import read_parameters
 
 
 @pytest.fixture
@@ -17,8 +18,7 @@ def answer(reviews, emotions):
 
     def decode(logits, *, multi_label=False, **parameters):
         model = read_model_file(emotions if multi_label else reviews)
-        (one,) = answers(np.array([logits], dtype=np.float32), model, read_parameters(parameters, model))
-        return one
+        return answer_of(np.array(logits, dtype=np.float32), model, read_parameters(parameters, model))
 
     return decode
 
@@ -86,3 +86,9 @@ def test_a_wrong_parameter_is_named_with_its_value(reviews, parameters, sentence
     with pytest.raises(InputError) as caught:
         read_parameters(parameters, read_model_file(reviews))
     assert str(caught.value) == sentence
+
+
+def test_requests_with_other_parameters_share_a_run(reviews, open_bundle, require_shared_run):
+    first = (["a great lamp", "I hate this product"], {"top_k": 1})
+    second = (["a sad guitar that is broken", "happy"], {"function_to_apply": "sigmoid"})
+    require_shared_run(open_bundle(reviews), first, second)

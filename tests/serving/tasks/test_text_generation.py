@@ -113,7 +113,7 @@ def streamed(predictor, prompt, **parameters):
     wanted = TASK.read_parameters(parameters, predictor.model)
     (row,) = predictor.prepare([prompt], wanted)
     pieces = []
-    return pieces, predictor.stream(row, wanted, pieces.append)
+    return pieces, predictor.stream(row, pieces.append)
 
 
 WILD = {"max_new_tokens": 20, "do_sample": True, "temperature": 5.0}
@@ -339,3 +339,10 @@ def test_half_a_character_is_answered_as_a_replacement_character(folder, serve_b
     assert reply.status_code == 200
     assert "error" not in reply.text
     assert ("\ufffd" in reply.text) == (address == "/predict")
+
+
+def test_requests_with_other_parameters_share_a_run(predictor, require_shared_run):
+    drawn = {"do_sample": True, "temperature": 5.0, "seed": 3}
+    alike = {"clean_up_tokenization_spaces": False, "return_full_text": False}
+    requests = [(["abc", "b"], {}), (["xyz"], alike), (["abc", tuple(CHAT)], {"num_beams": 3}), (["abc", "q"], drawn)]
+    require_shared_run(predictor, *requests, (["abc"], {"stop_strings": ["a", "b"], "max_new_tokens": 20}))

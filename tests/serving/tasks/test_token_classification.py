@@ -512,3 +512,8 @@ def test_half_a_character_is_answered_as_a_replacement_character(tagger, serve_b
         reply = client.post("/predict", content=body.encode())
     assert reply.status_code == 200
     assert "\ufffd" in reply.text
+
+
+def test_requests_with_other_parameters_share_a_run(tagger, served, require_shared_run):
+    first = ([LONG, "Marie Curie"], {"aggregation_strategy": "none", "ignore_labels": []})
+    require_shared_run(served(tagger().folder), first, (["", LONG], {"stride": 3}))
