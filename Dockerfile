@@ -78,6 +78,7 @@ ENV PATH=/opt/venv/bin:/app/bin:$PATH \
 WORKDIR /app
 USER 10001:10001
 LABEL org.opencontainers.image.vendor="Tunewright" \
+      org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 FROM runtime AS job

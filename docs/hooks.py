@@ -7,7 +7,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-PAPERS = ("CONTRIBUTING.md", "CHANGELOG.md")
+PAPERS = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 _TO_A_PAPER = re.compile(rf"\]\(((?:\.\./)*)\.\./({'|'.join(map(re.escape, PAPERS))})")
 
 
