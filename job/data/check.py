@@ -180,7 +180,7 @@ _FORMATS_OF = {
     "delimiter": ("csv", "tsv", "conll", *MEDIA),
     "quoting": ("csv", "tsv", *MEDIA),
     "quote": ("csv", "tsv", *MEDIA),
-    "encoding": ("csv", "tsv", "json", "jsonl", "conll", "conllu", "squad", "text", *MEDIA),
+    "encoding": ("csv", "tsv", "json", "jsonl", "conll", "conllu", "squad", "text", "fasttext", *MEDIA),
     "comment": ("conll",),
     "sample_by": ("text",),
 }

@@ -14,6 +14,7 @@ _KEYWORDS = re.compile(r",\s*(?:dtype|categories|ordered|name|length)\s*=.*", re
 _SCALAR = re.compile(rf"(?:np|numpy)\.str_\(({_QUOTED})\)")
 _SEQUENCE = re.compile(rf"(?:{_QUOTED})(?:(?:\s*[,;]\s*|\s+)(?:{_QUOTED}))*\s*[,;]?", re.DOTALL)
 _NUMBERS = re.compile(r"-?\d+\.?\d*(?:\s+-?\d+\.?\d*)+")
+_FASTTEXT = re.compile(r"(?:__label__\S+(?:\s+|$))+")
 _BIT = re.compile(r"[01](\.0*)?|true|false", re.IGNORECASE)
 _ENCLOSED = {"[": "]", "{": "}", "(": ")"}
 _HINT = 'write the labels apart (joy,fear), as a JSON list (["joy", "fear"]), or name them in data.label_names'
@@ -25,6 +26,8 @@ def parts_of(value: Any, role: str, separator: str) -> list[Any]:
         value = _choices(value)
     if isinstance(value, str):
         found = _written_list(value.strip(), separator, role)
+        if role == "labels" and _FASTTEXT.fullmatch(value.strip()):
+            found = [one.removeprefix("__label__") for one in value.split()]
         if found is None and role == "labels":
             found = [part for part in value.split(separator) if part.strip()]
             _refuse_remains(found)

@@ -121,7 +121,18 @@ class DataSettings(_Settings):
     """Whether CSV and TSV files start with a row of column names."""
     format: (
         Literal[
-            "csv", "tsv", "json", "jsonl", "parquet", "conll", "conllu", "squad", "text", "imagefolder", "audiofolder"
+            "csv",
+            "tsv",
+            "json",
+            "jsonl",
+            "parquet",
+            "conll",
+            "conllu",
+            "squad",
+            "text",
+            "fasttext",
+            "imagefolder",
+            "audiofolder",
         ]
         | None
     ) = None

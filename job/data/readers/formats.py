@@ -17,9 +17,10 @@ from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.readers.class_names import class_names, named_row
 from tunewright.job.data.readers.conll import read_conll
 from tunewright.job.data.readers.content import refuse_other_content
+from tunewright.job.data.readers.fasttext import read_fasttext
 from tunewright.job.data.readers.json_array import DECODER, read_array
 from tunewright.job.data.readers.lines import expansion_fault, expansion_limit, lines, open_data, pieces
-from tunewright.job.data.readers.media_folder import MEDIA, class_row, metadata_row
+from tunewright.job.data.readers.media_folder import FILE_NAME, MEDIA, class_row, metadata_row
 from tunewright.job.data.readers.plain_text import read_text
 from tunewright.job.data.readers.row import Layout as Layout
 from tunewright.job.data.readers.row import Row as Row
@@ -128,7 +129,8 @@ def _read_text(path: Path, address: str, layout: Layout) -> Iterator[Row]:
 def _read_media(path: Path, address: str, layout: Layout) -> Iterator[Row]:
     """The rows of a metadata table, or of the list of files that stands for a folder of classes."""
     kind = format_of(address)
-    inner = replace(layout, format=kind or "jsonl", quoting=kind == "csv", wanted=())
+    wanted = tuple(FILE_NAME if name == MEDIA[layout.format] else name for name in layout.wanted) if kind else ()
+    inner = replace(layout, format=kind or "jsonl", quoting=kind == "csv", wanted=wanted)
     as_media = metadata_row if kind else class_row
     for row in read_rows(path, address, inner):
         yield as_media(row, MEDIA[layout.format])
@@ -231,5 +233,6 @@ _READERS = {
     "conll": read_conll,
     "conllu": read_conll,
     "text": read_text,
+    "fasttext": read_fasttext,
 }
 """How the lines of a format are read."""

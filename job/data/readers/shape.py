@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.job.data.faults import listed, shown
+from tunewright.job.data.readers.fasttext import PREFIX
 from tunewright.job.data.readers.json_array import PieceText
 from tunewright.job.data.readers.lines import open_data, pieces
 from tunewright.job.data.readers.row import Layout
@@ -203,7 +204,14 @@ def _lines(lines: list[str], layout: Layout) -> Shape | None:
     if len(lines) > 1 and not lines[-1].endswith("\n"):
         # It may be cut off.
         lines = lines[:-1]
-    return _conll(lines, layout) or _table(lines[:50], layout)
+    return _fasttext(lines) or _conll(lines, layout) or _table(lines[:50], layout)
+
+
+def _fasttext(lines: Sequence[str]) -> Shape | None:
+    written = [line for line in lines if line.strip()]
+    if not written or sum(line.startswith(PREFIX) for line in written) < 0.9 * len(written):
+        return None
+    return Shape(f"lines of fastText, each with {PREFIX} before its labels", "fasttext")
 
 
 def _conll(lines: Sequence[str], layout: Layout) -> Shape | None:

@@ -121,3 +121,9 @@ def test_numbers_that_may_be_labels_are_read(value):
 def test_quotes_of_a_word_processor_do_not_become_part_of_a_label(written):
     with pytest.raises(ValueError, match="is a list written as text, in a form that is not known"):
         parts_of(written, "labels", ",")
+
+
+def test_labels_as_fasttext_writes_them_are_read_where_there_may_be_several():
+    assert parts_of("__label__joy  __label__fear", "labels", ",") == ["joy", "fear"]
+    assert parts_of("__label__joy", "label", ",") == ["__label__joy"]
+    assert parts_of("a __label__joy", "labels", ",") == ["a __label__joy"]

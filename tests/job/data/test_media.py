@@ -192,6 +192,13 @@ def test_each_folder_may_have_its_own_metadata(disk, cache):
     assert [one["files"] for one in prints] == [1, 1]
 
 
+def test_a_metadata_table_may_have_any_dialect(disk, cache):
+    address = disk({"1.png": b"one", "metadata.csv": b"file_name;label;\r\n1.png;x\r\n"})
+    (table,) = find_folders(address, "imagefolder", cache)
+    (row,) = Media(table, "image", cache).rows(Layout("imagefolder", wanted=("image", "label")))
+    assert (opened(row), row.values["label"]) == (b"one", "x")
+
+
 def test_two_metadata_tables_of_one_folder_are_refused(disk, cache):
     address = disk({"a/metadata.csv": b"", "a/metadata.d/metadata.csv": b"", "a/metadata.jsonl": b""})
     with pytest.raises(DataError) as caught:

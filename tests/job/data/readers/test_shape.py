@@ -226,7 +226,28 @@ def test_a_table_without_the_columns_is_told_with_all_that_reads_it(read, told, 
     assert read(content, name, **settings) == (["good, 'fine'", "bad, awful, sad", "so"], [["a"], ["b"], ["a"]])
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "json", "jsonl", "conll", "squad", "text"])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "json", "jsonl", "conll", "squad", "text", "fasttext"])
 def test_what_is_looked_at_is_bounded(told, kind):
     for content in ("[" * 200_000, "{" * 200_000, '{"a":' * 200_000, "<" * 200_000, "a b\n" * 3 + "x" * 5_000_000):
         assert told(content, "a.x", format=kind).startswith("a.x")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "a.conll"])
+@pytest.mark.parametrize("columns", [{}, {"labels": "labels"}])
+def test_lines_of_fasttext_are_told_under_any_name(told, read, columns, name, capsys):
+    content = "".join(f"__label__{row['label']} {row['text']}\n" for row in ROWS)
+    if name.endswith((".csv", ".tsv", ".txt", ".json", ".jsonl")):
+        assert told(content, name, columns=columns) == (
+            f"{name} is lines of fastText, each with __label__ before its labels; add `format: fasttext` under data:"
+        )
+    else:
+        assert read(content, name, columns=columns) == (INPUTS, TARGETS)
+        assert "read as lines of fastText" in capsys.readouterr().out
+    assert read(content, name, columns=columns, format="fasttext") == (INPUTS, TARGETS)
+
+
+def test_several_labels_of_a_line_of_fasttext_need_the_role_labels(told, read):
+    content = "__label__a __label__b good\n__label__a bad\n"
+    said = told(content, "a.txt", format="fasttext")
+    assert "column 'label' is a list where one label belongs; give the column the role labels" in said
+    assert read(content, "a.txt", format="fasttext", columns={"labels": "labels"})[1] == [["a", "b"], ["a"]]
