@@ -7,9 +7,9 @@ import contextlib
 import io
 import os
 from collections.abc import Iterator
-from typing import get_args
+from typing import Annotated, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from tunewright.job import errors as job_errors
@@ -24,6 +24,7 @@ from tunewright.serving import errors as serving_errors
 from tunewright.serving.settings import ServingSettings
 from writers import architecture, house, http, model_json
 from writers.marks import fill
+from writers.schemas import kind
 
 REFERENCE = house.ROOT / "docs" / "reference"
 DRAWINGS = house.ROOT / "docs" / "drawings"
@@ -61,13 +62,13 @@ def _settings() -> str:
         "`AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_CA_BUNDLE`, profiles and roles; of the hub `HF_HOME`,\n"
         "`HF_TOKEN`, `HF_HUB_OFFLINE`.\n"
     )
-    for title, kind, prefix in (
+    for title, settings, prefix in (
         ("The job", JobSettings, ""),
         ("The registry", RegistrySettings, "REGISTRY_"),
         ("The server", ServingSettings, "SERVING_"),
     ):
-        parts += [f"\n## {title}\n\n", "| setting | default | meaning |\n|---|---|---|\n"]
-        parts += [_row(path, field, prefix) for path, field in _fields(kind)]
+        parts += [f"\n## {title}\n\n", "| setting | kind | default | meaning |\n|---|---|---|---|\n"]
+        parts += [_row(path, field, prefix) for path, field in _fields(settings)]
     return "".join(parts)
 
 
@@ -86,7 +87,7 @@ def _tasks() -> str:
         parts += [f"- metrics ({problem}): {', '.join(task.metric_names(problem))}\n" for problem in problems]
         parts.append(f"- architectures: {', '.join(task.architectures())}\n")
         if task.OPTIONS.model_fields:
-            parts.append("\n| option | default | meaning |\n|---|---|---|\n")
+            parts.append("\n| option | kind | default | meaning |\n|---|---|---|---|\n")
             parts += [_row(("options", option), field, "") for option, field in task.OPTIONS.model_fields.items()]
     return "".join(parts)
 
@@ -96,9 +97,9 @@ def _form(form: Form) -> str:
     return ", ".join(roles) + (f" -> `{form.target}`" if form.target else "")
 
 
-def _fields(kind: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
-    for path in leaves(kind):
-        model: type[BaseModel] = kind
+def _fields(settings: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    for path in leaves(settings):
+        model: type[BaseModel] = settings
         for part in path[:-1]:
             annotation = model.model_fields[part].annotation
             # A group of settings that may be absent: `LoraSettings | None`.
@@ -111,15 +112,24 @@ def _fields(kind: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], FieldInfo]
 
 def _row(path: tuple[str, ...], field: FieldInfo, prefix: str) -> str:
     name = prefix + "__".join(path).upper() if prefix else ".".join(path)
-    default = "required" if field.is_required() else f"`{_shown(field.get_default(call_default_factory=True))}`"
+    default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
     meaning = " ".join((field.description or "").split()).replace("|", "\\|")
-    return f"| `{name}` | {default} | {meaning} |\n"
+    return f"| `{name}` | {_legal(field)} | {default} | {meaning} |\n"
+
+
+def _legal(field: FieldInfo) -> str:
+    """What a setting may be. That it may be absent is said by its default."""
+    said = kind(TypeAdapter(Annotated[field.annotation, field]).json_schema())
+    return said.replace('"', "").replace(" or null", "").replace("](#", "](model-json.md#")
 
 
 def _shown(value: object) -> str:
-    if value is None or value is False or value is True:
-        return {None: "none", False: "false", True: "true"}[value]
-    return str(value) if value != "" else '""'
+    """A default as one writes it in YAML; that of a group of settings stands in the group's own table."""
+    if isinstance(value, BaseModel):
+        return "as there"
+    if value is None or isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`" if value != "" else '`""`'
 
 
 def _commands() -> str:

@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 
 import generate
+from tunewright.job.errors import SettingsError
+from tunewright.job.settings.load import load_settings
+from tunewright.registry import command_line
 from writers import house
 
 ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
 def test_what_follows_the_code_is_written_from_the_code():
@@ -59,8 +63,7 @@ def test_every_module_says_what_it_is():
 
 
 def test_every_link_between_documents_leads_somewhere():
-    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    for page in pages:
+    for page in PAGES:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} points at {target}"
@@ -90,9 +93,30 @@ def test_the_site_is_whole_and_asks_nobody(tmp_path):
 
 def test_every_make_target_in_the_documents_exists():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+    for page in PAGES:
         for target in re.findall(r"`make ([a-z-]+)", page.read_text()):
             assert target in targets, f"{page.relative_to(ROOT)} names make {target}"
+
+
+def test_every_example_of_settings_is_understood(tmp_path):
+    """Examples may leave out what another one says; what they say is right."""
+    file = tmp_path / "job.yaml"
+    for page in PAGES:
+        for example in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.S):
+            file.write_text(example)
+            try:
+                load_settings(["--config", str(file)], "tunewright check")
+            except SettingsError as error:
+                wrong = [mistake for mistake in str(error).splitlines() if not mistake.endswith(" must be set")]
+                assert not wrong, f"{page.relative_to(ROOT)}: {wrong}"
+
+
+def test_every_command_in_the_documents_exists():
+    commands = {name for group in command_line.found() for name in group.commands}
+    for page in PAGES:
+        code = re.findall(r"```.*?```|`[^`\n]+`", page.read_text(), re.S)
+        named = {name for part in code for name in re.findall(r"(?:^|`|\$ )tunewright ([a-z]+)", part, re.M)}
+        assert named <= commands, f"{page.relative_to(ROOT)} names {named - commands}"
 
 
 def test_every_dependency_has_its_line():
