@@ -14,6 +14,9 @@ ServingError
     └── Overloaded   too many requests at once (HTTP 429)
 """
 
+_SHOWN = 60
+"""Characters of a caller's value that an error repeats."""
+
 
 class ServingError(Exception):
     """The root of the tree; `str()` of it is one sentence for people."""
@@ -66,3 +69,9 @@ class Overloaded(RequestError):
         super().__init__(message)
         self.retry_after = retry_after
         """Seconds after which it makes sense to try again."""
+
+
+def shown(item: object) -> str:
+    """A caller's value as an error message repeats it: quoted, printable, short."""
+    text = repr(item)
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."

@@ -17,6 +17,7 @@ from tunewright.serving.predictor import open_predictor
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.settings import ServingSettings
 from tunewright.serving.trial import try_bundle
+from tunewright.serving.watch.meters import Meters
 
 
 def run(settings: ServingSettings, registry: RegistrySettings) -> None:
@@ -48,7 +49,7 @@ def load(settings: ServingSettings, registry: RegistrySettings) -> Service:
     capacity = Capacity(settings.threads, settings.tokens_per_run)
     predictor = open_predictor(pulled.folder, variant=variant, capacity=capacity)
     cases = replay(predictor)
-    service = Service(predictor, pulled.version, limits=settings.limits, threads=settings.threads)
+    service = Service(predictor, pulled.version, limits=settings.limits, threads=settings.threads, meters=Meters())
     emit(
         "loaded",
         f"loaded {service} ({predictor.model.task}), {cases} golden cases replayed",
@@ -65,7 +66,7 @@ def announce(service: Service, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     url = f"http://{name}:{port}"
-    example = service.predictor.task.shapes(service.predictor.model).example
+    example = service.shapes.example
     curl = f"curl {url}/predict -d {shlex.quote(json.dumps({'inputs': example}))}"
     metrics = f"http://{name}:{service.metrics_port or port}/metrics"
     places = f"docs: {url}/docs" if service.metrics_port is None else f"docs: {url}/docs, metrics: {metrics}"

@@ -15,7 +15,7 @@ MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "ser
 ORDER = {
     "registry": "errors address variables settings stores transfer versions command_line completion arguments program",
     "serving": "errors events onnx_runtime runtime text request media bundle generation engines tasks predictor golden "
-    "trial queue watch settings live http startup program command_line",
+    "trial settings queue watch live protocols http startup program command_line",
     "job": "errors signals inside progress settings data batches model train export measure kinds tasks steps report "
     "recipe commands arguments program command_line",
 }
@@ -47,6 +47,9 @@ TESTED_BY = {
     "serving/onnx_runtime.py": "test_quiet.py",
     "serving/runtime/runs.py": "serving/test_predictor.py",
     "serving/text/spacing.py": "serving/generation/test_detokenizer.py",
+    "serving/request/request.py": "serving/http/test_app.py",
+    "serving/request/json_text.py": "serving/protocols/test_huggingface.py",
+    "serving/request/parameters.py": "serving/protocols/test_huggingface.py",
     "serving/request/schema.py": "serving/http/test_openapi.py",
     "serving/generation/beam.py": "serving/generation/test_loop.py",
     "serving/generation/written.py": "serving/generation/test_loop.py",
@@ -63,8 +66,8 @@ TESTED_BY = {
     "serving/tasks/summarization.py": "job/tasks/test_summarization.py",
     "serving/tasks/translation.py": "job/tasks/test_translation.py",
     "serving/queue/bodies.py": "serving/http/test_app.py",
-    "serving/watch/meters.py": "serving/http/test_app.py",
     "serving/live/service.py": "serving/http/test_app.py",
+    "serving/live/job.py": "serving/http/test_app.py",
     "serving/http/body.py": "serving/http/test_app.py",
     "job/errors.py": "job/test_program.py",
     "job/inside.py": "job/model/test_base_model.py",

@@ -45,7 +45,7 @@ REQUEST = (
     Step("connection", "serving/http/connection.py", "A request has a time in which to arrive, and so many pieces."),
     Step("admission", "serving/queue/admission.py", "So many requests at once, else 429 with the time to come back."),
     Step("body", "serving/http/body.py", "Read up to the limit; the bytes of all bodies have one, too."),
-    Step("request", "serving/request/texts.py", "JSON to inputs and parameters; what is unknown is refused."),
+    Step("protocol", "serving/protocols/huggingface.py", "JSON to a request; what is unknown is refused."),
     Step("task", "serving/tasks/text_classification.py", "The task checks its own inputs and parameters."),
     Step("encode", "serving/text/encoding.py", "Clean, then token ids; files are decoded in `serving/media/`."),
     Step("runs", "serving/runtime/runs.py", "Rows of like length share a run, within a budget of tokens."),

@@ -6,8 +6,8 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
-from tunewright.serving.errors import InputError
-from tunewright.serving.request.texts import read_parameters, shown
+from tunewright.serving.errors import InputError, shown
+from tunewright.serving.request.parameters import check_parameters
 
 TokenId = int
 _SAMPLING = ("temperature", "top_k", "top_p", "seed")
@@ -124,7 +124,7 @@ def read_settings(
     `kind`: a class with more settings.
     """
     given = defaults.model_dump(exclude_unset=True) | dict(parameters)
-    settings = read_parameters(kind, given, task)
+    settings = check_parameters(kind, given, task)
     for name in parameters:
         if name in _SAMPLING and not settings.do_sample:
             raise InputError(f"parameter {name!r} is {shown(parameters[name])}, but counts only with 'do_sample': true")

@@ -33,8 +33,10 @@ from tunewright.serving.errors import (
 )
 from tunewright.serving.http.body import read_body
 from tunewright.serving.http.openapi import document
-from tunewright.serving.live.service import Service, to_json
+from tunewright.serving.live.service import Service
+from tunewright.serving.protocols import huggingface
 from tunewright.serving.queue.bodies import Share
+from tunewright.serving.request.json_text import to_json
 from tunewright.serving.watch.meters import CONTENT_TYPE
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -98,7 +100,7 @@ async def predict(request: Request) -> Response:
     service = _service(request)
     begun = time.monotonic()
     response = await _answered(request, service)
-    service.meters.answered(response.status_code, time.monotonic() - begun)
+    service.meters.answered(service.served, response.status_code, time.monotonic() - begun)
     return response
 
 
@@ -110,13 +112,13 @@ async def stream(request: Request) -> Response:
 
     def done(status: int) -> None:
         held.close()
-        service.meters.answered(status, time.monotonic() - begun)
+        service.meters.answered(service.served, status, time.monotonic() - begun)
 
     try:
         service.admission.check()
-        body = await _body(request, service, held.enter_context(service.room.share()))
+        body = await _body(request, service, held.enter_context(service.bodies.share()))
         held.enter_context(service.admission.slot())
-        answer = service.stream(body)
+        answer = huggingface.stream(service, body)
         first = await _while_awaited(request, anext(answer))
     except ServingError as error:
         response = _fault(error)
@@ -260,10 +262,10 @@ class _Doors:
 async def _answered(request: Request, service: Service) -> Response:
     try:
         service.admission.check()
-        with service.room.share() as share:
+        with service.bodies.share() as share:
             body = await _body(request, service, share)
             with service.admission.slot():
-                return _json(await _while_awaited(request, service.answer(body)))
+                return _json(await _while_awaited(request, huggingface.predict(service, body)))
     except ServingError as error:
         return _fault(error)
     except Exception:  # here, so that the connection lives on

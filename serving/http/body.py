@@ -5,9 +5,8 @@ import time
 
 from starlette.requests import ClientDisconnect, Request
 
-from tunewright.serving.errors import Incomplete, Malformed, TooLarge
+from tunewright.serving.errors import Incomplete, Malformed, TooLarge, shown
 from tunewright.serving.queue.bodies import Share
-from tunewright.serving.request.texts import shown
 
 
 async def read_body(request: Request, share: Share, *, most: int, seconds: float) -> bytes:

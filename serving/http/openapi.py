@@ -4,8 +4,8 @@ from typing import Any
 
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.live.service import Service
+from tunewright.serving.protocols.huggingface import OPTIONS
 from tunewright.serving.request.schema import TEXT, Schema, closed, list_of
-from tunewright.serving.request.texts import OPTIONS
 from tunewright.serving.runtime.session import TimeLimit
 
 _FAULTS = {
@@ -33,7 +33,7 @@ _EVENT: Schema = {
 def document(service: Service) -> Schema:
     """The whole document, in the dialect 3.0."""
     model = service.predictor.model
-    shapes = service.predictor.task.shapes(model)
+    shapes = service.shapes
     return {
         "openapi": "3.0.3",
         "info": {

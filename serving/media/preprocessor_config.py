@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from tunewright.serving.request.texts import shown
+from tunewright.serving.errors import shown
 
 FILE = "preprocessor_config.json"
 

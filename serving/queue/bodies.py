@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from tunewright.serving.errors import Overloaded
 
 SMALL_BODY = 64 << 10
-"""A body up to so many bytes is always read: large ones may fill the room, and must not shut out the others."""
+"""A body up to so many bytes is always read: large ones may fill all the place, and must not shut out the others."""
 
 
-class Room:
+class Bodies:
     """A bound on the bytes of all bodies in the house. To be used from one thread, that of the event loop."""
 
     def __init__(self, most: int) -> None:
@@ -29,18 +29,18 @@ class Room:
 
 @dataclass
 class Share:
-    """What one body takes of the room."""
+    """What one body takes of that."""
 
-    room: Room
+    bodies: Bodies
     taken: int = 0
 
     def grow(self, size: int) -> None:
         """The body has so many bytes by now; Overloaded when a large one finds no room."""
-        if size > SMALL_BODY and self.room.taken + size - self.taken > self.room.most:
+        if size > SMALL_BODY and self.bodies.taken + size - self.taken > self.bodies.most:
             raise Overloaded(
-                f"the bodies of all requests together would be over {self.room.most} bytes; try again in 1 s "
+                f"the bodies of all requests together would be over {self.bodies.most} bytes; try again in 1 s "
                 "(SERVING_LIMITS__BODIES_BYTES)",
                 retry_after=1,
             )
-        self.room.taken += size - self.taken
+        self.bodies.taken += size - self.taken
         self.taken = size

@@ -2,8 +2,7 @@
 
 import pybase64
 
-from tunewright.serving.errors import InputError
-from tunewright.serving.request.texts import shown
+from tunewright.serving.errors import InputError, shown
 
 MAX_BYTES = 64 << 20
 """Bytes of one image or recording, where the caller sets no other limit."""

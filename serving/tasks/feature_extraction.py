@@ -17,7 +17,8 @@ from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import LogitsEngine
 from tunewright.serving.errors import InputError
 from tunewright.serving.request import schema
-from tunewright.serving.request import texts as request
+from tunewright.serving.request.parameters import check_parameters
+from tunewright.serving.request.texts import read_texts
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.encoding import Encoded, Text
@@ -70,12 +71,12 @@ def shapes(model: ModelFile) -> Shapes:
 
 def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Text], bool]:
     """The texts of a request."""
-    return request.read_texts(inputs, pair=False)
+    return read_texts(inputs, pair=False)
 
 
 def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
-    read = request.read_parameters(Parameters, parameters, model.task)
+    read = check_parameters(Parameters, parameters, model.task)
     if read.truncate_dim is not None and read.dimensions is not None:
         raise InputError("parameters 'truncate_dim' and 'dimensions' say the same; send one of them")
     dimensions = read_options(Options, model).dimensions

@@ -11,8 +11,8 @@ from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.media.images import ImagePreprocessing, decode, pixels, unfolded
 from tunewright.serving.request import schema
-from tunewright.serving.request import texts as request
 from tunewright.serving.request.files import BODY_BYTES, read_files
+from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.tasks.text_classification import Parameters, answer, answer_shape
@@ -51,7 +51,7 @@ def read_inputs(inputs: object, model: ModelFile) -> tuple[list[bytes], bool]:
 
 def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
-    return request.read_parameters(Parameters, parameters, model.task)
+    return check_parameters(Parameters, parameters, model.task)
 
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> Opened:

@@ -9,11 +9,11 @@ from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import open_encoder
-from tunewright.serving.errors import InputError
+from tunewright.serving.errors import InputError, shown
 from tunewright.serving.media.images import ImagePreprocessing, decode, pixels, unfolded
 from tunewright.serving.request import schema
-from tunewright.serving.request import texts as request
 from tunewright.serving.request.files import BODY_BYTES, read_file
+from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.tasks.image_classification import EXAMPLE, Options
@@ -52,12 +52,12 @@ def _read_input(item: object, place: str) -> Input:
     match item:
         case {"image": image, "text": str(text), **rest} if not rest:
             return read_file(image, "image", f"{place}.image"), text
-    raise InputError(f'{place} is {request.shown(item)}; this model reads {{"image": base64, "text": ...}}')
+    raise InputError(f'{place} is {shown(item)}; this model reads {{"image": base64, "text": ...}}')
 
 
 def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
-    return request.read_parameters(Parameters, parameters, model.task)
+    return check_parameters(Parameters, parameters, model.task)
 
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> Opened:

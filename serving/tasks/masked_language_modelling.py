@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import TextEngine
-from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.errors import BundleError, InputError, shown
 from tunewright.serving.request import schema
-from tunewright.serving.request import texts as request
+from tunewright.serving.request.parameters import check_parameters
+from tunewright.serving.request.texts import read_texts
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.runs import require_finite
 from tunewright.serving.runtime.scores import scores
@@ -72,12 +73,12 @@ def shapes(model: ModelFile) -> Shapes:
 
 def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Text], bool]:
     """The texts of a request."""
-    return request.read_texts(inputs, pair=False)
+    return read_texts(inputs, pair=False)
 
 
 def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
-    return request.read_parameters(Parameters, parameters, model.task)
+    return check_parameters(Parameters, parameters, model.task)
 
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> "MaskEngine":
@@ -181,9 +182,7 @@ class MaskEngine:
             token = self._tokenizer.token_to_id(word)
             pieces = [token] if token is not None else self._tokenizer.encode(word, add_special_tokens=False).ids
             if not pieces:
-                raise InputError(
-                    f"parameter 'targets' holds {request.shown(word)}, of which the tokenizer makes no token"
-                )
+                raise InputError(f"parameter 'targets' holds {shown(word)}, of which the tokenizer makes no token")
             found.add(pieces[0])
         return np.array(sorted(found), dtype=np.int64)
 

@@ -19,9 +19,9 @@ from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import TextEngine
 from tunewright.serving.engines.windows import WindowEngine
-from tunewright.serving.errors import InputError, ModelFault
+from tunewright.serving.errors import InputError, ModelFault, shown
 from tunewright.serving.request import schema
-from tunewright.serving.request import texts as request
+from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.scores import scores
 from tunewright.serving.runtime.session import Array
@@ -116,16 +116,16 @@ def _read_input(item: object, place: str) -> Input:
         case {"question": str(question), "context": str(context), **rest} if not rest:
             for name, text in (("question", question), ("context", context)):
                 if not text.strip():
-                    raise InputError(f"{place}.{name} is {request.shown(text)}; send a text with words in it")
+                    raise InputError(f"{place}.{name} is {shown(text)}; send a text with words in it")
             return question, context
     raise InputError(
-        f'{place} is {request.shown(item)}; this model reads {{"question": ..., "context": ...}}, or a list of such'
+        f'{place} is {shown(item)}; this model reads {{"question": ..., "context": ...}}, or a list of such'
     )
 
 
 def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Wanted:
     """Check a caller's parameters."""
-    read = request.read_parameters(Parameters, parameters, model.task)
+    read = check_parameters(Parameters, parameters, model.task)
     options = read_options(Options, model)
     most = model.max_length or 0
     if read.max_seq_len is not None and read.max_seq_len > most:
@@ -154,9 +154,7 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
     def cut(one: Input, wanted: Wanted) -> Windowed:
         row = windower.pair(*one, wanted.cut)
         if not row.windows:
-            raise InputError(
-                f"the context {request.shown(one[1])} is empty: this model's tokenizer makes no token of it"
-            )
+            raise InputError(f"the context {shown(one[1])} is empty: this model's tokenizer makes no token of it")
         return row
 
     return WindowEngine(TextEngine(folder, model, variant, capacity), cut=cut, answer=answer, defaults=defaults)

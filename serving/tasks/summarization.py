@@ -7,7 +7,7 @@ from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.engines import text_to_text
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.request import schema
-from tunewright.serving.request import texts as request
+from tunewright.serving.request.texts import read_texts
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.text.encoding import Text
 
@@ -27,7 +27,7 @@ def shapes(model: ModelFile) -> Shapes:
 
 def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Text], bool]:
     """The texts of a request."""
-    return request.read_texts(inputs, pair=False)
+    return read_texts(inputs, pair=False)
 
 
 def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> text_to_text.Parameters:

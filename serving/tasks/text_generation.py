@@ -13,14 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.generation import GenerationEngine
 from tunewright.serving.engines.task import Shapes
-from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.errors import BundleError, InputError, shown
 from tunewright.serving.generation.chat_template import FILE, ChatTemplate
 from tunewright.serving.generation.graph import CausalGraph
 from tunewright.serving.generation.loop import Generated
 from tunewright.serving.generation.settings import GenerationSettings, read_settings
 from tunewright.serving.generation.written import Finish, OnText
 from tunewright.serving.request import schema
-from tunewright.serving.request.texts import shown
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array, TimeLimit
 from tunewright.serving.text.cleaning import Cleaning, clean

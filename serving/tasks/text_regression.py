@@ -9,7 +9,8 @@ from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import LogitsEngine
 from tunewright.serving.request import schema
-from tunewright.serving.request import texts as request
+from tunewright.serving.request.parameters import check_parameters
+from tunewright.serving.request.texts import read_texts
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.encoding import Text
@@ -36,12 +37,12 @@ def shapes(model: ModelFile) -> Shapes:
 
 def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Text], bool]:
     """The texts of a request."""
-    return request.read_texts(inputs, pair=model.pair)
+    return read_texts(inputs, pair=model.pair)
 
 
 def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
-    return request.read_parameters(Parameters, parameters, model.task)
+    return check_parameters(Parameters, parameters, model.task)
 
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine[Parameters]:

@@ -19,9 +19,9 @@ from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import TextEngine
 from tunewright.serving.engines.windows import WindowEngine
-from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.errors import BundleError, InputError, shown
 from tunewright.serving.request import schema
-from tunewright.serving.request import texts as request
+from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.scores import scores
 from tunewright.serving.runtime.session import Array
@@ -128,20 +128,20 @@ def _read_input(item: object, place: str) -> Input:
         case {"tokens": [*words], **rest} if not rest and all(isinstance(word, str) for word in words):
             return [str(word) for word in words]
     raise InputError(
-        f'{place} is {request.shown(item)}; this model reads a string, {{"text": ...}}, {{"tokens": ["...", ...]}}, '
+        f'{place} is {shown(item)}; this model reads a string, {{"text": ...}}, {{"tokens": ["...", ...]}}, '
         "or a list of such"
     )
 
 
 def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Wanted:
     """Check a caller's parameters."""
-    read = request.read_parameters(Parameters, parameters, model.task)
+    read = check_parameters(Parameters, parameters, model.task)
     strategy = read.aggregation_strategy or read_options(Options, model).aggregation_strategy
     known = model.labels if strategy == "none" else _kinds(model)
     for label in read.ignore_labels:
         if label not in known and label != OUTSIDE:
             raise InputError(
-                f"parameter 'ignore_labels' has {request.shown(label)}; with the strategy {strategy} this model's are: "
+                f"parameter 'ignore_labels' has {shown(label)}; with the strategy {strategy} this model's are: "
                 + ", ".join(known)
             )
     return Wanted(strategy, frozenset(read.ignore_labels), read.stride)

@@ -161,8 +161,8 @@ def test_a_body_that_does_not_arrive_is_given_up(reviews, serve_bundle):
 def test_a_caller_who_leaves_does_no_harm(reviews, serve_bundle):
     with serve_bundle(reviews) as (client, service):
         with half_a_request(client, "Content-Length: 100", b'{"inputs"'):
-            wait_until(lambda: service.room.taken > 0)
-        wait_until(lambda: service.room.taken == 0)
+            wait_until(lambda: service.bodies.taken > 0)
+        wait_until(lambda: service.bodies.taken == 0)
         assert predict(client, "great").status_code == 200
 
 
@@ -198,7 +198,7 @@ def test_callers_are_answered_beside_any_number_of_bodies_that_do_not_come(revie
     with serve_bundle(reviews, requests=4) as (client, service), contextlib.ExitStack() as held:
         for _ in range(64):
             held.enter_context(half_a_request(client, "Content-Length: 100", b"{"))
-        wait_until(lambda: service.room.taken == 64)
+        wait_until(lambda: service.bodies.taken == 64)
         with ThreadPoolExecutor(4) as pool:
             statuses = list(pool.map(lambda _: predict(client, "great").status_code, range(40)))
     assert statuses == [200] * 40
@@ -212,7 +212,7 @@ def test_large_bodies_are_bounded_together_and_small_ones_are_read_beside_them(r
     ):
         for _ in range(2):
             held.enter_context(half_a_request(client, "Content-Length: 1000000", half))
-        wait_until(lambda: service.room.taken == 1 << 20)
+        wait_until(lambda: service.bodies.taken == 1 << 20)
         large = client.post("/predict", content=b'{"inputs": "great"}' + b" " * 100_000)
         assert predict(client, "great").status_code == 200
     assert read_error(large) == (
@@ -255,12 +255,12 @@ def test_a_model_that_answers_nan_is_a_500_without_nan(make_bundle, recipe, serv
 
 def test_a_mistake_of_the_program_shows_the_caller_no_traceback(reviews, serve_bundle, caplog):
     with serve_bundle(reviews) as (client, service):
-        service.meters.texts = None
+        service.meters.computed = None
         reply = predict(client, "great")
         figures = client.get("/metrics").text
     assert read_error(reply) == (500, "InternalError", "this server made a mistake; its log says which")
     assert 'code="500"' in figures
-    assert "AttributeError" in caplog.text
+    assert "TypeError: 'NoneType'" in caplog.text
 
 
 @pytest.mark.parametrize(

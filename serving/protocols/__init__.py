@@ -1,0 +1,1 @@
+"""Bytes of a protocol to a request, answers to bytes of it."""
