@@ -136,9 +136,18 @@ def _commands() -> str:
     parts = ["# Commands\n", _NOTE, f"```\n{_said('--help')}```\n\n`tunewright train --help` lists every setting"]
     parts.append(" of [a job](settings.md), `tunewright serve --help` every [variable of the server]")
     parts.append("(settings.md#the-server).\n")
-    for name in ("suggest", "predict", *command_line.GROUP.commands):
-        parts.append(f"\n## `tunewright {name}`\n\n```\n{_said(name, '--help')}```\n")
+    told = {name: _said(name, "--help").strip().split("\n\n") for name in _TOLD}
+    shared = dict.fromkeys(text for texts in told.values() for text in texts if text.startswith(_SHARED))
+    for name, texts in told.items():
+        parts.append(f"\n## `tunewright {name}`\n\n```\n" + "\n\n".join(text for text in texts if text not in shared))
+        parts.append("\n```\n")
+    parts.append("\n## What the registry's commands share\n\n```\n" + "\n\n".join(shared) + "\n```\n")
     return "".join(parts)
+
+
+_TOLD = ("suggest", "predict", *command_line.GROUP.commands)
+_SHARED = ("references:", "settings (environment):")
+"""How paragraphs begin that several commands print."""
 
 
 def _said(*words: str) -> str:
