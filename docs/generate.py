@@ -145,7 +145,7 @@ def _commands() -> str:
     return "".join(parts)
 
 
-_TOLD = ("suggest", "predict", *command_line.GROUP.commands)
+_TOLD = ("init", "suggest", "predict", *command_line.GROUP.commands)
 _SHARED = ("references:", "settings (environment):")
 """How paragraphs begin that several commands print."""
 

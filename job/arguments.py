@@ -1,7 +1,10 @@
 """What each command of the job can be told; the settings of `train` and `check` are in `job.settings.job`."""
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
+from tunewright.job.errors import SettingsError
 from tunewright.registry.command_line import Parser
 from tunewright.registry.completion import names_a
 from tunewright.registry.variables import words
@@ -27,12 +30,29 @@ examples:
 
 def parser(command: str) -> argparse.ArgumentParser:
     """The parser of a command's own words."""
-    return {"suggest": _suggest, "predict": _predict}[command]()
+    return {"init": _init, "suggest": _suggest, "predict": _predict}[command]()
+
+
+def own_flags(arguments: Sequence[str], group: str) -> tuple[list[str], dict[str, str]]:
+    """The arguments without the flags `--GROUP.NAME VALUE`, and what these say by their names."""
+    rest: list[str] = []
+    found: dict[str, str] = {}
+    words = iter(arguments)
+    for word in words:
+        flag, equals, value = word.partition("=")
+        if flag.startswith(f"--{group}."):
+            value = value if equals else next(words, "--")
+            if not equals and value.startswith("--"):
+                raise SettingsError(f"the flag {flag} has no value; expected {flag} VALUE, or {flag}=VALUE")
+            found[flag.removeprefix(f"--{group}.")] = value
+        else:
+            rest.append(word)
+    return rest, found
 
 
 def every_word(command: str) -> argparse.ArgumentParser:
     """The parser of a command's own words and of the settings beside them, with the values that a shell completes."""
-    if command == "predict":
+    if command in ("init", "predict"):
         return parser(command)
     from tunewright.job.settings.job import JobSettings
     from tunewright.job.settings.load import settings_parser
@@ -49,6 +69,40 @@ def every_word(command: str) -> argparse.ArgumentParser:
             names_a(action, "directory")
     own = [parser(command)] if command == "suggest" else []
     return argparse.ArgumentParser(parents=[made, *own], conflict_handler="resolve")
+
+
+_INIT = """Look at data, guess the task and which column plays which part, and write a settings file.
+
+DATA is a file, a folder, or several of them, local or s3://. Files for validation and test are told from names such as
+dev.jsonl and test.tsv, or folders of that name. What was guessed, and from what, is said and stands in the file. Where
+the data can be meant in several ways nothing is written: the error names the flags that settle it.
+"""
+_INIT_MORE = """  --columns.ROLE NAME  the column that plays a part: text, text_pair, label, labels, score, source,
+                       target, ...; a position from 0 where the file has no header
+
+examples:
+  tunewright init reviews.csv
+  tunewright init s3://bucket/reviews/ --output reviews.yaml
+  tunewright init pairs.tsv --task text-regression --columns.score similarity
+"""
+
+
+def _init() -> argparse.ArgumentParser:
+    made = Parser(
+        prog="tunewright init",
+        usage="%(prog)s DATA [DATA ...] [--task TASK] [--columns.ROLE NAME ...] [--output FILE]",
+        description=_INIT,
+        epilog=_INIT_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    names_a(made.add_argument("data", nargs="+", metavar="DATA", help="file or folder, local or s3://"), "file")
+    made.add_argument("--task", default="", help="what the model shall do, such as text-classification")
+    made.add_argument("--base_model", metavar="BASE", help="the base model, in place of a small one")
+    made.add_argument("--model_name", metavar="NAME", help="the name in the registry, in place of the data's")
+    output = made.add_argument("--output", type=Path, default=Path("job.yaml"), metavar="FILE", help="(job.yaml)")
+    names_a(output, "file")
+    return made
 
 
 def _suggest() -> argparse.ArgumentParser:

@@ -9,6 +9,7 @@ GROUP = Group(
     extra="job",
     needs=("torch", "transformers", "pyarrow", "onnxruntime"),
     commands={
+        "init": "look at data, guess task and columns, and write a settings file",
         "train": "read data, fine-tune, export, measure, register",
         "check": "everything up to token ids, with no GPU and no weights: what it finds in settings and data",
         "suggest": "measure base models on the data and recommend one",

@@ -1,4 +1,4 @@
-"""`tunewright train|check|suggest|predict`: the entry point of the job image."""
+"""`tunewright init|train|check|suggest|predict`: the entry point of the job image."""
 
 import errno
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewright.job import signals
-from tunewright.job.arguments import parser
+from tunewright.job.arguments import own_flags, parser
 from tunewright.job.errors import Interrupted, JobError, SettingsError
 from tunewright.registry.errors import Conflict, RegistryError, Unreachable
 from tunewright.serving.errors import BundleError, ServingError
@@ -29,7 +29,7 @@ _DISK = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.ENOSPC, er
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command that the first word names; the exit code."""
-    commands = {"train": _train, "check": _check, "suggest": _suggest, "predict": _predict}
+    commands = {"init": _init, "train": _train, "check": _check, "suggest": _suggest, "predict": _predict}
     signals.leave_at_once()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -77,6 +77,24 @@ def _settings(arguments: Sequence[str], command: str) -> "tuple[JobSettings, Reg
 
     settings = load_settings(arguments, f"tunewright {command}")
     return settings, RegistrySettings()
+
+
+def _init(arguments: Sequence[str]) -> None:
+    rest, columns = own_flags(arguments, "columns")
+    asked = parser("init").parse_args(rest)
+    from tunewright.job.commands.guess import Asked
+    from tunewright.job.commands.init import draft, refuse_to_overwrite, write
+    from tunewright.registry.settings import RegistrySettings
+
+    signals.unwind()
+    refuse_to_overwrite(asked.output)
+    given = {"model_name": asked.model_name, "base_model": asked.base_model}
+    made = draft(asked.data, Asked(asked.task, columns), RegistrySettings().cache, **given)
+    write(made, asked.output, asked.data)
+    for name, reasons in made.reasons.items():
+        for reason in reasons:
+            print(f"{name or 'files'}: {reason}", file=sys.stderr)  # noqa: T201 - the answer of a command line
+    print(asked.output)  # noqa: T201 - the answer of a command line
 
 
 _SIZES = ("WORLD_SIZE", "PET_NNODES", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")

