@@ -18,7 +18,7 @@ from tunewright.job.settings.job import JobSettings
 from tunewright.job.settings.load import load_settings
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.variables import unknown_variables
-from tunewright.serving.http.app import _GET
+from tunewright.serving.http.app import PAGES
 from tunewright.serving.settings import ServingSettings
 
 ROOT = Path(__file__).parents[1]
@@ -264,13 +264,13 @@ def test_a_rollout_and_a_drained_node_leave_a_server(manifests):
 def test_probes_and_prometheus_ask_for_pages_that_exist(manifests):
     pod = pods(manifests)["Deployment"]
     probes = [container(pod)[f"{kind}Probe"]["httpGet"] for kind in ("startup", "readiness", "liveness")]
-    assert {probe["path"] for probe in probes} <= set(_GET)
+    assert {probe["path"] for probe in probes} <= set(PAGES)
     ports = {port["name"]: port["containerPort"] for port in container(pod)["ports"]}
     assert {probe["port"] for probe in probes} == {"http"}
     assert ports["http"] == ServingSettings.model_fields["port"].default
     notes = pod["metadata"]["annotations"]
     assert notes["prometheus.io/port"] == str(ports["metrics"])
-    assert notes["prometheus.io/path"] in _GET
+    assert notes["prometheus.io/path"] in PAGES
 
 
 def test_every_selector_finds_its_pods(manifests):

@@ -51,7 +51,7 @@ REQUEST = (
     Step("runs", "serving/runtime/runs.py", "Rows of like length share a run, within a budget of tokens."),
     Step("graph", "serving/runtime/session.py", "ONNX Runtime, ended by the deadline of the request."),
     Step("answer", "serving/runtime/scores.py", "Logits to scores, scores to what the task answers."),
-    Step("reply", "serving/http/app.py", "JSON, with who answered; errors get their status here."),
+    Step("reply", "serving/http/replies.py", "JSON, with who answered; errors get their status here."),
     Step("count", "serving/watch/meters.py", "Counted and timed for Prometheus."),
 )
 

@@ -1,0 +1,68 @@
+"""What can be had with GET: health, metrics, the OpenAPI document and a page to read it."""
+
+from html import escape
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from tunewright.serving.http.replies import error_reply, json_reply
+from tunewright.serving.live.service import Service
+from tunewright.serving.request.json_text import to_json
+from tunewright.serving.watch.meters import CONTENT_TYPE
+
+_DOCS = """\
+<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <title>{title}</title>
+    <link rel="stylesheet" href="docs/assets/swagger-ui.css">
+    <link rel="icon" href="docs/assets/favicon-32x32.png">
+  </head>
+  <body>
+    <div id="swagger-ui"></div>
+    <script src="docs/assets/swagger-ui-bundle.js"></script>
+    <script>SwaggerUIBundle({{url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true}})</script>
+  </body>
+</html>
+"""
+
+
+async def alive(request: Request) -> Response:
+    """The process runs and its event loop turns."""
+    return json_reply(to_json({"status": "alive"}))
+
+
+async def ready(request: Request) -> Response:
+    """Whether a load balancer should send requests here."""
+    service = _service(request)
+    if service.draining:
+        sentence = "this server is about to stop: send requests to another one"
+        return error_reply(503, {"error": sentence, "error_type": "NotReady"})
+    return json_reply(to_json({"status": "ready", "model": str(service)}))
+
+
+async def metrics(request: Request) -> Response:
+    """The page for Prometheus."""
+    return Response(_service(request).meters.page(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def openapi(request: Request) -> Response:
+    """The OpenAPI document."""
+    return json_reply(request.app.state.document)
+
+
+async def docs(request: Request) -> Response:
+    """The Swagger page; its addresses are relative, so that it works behind a path prefix and without internet."""
+    return HTMLResponse(_DOCS.format(title=escape(f"Tunewright: {_service(request)}")))
+
+
+async def home(request: Request) -> Response:
+    """There is no page of its own yet."""
+    return RedirectResponse("docs", status_code=307)
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
