@@ -80,15 +80,15 @@ def _tasks() -> str:
         "\nor `gate` name another. `options` are settings that only this task has.\n"
     )
     for name, task in TASKS.items():
-        parts += [f"\n## {name}\n\n", f"{(type(task).__doc__ or '').strip()}\n\n"]
-        parts += [f"- columns: {_form(form)}\n" for form in task.FORMS]
-        options = task.OPTIONS.model_construct()
-        problems = dict.fromkeys(task.problem(form.target, options) for form in task.FORMS)
-        parts += [f"- metrics ({problem}): {', '.join(task.metric_names(problem))}\n" for problem in problems]
-        parts.append(f"- architectures: {', '.join(task.architectures())}\n")
-        if task.OPTIONS.model_fields:
+        parts += [f"\n## {name}\n\n", f"{task.about}\n\n"]
+        parts += [f"- columns: {_form(form)}\n" for form in task.forms]
+        options = task.options.model_construct()
+        problems = dict.fromkeys(task.target.problem(form.target, options) for form in task.forms)
+        parts += [f"- metrics ({problem}): {', '.join(task.target.metric_names(problem))}\n" for problem in problems]
+        parts.append(f"- architectures: {', '.join(task.graph.architectures)}\n")
+        if task.options.model_fields:
             parts.append("\n| option | kind | default | meaning |\n|---|---|---|---|\n")
-            parts += [_row(("options", option), field, "") for option, field in task.OPTIONS.model_fields.items()]
+            parts += [_row(("options", option), field, "") for option, field in task.options.model_fields.items()]
     return "".join(parts)
 
 

@@ -18,7 +18,6 @@ from tunewright.job.report.card import write_report
 from tunewright.job.report.lineage import lineage
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.adapt import adapt, read_text
-from tunewright.job.steps.gate import check_metrics
 from tunewright.job.steps.prepare import encode_sides, prepare
 from tunewright.job.steps.release import Release, release
 from tunewright.job.steps.teach import teach
@@ -82,12 +81,11 @@ def look(settings: JobSettings, registry: RegistrySettings, work: Path) -> tuple
     # torch counts the processors of the machine, also where a container may use few of them: its threads would fight.
     torch.set_num_threads(min(torch.get_num_threads(), available_cpus()))
     prepared = prepare(settings, registry.cache, work)
-    check_metrics(settings, prepared.task.metric_names(prepared.problem))
-    base = fetch_base_model(settings.base_model, registry, prepared.task.NEEDS)
+    base = fetch_base_model(settings.base_model, registry, prepared.task.inputs.needs)
     if base.dropped:
         say("model", f"left out of the base model's configuration: {', '.join(base.dropped)}")
-    check_exportable(str(base.config()["model_type"]), base.address, prepared.task.architectures())
-    plan = Plan(settings, prepared, base, prepared.task.open_encoder(settings, base))
+    check_exportable(str(base.config()["model_type"]), base.address, prepared.task.graph.architectures)
+    plan = Plan(settings, prepared, base, prepared.task.inputs.open_encoder(settings, base))
     prepared.task.objective(plan)
     sides = encode_sides(plan, work)
     return (replace(plan, text=read_text(plan, registry.cache, work / "adapt")) if settings.adapt else plan), sides

@@ -161,7 +161,7 @@ class MaskedRows:
         masked = np.zeros((len(rows), max(len(one.row) for one in hidden)), dtype=bool)
         for place, one in zip(masked, hidden, strict=True):
             place[: len(one.row)] = one.chosen
-        arrays |= {"masked": masked, "targets": np.concatenate([one.targets for one in hidden])}
+        arrays |= {"learned": masked, "targets": np.concatenate([one.targets for one in hidden])}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def _hidden(self, row: int) -> Hidden:

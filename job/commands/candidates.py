@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import PurePosixPath
 
-from tunewright.job.kinds.text import TextTask
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.tasks import TASKS
 from tunewright.registry.errors import RegistryError
@@ -51,5 +50,5 @@ def _in_registry(registry: RegistrySettings) -> Iterator[str]:
             # It is tried, and said to be broken, with the others.
             yield address
         else:
-            if isinstance(TASKS.get(task), TextTask):
+            if task in TASKS and not TASKS[task].media:
                 yield address

@@ -22,8 +22,8 @@ from tunewright.job.batches.text import tokenizer_fit
 from tunewright.job.commands.candidates import local_candidates
 from tunewright.job.errors import BaseModelError, JobError, SettingsError
 from tunewright.job.export.graph import check_exportable
-from tunewright.job.kinds import classification, regression
 from tunewright.job.kinds.task import Part, Plan, Prepared
+from tunewright.job.measure import labels, numbers
 from tunewright.job.measure.evaluation import time_alone
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.head import apply_head, embed, fit_head
@@ -137,18 +137,18 @@ def _try(address: str, settings: JobSettings, prepared: Prepared, registry: Regi
     """Measure one candidate; what is wrong with it is its reason."""
     task = prepared.task
     try:
-        base = fetch_base_model(address, registry, task.NEEDS)
-        check_exportable(str(base.config()["model_type"]), address, task.architectures())
-        return _measure(Plan(settings, prepared, base, task.open_encoder(settings, base)), work)
+        base = fetch_base_model(address, registry, task.inputs.needs)
+        check_exportable(str(base.config()["model_type"]), address, task.graph.architectures)
+        return _measure(Plan(settings, prepared, base, task.inputs.open_encoder(settings, base)), work)
     except (JobError, RegistryError, ServingError) as error:
         return Tried(address, reason=str(error))
 
 
 def _measure(plan: Plan, work: Path) -> Tried:
     prepared, base = plan.prepared, plan.base
-    model = prepared.task.build_model(plan)
+    model = prepared.task.graph.build(plan)
     train, validation = (
-        embed(model, prepared.task.encode(plan, side, work / side, lambda rows: None))
+        embed(model, prepared.task.inputs.encode(plan, side, work / side, lambda rows: None))
         for side in ("train", "validation")
     )
     outputs = apply_head(validation, fit_head(train, prepared.train.targets, prepared.problem))
@@ -168,19 +168,19 @@ def _score(outputs: Array, rows: NDArray[np.int64], prepared: Prepared) -> float
     """The headline metric of these validation rows."""
     problem, targets = prepared.problem, prepared.validation.targets[rows]
     if problem == "regression":
-        return regression.metrics(outputs[rows], targets)[prepared.task.headline(problem)]
-    return classification.metrics(outputs[rows], targets, problem)[prepared.task.headline(problem)]
+        return numbers.metrics(outputs[rows], targets)[prepared.task.headline(problem)]
+    return labels.metrics(outputs[rows], targets, problem)[prepared.task.headline(problem)]
 
 
 def _time(model: nn.Module, plan: Plan, folder: Path) -> float:
     """Milliseconds of an answer of the program that serves, from the text on."""
     task = plan.prepared.task
-    variants = task.export(model, plan, folder, ["fp32", "int8"])
+    variants = task.graph.export(model, plan, folder, ["fp32", "int8"])
     shutil.copyfile(plan.base.tokenizer, folder / "tokenizer.json")
     (folder / MODEL_FILE).write_text(task.model_file(plan, variants).model_dump_json())
     predictor = open_predictor(folder, variant="int8")
     try:
-        return time_alone(predictor, plan.prepared.validation.data, task.served)
+        return time_alone(predictor, plan.prepared.validation.data, task.columns.served)
     finally:
         predictor.close()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -40,18 +40,26 @@ _MISSED = "a label is what tables write for a missing value (data.skip_labels le
 _MISSING = frozenset(("nan", "NaN", "NaT", "<NA>"))
 
 
-class Reader(Protocol):
+class Checking(Protocol):
     """What is asked of a task while rows are checked."""
 
-    FORMS: ClassVar[tuple[Form, ...]]
-    MEDIA: ClassVar[str]
-    OPTIONS: ClassVar[type[Options]]
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """The sets of columns it can learn from; the first where the settings name none."""
+
+    @property
+    def media(self) -> str:
+        """Role of the column that names files; empty where there is none."""
+
+    @property
+    def options(self) -> type[Options]:
+        """The task's own settings."""
 
     def arrow_types(self, roles: Roles) -> tuple[pa.DataType, pa.DataType]:
         """Arrow types of a checked input and of a checked target."""
 
-    def read(self, cells: "Cells") -> tuple[Any, Any] | None:
-        """One row, checked; None when a fault was counted."""
+    def read(self, cells: "Cells") -> tuple[Any, Any]:
+        """Input and target of one row, checked; of no use where a fault was counted or the row is left out."""
 
     def identity(self, value: Any) -> str:
         """Equal for inputs that must not stand on two sides."""
@@ -75,10 +83,10 @@ class Checked:
     """The names that the last file gives the numbers of its labels, in the order of these."""
 
 
-def read_roles(settings: DataSettings, task: Reader) -> Roles:
+def read_roles(settings: DataSettings, task: Checking) -> Roles:
     """The roles of the settings; SettingsError for one that the task does not have, or a setting without effect."""
     given = {role: str(column) for role, column in settings.columns.items()}
-    form = _form(given, task.FORMS)
+    form = _form(given, task.forms)
     inputs = {role: given.get(role, role) for role in form.roles if role in (*form.inputs, *form.optional)}
     for role in form.optional:
         if role not in given:
@@ -87,7 +95,6 @@ def read_roles(settings: DataSettings, task: Reader) -> Roles:
     columns = [*inputs.values(), *([target] if target else [])]
     example = ", ".join(f"{role}: {at}" for at, role in enumerate((form.inputs[0], form.target)) if role)
     _check_columns(columns, settings.header, f"{{{example}}}")
-    _refuse_useless(settings, form.target)
     return Roles(inputs, target, form.target)
 
 
@@ -116,24 +123,6 @@ def _check_columns(columns: list[str], header: bool, example: str) -> None:
     twice = [column for column in columns if columns.count(column) > 1]
     if twice:
         raise SettingsError(f"data.columns gives two roles to the column {twice[0]!r}; each role needs its own")
-
-
-def _refuse_useless(settings: DataSettings, target_role: str) -> None:
-    """A setting that would be ignored is a mistake."""
-    labels = target_role in ("label", "labels", "tags")
-    given = settings.validation is not None or settings.test is not None
-    useless = {
-        "label_separator": target_role != "labels" and "it divides the role labels, which data.columns does not have",
-        "label_names": not labels and "it names labels, which this data does not have",
-        "skip_labels": not labels and "it names labels, which this data does not have",
-        "unknown_labels": (not labels and "this data has no labels")
-        or (not given and "it is for data.validation and data.test, and neither is given"),
-        "validation_fraction": settings.validation is not None and "data.validation is given",
-        "test_fraction": settings.test is not None and "data.test is given",
-    }
-    for name, reason in useless.items():
-        if reason and name in settings.model_fields_set:
-            raise SettingsError(f"data.{name} would have no effect: {reason}; remove it")
 
 
 def layout_of(name: str, settings: DataSettings, roles: Roles | None = None, path: Path | None = None) -> Layout:
@@ -191,7 +180,7 @@ _FORMATS_OF = {
 class _Reading:
     """One pass over the files of a setting."""
 
-    task: Reader
+    task: Checking
     roles: Roles
     settings: DataSettings
     options: Options
@@ -253,7 +242,7 @@ class _Reading:
             self.dropped += not cells.reason
             return
         cells.tell()
-        if found is None or cells.is_faulty:
+        if cells.is_faulty:
             return
         self.writer.add(*found)
         self.keys.append(_number(self.task.identity(found[0])))
@@ -468,7 +457,7 @@ class Cells:
 
 def check(
     files: list[SourceFile],
-    task: Reader,
+    task: Checking,
     roles: Roles,
     settings: DataSettings,
     target: Path,
@@ -486,9 +475,9 @@ def check(
     media: list[dict[str, Any]] = []
     with closing(DatasetWriter(target, task.arrow_types(roles))) as writer:
         known = dict.fromkeys(labels) if labels is not None else None
-        reading = _Reading(task, roles, settings, options or task.OPTIONS(), known, writer, classes)
+        reading = _Reading(task, roles, settings, options or task.options(), known, writer, classes)
         for file in files:
-            named = Media(file, roles.inputs[task.MEDIA], cache) if task.MEDIA else None
+            named = Media(file, roles.inputs[task.media], cache) if task.media else None
             reading.layout = layout_of(file.address, settings, roles, file.path)
             reading.classes = told_names(file.path, reading.layout).get(roles.target, ())
             reading.take_all(_rows(file, named, reading.layout), file.address)

@@ -1,27 +1,32 @@
-"""What a task brings: one class, whose one instance stands in `job.tasks.TASKS`; and what it is given to work with."""
+"""What a task is: a value made of four parts, one of which stands in `job.tasks.TASKS` under each name.
 
-from abc import ABC, abstractmethod
+Columns and target are all that reading and checking data needs. What needs torch (inputs and graph, the learner) is
+opened when the data is known to be good: a mistake in it is told within a second.
+"""
+
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from torch import nn
 
-from tunewright.job.batches.side import Array, Rows, Targets
 from tunewright.job.data.check import Cells
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.data.dataset import Dataset, strings
-from tunewright.job.measure.evaluation import Evaluation
-from tunewright.job.model.base_model import BaseModel
 from tunewright.job.settings.job import JobSettings
-from tunewright.job.train.loop import Trained, train
-from tunewright.job.train.objective import Objective
 from tunewright.serving.bundle.model_file import ModelFile, Variant
-from tunewright.serving.predictor import Predictor
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tunewright.job.batches.side import Array, Rows, Targets
+    from tunewright.job.measure.evaluation import Evaluation
+    from tunewright.job.model.base_model import BaseModel
+    from tunewright.job.train.objective import Objective
+    from tunewright.serving.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Part:
     """One side of the data: its rows and what is to be learned of them."""
 
     data: Dataset
-    targets: Targets
+    targets: "Targets"
     keys: NDArray[np.uint64]
     """One number per row, equal for equal inputs."""
 
@@ -52,6 +57,10 @@ class Prepared:
     facts: dict[str, Any]
     """What was found, for the report and the lineage."""
 
+    def part(self, side: str) -> Part:
+        """The rows of `train`, `validation` or `test`."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[side]
+
     @property
     def samples(self) -> Part:
         """Rows that prove the exported files: of validation, or of train where nothing is held out for validation."""
@@ -60,7 +69,7 @@ class Prepared:
     @property
     def problem(self) -> str:
         """Which form of the task it is, such as `single_label`."""
-        return self.task.problem(self.roles.target_role, self.options)
+        return self.task.target.problem(self.roles.target_role, self.options)
 
 
 @dataclass(frozen=True)
@@ -69,9 +78,9 @@ class Plan:
 
     settings: JobSettings
     prepared: Prepared
-    base: BaseModel
+    base: "BaseModel"
     encoder: Any
-    """What the task's `open_encoder` gave."""
+    """What the `open_encoder` of the task's inputs gave."""
     text: "Text | None" = None
     """What the base model reads first, where the settings ask for that."""
 
@@ -81,124 +90,31 @@ class Text:
     """Unlabelled text that a base is adapted to: the plan of a job of its own, and its rows."""
 
     plan: Plan
-    sides: tuple[Rows, Rows]
+    sides: "tuple[Rows, Rows]"
 
 
-class Task(ABC):
-    """From rows of data to a model that learns, to files that are served."""
+class Columns(Protocol):
+    """Which columns of the data are the input, how it is read from a row, and how a caller would send it."""
 
-    FORMS: ClassVar[tuple[Form, ...]]
-    """The sets of columns it can learn from; the first where the settings name none."""
-    NEEDS: ClassVar[tuple[str, ...]] = ("tokenizer.json",)
-    """Files of the base model that it cannot do without."""
-    MEDIA: ClassVar[str] = ""
-    """Role of the column that names files, where there is one."""
-    CLOSED: ClassVar[bool] = False
-    """Whether all labels must stand in the training rows."""
-    OPTIONS: ClassVar[type[Options]] = Options
+    subject: str
+    """What one input is called: "a text"."""
+    media: str
+    """Role of the column that names files; empty where there is none."""
+    uses: frozenset[str]
+    """Settings that only some columns have and these do, such as `data.cleaning`."""
 
-    # Data
+    def forms(self, targets: Sequence[str]) -> tuple[Form, ...]:
+        """The sets of columns that can be learned from, the usual one first. `targets`: the target's roles."""
 
-    @abstractmethod
-    def problem(self, target_role: str, options: Any) -> str:
-        """Which form of the task the columns and its `options` (of class OPTIONS) ask for, such as `single_label`."""
+    def arrow_type(self, roles: Roles) -> pa.DataType:
+        """Arrow type of a checked input."""
 
-    @abstractmethod
-    def arrow_types(self, roles: Roles) -> tuple[pa.DataType, pa.DataType]:
-        """Arrow types of a checked input and of a checked target."""
-
-    @abstractmethod
-    def read(self, cells: Cells) -> tuple[Any, Any] | None:
-        """One row, checked: its input as a caller would send it, and its target. None when a fault was counted."""
+    def read(self, cells: Cells) -> Any:
+        """The input of one row, checked; None where a fault was counted or the row is left out."""
 
     def identity(self, value: Any) -> str:
         """Equal for inputs that must not stand on two sides: those whose texts are equal but for case."""
         return "\0".join(strings(value)).casefold()
-
-    def strata(self, target: Any) -> list[str]:
-        """The labels that a split keeps in proportion."""
-        return []
-
-    def learn_labels(self, targets: Sequence[Any], role: str) -> list[str]:
-        """The labels in the order of the logits. DataError when there is nothing to learn."""
-        return []
-
-    def encode_targets(self, targets: Sequence[Any], labels: Sequence[str], problem: str) -> Targets:
-        """Targets as the loss wants them, where they do not depend on how the input is encoded."""
-        return None
-
-    def check_sides(self, sides: Mapping[str, Part], labels: list[str], problem: str) -> None:  # noqa: B027
-        """Say what the sides hold; DataError when the training side cannot teach."""
-
-    # Encoding
-
-    @abstractmethod
-    def open_encoder(self, settings: JobSettings, base: BaseModel) -> Any:
-        """What turns inputs into arrays, in training and in serving."""
-
-    @abstractmethod
-    def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> Rows:
-        """One side as arrays, kept in `folder` so that it need not fit into memory."""
-
-    # Learning
-
-    @abstractmethod
-    def architectures(self) -> Sequence[str]:
-        """The `model_type`s whose graph was compared with torch for this task."""
-
-    @abstractmethod
-    def build_model(self, plan: Plan) -> nn.Module:
-        """The model with the base's weights and, where the task needs one, a new head."""
-
-    @abstractmethod
-    def objective(self, plan: Plan) -> Objective:
-        """The loss the settings ask for, and what decides which epoch was best."""
-
-    def train(self, model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> Trained:
-        """Teach the model in place; it ends with the weights of the best epoch."""
-        return train(model, sides, objective, plan.settings.train)
-
-    def finish(self, model: nn.Module, objective: Objective) -> None:  # noqa: B027
-        """Change a trained model in place to what is exported."""
-
-    # Release
-
-    @abstractmethod
-    def headline(self, problem: str) -> str:
-        """The metric that decides when none is named."""
-
-    @abstractmethod
-    def metric_names(self, problem: str) -> tuple[str, ...]:
-        """The figures of an evaluation."""
-
-    @abstractmethod
-    def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
-        """Write the files of each variant below `onnx/` of the bundle."""
-
-    @abstractmethod
-    def model_file(self, plan: Plan, variants: dict[str, Variant]) -> ModelFile:
-        """The bundle's description."""
-
-    @abstractmethod
-    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
-        """What `Predictor.outputs` must give for these inputs, computed by torch, one input at a time."""
-
-    def tune(self, draft: ModelFile, predictor: Predictor, plan: Plan) -> ModelFile:
-        """Fill in what is chosen on the validation rows with the exported fp32 file, such as thresholds."""
-        return draft
-
-    @abstractmethod
-    def evaluate(self, predictor: Predictor, part: Part, plan: Plan) -> Evaluation:
-        """Measure one variant on one side, through the code that serves it."""
-
-    def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
-        """The figures that an answer without a model gets on one side, such as always the commonest training label:
-        what a model has to be better than. Empty where the task has no such answer."""
-        return {}
-
-    def purpose(self, model: ModelFile) -> str:
-        """What the model does, as the model card says it: "Gives one label to a text"."""
-        return f"Made for {model.task}"
 
     def served(self, value: Any) -> Any:
         """A checked input as `Predictor` takes it."""
@@ -207,3 +123,188 @@ class Task(ABC):
     def request(self, value: Any) -> Any:
         """A checked input as JSON that a caller could send."""
         return value
+
+
+class Target(Protocol):
+    """What is learned of a row: how it is read, what is made small, and what tells how well it was learned."""
+
+    roles: tuple[str, ...] = ("",)
+    """The columns that hold it, of which a job has one; an empty one where rows may have none."""
+    closed: bool = False
+    """Whether all labels must stand in the training rows."""
+    uses: frozenset[str] = frozenset()
+    """Settings that only some targets have and this one does, such as `train.class_weights`."""
+
+    def problem(self, role: str, options: Options) -> str:
+        """Which form of the task the column and the task's options ask for, such as `single_label`."""
+
+    def metric_names(self, problem: str) -> tuple[str, ...]:
+        """The figures of an evaluation, the headline first, which decides where none is named."""
+
+    def purpose(self, model: ModelFile, subject: str) -> str:
+        """What the model does, as the model card says it: "Gives one label to a text"."""
+
+    # Data
+
+    def arrow_type(self, roles: Roles) -> pa.DataType:
+        """Arrow type of a checked target."""
+        return pa.null()
+
+    def read(self, cells: Cells, value: Any) -> Any:
+        """The target of one row, checked, beside its input (None where that has a fault). None as in `Columns.read`."""
+
+    def strata(self, target: Any) -> list[str]:
+        """The labels that a split keeps in proportion."""
+        return []
+
+    def learn(self, targets: Sequence[Any], role: str) -> list[str]:
+        """The labels in the order of the logits. DataError when there is nothing to learn."""
+        return []
+
+    def encode(self, targets: Sequence[Any], labels: Sequence[str], problem: str) -> "Targets":
+        """Targets as the loss wants them, where they do not depend on how the input is encoded."""
+        return None
+
+    def check_sides(self, sides: Mapping[str, Part], labels: list[str], problem: str) -> None:
+        """Say what the sides hold; DataError when the training side cannot teach."""
+        return
+
+    # Settings
+
+    def contradictions(self, settings: JobSettings, roles: Roles, options: Options) -> list[str]:
+        """What else the settings ask for that cannot be: a sentence each."""
+        return []
+
+    # Learning and release
+
+    def objective(self, plan: Plan) -> "Objective":
+        """The loss the settings ask for, and what decides which epoch was best."""
+
+    def tune(self, draft: ModelFile, predictor: "Predictor", plan: Plan) -> ModelFile:
+        """Fill in what is chosen on the validation rows with the exported fp32 file, such as thresholds."""
+        return draft
+
+    def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
+        """Measure one variant on one side, through the code that serves it."""
+
+    def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
+        """The figures that an answer without a model gets on one side, such as always the commonest training label:
+        what a model has to be better than. Empty where the task has no such answer."""
+        return {}
+
+
+class Inputs(Protocol):
+    """What turns checked inputs into the arrays of a model, in training and in serving."""
+
+    needs: ClassVar[tuple[str, ...]]
+    """Files of the base model that it cannot do without."""
+
+    def open_encoder(self, settings: JobSettings, base: "BaseModel") -> Any:
+        """What the plan holds as its encoder."""
+
+    def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> "Rows":
+        """One side as arrays, kept in `folder` so that it need not fit into memory."""
+
+    def bounded(self, objective: "Objective") -> "Objective":
+        """The objective with how many rows of these inputs may go through the model at a time."""
+        return objective
+
+    def described(self, plan: Plan) -> dict[str, Any]:
+        """What a server must know of the inputs: fields of `model.json`."""
+
+    def torch_outputs(self, model: "nn.Module", plan: Plan, inputs: Sequence[Any]) -> "list[Array]":
+        """What `Predictor.outputs` must give for these inputs, computed by torch, one input at a time."""
+
+
+class Graph(Protocol):
+    """The model that learns, and the files it becomes."""
+
+    architectures: tuple[str, ...]
+    """The `model_type`s whose graph was compared with torch for this task."""
+
+    def build(self, plan: Plan) -> "nn.Module":
+        """The model with the base's weights and, where the task needs one, a new head."""
+
+    def export(self, model: "nn.Module", plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
+        """Write the files of each variant below `onnx/` of the bundle."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """The half of a task that needs torch."""
+
+    inputs: Inputs
+    graph: Graph
+
+
+@dataclass(frozen=True)
+class Task:
+    """From rows of data to a model that learns, to files that are served."""
+
+    about: str
+    """What it does: "Texts or pairs of texts to labels."."""
+    columns: Columns
+    target: Target
+    learner: Callable[[], Learner]
+    """Opens the other half."""
+    options: type[Options] = Options
+    """The task's own settings."""
+    uses: frozenset[str] = frozenset()
+    """Settings that only some learners have and this one does, such as `train.pooling`."""
+
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """The sets of columns it can learn from; the first where the settings name none."""
+        return self.columns.forms(self.target.roles)
+
+    @property
+    def media(self) -> str:
+        """Role of the column that names files; empty where there is none."""
+        return self.columns.media
+
+    def arrow_types(self, roles: Roles) -> tuple[pa.DataType, pa.DataType]:
+        """Arrow types of a checked input and of a checked target."""
+        return self.columns.arrow_type(roles), self.target.arrow_type(roles)
+
+    def read(self, cells: Cells) -> tuple[Any, Any]:
+        """Input and target of one row, checked; of no use where a fault was counted or the row is left out."""
+        value = self.columns.read(cells)
+        return value, self.target.read(cells, value)
+
+    def identity(self, value: Any) -> str:
+        """Equal for inputs that must not stand on two sides."""
+        return self.columns.identity(value)
+
+    @property
+    def inputs(self) -> Inputs:
+        """From checked inputs to arrays."""
+        return self.learner().inputs
+
+    @property
+    def graph(self) -> Graph:
+        """The model and its files."""
+        return self.learner().graph
+
+    def headline(self, problem: str) -> str:
+        """The metric that decides when none is named."""
+        return self.target.metric_names(problem)[0]
+
+    def objective(self, plan: Plan) -> "Objective":
+        """The loss the settings ask for, with room for the rows of its inputs."""
+        return self.inputs.bounded(self.target.objective(plan))
+
+    def purpose(self, model: ModelFile) -> str:
+        """What the model does, as the model card says it."""
+        return self.target.purpose(model, self.columns.subject)
+
+    def model_file(self, plan: Plan, variants: dict[str, Variant]) -> ModelFile:
+        """The bundle's description."""
+        return ModelFile(
+            format=1,
+            task=plan.settings.task,
+            problem=plan.prepared.problem,
+            labels=plan.prepared.labels,
+            variants=variants,
+            default_variant="fp32",
+            **self.inputs.described(plan),
+        )

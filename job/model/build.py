@@ -99,10 +99,12 @@ def build_classifier(
     return model.float()
 
 
-def build_headed(kind: Any, base: BaseModel, labels: list[str], settings: TrainSettings) -> nn.Module:
+def build_headed(
+    kind: Any, base: BaseModel, labels: list[str], settings: TrainSettings, scale: tuple[float, float] = (0.0, 1.0)
+) -> nn.Module:
     """A model of one of transformers' Auto classes: the base's weights and a new head of one number per label.
 
-    A base of the same class that was fine-tuned to the same labels keeps its head.
+    A base of the same class that was fine-tuned to the same labels keeps its head. `scale`: as of `build_classifier`.
     """
     torch.manual_seed(settings.seed)
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -111,6 +113,8 @@ def build_headed(kind: Any, base: BaseModel, labels: list[str], settings: TrainS
     model = _load(kind, base, config, {})
     if stated.get("label2id") != config.label2id or stated.get("architectures") != [type(model).__name__]:
         _make_new(last_layer(model), config)
+    else:
+        scale_head(model, (-scale[0] / scale[1], 1 / scale[1]))
     _require_finite(model, base)
     return model.float()
 

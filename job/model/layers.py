@@ -25,10 +25,6 @@ class Parameters:
 
 def choose_layers(model: nn.Module, settings: TrainSettings) -> Parameters:
     """Freeze what shall not learn and put in adapters; SettingsError for settings that contradict the model."""
-    if settings.unfreeze and settings.layers != "all":
-        raise SettingsError(
-            "train.unfreeze thaws all layers one after the other; remove it, or set train.layers to all"
-        )
     if settings.lora:
         _add_adapters(model, settings)
     elif settings.layers != "all":
@@ -161,8 +157,6 @@ def _add_adapters(model: nn.Module, settings: TrainSettings) -> None:
     """Low-rank adapters (LoRA, Hu et al. 2021) beside the linear layers of the blocks; only they and the head learn."""
     lora = settings.lora
     assert lora is not None
-    if settings.layers == "head" or settings.unfreeze:
-        raise SettingsError("train.lora teaches adapters in the layers: remove train.layers: head and train.unfreeze")
     # Imported here: it takes seconds, and most jobs have no adapters.
     from peft import LoraConfig, inject_adapter_in_model
 

@@ -2,7 +2,6 @@
 
 import codecs
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,7 +12,6 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from tunewright.job.errors import SettingsError
 from tunewright.registry.variables import NESTED
 from tunewright.serving.text.cleaning import Cleaning, clean_label
 
@@ -352,10 +350,3 @@ class JobSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What is given and nothing else: `load_settings` puts file, environment and command line together."""
         return (init_settings,)
-
-
-def refuse_useless(settings: TrainSettings, names: Iterable[str], reason: str) -> None:
-    """SettingsError for the first of these settings of `train` that is given: it would be ignored."""
-    for name in names:
-        if name in settings.model_fields_set:
-            raise SettingsError(f"train.{name} would have no effect: {reason}; remove it")

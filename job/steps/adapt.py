@@ -21,10 +21,12 @@ from tunewright.job.kinds.task import Plan, Prepared, Text
 from tunewright.job.model.base_model import FILES_OF_ENCODERS, BaseModel
 from tunewright.job.model.build import build_masked, save_weights
 from tunewright.job.progress import say, warn
-from tunewright.job.settings.job import DataSettings, JobSettings, TrainSettings
-from tunewright.job.steps.prepare import encode_sides, prepare, read_options
+from tunewright.job.settings.job import DataSettings, GateSettings, JobSettings, TrainSettings
+from tunewright.job.steps.contradictions import read_options
+from tunewright.job.steps.prepare import encode_sides, prepare
 from tunewright.job.steps.teach import Taught, teach
 from tunewright.job.tasks import TASKS
+from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Objective, Scored
 from tunewright.serving.runtime.runs import plan_runs
 
@@ -62,7 +64,7 @@ def read_text(plan: Plan, cache: Path, work: Path) -> Text:
         is_own = plan.settings.adapt is not None and plan.settings.adapt.data is None
         prepared = _own_texts(plan, settings) if is_own else prepare(settings, cache, work)
         _warn_overlap(plan, prepared)
-        text = Plan(settings, prepared, plan.base, prepared.task.open_encoder(settings, plan.base))
+        text = Plan(settings, prepared, plan.base, prepared.task.inputs.open_encoder(settings, plan.base))
         prepared.task.objective(text)
         found = Text(text, encode_sides(text, work))
     except JobError as error:
@@ -73,16 +75,11 @@ def read_text(plan: Plan, cache: Path, work: Path) -> Text:
 
 
 def _check(plan: Plan) -> None:
-    known, kind = TASKS[TASK].architectures(), str(plan.base.config()["model_type"])
+    known, kind = TASKS[TASK].graph.architectures, str(plan.base.config()["model_type"])
     if kind not in known:
         raise SettingsError(
             f"adapt is for encoders of text; base model {plan.base.address!r} is of the architecture {kind!r}. Remove "
             f"adapt, or choose one of {', '.join(known)}"
-        )
-    if not len(plan.prepared.validation):
-        raise SettingsError(
-            "adapt needs validation rows to tell what it bought: give data.validation or a data.validation_fraction "
-            "over 0"
         )
 
 
@@ -110,6 +107,7 @@ def _settings(settings: JobSettings) -> JobSettings:
         "task": TASK,
         "options": {"mask": asked.mask, "whole_words": asked.whole_words},
         "adapt": None,
+        "gate": GateSettings(),
         "train": steps,
         "data": _text_settings(asked.data, settings.data) if asked.data else settings.data,
     }
@@ -172,7 +170,7 @@ def _adapted(text: Text, work: Path) -> tuple[BaseModel, dict[str, Any]]:
     objective = task.objective(plan)
     model, new_head = build_masked(plan.base, plan.settings.train)
     before = _perplexity(model, text.sides[1], objective)
-    trained = task.train(model, text.sides, objective, plan)
+    trained = train(model, text.sides, objective, plan.settings.train)
     save_weights(model, work / "adapted")
     for name in FILES_OF_ENCODERS:
         if (plan.base.folder / name).is_file():

@@ -1,42 +1,14 @@
 """Gates: what the exported files must reach on the test split before anything is released."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from tunewright.job.errors import GateFailed, SettingsError
+from tunewright.job.errors import GateFailed
 from tunewright.job.measure.evaluation import Evaluation
-from tunewright.job.settings.job import GateSettings, JobSettings
-from tunewright.job.train.objective import lower_is_better
+from tunewright.job.settings.job import GateSettings
+from tunewright.job.train.metric import lower_is_better
 
 _ROUNDING = 1e-9
 """0.46 - 0.45 is not 0.01 in binary: figures that differ by so little are equal."""
-
-
-def check_metrics(settings: JobSettings, measured: Sequence[str]) -> None:
-    """SettingsError, before any training, for a metric or variant that will not be measured."""
-    gate = settings.gate
-    wanted = {
-        "gate.min": list(gate.min),
-        "gate.max": list(gate.max),
-        "train.metric": [settings.train.metric] if settings.train.metric else [],
-    }
-    for setting, names in wanted.items():
-        for name in names:
-            if name not in measured:
-                raise SettingsError(f"{setting} names {name!r}; this task measures {', '.join(measured)}")
-    for name, floor in gate.min.items():
-        if lower_is_better(name):
-            raise SettingsError(f"gate.min names {name!r}, which is an error and has no floor; say gate.max.{name}")
-        if floor > 1:
-            raise SettingsError(f"gate.min.{name} is {floor:g}, but {name} is at most 1; 80 % is written 0.8")
-    for name in gate.max:
-        if not lower_is_better(name):
-            raise SettingsError(f"gate.max names {name!r}, which is the better the higher; say gate.min.{name}")
-    # int8 has a default, which is no mistake when int8 is not asked for; fp32 is what the others are compared with.
-    droppable = dict.fromkeys([*settings.export.variants, "int8"])
-    droppable.pop("fp32", None)
-    unknown = [name for name in gate.max_drop if name not in droppable]
-    if unknown:
-        raise SettingsError(f"gate.max_drop names {unknown[0]!r}; it may name {', '.join(droppable)}")
 
 
 def check_bounds(gate: GateSettings, measured: Evaluation) -> None:

@@ -2,32 +2,36 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from tunewright.job.batches.side import NoRows, Rows
 from tunewright.job.batches.text import TokenizerFit, percentiles, tokenizer_fit
-from tunewright.job.data.check import Checked, check, read_roles
+from tunewright.job.data.check import Checked, check
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.dataset import Dataset
-from tunewright.job.data.faults import listed, shown
+from tunewright.job.data.faults import listed
 from tunewright.job.data.media import find_folders
 from tunewright.job.data.readers.media_folder import MEDIA
 from tunewright.job.data.source import fetch
 from tunewright.job.data.split import split
-from tunewright.job.errors import DataError, SettingsError
-from tunewright.job.kinds import few_shot
+from tunewright.job.errors import DataError
 from tunewright.job.kinds.task import Part, Plan, Prepared, Task
 from tunewright.job.model.base_model import BaseModel
 from tunewright.job.progress import bar, say, warn
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.steps.contradictions import check_settings, used
 from tunewright.job.tasks import TASKS
 from tunewright.serving.text.encoding import Encoder, load_tokenizer
 
+_FEW = 16
+"""Rows a label up to which pairs are ahead of plain fine-tuning: measured in docs/guides/few-labels.md."""
+_MANY = 64
+"""Rows a label from which the lead is about gone (Tunstall et al. 2022, figure 2)."""
 _VALIDATION = 0.1
 """Share of the training rows that is split off for validation when the settings name none."""
 
@@ -35,17 +39,17 @@ _VALIDATION = 0.1
 def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
     """Read, check and split the data of a job; DataError tells all that is wrong with it."""
     task = TASKS[settings.task]
-    options = read_options(settings)
-    roles = read_roles(settings.data, task)
-    few_shot.check_settings(settings, task.problem(roles.target_role, options))
+    options, roles = check_settings(settings)
+    problem = task.target.problem(roles.target_role, options)
     work.mkdir(parents=True, exist_ok=True)
     checked, labels = _read(settings, task, options, roles, cache, work)
-    parts = _sides(checked, task, labels, task.problem(roles.target_role, options), settings)
+    parts = _sides(checked, task, labels, problem, settings)
     _warn_overlaps(parts)
     _say_unheld(parts)
     say("split", ", ".join(f"{name} {len(part):,}" for name, part in parts.items()), **_sizes(parts))
-    task.check_sides(parts, labels, task.problem(roles.target_role, options))
-    few_shot.advise(settings, parts, labels, task.problem(roles.target_role, options))
+    task.target.check_sides(parts, labels, problem)
+    if "train.few_shot" in used(task) and problem == "single_label":
+        _advise(settings, parts["train"], labels)
     facts: dict[str, Any] = {
         "files": {name: _fingerprint(part) for name, part in checked.items()},
         "rows": _sizes(parts),
@@ -56,25 +60,15 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
     return Prepared(task, options, roles, labels, parts["train"], parts["validation"], parts["test"], facts)
 
 
-def read_options(settings: JobSettings) -> Options:
-    """The task's own settings; SettingsError names each mistake in them."""
-    kind = TASKS[settings.task].OPTIONS
-    try:
-        return kind.model_validate(settings.options)
-    except ValidationError as error:
-        faults = [_option_fault(fault, settings.task, kind) for fault in error.errors(include_url=False)]
-        raise SettingsError("\n".join(faults)) from error
-
-
-def _option_fault(fault: Any, task: str, kind: type[Options]) -> str:
-    """One mistake in the words the user typed, with what is legal."""
-    place = ".".join(("options", *(str(part) for part in fault["loc"])))
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "extra_forbidden":
-        return f"{place} is not a setting of {task}; it knows: {', '.join(kind.model_fields) or 'none'}"
-    if fault["type"] == "missing":
-        return f"{place} must be set"
-    return f"{place} is {shown(fault['input'])}: {message[:1].lower()}{message[1:]}"
+def _advise(settings: JobSettings, train: Part, labels: Sequence[str]) -> None:
+    """Recommend few-shot learning, or plain fine-tuning, by the middle number of training rows of a label."""
+    middle = float(np.median(np.bincount(train.targets, minlength=len(labels))))
+    shown = f"half of the labels have at most {middle:g} training rows"
+    if settings.train.few_shot is None and middle <= _FEW:
+        warn("split", f"{shown}: with so few, train.few_shot learns more than plain fine-tuning", rows=middle)
+    if settings.train.few_shot is not None and middle >= _MANY:
+        shown = f"half of the labels have {middle:g} training rows or more"
+        warn("split", f"{shown}: with so many, plain fine-tuning is about as good; consider removing train.few_shot")
 
 
 def _sizes(parts: dict[str, Part]) -> dict[str, int]:
@@ -92,7 +86,7 @@ def _read(
         source = getattr(settings.data, name)
         if source is None:
             continue
-        allowed = labels if task.CLOSED else None
+        allowed = labels if task.target.closed else None
         files = find_folders(source, kind, cache) if kind in MEDIA else fetch(source, cache)
         target = work / f"{name}.arrow"
         classes = checked["train"].classes if checked else ()
@@ -101,7 +95,7 @@ def _read(
         )
         _say_read(name, checked[name])
         if labels is None:
-            labels = task.learn_labels(checked[name].data.targets(), roles.target_role)
+            labels = task.target.learn(checked[name].data.targets(), roles.target_role)
     _refuse_same_bytes(checked)
     return checked, labels or []
 
@@ -141,7 +135,7 @@ def _sides(
     """The three sides: as given, or split off from train."""
     given = checked["train"]
     rows = _limited(len(given.data), settings.data.limit, settings.train.seed)
-    strata = [task.strata(target) for target in given.data.select(rows).targets()]
+    strata = [task.target.strata(target) for target in given.data.select(rows).targets()]
     shares = _shares(checked, settings)
     cut = split(given.keys[rows], strata, seed=settings.train.seed, **shares)
     sides = {}
@@ -151,7 +145,7 @@ def _sides(
             raise DataError(
                 f"no rows are left for {name}; give data.{name}, more rows, or a larger data.{name}_fraction"
             )
-        sides[name] = Part(data, task.encode_targets(data.targets(), labels, problem), keys)
+        sides[name] = Part(data, task.target.encode(data.targets(), labels, problem), keys)
     return sides
 
 
@@ -217,7 +211,7 @@ def encode_sides(plan: Plan, work: Path) -> tuple[Rows, Rows]:
         _judge_tokenizer(prepared, plan.base)
     with bar("encode", len(prepared.train) + len(prepared.validation)) as advance:
         train, validation = (
-            prepared.task.encode(plan, side, work / side, on_rows=advance) if len(part) else NoRows()
+            prepared.task.inputs.encode(plan, side, work / side, on_rows=advance) if len(part) else NoRows()
             for side, part in (("train", prepared.train), ("validation", prepared.validation))
         )
     middle, most, longest = percentiles(train.lengths)

@@ -51,7 +51,7 @@ def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) ->
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _copy_encoder(plan.base, folder)
-    made = task.export(model, plan, folder, variants)
+    made = task.graph.export(model, plan, folder, variants)
     sizes = ", ".join(f"{name} {variant.bytes / 2**20:.1f} MiB" for name, variant in made.items())
     say("export", f"ONNX files: {sizes}")
     draft, parities = _check_parity(model, task.model_file(plan, made), plan, folder, objective.scale[1])
@@ -93,17 +93,17 @@ def _check_parity(
     """Refuse an fp32 file that does not compute what torch does; note how far int8 is. Tune thresholds on the way."""
     samples = plan.prepared.samples.data
     inputs = samples.select(_spread(len(samples), _PARITY_ROWS)).inputs()
-    expected = plan.prepared.task.torch_outputs(model, plan, inputs)
+    expected = plan.prepared.task.inputs.torch_outputs(model, plan, inputs)
     parities = {}
     for name in draft.variants:
         predictor = _open(draft, name, folder)
-        answered = predictor.outputs([plan.prepared.task.served(value) for value in inputs])
+        answered = predictor.outputs([plan.prepared.task.columns.served(value) for value in inputs])
         parities[name] = compare(expected, answered, unit=unit)
         shown = f"largest difference {parities[name].largest:.2g}, same answer {parities[name].agreement:.1%}"
         say("parity", f"{name}: {shown} on {len(inputs)} rows", variant=name, largest=parities[name].largest)
         if name == "fp32":
             require(parities[name], plan.settings.export.parity_tolerance)
-            draft = plan.prepared.task.tune(draft, predictor, plan) if len(plan.prepared.validation) else draft
+            draft = plan.prepared.task.target.tune(draft, predictor, plan) if len(plan.prepared.validation) else draft
         predictor.close()
     return draft, parities
 
@@ -118,14 +118,14 @@ def _measure(draft: ModelFile, plan: Plan, part: Part, folder: Path, side: str) 
     evaluations = {}
     for name in draft.variants:
         predictor = _open(draft, name, folder)
-        evaluations[name] = plan.prepared.task.evaluate(predictor, part, plan)
+        evaluations[name] = plan.prepared.task.target.evaluate(predictor, part, plan)
         say(side, f"{name}: {_shown(evaluations[name].metrics)}", variant=name, **evaluations[name].metrics)
         predictor.close()
     return evaluations
 
 
 def _baseline(plan: Plan) -> dict[str, float]:
-    baseline = plan.prepared.task.baseline(plan.prepared.test, plan)
+    baseline = plan.prepared.task.target.baseline(plan.prepared.test, plan)
     if baseline:
         say("test", f"an answer without a model: {_shown(baseline)}", variant="baseline", **baseline)
     return baseline
@@ -164,14 +164,16 @@ def _with_figures(model: ModelFile, evaluations: dict[str, Evaluation]) -> Model
 def _with_golden(model: ModelFile, prepared: Prepared, folder: Path) -> ModelFile:
     """Record what each variant answers to a few rows that no test has seen, for servers to replay."""
     inputs = prepared.samples.data.select(_spread(len(prepared.samples), _GOLDEN_ROWS)).inputs()
-    served = [prepared.task.served(value) for value in inputs]
+    served = [prepared.task.columns.served(value) for value in inputs]
     outputs: dict[str, list[list[float]]] = {}
     for name in model.variants:
         predictor = _open(model, name, folder)
         outputs[name] = [output.astype(float).ravel().tolist() for output in predictor.outputs(served)]
         predictor.close()
     golden = [
-        Golden(inputs=prepared.task.request(value), outputs={name: rows[index] for name, rows in outputs.items()})
+        Golden(
+            inputs=prepared.task.columns.request(value), outputs={name: rows[index] for name, rows in outputs.items()}
+        )
         for index, value in enumerate(inputs)
     ]
     return model.model_copy(update={"golden": golden})

@@ -6,9 +6,12 @@ from torch import nn
 
 from tunewright.job.batches.side import Rows
 from tunewright.job.kinds.task import Plan
+from tunewright.job.model.build import scale_head
 from tunewright.job.model.layers import Parameters, choose_layers
 from tunewright.job.progress import say
-from tunewright.job.train.loop import Trained
+from tunewright.job.steps import few_shot
+from tunewright.job.train.loop import Trained, train
+from tunewright.job.train.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -24,9 +27,19 @@ def teach(plan: Plan, sides: tuple[Rows, Rows]) -> Taught:
     """Make the model of a plan and train it on the first side; the second one tells the best epoch."""
     task = plan.prepared.task
     objective = task.objective(plan)
-    model = task.build_model(plan)
+    model = task.graph.build(plan)
     parameters = choose_layers(model, plan.settings.train)
     say("model", f"{plan.base.address}: {parameters.total:,} weights, {parameters.learning:,} of them learn")
-    trained = task.train(model, sides, objective, plan)
-    task.finish(model, objective)
+    trained = _trained(model, sides, objective, plan)
+    if objective.scale != (0.0, 1.0):
+        scale_head(model, objective.scale)
     return Taught(model, parameters, trained)
+
+
+def _trained(model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> Trained:
+    if objective.idle:
+        say("train", f"{objective.idle}: the weights stay as they are")
+        return Trained("fp32", "cpu")
+    if plan.settings.train.few_shot:
+        return few_shot.teach(model, sides, plan)
+    return train(model, sides, objective, plan.settings.train)

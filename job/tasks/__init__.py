@@ -1,30 +1,30 @@
 """The tasks this program can teach: name to the task."""
 
 from tunewright.job.kinds.task import Task
-from tunewright.job.tasks.audio_classification import AudioClassification
-from tunewright.job.tasks.feature_extraction import FeatureExtraction
-from tunewright.job.tasks.image_classification import ImageClassification
-from tunewright.job.tasks.image_text_classification import ImageTextClassification
-from tunewright.job.tasks.masked_language_modelling import MaskedLanguageModelling
-from tunewright.job.tasks.question_answering import QuestionAnswering
-from tunewright.job.tasks.summarization import Summarization
-from tunewright.job.tasks.text_classification import TextClassification
-from tunewright.job.tasks.text_generation import TextGeneration
-from tunewright.job.tasks.text_regression import TextRegression
-from tunewright.job.tasks.token_classification import TokenClassification
-from tunewright.job.tasks.translation import Translation
+from tunewright.job.tasks.audio_classification import AUDIO_CLASSIFICATION
+from tunewright.job.tasks.feature_extraction import FEATURE_EXTRACTION
+from tunewright.job.tasks.image_classification import IMAGE_CLASSIFICATION
+from tunewright.job.tasks.image_text_classification import IMAGE_TEXT_CLASSIFICATION
+from tunewright.job.tasks.masked_language_modelling import MASKED_LANGUAGE_MODELLING
+from tunewright.job.tasks.question_answering import QUESTION_ANSWERING
+from tunewright.job.tasks.summarization import SUMMARIZATION
+from tunewright.job.tasks.text_classification import TEXT_CLASSIFICATION
+from tunewright.job.tasks.text_generation import TEXT_GENERATION
+from tunewright.job.tasks.text_regression import TEXT_REGRESSION
+from tunewright.job.tasks.token_classification import TOKEN_CLASSIFICATION
+from tunewright.job.tasks.translation import TRANSLATION
 
 TASKS: dict[str, Task] = {
-    "audio-classification": AudioClassification(),
-    "feature-extraction": FeatureExtraction(),
-    "image-classification": ImageClassification(),
-    "image-text-classification": ImageTextClassification(),
-    "masked-language-modelling": MaskedLanguageModelling(),
-    "question-answering": QuestionAnswering(),
-    "summarization": Summarization(),
-    "text-classification": TextClassification(),
-    "text-generation": TextGeneration(),
-    "text-regression": TextRegression(),
-    "token-classification": TokenClassification(),
-    "translation": Translation(),
+    "audio-classification": AUDIO_CLASSIFICATION,
+    "feature-extraction": FEATURE_EXTRACTION,
+    "image-classification": IMAGE_CLASSIFICATION,
+    "image-text-classification": IMAGE_TEXT_CLASSIFICATION,
+    "masked-language-modelling": MASKED_LANGUAGE_MODELLING,
+    "question-answering": QUESTION_ANSWERING,
+    "summarization": SUMMARIZATION,
+    "text-classification": TEXT_CLASSIFICATION,
+    "text-generation": TEXT_GENERATION,
+    "text-regression": TEXT_REGRESSION,
+    "token-classification": TOKEN_CLASSIFICATION,
+    "translation": TRANSLATION,
 }

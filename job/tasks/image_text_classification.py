@@ -1,119 +1,65 @@
 """Image and text together, taught: a CLIP-like pair of encoders, and one linear layer over both and their product."""
 
 import base64
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
-from torch import nn
 
 from tunewright.job.data.check import Cells
 from tunewright.job.data.columns import Form, Roles
-from tunewright.job.export.graph import describe_variant, export_traced, quantize_int8, strip
-from tunewright.job.kinds.media import FILE_TYPE, MediaEncoder, MediaTask, content
-from tunewright.job.kinds.task import Plan
-from tunewright.job.model.base_model import BaseModel
-from tunewright.job.model.build import build_pair
-from tunewright.job.model.tokenizer import choose_length, length_limit, padding_of
-from tunewright.job.settings.job import JobSettings
-from tunewright.serving.bundle.model_file import ModelFile, Variant
-from tunewright.serving.media.images import decode, read_preprocessing
-from tunewright.serving.tasks.image_text_classification import collate, load
-from tunewright.serving.text.encoding import Encoder
-
-_AXES = {
-    "input_ids": ["batch", "tokens"],
-    "attention_mask": ["batch", "tokens"],
-    "pixel_values": ["batch", "", "", ""],
-}
+from tunewright.job.kinds.files import FILE_TYPE, content, image_size, read_file
+from tunewright.job.kinds.labels import Labels
+from tunewright.job.kinds.task import Columns, Learner, Task
+from tunewright.job.kinds.texts import TEXT_SETTINGS
 
 
-class ImageTextClassification(MediaTask):
-    """Images, each with a text, to labels."""
+class ImagesWithTexts(Columns):
+    """An image and a text in each row."""
 
-    FORMS = (Form(("image", "text"), target="label"), Form(("image", "text"), target="labels"))
-    NEEDS = ("preprocessor_config.json", "tokenizer.json")
-    MEDIA = "image"
-    SUBJECT = "an image with a text"
-    ROOM = 32
+    subject = "an image with a text"
+    media = "image"
+    uses = TEXT_SETTINGS
 
-    def architectures(self) -> tuple[str, ...]:
-        """Those whose graph was compared with torch."""
-        return ("clip",)
+    def forms(self, targets: Sequence[str]) -> tuple[Form, ...]:
+        """Both with a target."""
+        return tuple(Form(("image", "text"), target=target) for target in targets)
 
-    def size(self, data: bytes) -> int:
-        """All images are brought to one size."""
-        decode(data)
-        return 1
+    def arrow_type(self, roles: Roles) -> pa.DataType:
+        """A file and a text."""
+        return pa.struct([("image", FILE_TYPE), ("text", pa.large_string())])
 
-    def arrow_types(self, roles: Roles) -> tuple[pa.DataType, pa.DataType]:
-        """A file and a text, and the labels."""
-        return pa.struct([("image", FILE_TYPE), ("text", pa.large_string())]), pa.list_(pa.string())
-
-    def read(self, cells: Cells) -> tuple[Any, Any] | None:
-        """An image that decodes, a text, and the labels."""
+    def read(self, cells: Cells) -> dict[str, Any] | None:
+        """An image that decodes, and a text."""
         text = cells.text("text")
-        image = self.read_file(cells) if cells.has("image") else None
-        labels = cells.labels()
-        if image is None or text is None or labels is None:
-            return None
-        return {"image": image, "text": text}, labels
+        image = read_file(cells, "image", image_size) if cells.has("image") else None
+        return None if image is None or text is None else {"image": image, "text": text}
 
-    def file(self, value: Any) -> dict[str, Any]:
-        """The image."""
-        return dict(value["image"])
-
-    def identity(self, value: Any) -> str:
+    def identity(self, value: Mapping[str, Any]) -> str:
         """Equal images with equal texts."""
         return f"{value['image']['sha256']}\0{value['text'].casefold()}"
 
-    def served(self, value: Any) -> Any:
+    def served(self, value: Mapping[str, Any]) -> tuple[bytes, str]:
         """The bytes of the image, and the text."""
         return content(value["image"]), value["text"]
 
-    def request(self, value: Any) -> Any:
+    def request(self, value: Mapping[str, Any]) -> dict[str, str]:
         """As a caller sends it."""
         return {"image": base64.b64encode(content(value["image"])).decode(), "text": value["text"]}
 
-    def make_encoder(
-        self, config: dict[str, Any], model_type: str, settings: JobSettings, base: BaseModel
-    ) -> MediaEncoder:
-        """The preprocessing and the tokenizer that the base model was trained with."""
-        image = read_preprocessing(config, model_type=model_type)
-        stated = base.config()
-        of_text = {**stated, **(stated.get("text_config") or {})}
-        length = choose_length(settings.train.max_length, length_limit(base.folder, of_text), base.address)
-        texts = Encoder(
-            base.tokenizer,
-            max_length=length,
-            padding=padding_of(base.folder, of_text),
-            cleaning=settings.data.cleaning,
-        )
-        return MediaEncoder(
-            {"image": image.model_dump(mode="json")},
-            lambda one: load(one, texts, image),
-            lambda rows: collate(rows, texts),
-            texts,
-        )
 
-    def build_model(self, plan: Plan) -> nn.Module:
-        """Both encoders and a new head."""
-        return build_pair(plan.base, plan.prepared.labels, plan.settings.train)
+@cache
+def _learner() -> Learner:
+    from tunewright.job.learners.pair import PAIR_LEARNER
 
-    def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
-        """One graph a variant, traced with a training row."""
-        made = {name: folder / "onnx" / name / "model.onnx" for name in variants}
-        example = plan.encoder.arrays([self.served(one) for one in plan.prepared.train.data.select([0, 1]).inputs()])
-        export_traced(model, {name: example[name] for name in _AXES}, _AXES, made["fp32"])
-        if "int8" in made:
-            quantize_int8(made["fp32"], made["int8"])
-        for graph in made.values():
-            strip(graph.parent)
-        return {name: describe_variant(folder, graph, name) for name, graph in made.items()}
+    return PAIR_LEARNER
 
-    def model_file(self, plan: Plan, variants: dict[str, Variant]) -> ModelFile:
-        """What the texts need besides the images."""
-        texts: Encoder = plan.encoder.texts
-        update = {"max_length": texts.max_length, "cleaning": texts.cleaning, "padding": texts.padding}
-        return super().model_file(plan, variants).model_copy(update=update)
+
+IMAGE_TEXT_CLASSIFICATION = Task(
+    about="Images, each with a text, to labels.",
+    columns=ImagesWithTexts(),
+    target=Labels(),
+    learner=_learner,
+    uses=frozenset({"train.max_length"}),
+)

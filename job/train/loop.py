@@ -143,7 +143,9 @@ def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: Train
     loader: Any = DataLoader(_Numbers(len(rows)), batch_sampler=batches, collate_fn=_Collate(rows))
     optimizer = torch.optim.AdamW(parameter_groups(model, settings), fused=True)
     steps = settings.epochs * math.ceil(len(batches) / settings.accumulation)
-    schedule = get_scheduler(settings.schedule, optimizer, round(steps * settings.warmup), steps)
+    # Its "constant" knows no warm-up.
+    kind = "constant_with_warmup" if settings.schedule == "constant" else settings.schedule
+    schedule = get_scheduler(kind, optimizer, round(steps * settings.warmup), steps)
     model, optimizer, loader, schedule = accelerator.prepare(model, optimizer, loader, schedule)
     bf16 = use_bf16(settings.precision)
     return _Loop(accelerator, model, optimizer, schedule, loader, batches, rows, objective, settings, bf16)

@@ -15,12 +15,10 @@ from torch import nn
 
 from tunewright.job.batches.side import Array, Batch
 from tunewright.job.batches.text import NO_LABEL
-from tunewright.job.errors import SettingsError
-from tunewright.job.settings.job import TrainSettings, refuse_useless
+from tunewright.job.settings.job import TrainSettings
 from tunewright.job.train.objective import Objective, Scored, forward
 from tunewright.serving.runtime import scores
 
-_USELESS = ("pooling", "class_weights", "focal_gamma", "huber_delta")
 _LOGITS = 1 << 26
 """Logits of one validation batch (256 MiB)."""
 _LARGEST = 80.0
@@ -29,33 +27,37 @@ _LARGEST = 80.0
 
 def objective(settings: TrainSettings, vocabulary: int) -> Objective:
     """Cross-entropy at the learned tokens; perplexity decides which epoch was best."""
-    refuse_useless(settings, _USELESS, "a model that writes has no labels and no vector of a text")
-    if settings.metric not in (None, "perplexity"):
-        raise SettingsError(
-            f"train.metric is {settings.metric!r}, which is measured once, on the exported files; "
-            "after each epoch the perplexity is known: remove it"
-        )
 
     def loss(logits_MV: torch.Tensor, targets_M: torch.Tensor) -> torch.Tensor:
         return functional.cross_entropy(logits_MV, targets_M, label_smoothing=settings.label_smoothing)
 
     tokens = max(512, min(4096, _LOGITS // vocabulary))
-    return Objective(loss, _figures, "perplexity", forward=learned_logits, validation_tokens=tokens)
+    return Objective(loss, _figures, "perplexity", forward=_written_logits, validation_tokens=tokens)
 
 
-def learned_logits(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """Logits `[M, V]` of the tokens that `learned` marks.
+def learned_logits(model: nn.Module, batch: Batch, **more: bool) -> torch.Tensor:
+    """Logits `[M, V]` of the tokens that `learned` marks, or `[B, T, V]` of all where it is absent.
 
-    The last layer sees nothing but those: with a large vocabulary it costs as much memory as all the others.
+    The last layer sees nothing but those: with a large vocabulary it costs as much as all the others. `more`: what
+    else the model is told.
     """
-    inputs: dict[str, Any] = {name: tensor for name, tensor in batch.items() if name != "learned"}
+    inputs: dict[str, Any] = {name: tensor for name, tensor in batch.items() if name != "learned"} | more
+    if "learned" not in batch:
+        return forward(model, inputs)
     learned_BT = batch["learned"]
     last: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
     hook = last.register_forward_pre_hook(lambda _, args: (args[0][learned_BT], *args[1:]))
     try:
-        return forward(model, {**inputs, "use_cache": False})  # type: ignore[dict-item]
+        logits = forward(model, inputs)
     finally:
         hook.remove()
+    # MobileBERT multiplies with its last layer's weights and never calls it.
+    return logits if logits.ndim == 2 else logits[learned_BT]
+
+
+def _written_logits(model: nn.Module, batch: Batch) -> torch.Tensor:
+    """Without the cache that writing token after token needs."""
+    return learned_logits(model, batch, use_cache=False)
 
 
 def _figures(scored: Scored) -> dict[str, float]:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tunewright.job.batches.side import Batch
+from tunewright.job.train.metric import lower_is_better
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -42,14 +43,11 @@ class Objective:
     """Padded tokens of one validation batch."""
     weight: Callable[[torch.Tensor], float] = len
     """What the mean of `loss` is a mean over: rows, words or tokens that are learned, or the sum of their weights."""
+    idle: str = ""
+    """Why nothing is trained; empty where there is something to learn."""
     divisible: bool = True
     """Whether a batch may go through the model in parts: its loss is a mean, and rows cost what they are long."""
 
     def better(self, figure: float, than: float) -> bool:
         """Whether a figure beats another one."""
         return figure < than if lower_is_better(self.metric) else figure > than
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a figure of this name is an error."""
-    return metric in ("rmse", "loss", "perplexity")

@@ -30,9 +30,9 @@ import numpy as np
 import torch
 import torch.nn.functional as functional
 
-from tunewright.job.kinds import few_shot
 from tunewright.job.recipe import run
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.steps import few_shot
 from tunewright.registry.settings import RegistrySettings
 
 OUT = Path("var/bench/few_shot.json")

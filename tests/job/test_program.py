@@ -77,7 +77,10 @@ def test_check_reads_everything_and_registers_nothing(arguments, capsys, tmp_pat
 def test_check_finds_what_the_loss_cannot_be_made_of(arguments, capsys):
     code, _, err = run_main(capsys, "check", *arguments, "--train.huber_delta", "1")
     assert code == 2
-    assert err == "error: train.huber_delta belongs to regression; remove it from a classification\n"
+    assert err == (
+        "error: train.huber_delta would have no effect: text-classification does not use it (it is for "
+        "text-regression); remove it\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -166,11 +166,11 @@ def test_targets_put_back_where_masked_says_restore_the_rows(rows):
     numbers = [3, 0, 7]
     batch = rows.batch(numbers)
     restored = batch["input_ids"].clone()
-    restored[batch["masked"]] = batch["targets"]
+    restored[batch["learned"]] = batch["targets"]
     for place, number in enumerate(numbers):
         length = int(rows.lengths[number])
         assert restored[place, :length].tolist() == rows._split.row(number).ids
-        assert not batch["masked"][place, length:].any()
+        assert not batch["learned"][place, length:].any()
         assert batch["attention_mask"][place].tolist() == [1] * length + [0] * (restored.shape[1] - length)
 
 
@@ -183,7 +183,7 @@ def test_a_row_is_masked_alike_in_every_batch_of_an_epoch(rows):
 def test_another_epoch_masks_other_words_and_the_same_epoch_the_same(rows):
     def masked(epoch):
         rows.renew(epoch)
-        return rows.batch(range(10))["masked"].tolist()
+        return rows.batch(range(10))["learned"].tolist()
 
     assert masked(1) == masked(1)
     assert masked(1) != masked(2)

@@ -174,4 +174,4 @@ def test_every_task_can_be_guessed_with_every_part_it_knows():
     from tunewright.job.commands import guess as module
 
     assert set(module._FILL) == set(TASKS)
-    assert set(ROLES) == {role for task in TASKS.values() for form in task.FORMS for role in form.roles}
+    assert set(ROLES) == {role for task in TASKS.values() for form in task.forms for role in form.roles}

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pyarrow as pa
@@ -13,9 +14,9 @@ from tunewright.job.data.columns import Form, Roles
 from tunewright.job.data.readers.formats import KNOWN_NAMES
 from tunewright.job.data.source import SourceFile
 from tunewright.job.errors import DataError, SettingsError
+from tunewright.job.kinds.texts import Texts
 from tunewright.job.settings.job import DataSettings
 from tunewright.job.tasks import TASKS
-from tunewright.job.tasks.text_classification import TextClassification
 
 CLASSIFY = TASKS["text-classification"]
 REGRESS = TASKS["text-regression"]
@@ -242,42 +243,24 @@ def test_a_label_without_a_name_is_refused(faults):
             "the columns are a, label",
         ),
         ({"text": "label"}, {}, "data.columns gives two roles to the column 'label'; each role needs its own"),
-        (
-            {},
-            {"label_separator": ";"},
-            "data.label_separator would have no effect: it divides the role labels, which data.columns does not have; "
-            "remove it",
-        ),
-        (
-            {},
-            {"test": "b.csv", "test_fraction": 0.2},
-            "data.test_fraction would have no effect: data.test is given; remove it",
-        ),
-        (
-            {},
-            {"validation": "b.csv", "validation_fraction": 0.2},
-            "data.validation_fraction would have no effect: data.validation is given; remove it",
-        ),
     ],
 )
 def test_settings_that_contradict_themselves_are_refused(faults, columns, settings, said):
     assert faults("text,label\nx,a\n", columns, **settings) == [said]
 
 
-def test_names_for_scores_are_refused(faults):
-    assert faults("text,score\nx,1\n", task=REGRESS, label_names={"1": "a"}) == [
-        "data.label_names would have no effect: it names labels, which this data does not have; remove it"
-    ]
+class Chats(Texts):
+    """Several sets of columns, one of them without a target."""
+
+    def forms(self, targets):
+        return (
+            Form(("text",), ("system",), "label"),
+            Form(("prompt", "response"), ("system",), "score"),
+            Form(("messages",)),
+        )
 
 
-class Chats(TextClassification):
-    """A task of several sets of columns, one of them without a target."""
-
-    FORMS = (
-        Form(("text",), ("system",), "label"),
-        Form(("prompt", "response"), ("system",), "score"),
-        Form(("messages",)),
-    )
+CHATS = replace(CLASSIFY, columns=Chats())
 
 
 def roles_of(columns, task=CLASSIFY, **settings):
@@ -287,18 +270,16 @@ def roles_of(columns, task=CLASSIFY, **settings):
 def test_the_columns_that_are_named_choose_the_set():
     assert roles_of({}) == Roles({"text": "text"}, "label", "label")
     assert roles_of({"labels": "tags"}) == Roles({"text": "text"}, "tags", "labels")
-    assert roles_of({}, Chats()) == Roles({"text": "text"}, "label", "label")
-    assert roles_of({"score": "stars"}, Chats()) == Roles(
-        {"prompt": "prompt", "response": "response"}, "stars", "score"
-    )
-    assert roles_of({"messages": "turns"}, Chats()) == Roles({"messages": "turns"}, "", "")
+    assert roles_of({}, CHATS) == Roles({"text": "text"}, "label", "label")
+    assert roles_of({"score": "stars"}, CHATS) == Roles({"prompt": "prompt", "response": "response"}, "stars", "score")
+    assert roles_of({"messages": "turns"}, CHATS) == Roles({"messages": "turns"}, "", "")
 
 
 def test_an_optional_column_is_read_where_it_is_named_after_those_that_must_be_there():
     roles = roles_of({"text_pair": "b", "text": "a"})
     assert list(roles.inputs.items()) == [("text", "a"), ("text_pair", "b")]
     # Of two sets that have it the first one is taken.
-    assert roles_of({"system": "rules"}, Chats()) == Roles({"text": "text", "system": "rules"}, "label", "label")
+    assert roles_of({"system": "rules"}, CHATS) == Roles({"text": "text", "system": "rules"}, "label", "label")
 
 
 @pytest.mark.parametrize(
@@ -318,22 +299,16 @@ def test_an_optional_column_is_read_where_it_is_named_after_those_that_must_be_t
 )
 def test_columns_that_belong_to_no_set_are_refused_with_the_sets(columns, said):
     with pytest.raises(SettingsError) as caught:
-        roles_of(columns, Chats())
+        roles_of(columns, CHATS)
     assert str(caught.value) == said
 
 
 def test_positions_are_asked_for_by_the_roles_of_the_set():
     with pytest.raises(SettingsError) as caught:
-        roles_of({"messages": "turns"}, Chats(), header=False)
+        roles_of({"messages": "turns"}, CHATS, header=False)
     assert str(caught.value) == (
         "data.header is false, so data.columns must give positions from 0, such as {messages: 0}; the columns are turns"
     )
-
-
-@pytest.mark.parametrize("setting", [{"label_names": {"1": "a"}}, {"label_separator": ";"}])
-def test_settings_of_labels_are_refused_where_there_is_nothing_to_learn(setting):
-    with pytest.raises(SettingsError, match=rf"^data\.{next(iter(setting))} would have no effect: "):
-        roles_of({"messages": "turns"}, Chats(), **setting)
 
 
 @pytest.mark.parametrize(
@@ -436,26 +411,6 @@ def test_many_unknown_labels_are_one_kind_of_fault(faults):
     assert said.endswith(
         "(29 more rows share this fault, with 'l1', 'l2', 'l3', 'l4', 'l5', 'l6', 'l7', 'l8', 'l9', 'l10', ...)"
     )
-
-
-@pytest.mark.parametrize(
-    ("setting", "reason"),
-    [
-        ({"skip_labels": ["1"]}, "it names labels, which this data does not have"),
-        ({"unknown_labels": "wrong", "test": "b.csv"}, "this data has no labels"),
-    ],
-)
-def test_settings_of_labels_are_refused_for_scores(faults, setting, reason):
-    assert faults("text,score\nx,1\n", task=REGRESS, **setting) == [
-        f"data.{next(iter(setting))} would have no effect: {reason}; remove it"
-    ]
-
-
-def test_what_happens_to_unknown_labels_is_refused_where_there_can_be_none(faults):
-    assert faults("text,label\nx,a\n", unknown_labels="wrong") == [
-        "data.unknown_labels would have no effect: it is for data.validation and data.test, and neither is given; "
-        "remove it"
-    ]
 
 
 def test_decimals_of_parquet_are_scores(read, tmp_path):

@@ -70,7 +70,7 @@ HEADS = {
     "token-classification": (AutoModelForTokenClassification, ["O", "B-X", "I-X"]),
     "question-answering": (AutoModelForQuestionAnswering, ["start", "end"]),
 }
-PER_TOKEN = [(task, kind) for task in HEADS for kind in TASKS[task].architectures()]
+PER_TOKEN = [(task, kind) for task in HEADS for kind in TASKS[task].graph.architectures]
 QUICK = ("bert", "distilbert", "roberta")
 
 

@@ -45,7 +45,7 @@ class Both:
     def compared(self, **unit):
         """The parity of what lies on the disk."""
         predictor = open_predictor(self.folder)
-        expected = self.plan.prepared.task.torch_outputs(self.model, self.plan, self.inputs)
+        expected = self.plan.prepared.task.inputs.torch_outputs(self.model, self.plan, self.inputs)
         found = compare(expected, predictor.outputs(self.inputs), **unit)
         predictor.close()
         return found
@@ -56,8 +56,8 @@ def both(make_settings, registry, tmp_path):
     """A tiny model, exported, and 20 texts."""
     plan, _ = look(make_settings(train={"pooling": "mean"}), registry, tmp_path / "work")
     task = plan.prepared.task
-    model, folder = task.build_model(plan).eval(), tmp_path / "bundle"
-    described = task.model_file(plan, task.export(model, plan, folder, ["fp32"]))
+    model, folder = task.graph.build(plan).eval(), tmp_path / "bundle"
+    described = task.model_file(plan, task.graph.export(model, plan, folder, ["fp32"]))
     (folder / "tokenizer.json").write_bytes(plan.base.tokenizer.read_bytes())
     (folder / MODEL_FILE).write_text(described.model_dump_json())
     return Both(plan, model, folder, plan.prepared.validation.data.inputs()[:20])

@@ -15,8 +15,8 @@ def measured(made, plan_of):
         plan = plan_of(one)
         part = plan.prepared.test
         predictor = open_predictor(one.pulled(), variant="fp32")
-        found = plan.prepared.task.evaluate(predictor, part, plan)
-        logits = logits_of(predictor, part.data, plan.prepared.task.served)
+        found = plan.prepared.task.target.evaluate(predictor, part, plan)
+        logits = logits_of(predictor, part.data, plan.prepared.task.columns.served)
         predictor.close()
         return found, logits, part.targets
 

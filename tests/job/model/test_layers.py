@@ -185,13 +185,6 @@ def test_adapters_beside_the_transposed_matrices_of_gpt2_and_in_a_picture_model(
             {"lora": {"targets": ["q_proj"]}},
             "train.lora.targets names 'q_proj'; the linear layers here are dense, key,",
         ),
-        ({"lora": {}, "layers": "head"}, "train.lora teaches adapters in the layers: remove train.layers: head"),
-        ({"lora": {}, "unfreeze": 1}, "train.lora teaches adapters in the layers: remove train.layers: head"),
-        (
-            {"lora": {"quantization": "nf4", "targets": ["query"]}, "layers": "head"},
-            "train.lora teaches adapters in the layers",
-        ),
-        ({"unfreeze": 1, "layers": 1}, "train.unfreeze thaws all layers one after the other; remove it"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(model, values, said):

@@ -1,51 +1,13 @@
 import pytest
 
-from tunewright.job.errors import GateFailed, SettingsError
+from tunewright.job.errors import GateFailed
 from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.settings.job import GateSettings
-from tunewright.job.steps.gate import check_bounds, check_metrics, drop_reason, short_of_baseline
-
-MEASURED = ("accuracy", "macro_f1", "rmse")
+from tunewright.job.steps.gate import check_bounds, drop_reason, short_of_baseline
 
 
 def measured(**metrics):
     return Evaluation(metrics, {}, [], 1.0, rows=200)
-
-
-def refusal(make_settings, **changes):
-    with pytest.raises(SettingsError) as caught:
-        check_metrics(make_settings(**changes), MEASURED)
-    return str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"gate": {"min": {"bleu": 0.3}}}, "gate.min names 'bleu'; this task measures accuracy, macro_f1, rmse"),
-        ({"train": {"metric": "bleu"}}, "train.metric names 'bleu'; this task measures accuracy, macro_f1, rmse"),
-        (
-            {"gate": {"min": {"rmse": 0.3}}},
-            "gate.min names 'rmse', which is an error and has no floor; say gate.max.rmse",
-        ),
-        ({"gate": {"max": {"bleu": 3}}}, "gate.max names 'bleu'; this task measures accuracy, macro_f1, rmse"),
-        (
-            {"gate": {"max": {"accuracy": 0.3}}},
-            "gate.max names 'accuracy', which is the better the higher; say gate.min.accuracy",
-        ),
-        (
-            {"gate": {"min": {"accuracy": 80}}},
-            "gate.min.accuracy is 80, but accuracy is at most 1; 80 % is written 0.8",
-        ),
-        ({"gate": {"max_drop": {"fp16": 0.1}}}, "gate.max_drop names 'fp16'; it may name int8"),
-        ({"gate": {"max_drop": {"fp32": 0.1}}}, "gate.max_drop names 'fp32'; it may name int8"),
-    ],
-)
-def test_what_will_not_be_measured_is_said_before_training(make_settings, changes, sentence):
-    assert refusal(make_settings, **changes) == sentence
-
-
-def test_the_default_for_int8_is_no_mistake_where_int8_is_not_made(make_settings):
-    check_metrics(make_settings(export={"variants": ["fp32"]}, gate={"min": {"accuracy": 0.5}}), MEASURED)
 
 
 def test_every_floor_that_is_missed_is_told():

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -12,9 +13,9 @@ from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.kinds.task import Plan
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.settings.job import JobSettings
-from tunewright.job.steps.prepare import encode_sides, prepare, read_options
+from tunewright.job.steps.contradictions import read_options
+from tunewright.job.steps.prepare import encode_sides, prepare
 from tunewright.job.tasks import TASKS
-from tunewright.job.tasks.text_classification import TextClassification
 
 DATA = os.environ.get("TUNEWRIGHT_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="TUNEWRIGHT_DATA does not name a folder of real data sets")
@@ -208,16 +209,10 @@ class WindowOptions(Options):
         return self
 
 
-class Windowed(TextClassification):
-    """A task with options of its own."""
-
-    OPTIONS = WindowOptions
-
-
 @pytest.fixture
 def options(monkeypatch):
     """options(stride=3): what a task with options makes of them."""
-    monkeypatch.setitem(TASKS, "text-classification", Windowed())
+    monkeypatch.setitem(TASKS, "text-classification", replace(TASKS["text-classification"], options=WindowOptions))
     return lambda **given: read_options(JobSettings(model_name="x", data={"train": "x.csv"}, options=given))
 
 
@@ -262,7 +257,7 @@ def test_rows_over_the_limit_are_counted_and_warned_about(made, messages, regist
         model_name="x", base_model=str(tiny_base), data={"train": "train.csv"}, train={"max_length": 16}
     )
     base = fetch_base_model(settings.base_model, registry)
-    encode_sides(Plan(settings, prepared, base, prepared.task.open_encoder(settings, base)), tmp_path / "work")
+    encode_sides(Plan(settings, prepared, base, prepared.task.inputs.open_encoder(settings, base)), tmp_path / "work")
     assert prepared.facts["truncated_rows"] == 5
     said = messages()
     assert ("warning", "5 of 50 rows are longer than 16 tokens and are cut") in said
@@ -275,7 +270,7 @@ def test_a_real_chinese_set_is_warned_about_with_an_english_tokenizer(messages, 
     settings = JobSettings(model_name="x", base_model=str(tiny_base), data=data)
     prepared = prepare(settings, tmp_path / "cache", tmp_path / "work")
     base = fetch_base_model(settings.base_model, registry)
-    encode_sides(Plan(settings, prepared, base, prepared.task.open_encoder(settings, base)), tmp_path / "work")
+    encode_sides(Plan(settings, prepared, base, prepared.task.inputs.open_encoder(settings, base)), tmp_path / "work")
     (warned,) = (message for level, message in messages() if level == "warning" and "letters" in message)
     assert warned.endswith(
         "this tokenizer does not know the language of the data; choose a base model that was trained on it"

@@ -134,7 +134,7 @@ def test_a_pretrained_model_without_a_head_gets_one_which_can_learn_alone(family
     pretrained.save_pretrained(tmp_path)
     extractor.save_pretrained(tmp_path)
     settings = TrainSettings(layers="head")
-    base = fetch_base_model(str(tmp_path), registry, TASKS["audio-classification"].NEEDS)
+    base = fetch_base_model(str(tmp_path), registry, TASKS["audio-classification"].inputs.needs)
     built = build_headed(AutoModelForAudioClassification, base, ["a", "b", "c"], settings)
     counted = choose_layers(built, settings)
     assert last_layer(built).out_features == 3

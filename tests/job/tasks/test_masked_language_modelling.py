@@ -14,11 +14,14 @@ from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, PreTrainedTokeniz
 from tunewright.job.errors import BaseModelError, DataError, GateFailed, JobError, SettingsError
 from tunewright.job.export.graph import ARCHITECTURES, export_fp32, graph_inputs
 from tunewright.job.export.parity import compare
+from tunewright.job.learners.texts import tensors
+from tunewright.job.measure.masked import figures, found
 from tunewright.job.model.build import build_classifier, build_masked, save_weights
 from tunewright.job.model.layers import choose_layers
 from tunewright.job.recipe import look, run
 from tunewright.job.settings.job import AdaptSettings, TrainSettings
-from tunewright.job.tasks.masked_language_modelling import figures, found, masked_logits
+from tunewright.job.train.loop import train
+from tunewright.job.train.next_token import learned_logits
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 from tunewright.serving.bundle.fetch import fetch as fetch_variant
@@ -83,9 +86,9 @@ def test_logits_of_the_masked_tokens_are_those_among_all_logits(fetch, make_mask
     masked = torch.zeros(3, 11, dtype=torch.bool)
     masked[0, [1, 4]] = masked[2, 3] = True
     with torch.no_grad():
-        every = masked_logits(model.eval(), inputs)
-        some = masked_logits(model, inputs | {"masked": masked})
-        after = masked_logits(model, inputs)
+        every = learned_logits(model.eval(), inputs)
+        some = learned_logits(model, inputs | {"learned": masked})
+        after = learned_logits(model, inputs)
     assert some.shape == (3, 1200)
     assert torch.allclose(some, every[masked], atol=1e-5)
     assert torch.equal(every, after)
@@ -95,15 +98,15 @@ def test_loss_and_figures_are_those_of_transformers(fetch, make_masked_base, set
     base = make_masked_base()
     plan, (train, _) = look(settings_for(base_model=str(base)), registry, tmp_path)
     objective = plan.prepared.task.objective(plan)
-    model = plan.prepared.task.build_model(plan).eval()
+    model = plan.prepared.task.graph.build(plan).eval()
     rows = list(range(24))
     batch = train.batch(rows)
-    targets, masked = batch.pop("targets"), batch["masked"]
+    targets, masked = batch.pop("targets"), batch["learned"]
     labels = torch.full(masked.shape, -100)
     labels[masked] = targets
     with torch.no_grad():
         logits = objective.forward(model, batch)
-        expected = model(**{name: batch[name] for name in plan.prepared.task.graph_inputs(plan)}, labels=labels)
+        expected = model(**{name: batch[name] for name in tensors(plan, "fill-mask")}, labels=labels)
     assert float(objective.loss(logits, targets)) == pytest.approx(float(expected.loss), rel=1e-5)
     told = figures(iter([(rows, {"targets": targets}, logits)]))
     assert told["perplexity"] == pytest.approx(float(expected.loss.exp()), rel=1e-4)
@@ -129,7 +132,7 @@ def test_training_sees_other_masks_in_each_epoch_and_validation_the_same(setting
     still = {**TRAIN, "learning_rate": 1e-12, "dropout": 0.0, "epochs": 3}
     plan, sides = look(settings_for(train=still), registry, tmp_path)
     task = plan.prepared.task
-    trained = task.train(task.build_model(plan), sides, task.objective(plan), plan)
+    trained = train(task.graph.build(plan), sides, task.objective(plan), plan.settings.train)
     # Nothing is learned, so whatever differs are the masks.
     losses, perplexities = ([epoch[name] for epoch in trained.history] for name in ("loss", "perplexity"))
     assert len(set(losses)) == 3
@@ -140,8 +143,8 @@ def test_the_same_settings_teach_the_same_weights(settings_for, registry, tmp_pa
     def weights(name):
         plan, sides = look(settings_for(train=TRAIN | {"epochs": 1}), registry, tmp_path / name)
         task = plan.prepared.task
-        model = task.build_model(plan)
-        task.train(model, sides, task.objective(plan), plan)
+        model = task.graph.build(plan)
+        train(model, sides, task.objective(plan), plan.settings.train)
         return model.state_dict()
 
     one, other = weights("one"), weights("other")
@@ -152,7 +155,7 @@ def test_the_same_settings_teach_the_same_weights(settings_for, registry, tmp_pa
 def test_words_are_learned(settings_for, registry, tmp_path, options):
     plan, sides = look(settings_for(options=options), registry, tmp_path)
     task = plan.prepared.task
-    trained = task.train(task.build_model(plan), sides, task.objective(plan), plan)
+    trained = train(task.graph.build(plan), sides, task.objective(plan), plan.settings.train)
     assert trained.history[-1]["perplexity"] < 0.9 * trained.history[0]["perplexity"]
     assert trained.figures["perplexity"] == min(epoch["perplexity"] for epoch in trained.history)
 
@@ -207,7 +210,7 @@ def test_a_version_is_continued_with_its_own_head(fetch, tiny_base, tmp_path, ba
     model, _ = build_masked(fetch(tiny_base), TrainSettings(seed=9))
     again, is_new = build_masked(fetch(saved(model, tiny_base, tmp_path / "next")), TrainSettings())
     assert not is_new
-    assert torch.equal(masked_logits(model.eval(), batch(2, 9)), masked_logits(again.eval(), batch(2, 9)))
+    assert torch.equal(learned_logits(model.eval(), batch(2, 9)), learned_logits(again.eval(), batch(2, 9)))
 
 
 def saved(model, base, folder):
@@ -293,11 +296,11 @@ def test_the_test_figures_are_what_torch_computes_for_the_same_masks(made, tmp_p
     plan, _ = look(settings, registry, tmp_path)
     task = plan.prepared.task
     model = AutoModelForMaskedLM.from_pretrained(outcome.release.folder / "weights", use_safetensors=True).eval()
-    test_side = task.encode(plan, "test", tmp_path / "again", on_rows=lambda count: None)
+    test_side = task.inputs.encode(plan, "test", tmp_path / "again", on_rows=lambda count: None)
     rows = list(range(len(test_side)))
     batch = test_side.batch(rows)
     with torch.no_grad():
-        logits = masked_logits(model, {name: batch[name] for name in batch if name != "targets"})
+        logits = learned_logits(model, {name: batch[name] for name in batch if name != "targets"})
     told = outcome.release.evaluations["fp32"].metrics
     assert figures(iter([(rows, batch, logits)])) == pytest.approx(told, rel=1e-3)
     low, high = outcome.release.evaluations["fp32"].intervals["perplexity"]
@@ -341,7 +344,7 @@ def test_one_changed_weight_is_seen_by_parity(made, registry, tmp_path):
     task = plan.prepared.task
     model = AutoModelForMaskedLM.from_pretrained(outcome.release.folder / "weights", use_safetensors=True).eval()
     texts = plan.prepared.validation.data.inputs()
-    expected = task.torch_outputs(model, plan, texts)
+    expected = task.inputs.torch_outputs(model, plan, texts)
     folder = shutil.copytree(outcome.release.folder, tmp_path / "bundle")
     with torch.no_grad():
         model.bert.encoder.layer[0].output.dense.weight[3, 5] += 2.0
@@ -399,11 +402,11 @@ def test_a_base_without_a_mask_is_refused(settings_for, registry, copied_base):
     [
         (
             {"train": {"pooling": "mean"}},
-            "train.pooling would have no effect: masked-language-modelling has no labels and takes tokens as they are; "
-            "remove it",
+            "train.pooling would have no effect: masked-language-modelling does not use it (it is for "
+            "text-classification, text-regression); remove it",
         ),
         ({"adapt": AdaptSettings()},
-         "adapt would have no effect: masked-language-modelling adapts a base model itself; remove it"),
+         "adapt would have no effect: masked-language-modelling does not use it"),
         ({"options": {"mask": 0.9}}, "options.mask"),
         ({"data": {"train": "x", "columns": {"label": "y"}}}, "data.columns has a role 'label'; this task knows text"),
     ],

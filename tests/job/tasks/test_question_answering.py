@@ -11,10 +11,10 @@ from transformers import pipeline
 from tunewright.job.data.check import check, read_roles
 from tunewright.job.data.source import SourceFile
 from tunewright.job.errors import DataError
+from tunewright.job.kinds.options import AnswerOptions
 from tunewright.job.recipe import look, run
 from tunewright.job.settings.job import DataSettings, JobSettings
 from tunewright.job.tasks import TASKS
-from tunewright.job.tasks.question_answering import AnswerOptions
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.pull import pull
 from tunewright.serving.predictor import open_predictor

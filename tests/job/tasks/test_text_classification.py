@@ -6,9 +6,10 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from tunewright.job.data.columns import Options
 from tunewright.job.errors import DataError, SettingsError
-from tunewright.job.kinds import classification
+from tunewright.job.measure import labels as measure
 from tunewright.job.settings.job import TrainSettings
 from tunewright.job.tasks import TASKS
+from tunewright.job.train.losses import label_loss
 from tunewright.serving.predictor import open_predictor
 from tunewright.serving.runtime.scores import scores
 
@@ -22,7 +23,7 @@ MULTI[0, 2], MULTI[1, 2] = 1, 0
 
 
 def loss_of(targets, problem, **settings):
-    loss = classification.make_loss(TrainSettings(**settings), LABELS, targets, problem)
+    loss = label_loss(TrainSettings(**settings), LABELS, targets, problem)
     return float(loss(torch.from_numpy(LOGITS), torch.from_numpy(targets)))
 
 
@@ -104,16 +105,6 @@ def test_a_label_without_a_row_on_this_side_makes_a_loss_all_the_same():
 @pytest.mark.parametrize(
     ("problem", "settings", "sentence"),
     [
-        (
-            "single_label",
-            {"huber_delta": 1.0},
-            "train.huber_delta belongs to regression; remove it from a classification",
-        ),
-        (
-            "multi_label",
-            {"label_smoothing": 0.1},
-            "train.label_smoothing works with one label a row, not with several; set it to 0",
-        ),
         ("single_label", {"class_weights": {"z": 2.0}}, "train.class_weights names 'z'; the labels are a, b, c"),
     ],
 )
@@ -131,7 +122,7 @@ def f1(truth, predicted):
 def test_thresholds_are_the_best_there_are():
     logits = np.round(RANDOM.normal(size=(40, 3)), 1).astype(np.float32)  # rounded: some scores are equal
     targets = (RANDOM.random((40, 3)) < 0.3).astype(np.float32)
-    thresholds = classification.tune_thresholds(logits, targets, "multi_label")
+    thresholds = measure.tune_thresholds(logits, targets, "multi_label")
     probabilities = scores(logits, "sigmoid")
     for label, threshold in enumerate(thresholds):
         column, truth = probabilities[:, label], targets[:, label]
@@ -141,7 +132,7 @@ def test_thresholds_are_the_best_there_are():
 
 def test_a_threshold_lies_between_two_scores():
     logits = np.array([[2.0], [1.0], [-1.0]], dtype=np.float32)
-    (threshold,) = classification.tune_thresholds(logits, np.array([[1.0], [1.0], [0.0]]), "multi_label")
+    (threshold,) = measure.tune_thresholds(logits, np.array([[1.0], [1.0], [0.0]]), "multi_label")
     high, low = scores(logits[1:], "sigmoid")[:, 0]
     assert threshold == pytest.approx((high + low) / 2)
 
@@ -149,17 +140,17 @@ def test_a_threshold_lies_between_two_scores():
 def test_a_threshold_between_neighbouring_numbers_is_the_higher_one():
     low = np.float32(0.5)
     high = np.nextafter(low, np.float32(1))
-    assert classification._best_threshold(np.array([high, low]), np.array([1.0, 0.0])) == float(high)
+    assert measure._best_threshold(np.array([high, low]), np.array([1.0, 0.0])) == float(high)
 
 
 def test_a_label_that_no_validation_row_has_keeps_one_half():
-    assert classification.tune_thresholds(LOGITS, np.zeros((12, 3)), "multi_label") == [0.5] * 3
-    assert classification.tune_thresholds(LOGITS, SINGLE, "single_label") is None
+    assert measure.tune_thresholds(LOGITS, np.zeros((12, 3)), "multi_label") == [0.5] * 3
+    assert measure.tune_thresholds(LOGITS, SINGLE, "single_label") is None
 
 
 def test_figures_of_single_labels_are_those_of_scikit_learn():
     predicted = LOGITS.argmax(-1)
-    assert classification.metrics(LOGITS, SINGLE, "single_label") == pytest.approx(
+    assert measure.metrics(LOGITS, SINGLE, "single_label") == pytest.approx(
         {
             "accuracy": (predicted == SINGLE).mean(),
             "macro_f1": f1_score(SINGLE, predicted, average="macro"),
@@ -171,7 +162,7 @@ def test_figures_of_single_labels_are_those_of_scikit_learn():
 @pytest.mark.parametrize("thresholds", [None, [0.2, 0.5, 0.9]])
 def test_figures_of_several_labels_are_those_of_scikit_learn(thresholds):
     predicted = (scores(LOGITS, "sigmoid") >= np.float32(thresholds or 0.5)).astype(int)
-    assert classification.metrics(LOGITS, MULTI, "multi_label", thresholds) == pytest.approx(
+    assert measure.metrics(LOGITS, MULTI, "multi_label", thresholds) == pytest.approx(
         {
             "macro_f1": f1_score(MULTI, predicted, average="macro", zero_division=0),
             "micro_f1": f1_score(MULTI, predicted, average="micro", zero_division=0),
@@ -182,13 +173,13 @@ def test_figures_of_several_labels_are_those_of_scikit_learn(thresholds):
 
 def test_a_label_that_is_neither_there_nor_predicted_has_no_f1():
     nothing = np.full((4, 2), -9.0, dtype=np.float32)
-    assert classification.metrics(nothing, np.zeros((4, 2)), "multi_label")["macro_f1"] == 0.0
+    assert measure.metrics(nothing, np.zeros((4, 2)), "multi_label")["macro_f1"] == 0.0
 
 
 def test_the_details_of_labels_are_those_of_scikit_learn():
     expected = precision_recall_fscore_support(SINGLE, LOGITS.argmax(-1), labels=[0, 1, 2], zero_division=0)
     for row, label, values in zip(
-        classification.details(LOGITS, SINGLE, LABELS), LABELS, zip(*expected, strict=True), strict=True
+        measure.details(LOGITS, SINGLE, LABELS), LABELS, zip(*expected, strict=True), strict=True
     ):
         assert row["label"] == label
         assert (row["precision"], row["recall"], row["f1"], row["rows"]) == pytest.approx(values)
@@ -196,13 +187,13 @@ def test_the_details_of_labels_are_those_of_scikit_learn():
 
 def test_the_metrics_are_those_that_are_announced():
     for problem, targets in (("single_label", SINGLE), ("multi_label", MULTI)):
-        assert tuple(classification.metrics(LOGITS, targets, problem)) == TASK.metric_names(problem)
-        assert TASK.headline(problem) in TASK.metric_names(problem)
+        assert tuple(measure.metrics(LOGITS, targets, problem)) == TASK.target.metric_names(problem)
+        assert TASK.headline(problem) in TASK.target.metric_names(problem)
 
 
 def test_labels_are_in_numeric_order_before_words():
     targets = [[label] for label in ("10", "9", "-1", "b", "--5", "a", "-") for _ in range(2)]
-    assert TASK.learn_labels(targets, "label") == ["-1", "9", "10", "-", "--5", "a", "b"]
+    assert TASK.target.learn(targets, "label") == ["-1", "9", "10", "-", "--5", "a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -224,22 +215,25 @@ def test_labels_are_in_numeric_order_before_words():
 )
 def test_labels_that_cannot_be_learned_are_said(targets, sentence):
     with pytest.raises(DataError) as caught:
-        TASK.learn_labels(targets, "label")
+        TASK.target.learn(targets, "label")
     assert str(caught.value) == sentence
 
 
 def test_one_label_that_some_rows_have_can_be_learned():
-    assert TASK.learn_labels([["a"], ["a"], []], "labels") == ["a"]
+    assert TASK.target.learn([["a"], ["a"], []], "labels") == ["a"]
 
 
 def test_targets_are_numbers_or_rows_of_zeros_and_ones():
-    assert TASK.encode_targets([["b"], ["a"]], LABELS, "single_label").tolist() == [1, 0]
-    assert TASK.encode_targets([["a", "c"], []], LABELS, "multi_label").tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert TASK.target.encode([["b"], ["a"]], LABELS, "single_label").tolist() == [1, 0]
+    assert TASK.target.encode([["a", "c"], []], LABELS, "multi_label").tolist() == [[1, 0, 1], [0, 0, 0]]
 
 
 def test_a_column_of_labels_holds_several():
-    assert (TASK.problem("label", Options()), TASK.problem("labels", Options())) == ("single_label", "multi_label")
-    assert TASK.strata(["a", "b"]) == ["a", "b"]
+    assert (TASK.target.problem("label", Options()), TASK.target.problem("labels", Options())) == (
+        "single_label",
+        "multi_label",
+    )
+    assert TASK.target.strata(["a", "b"]) == ["a", "b"]
 
 
 def test_logits_have_no_unit(made, plan_of):
@@ -252,8 +246,8 @@ def test_the_objective_is_the_loss_of_the_settings_and_the_headline(made, plan_o
     prepared, objective = plan.prepared, TASK.objective(plan)
     wanted = torch.from_numpy(prepared.validation.targets)
     logits = torch.randn((len(wanted), len(prepared.labels)), generator=torch.Generator().manual_seed(2))
-    loss = classification.make_loss(plan.settings.train, prepared.labels, prepared.train.targets, prepared.problem)
-    figures = classification.metrics(logits.numpy(), prepared.validation.targets, prepared.problem)
+    loss = label_loss(plan.settings.train, prepared.labels, prepared.train.targets, prepared.problem)
+    figures = measure.metrics(logits.numpy(), prepared.validation.targets, prepared.problem)
     assert objective.metric == metric
     assert objective.loss(logits, wanted) == loss(logits, wanted)
     rows = torch.randperm(len(wanted), generator=torch.Generator().manual_seed(3)).tolist()
@@ -267,51 +261,51 @@ def test_thresholds_are_tuned_on_the_validation_rows_and_used_on_the_others(made
     plain = predictor.model.model_copy(update={"thresholds": None})
     validation = plan.prepared.validation
     logits = np.stack(predictor.outputs(validation.data.inputs()))
-    expected = classification.tune_thresholds(logits, validation.targets, "multi_label")
-    assert TASK.tune(plain, predictor, plan).thresholds == pytest.approx(expected)
+    expected = measure.tune_thresholds(logits, validation.targets, "multi_label")
+    assert TASK.target.tune(plain, predictor, plan).thresholds == pytest.approx(expected)
     assert predictor.model.thresholds == pytest.approx(expected)
     test = plan.prepared.test
     logits = np.stack(predictor.outputs(test.data.inputs()))
-    figures = classification.metrics(logits, test.targets, "multi_label", expected)
-    assert TASK.evaluate(predictor, test, plan).metrics == pytest.approx(figures)
-    assert classification.metrics(logits, test.targets, "multi_label") != pytest.approx(figures)
+    figures = measure.metrics(logits, test.targets, "multi_label", expected)
+    assert TASK.target.evaluate(predictor, test, plan).metrics == pytest.approx(figures)
+    assert measure.metrics(logits, test.targets, "multi_label") != pytest.approx(figures)
     predictor.close()
 
 
 def test_one_label_a_row_needs_no_thresholds(made, plan_of):
     one = made("single")
     predictor = open_predictor(one.pulled(), variant="fp32")
-    assert TASK.tune(predictor.model, predictor, plan_of(one)) == predictor.model
+    assert TASK.target.tune(predictor.model, predictor, plan_of(one)) == predictor.model
     predictor.close()
 
 
 def test_a_label_that_training_lacks_is_always_wrong_and_a_class_of_its_own():
     labels = ["a", "b"]
-    targets = TASK.encode_targets([["a"], ["b"], ["c"], ["d"]], labels, "single_label")
+    targets = TASK.target.encode([["a"], ["b"], ["c"], ["d"]], labels, "single_label")
     logits = np.array([[1, 0], [0, 1], [1, 0], [0, 1]], dtype=np.float32)
     predicted = ["a", "b", "a", "b"]
-    figures = classification.metrics(logits, targets, "single_label")
+    figures = measure.metrics(logits, targets, "single_label")
     assert figures["accuracy"] == 0.5
     assert figures["macro_f1"] == pytest.approx(f1_score(list("abcd"), predicted, average="macro", zero_division=0))
-    table = classification.details(logits, targets, labels)
+    table = measure.details(logits, targets, labels)
     assert [(row["label"], row["rows"], row["precision"]) for row in table] == [("a", 1, 0.5), ("b", 1, 0.5)]
 
 
 def test_several_labels_of_which_training_lacks_one_are_never_all_right():
     labels = ["a", "b"]
-    targets = TASK.encode_targets([["a"], ["a", "c"], []], labels, "multi_label")
+    targets = TASK.target.encode([["a"], ["a", "c"], []], labels, "multi_label")
     logits = np.array([[5, -5], [5, -5], [-5, -5]], dtype=np.float32)
-    figures = classification.metrics(logits, targets, "multi_label", [0.5, 0.5])
+    figures = measure.metrics(logits, targets, "multi_label", [0.5, 0.5])
     assert figures["accuracy"] == pytest.approx(2 / 3)
     assert figures["micro_f1"] == pytest.approx(2 * 2 / (2 + 3))
     assert figures["macro_f1"] == pytest.approx(1 / 3)
-    assert [row["f1"] for row in classification.details(logits, targets, labels, [0.5, 0.5])] == [1, 0]
-    assert len(classification.tune_thresholds(logits, targets, "multi_label")) == 2
+    assert [row["f1"] for row in measure.details(logits, targets, labels, [0.5, 0.5])] == [1, 0]
+    assert len(measure.tune_thresholds(logits, targets, "multi_label")) == 2
 
 
 def test_one_number_written_in_two_ways_is_told():
     with pytest.raises(DataError) as caught:
-        TASK.learn_labels([["1"], ["1"], ["1.0"], ["1.0"], ["0"], ["0"]], "label")
+        TASK.target.learn([["1"], ["1"], ["1.0"], ["1.0"], ["0"], ["0"]], "label")
     assert str(caught.value) == (
         "the training rows hold the labels '1.0' (2) and '1' (2), one number written in two ways, as pandas does "
         'beside a missing value; write whole numbers (astype("Int64")), or give both one name in data.label_names'

@@ -12,14 +12,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tunewright.job.batches.causal import packed
 from tunewright.job.batches.text import NO_LABEL
 from tunewright.job.errors import BaseModelError, DataError, SettingsError
-from tunewright.job.tasks.text_generation import ARCHITECTURES
+from tunewright.job.learners.causal import Decoder
 from tunewright.job.train.next_token import learned_logits
 from tunewright.serving.errors import InputError
 from tunewright.serving.golden import replay
 
 LENGTH = 24
 QUICK = [("gpt2", "text"), ("llama", "prompt"), ("llama", "messages")]
-SLOW = [(kind, form) for kind in sorted(ARCHITECTURES) for form in ("text", "messages")]
+SLOW = [(kind, form) for kind in sorted(Decoder.architectures) for form in ("text", "messages")]
 LLAMA2 = (
     "{% for message in messages %}"
     "{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + message['content'].strip() + ' [/INST]' }}"
@@ -146,10 +146,10 @@ def plan_of_taught(tmp_path):
     return again
 
 
-@pytest.mark.parametrize("kind", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("kind", sorted(Decoder.architectures))
 def test_a_packed_text_learns_as_it_does_alone(looked_at, writer_base, rows, kind):
     plan, (train, _) = looked_at("text-generation", writer_base(kind), rows["text"], train={"max_length": 64})
-    model = plan.prepared.task.build_model(plan).eval()
+    model = plan.prepared.task.graph.build(plan).eval()
     batch = train.batch(range(3))
     assert batch["input_ids"].shape == (3, 64)
     assert (batch["learned"].sum(axis=1) > 50).all()
@@ -286,7 +286,7 @@ def test_a_template_that_cannot_be_followed_is_said(looked_at, writer_base):
         ({"options": {"chat_template": "/nowhere.jinja"}}, "options.chat_template: /nowhere.jinja cannot be read"),
         ({"options": {"chat_template": "{% for %}"}}, "options.chat_template: the chat template is not one"),
         ({"options": {"generation": {"num_beams": 0}}}, "options.generation.num_beams is 0"),
-        ({"train": {"focal_gamma": 1.0}}, "train.focal_gamma would have no effect: a model that writes"),
+        ({"train": {"focal_gamma": 1.0}}, "train.focal_gamma would have no effect: text-generation does not use it"),
     ],
 )
 def test_a_setting_without_sense_is_refused(looked_at, writer_base, rows, changes, message):

@@ -6,10 +6,12 @@ import torch
 from scipy.stats import pearsonr, spearmanr
 
 from tunewright.job.data.columns import Options
-from tunewright.job.errors import DataError, SettingsError
-from tunewright.job.kinds import regression
+from tunewright.job.errors import DataError
+from tunewright.job.kinds.number import read_target
+from tunewright.job.measure import numbers
 from tunewright.job.settings.job import TrainSettings
 from tunewright.job.tasks import TASKS
+from tunewright.job.train.losses import number_loss, output_scale
 from tunewright.serving.predictor import open_predictor
 
 TASK = TASKS["text-regression"]
@@ -20,7 +22,7 @@ ERRORS = (ANSWERS[:, 0].astype(np.float64) - TARGETS) / TARGETS.astype(np.float6
 
 
 def loss_of(**settings):
-    loss = regression.make_loss(TrainSettings(**settings), TARGETS)
+    loss = number_loss(TrainSettings(**settings), TARGETS)
     return float(loss(torch.from_numpy(ANSWERS), torch.from_numpy(TARGETS)))
 
 
@@ -35,31 +37,22 @@ def test_huber_loss_is_linear_beyond_its_delta():
     assert loss_of(huber_delta=0.3) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("class_weights", "balanced"), ("label_smoothing", 0.1), ("focal_gamma", 2.0)]
-)
-def test_a_setting_of_classification_is_refused(name, value):
-    with pytest.raises(SettingsError) as caught:
-        loss_of(**{name: value})
-    assert str(caught.value) == f"train.{name} belongs to classification; remove it from a regression"
-
-
 def test_the_scale_is_that_of_the_training_targets():
-    mean, deviation = regression.output_scale(TARGETS)
+    mean, deviation = output_scale(TARGETS)
     assert (mean, deviation) == pytest.approx((TARGETS.mean(), TARGETS.std()), rel=1e-5)
 
 
 def test_targets_that_are_all_equal_on_this_side_have_the_scale_1():
-    assert regression.output_scale(np.full(5, 7.0, dtype=np.float32)) == (7.0, 1.0)
+    assert output_scale(np.full(5, 7.0, dtype=np.float32)) == (7.0, 1.0)
 
 
 def test_large_targets_keep_a_finite_scale():
-    _, deviation = regression.output_scale(np.array([1e15, -1e15], dtype=np.float32))
+    _, deviation = output_scale(np.array([1e15, -1e15], dtype=np.float32))
     assert deviation == pytest.approx(1e15)
 
 
 def test_figures_are_those_of_scipy():
-    assert regression.metrics(ANSWERS, TARGETS) == pytest.approx(
+    assert numbers.metrics(ANSWERS, TARGETS) == pytest.approx(
         {
             "spearman": spearmanr(ANSWERS[:, 0], TARGETS).statistic,
             "pearson": pearsonr(ANSWERS[:, 0], TARGETS).statistic,
@@ -67,12 +60,12 @@ def test_figures_are_those_of_scipy():
         },
         rel=1e-5,
     )
-    assert tuple(regression.metrics(ANSWERS, TARGETS)) == TASK.metric_names("regression")
-    assert TASK.headline("regression") in TASK.metric_names("regression")
+    assert tuple(numbers.metrics(ANSWERS, TARGETS)) == TASK.target.metric_names("regression")
+    assert TASK.headline("regression") in TASK.target.metric_names("regression")
 
 
 def test_constant_answers_correlate_with_nothing():
-    figures = regression.metrics(np.ones((20, 1), dtype=np.float32), TARGETS)
+    figures = numbers.metrics(np.ones((20, 1), dtype=np.float32), TARGETS)
     assert (figures["spearman"], figures["pearson"]) == (0.0, 0.0)
 
 
@@ -81,7 +74,7 @@ def test_constant_answers_correlate_with_nothing():
     [("3.5", 3.5), (4, 4.0), (" -1e3 ", -1000.0), (".5", 0.5), ("+2.", 2.0), (Decimal("1.25"), 1.25)],
 )
 def test_a_number_is_read_from_text_too(value, number):
-    assert regression.read_target(value) == number
+    assert read_target(value) == number
 
 
 @pytest.mark.parametrize(
@@ -103,29 +96,29 @@ def test_a_number_is_read_from_text_too(value, number):
 )
 def test_what_is_no_number_is_said(value, sentence):
     with pytest.raises(ValueError) as caught:
-        regression.read_target(value)
+        read_target(value)
     assert str(caught.value) == sentence
 
 
 def test_equal_scores_hold_nothing_to_learn():
     with pytest.raises(DataError) as caught:
-        TASK.learn_labels([2.5, 2.5], "score")
+        TASK.target.learn([2.5, 2.5], "score")
     assert str(caught.value) == "all training rows have the same score (2.5): there is nothing to learn"
 
 
 def test_the_one_label_is_the_role_of_the_column():
-    assert TASK.learn_labels([1.0, 2.0], "score") == ["score"]
-    assert TASK.encode_targets([1.0, 2.0], ["score"], "regression").tolist() == [1.0, 2.0]
-    assert (TASK.problem("score", Options()), TASK.strata(1.0)) == ("regression", [])
+    assert TASK.target.learn([1.0, 2.0], "score") == ["score"]
+    assert TASK.target.encode([1.0, 2.0], ["score"], "regression").tolist() == [1.0, 2.0]
+    assert (TASK.target.problem("score", Options()), TASK.target.strata(1.0)) == ("regression", [])
 
 
 def test_a_regression_has_no_thresholds_and_no_table_of_labels(made, plan_of):
     one = made("regression")
     plan = plan_of(one)
     predictor = open_predictor(one.pulled(), variant="fp32")
-    assert TASK.tune(predictor.model, predictor, plan) == predictor.model
+    assert TASK.target.tune(predictor.model, predictor, plan) == predictor.model
     assert predictor.model.thresholds is None
-    assert TASK.evaluate(predictor, plan.prepared.test, plan).details == []
+    assert TASK.target.evaluate(predictor, plan.prepared.test, plan).details == []
     predictor.close()
 
 
@@ -133,7 +126,7 @@ def test_the_objective_is_in_the_unit_of_the_training_targets(made, plan_of):
     plan = plan_of(made("regression"))
     targets, objective = plan.prepared.train.targets, TASK.objective(plan)
     assert objective.metric == "spearman"
-    assert objective.scale == regression.output_scale(targets)
+    assert objective.scale == output_scale(targets)
     wanted = torch.from_numpy(targets)
     assert float(objective.loss(wanted[:, None] + objective.scale[1], wanted)) == pytest.approx(1.0, rel=1e-4)
     assert objective.measure(iter([([0, 1], {"targets": wanted[:2]}, wanted[:2, None] + 3.0)]))["rmse"] == 3.0

@@ -13,11 +13,12 @@ from tunewright.job.batches.text import NO_LABEL
 from tunewright.job.data.check import check, read_roles
 from tunewright.job.data.source import SourceFile
 from tunewright.job.errors import DataError, SettingsError
+from tunewright.job.kinds.options import TagOptions
+from tunewright.job.measure.tags import details, figures
 from tunewright.job.recipe import look, run
 from tunewright.job.settings.job import DataSettings, JobSettings
-from tunewright.job.steps.prepare import read_options
+from tunewright.job.steps.contradictions import read_options
 from tunewright.job.tasks import TASKS
-from tunewright.job.tasks.token_classification import TagOptions, details, figures
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.pull import pull
 from tunewright.serving.predictor import open_predictor

@@ -5,7 +5,7 @@ import torch.nn.functional as functional
 from transformers import AutoTokenizer
 
 from tunewright.job.errors import BaseModelError, DataError, SettingsError
-from tunewright.job.kinds.text_to_text import ARCHITECTURES
+from tunewright.job.learners.text_to_text import EncoderDecoder
 from tunewright.job.train.next_token import learned_logits
 from tunewright.serving.golden import replay
 from tunewright.serving.tasks import TASKS
@@ -52,7 +52,7 @@ def test_answers_equal_those_of_the_pipeline_on_the_weights(taught, answering, k
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", sorted(set(ARCHITECTURES) - set(QUICK)))
+@pytest.mark.parametrize("kind", sorted(set(EncoderDecoder.architectures) - set(QUICK)))
 def test_every_architecture_answers_as_the_pipeline_does(taught, answering, kind, odd):
     one = taught(kind)
     check_answers(one, answering(one), odd)
@@ -101,11 +101,11 @@ def test_it_learns_and_written_texts_are_measured(taught):
     assert set(release.evaluations["fp32"].intervals) == {"bleu"}
 
 
-@pytest.mark.parametrize("kind", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("kind", sorted(EncoderDecoder.architectures))
 def test_the_decoder_reads_what_transformers_gives_it(looked_at, writer_base, rows, kind):
     """But for mBART, whose targets end in a language's code: see below."""
     plan, (train, _) = looked_at("translation", writer_base(kind), rows)
-    model = plan.prepared.task.build_model(plan).eval()
+    model = plan.prepared.task.graph.build(plan).eval()
     batch = train.batch([0, 1, 2])
     labels = torch.full(batch["learned"].shape, -100)
     labels[batch["learned"]] = batch["targets"]
@@ -166,7 +166,7 @@ def test_a_prefix_stands_before_each_source(looked_at, writer_base, rows):
     source = plan.prepared.train.data.inputs()[0]
     ids = AutoTokenizer.from_pretrained(base)(prefix + source)["input_ids"]
     assert train.batch([0])["input_ids"][0].tolist() == ids
-    assert plan.prepared.task.build_model(plan).config.prefix == prefix
+    assert plan.prepared.task.graph.build(plan).config.prefix == prefix
 
 
 def test_a_long_target_is_cut_and_still_ends(looked_at, writer_base, rows, capsys):

@@ -14,7 +14,8 @@ from tunewright.job.model.build import MeanPooledClassifier, build_classifier
 from tunewright.job.model.layers import choose_layers
 from tunewright.job.settings.job import TrainSettings
 from tunewright.job.train.loop import train, use_bf16
-from tunewright.job.train.objective import Objective, lower_is_better
+from tunewright.job.train.metric import lower_is_better
+from tunewright.job.train.objective import Objective
 
 LABELS = ["negative", "positive"]
 CALMER = "lower train.learning_rate or train.clip, or set train.precision to fp32"

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import CONFIG_MAPPING, AutoModel, PreTrainedTokenizerFast
 
 from tunewright.job.export.graph import export_fp32
-from tunewright.job.tasks.feature_extraction import PooledEncoder
+from tunewright.job.learners.vectors import PooledEncoder
 from tunewright.serving.errors import BundleError, InputError
 from tunewright.serving.tasks.feature_extraction import normalized
 

@@ -1,35 +1,29 @@
-"""What translation and summarization share: encoder-decoder models that are taught to write a text for a text.
+"""Encoder-decoder models that are taught to write a text for a text.
 
 Loss: cross-entropy over the tokens of the target, each predicted from the source and the tokens before it.
 Axes: B rows of a batch, T tokens of a row, M target tokens of a batch, V tokens of the vocabulary.
 """
 
 import tempfile
-from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from tokenizers.processors import TemplateProcessing
 from torch import nn
 from transformers import AutoModelForSeq2SeqLM
 
 from tunewright.job.batches.side import Array, Batch
-from tunewright.job.batches.text import NO_LABEL, EncodedSplit, SplitWriter, percentiles
-from tunewright.job.data.check import Cells
-from tunewright.job.data.columns import Form, Options, Roles
-from tunewright.job.errors import DataError, SettingsError
+from tunewright.job.batches.text import NO_LABEL, EncodedSplit, SplitWriter, encoded, percentiles
+from tunewright.job.errors import SettingsError
 from tunewright.job.export.generation import export_generation
-from tunewright.job.kinds.task import Part, Plan
-from tunewright.job.kinds.text import TextTask
-from tunewright.job.measure.evaluation import Evaluation, evaluated, time_alone
+from tunewright.job.kinds.options import TextToTextOptions
+from tunewright.job.kinds.task import Graph, Inputs, Learner, Part, Plan
+from tunewright.job.learners import texts
 from tunewright.job.model.base_model import BaseModel
 from tunewright.job.model.build import build_writer, load_config
 from tunewright.job.model.generation_defaults import first_eos, generation_tokens, merged, write_generation_config
@@ -38,76 +32,21 @@ from tunewright.job.progress import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.train import next_token
 from tunewright.job.train.objective import Objective
-from tunewright.serving.bundle.model_file import ModelFile, Variant
+from tunewright.serving.bundle.model_file import Variant
 from tunewright.serving.engines.generation import compared, probe
 from tunewright.serving.engines.text_to_text import TextToTextEngine
-from tunewright.serving.errors import InputError
 from tunewright.serving.generation.settings import GenerationSettings
-from tunewright.serving.predictor import Predictor
 from tunewright.serving.text.encoding import Encoded, Encoder, load_tokenizer
 
-ARCHITECTURES = ("bart", "marian", "mbart", "mt5", "pegasus", "t5")
-"""Encoder-decoders whose answers were compared with those of transformers."""
 _CODES_BEHIND = ("MBartTokenizer", "MBartTokenizerFast")
 """Tokenizers that put a language's code behind the text; others put it before."""
 _USUAL_BEAMS = 4
 
 
-class TextToTextOptions(Options):
-    """`options:` of translation and summarization."""
+class SourceInputs(Inputs):
+    """Sources, and the targets to be written for them, as token ids."""
 
-    source_prefix: str = ""
-    """Put before each text, such as "translate English to German: " for a T5."""
-    source_lang: str | None = None
-    """Multilingual models (mBART, NLLB): the token for the language of the source, such as en_XX."""
-    target_lang: str | None = None
-    """Multilingual models: the token for the language of the target."""
-    max_target_length: int = Field(default=128, ge=2)
-    """Longest target in tokens; a longer one is cut in training, and an answer ends there."""
-    generation: GenerationSettings = GenerationSettings()
-    """How the model writes when a caller says nothing; 4 beams where it does not say."""
-
-
-@dataclass(frozen=True)
-class TextFigures:
-    """How near written texts are to those that were to be written."""
-
-    measure: Callable[[NDArray[np.int64]], dict[str, float]]
-    """The figures of the rows with these numbers."""
-    of_all: dict[str, float] = field(default_factory=dict)
-    """Figures of all rows that take long."""
-
-
-class TextToText(TextTask):
-    """A text to a text."""
-
-    FORMS = (Form(("source",), target="target"),)
-    OPTIONS = TextToTextOptions
-
-    @abstractmethod
-    def text_figures(self, found: Sequence[str], truths: Sequence[str]) -> TextFigures:
-        """Compare written texts with the targets."""
-
-    @abstractmethod
-    def text_of(self, answer: Any) -> str:
-        """The text of an answer."""
-
-    def problem(self, target_role: str, options: Options) -> str:
-        """There is one."""
-        return "text_to_text"
-
-    # Data
-
-    def arrow_types(self, roles: Roles) -> tuple[pa.DataType, pa.DataType]:
-        """Two texts."""
-        return pa.large_string(), pa.large_string()
-
-    def read(self, cells: Cells) -> tuple[Any, Any] | None:
-        """Source and target, none of them empty."""
-        source, target = cells.text("source"), cells.text("target")
-        return None if source is None or target is None else (source, target)
-
-    # Encoding
+    needs = texts.TOKENIZER
 
     def open_encoder(self, settings: JobSettings, base: BaseModel) -> Encoder:
         """The tokenizer of the sources with its limits."""
@@ -115,28 +54,46 @@ class TextToText(TextTask):
         options = TextToTextOptions.model_validate(settings.options)
         return _encoder(base, settings, options.source_lang, length)
 
-    def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> "PairRows":
+    def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> "SourceTarget":
         """Token ids of sources and targets, kept on disk."""
-        part: Part = getattr(plan.prepared, side)
         sources, targets = SplitWriter(folder / "source"), SplitWriter(folder / "target")
-        read_targets = self._target_reader(plan)
-        for texts, truths in part.data.batches():
-            for row in _rows(plan.encoder, [self._source(plan, text) for text in texts]):
+        read_targets = _target_reader(plan)
+        for some, truths in plan.prepared.part(side).data.batches():
+            for row in encoded(plan.encoder, [_source(plan, text) for text in some]):
                 sources.add(row)
             for row in read_targets(truths):
                 targets.add(row)
-            on_rows(len(texts))
-        rows = PairRows(sources.close(), targets.close(), plan.encoder, _tokens(plan)["decoder_start_token_id"])
+            on_rows(len(some))
+        rows = SourceTarget(sources.close(), targets.close(), plan.encoder, _tokens(plan)["decoder_start_token_id"])
         _say_targets(rows.targets, side, _options(plan).max_target_length)
         return rows
 
-    # Learning
+    def described(self, plan: Plan) -> dict[str, Any]:
+        """How it writes, besides what every text model has."""
+        options = {
+            "generation": _generation(plan).model_dump(exclude_unset=True),
+            "source_prefix": _options(plan).source_prefix,
+            "context": getattr(load_config(plan.base), "max_position_embeddings", None),
+        }
+        return {**texts.described(plan.encoder), "options": options}
 
-    def architectures(self) -> Sequence[str]:
-        """Encoder-decoders."""
-        return ARCHITECTURES
+    @torch.no_grad()
+    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
+        """Log-probabilities of the first token and of the one after a given one."""
+        start, found = _tokens(plan)["decoder_start_token_id"], []
+        for row in plan.encoder.encode([_source(plan, text) for text in inputs]):
+            ids = torch.tensor([row.ids])
+            begun = torch.tensor([[start, probe(row.ids, model.config.vocab_size)]])  # type: ignore[union-attr,arg-type]
+            found.append(compared(model(input_ids=ids, decoder_input_ids=begun)["logits"][0].float().numpy()))
+        return found
 
-    def build_model(self, plan: Plan) -> nn.Module:
+
+class EncoderDecoder(Graph):
+    """A model that reads a text and writes another."""
+
+    architectures = ("bart", "marian", "mbart", "mt5", "pegasus", "t5")
+
+    def build(self, plan: Plan) -> nn.Module:
         """The base, which writes already."""
         model, is_new = build_writer(AutoModelForSeq2SeqLM, plan.base, plan.settings.train)
         if is_new:
@@ -146,13 +103,6 @@ class TextToText(TextTask):
         config.prefix = _options(plan).source_prefix or None
         return model
 
-    def objective(self, plan: Plan) -> Objective:
-        """Cross-entropy of the targets; perplexity decides which epoch was best."""
-        _tokens(plan)
-        return next_token.objective(plan.settings.train, load_config(plan.base).vocab_size)
-
-    # Release
-
     def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
         """An encoder and a decoder for each variant; the tokenizer with the language of the sources."""
         with tempfile.TemporaryDirectory() as work:
@@ -161,71 +111,34 @@ class TextToText(TextTask):
         write_generation_config(_generation(plan), plan.encoder.padding.id, folder / "weights")
         return export_generation(model, folder, variants)
 
-    def model_file(self, plan: Plan, variants: dict[str, Variant]) -> ModelFile:
-        """How it writes, besides what every text model has."""
-        options = {
-            "generation": _generation(plan).model_dump(exclude_unset=True),
-            "source_prefix": _options(plan).source_prefix,
-            "context": getattr(load_config(plan.base), "max_position_embeddings", None),
-        }
-        return super().model_file(plan, variants).model_copy(update={"options": options})
 
-    @torch.no_grad()
-    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
-        """Log-probabilities of the first token and of the one after a given one."""
-        start, found = _tokens(plan)["decoder_start_token_id"], []
-        for row in plan.encoder.encode([self._source(plan, text) for text in inputs]):
-            ids = torch.tensor([row.ids])
-            begun = torch.tensor([[start, probe(row.ids, model.config.vocab_size)]])  # type: ignore[union-attr,arg-type]
-            found.append(compared(model(input_ids=ids, decoder_input_ids=begun)["logits"][0].float().numpy()))
-        return found
+TEXT_TO_TEXT_LEARNER = Learner(SourceInputs(), EncoderDecoder())
 
-    def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
-        """The source as it is."""
-        figures = self.text_figures([str(text) for text in part.data.inputs()], [str(t) for t in part.data.targets()])
-        return {**figures.measure(np.arange(len(part))), **figures.of_all}
 
-    def evaluate(self, predictor: Predictor, part: Part, plan: Plan) -> Evaluation:
-        """Texts as the server writes them against the targets, and the perplexity of the targets."""
-        truths = [str(target) for target in part.data.targets()]
-        found = [self.text_of(answer) for texts, _ in part.data.batches() for answer in predictor.predict(texts)]
-        figures = self.text_figures(found, truths)
-        measured = evaluated(
-            figures.measure,
-            len(part),
-            headline=self.headline(plan.prepared.problem),
-            ms_per_text=time_alone(predictor, part.data, self.served),
-        )
-        perplexity = self._perplexity(cast(TextToTextEngine, predictor.engine), part, plan)
-        return replace(measured, metrics={**measured.metrics, **figures.of_all, "perplexity": perplexity})
+def objective(plan: Plan) -> Objective:
+    """Cross-entropy of the targets; perplexity decides which epoch was best."""
+    _tokens(plan)
+    return next_token.objective(plan.settings.train, load_config(plan.base).vocab_size)
 
-    def _perplexity(self, engine: TextToTextEngine, part: Part, plan: Plan) -> float:
-        """Of the targets, by the exported graph."""
-        start = _tokens(plan)["decoder_start_token_id"]
 
-        losses, read_targets = [], self._target_reader(plan)
-        for texts, truths in part.data.batches():
-            sources = plan.encoder.encode([self._source(plan, text) for text in texts])
-            targets = [target.ids for target in read_targets(truths)]
-            pairs = [(one.ids, [start, *ids[:-1]]) for one, ids in zip(sources, targets, strict=True)]
-            losses += engine.scores(pairs, partial(_loss, targets))
-        return next_token.perplexity(*np.sum(losses, axis=0).tolist())
+def perplexity(engine: TextToTextEngine, part: Part, plan: Plan) -> float:
+    """Of the targets, by the exported graph."""
+    start = _tokens(plan)["decoder_start_token_id"]
 
-    def _source(self, plan: Plan, text: str) -> str:
-        return f"{_options(plan).source_prefix}{text}"
-
-    def _target_reader(self, plan: Plan) -> Callable[[Sequence[str]], list[Encoded]]:
-        """What gives targets the end token that an answer must have."""
-        options, eos = _options(plan), first_eos(_tokens(plan))
-        encoder = _encoder(plan.base, plan.settings, options.target_lang, options.max_target_length)
-        return lambda texts: [_ended(row, eos, options) for row in _rows(encoder, texts)]
+    losses, read_targets = [], _target_reader(plan)
+    for some, truths in part.data.batches():
+        sources = plan.encoder.encode([_source(plan, text) for text in some])
+        targets = [target.ids for target in read_targets(truths)]
+        pairs = [(one.ids, [start, *ids[:-1]]) for one, ids in zip(sources, targets, strict=True)]
+        losses += engine.scores(pairs, partial(_loss, targets))
+    return next_token.perplexity(*np.sum(losses, axis=0).tolist())
 
 
 def _loss(targets: Sequence[Sequence[int]], index: int, scores_TV: Array) -> tuple[float, int]:
     return next_token.cross_entropy(scores_TV, targets[index])
 
 
-class PairRows:
+class SourceTarget:
     """Encoded sources and targets as the training loop reads them."""
 
     def __init__(self, sources: EncodedSplit, targets: EncodedSplit, encoder: Encoder, start: int) -> None:
@@ -250,6 +163,17 @@ class PairRows:
         learned = labels != NO_LABEL
         arrays |= {"decoder_input_ids": before, "learned": learned, "targets": labels[learned]}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _source(plan: Plan, text: str) -> str:
+    return f"{_options(plan).source_prefix}{text}"
+
+
+def _target_reader(plan: Plan) -> Callable[[Sequence[str]], list[Encoded]]:
+    """What gives targets the end token that an answer must have."""
+    options, eos = _options(plan), first_eos(_tokens(plan))
+    encoder = _encoder(plan.base, plan.settings, options.target_lang, options.max_target_length)
+    return lambda targets: [_ended(row, eos, options) for row in encoded(encoder, targets)]
 
 
 def _options(plan: Plan) -> TextToTextOptions:
@@ -307,13 +231,6 @@ def _code(base: BaseModel, language: str, option: str) -> int:
 
 def _is_code_behind(base: BaseModel) -> bool:
     return tokenizer_class(base.folder) in _CODES_BEHIND
-
-
-def _rows(encoder: Encoder, texts: Sequence[str]) -> list[Encoded]:
-    try:
-        return encoder.encode(texts)
-    except InputError as error:
-        raise DataError(f"the tokenizer of the base model cannot encode a row of the data: {error}") from error
 
 
 def _ended(row: Encoded, eos: int, options: TextToTextOptions) -> Encoded:

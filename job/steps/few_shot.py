@@ -7,7 +7,7 @@ written into the classifier's last layer, so the model is exported and served as
 Axes: N rows, P pairs, B texts of a batch, D hidden size, L labels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -16,61 +16,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tunewright.job.batches.side import Batch, Rows
-from tunewright.job.errors import SettingsError
-from tunewright.job.kinds.classification import metrics
-from tunewright.job.kinds.task import Part, Plan
+from tunewright.job.kinds.task import Plan
 from tunewright.job.measure.evaluation import gathered
+from tunewright.job.measure.labels import metrics
 from tunewright.job.model.head import Head, apply_head, embed, fit_head, pooled, write_head
-from tunewright.job.progress import say, warn
-from tunewright.job.settings.job import JobSettings, refuse_useless
+from tunewright.job.progress import say
 from tunewright.job.train.loop import Trained, train
 from tunewright.job.train.objective import Loss, Objective, Scored
 
 Numbers = NDArray[np.int64]
 
-_TASK, _PROBLEM = "text-classification", "single_label"
-_FEW = 16
-"""Rows a label up to which pairs are ahead of plain fine-tuning: measured in docs/guides/few-labels.md."""
-_MANY = 64
-"""Rows a label from which the lead is about gone (Tunstall et al. 2022, figure 2)."""
-_USELESS = ("class_weights", "label_smoothing", "focal_gamma", "unfreeze")
-"""Settings of plain fine-tuning's loss and course that pairs have no use for."""
-_UNTAUGHT = """epochs learning_rate layer_decay batch_size accumulation weight_decay warmup schedule clip dropout
-precision patience metric""".split()
-"""Settings that mean nothing more where the encoder is frozen."""
-
-
-def check_settings(settings: JobSettings, problem: str) -> None:
-    """SettingsError where `train.few_shot` stands beside what it cannot work with."""
-    given = settings.train
-    if given.few_shot is None:
-        return
-    if (settings.task, problem) != (_TASK, _PROBLEM):
-        raise SettingsError(f"train.few_shot is for {_TASK} with one label a row; remove it")
-    if given.pooling == "native":
-        raise SettingsError("train.few_shot takes the mean over the tokens of a text: remove train.pooling: native")
-    refuse_useless(given, _USELESS, "train.few_shot teaches the encoder with pairs and fits the head by itself")
-    if given.layers == "head":
-        refuse_useless(given, _UNTAUGHT, "with train.few_shot and train.layers: head the encoder is not taught")
-        useless = sorted(given.few_shot.model_fields_set - {"head_c"})
-        if useless:
-            raise SettingsError(
-                f"train.few_shot.{useless[0]} would have no effect: with train.layers: head the encoder is not taught; "
-                "remove it"
-            )
-
-
-def advise(settings: JobSettings, sides: Mapping[str, Part], labels: Sequence[str], problem: str) -> None:
-    """Recommend few-shot learning, or plain fine-tuning, by the middle number of training rows of a label."""
-    if (settings.task, problem) != (_TASK, _PROBLEM):
-        return
-    middle = float(np.median(np.bincount(sides["train"].targets, minlength=len(labels))))
-    shown = f"half of the labels have at most {middle:g} training rows"
-    if settings.train.few_shot is None and middle <= _FEW:
-        warn("split", f"{shown}: with so few, train.few_shot learns more than plain fine-tuning", rows=middle)
-    if settings.train.few_shot is not None and middle >= _MANY:
-        shown = f"half of the labels have {middle:g} training rows or more"
-        warn("split", f"{shown}: with so many, plain fine-tuning is about as good; consider removing train.few_shot")
+_PROBLEM = "single_label"
 
 
 def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan) -> Trained:
@@ -98,7 +54,7 @@ def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan) -> Trained:
         say("train", f"{len(pairs):,} pairs an epoch, the same number for each of {len(plan.prepared.labels)} labels")
         metric = settings.metric or plan.prepared.task.headline(_PROBLEM)
         objective = Objective(contrastive_loss(few_shot.temperature), measure, metric, forward=pooled, divisible=False)
-        trained = train(model, (PairRows(rows, pairs), validation), objective, settings)
+        trained = train(model, (ContrastivePairs(rows, pairs), validation), objective, settings)
     head = fitted()
     write_head(model, head)
     if len(validation):
@@ -129,7 +85,7 @@ def _pairs_of(rows: Numbers, count: int, random: np.random.Generator) -> Numbers
     return np.asarray(rows[np.stack([first, (first + steps) % len(rows)], axis=1)])
 
 
-class PairRows:
+class ContrastivePairs:
     """Pairs as the training loop reads rows: a batch of pairs is a batch of their texts, with their labels."""
 
     def __init__(self, rows: Rows, pairs: Numbers) -> None:

@@ -9,10 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from tunewright.job.batches.text import TextRows
-from tunewright.job.errors import SettingsError
-from tunewright.job.kinds.few_shot import PairRows, contrastive_loss, draw_pairs
 from tunewright.job.recipe import run
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.steps.few_shot import ContrastivePairs, contrastive_loss, draw_pairs
 from tunewright.job.steps.prepare import prepare
 from tunewright.serving.predictor import open_predictor
 
@@ -71,7 +70,7 @@ def rows(make_split, encoder):
 
 
 def test_a_batch_of_pairs_is_a_batch_of_their_texts(rows):
-    pairs = PairRows(rows, np.array([[0, 2], [1, 1], [2, 0]]))
+    pairs = ContrastivePairs(rows, np.array([[0, 2], [1, 1], [2, 0]]))
     batch = pairs.batch([2, 1])
     assert len(pairs) == 3
     assert rows.lengths.tolist() == [3, 8, 4]
@@ -165,49 +164,6 @@ def test_validation_rows_that_are_given_choose_the_epoch(make_settings, registry
     assert report["accuracy"] == pytest.approx(max(figures))
 
 
-def refused(**changes):
-    """The sentence for settings that contradict few-shot learning."""
-    settings = JobSettings(model_name="x", **({"data": {"train": "nowhere.csv"}} | changes))
-    with pytest.raises(SettingsError) as caught:
-        prepare(settings, None, None)
-    return str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        (
-            {"task": "text-regression", "train": {"few_shot": {}}},
-            "train.few_shot is for text-classification with one label a row; remove it",
-        ),
-        (
-            {"data": {"train": "nowhere.csv", "columns": {"labels": "labels"}}, "train": {"few_shot": {}}},
-            "train.few_shot is for text-classification with one label a row; remove it",
-        ),
-        (
-            {"train": {"few_shot": {}, "pooling": "native"}},
-            "train.few_shot takes the mean over the tokens of a text: remove train.pooling: native",
-        ),
-        (
-            {"train": {"few_shot": {}, "class_weights": "balanced"}},
-            "train.class_weights would have no effect: train.few_shot teaches the encoder with pairs and fits the head "
-            "by itself; remove it",
-        ),
-        (
-            {"train": {"few_shot": {}, "layers": "head", "epochs": 3}},
-            "train.epochs would have no effect: with train.few_shot and train.layers: head the encoder is not taught; "
-            "remove it",
-        ),
-        (
-            {"train": {"few_shot": {"pairs": 2}, "layers": "head"}},
-            "train.few_shot.pairs would have no effect: with train.layers: head the encoder is not taught; remove it",
-        ),
-    ],
-)
-def test_what_few_shot_learning_cannot_use_is_refused_before_the_data_is_read(changes, sentence):
-    assert refused(**changes) == sentence
-
-
 @pytest.fixture
 def advice(write, tmp_path, messages):
     """advice(8, few_shot={}) gives the warnings about a job with so many training rows of each of three labels."""
@@ -259,7 +215,7 @@ def test_few_labels_are_spent_on_validation_only_when_asked(write, tmp_path, mes
 
 
 def test_plain_fine_tuning_without_validation_rows_keeps_the_last_epoch(make_settings, few_rows, registry):
-    train = {"epochs": 5, "patience": 1, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}
+    train = {"epochs": 5, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}
     released = run(make_settings(data=few_rows | {"validation_fraction": 0}, train=train), registry).release
     training = json.loads((released.folder / "lineage.json").read_text())["training"]
     assert (training["best_epoch"], len(training["history"])) == (5, 5)

@@ -1,0 +1,135 @@
+"""A number as what is learned, in the unit of the data.
+
+Loss: squared error or Huber, in standard deviations of the training targets. The last layer learns numbers of
+size 1; the exported graph answers in the unit of the data.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from tunewright.job.data.check import Cells
+from tunewright.job.data.columns import Options, Roles
+from tunewright.job.errors import DataError
+from tunewright.job.kinds.task import Part, Plan, Target
+from tunewright.job.progress import say
+from tunewright.serving.bundle.model_file import ModelFile
+
+if TYPE_CHECKING:
+    from tunewright.job.batches.side import Targets
+    from tunewright.job.measure.evaluation import Evaluation
+    from tunewright.job.train.objective import Objective
+    from tunewright.serving.predictor import Predictor
+
+_LARGEST = 1e15
+"""Numbers are learned in float32, which has seven digits and squares that end at 1e38."""
+_NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|nan|inf(?:inity)?)", re.IGNORECASE)
+
+
+class Number(Target):
+    """A number in a column `score`."""
+
+    roles = ("score",)
+    uses = frozenset({"train.huber_delta"})
+
+    def problem(self, role: str, options: Options) -> str:
+        """Always a number."""
+        return "regression"
+
+    def metric_names(self, problem: str) -> tuple[str, ...]:
+        """Spearman's correlation, which does not depend on the unit, Pearson's, and the root mean squared error."""
+        return ("spearman", "pearson", "rmse")
+
+    def purpose(self, model: ModelFile, subject: str) -> str:
+        """A number for what."""
+        return f"Gives a number to {'a pair of texts' if model.pair else subject}"
+
+    def arrow_type(self, roles: Roles) -> pa.DataType:
+        """A number."""
+        return pa.float64()
+
+    def read(self, cells: Cells, value: Any) -> float | None:
+        """A finite number."""
+        return cells.target(lambda found, role, settings: read_target(found))
+
+    def learn(self, targets: Sequence[float], role: str) -> list[str]:
+        """The name of the column's role."""
+        return learn_labels(targets, role)
+
+    def encode(self, targets: Sequence[float], labels: Sequence[str], problem: str) -> "Targets":
+        """`[N]` numbers."""
+        return encode_targets(targets)
+
+    def check_sides(self, sides: Mapping[str, Part], labels: list[str], problem: str) -> None:
+        """Say where the numbers lie."""
+        train = sides["train"].targets
+        say("split", f"targets from {train.min():g} to {train.max():g}, mean {train.mean():.3g}")
+
+    def objective(self, plan: Plan) -> "Objective":
+        """Squared error or Huber; the validation outputs give the figures."""
+        from tunewright.job.measure.evaluation import gathered
+        from tunewright.job.measure.numbers import metrics
+        from tunewright.job.train.losses import number_loss, output_scale
+        from tunewright.job.train.objective import Objective
+
+        settings, targets = plan.settings.train, plan.prepared.train.targets
+        return Objective(
+            loss=number_loss(settings, targets),
+            measure=lambda scored: metrics(*gathered(scored)),
+            metric=settings.metric or "spearman",
+            scale=output_scale(targets),
+        )
+
+    def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
+        """Always the mean of the training numbers."""
+        from tunewright.job.measure.numbers import metrics
+        from tunewright.job.train.losses import output_scale
+
+        mean, _ = output_scale(plan.prepared.train.targets)
+        return metrics(np.full((len(part), 1), mean, dtype=np.float32), np.asarray(part.targets))
+
+    def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
+        """The figures and their interval."""
+        from tunewright.job.measure.evaluation import evaluated, logits_of, time_alone
+        from tunewright.job.measure.numbers import metrics
+
+        served = plan.prepared.task.columns.served
+        outputs = logits_of(predictor, part.data, served)
+        return evaluated(
+            lambda rows: metrics(outputs[rows], np.asarray(part.targets)[rows]),
+            len(part),
+            headline="spearman",
+            ms_per_text=time_alone(predictor, part.data, served),
+        )
+
+
+def read_target(value: Any) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        raise ValueError("is not a number")
+    # Python reads more than data means: 1_3 is 13 to it, and digits of every script are.
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        raise ValueError("is not a number (use a point for decimals, nothing for thousands)")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("is not a finite number")
+    if abs(number) > _LARGEST:
+        raise ValueError(f"is too large (beyond {_LARGEST:g}); give the column another unit")
+    return number
+
+
+def learn_labels(targets: Sequence[float], role: str) -> list[str]:
+    """The name of the column's role. DataError when all numbers are equal."""
+    if len(set(targets)) < 2:
+        raise DataError(f"all training rows have the same score ({targets[0]:g}): there is nothing to learn")
+    return [role]
+
+
+def encode_targets(targets: Sequence[float]) -> "Targets":
+    """`[N]` float32."""
+    return np.asarray(targets, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""How each kind of model reads rows, learns, and is exported."""

@@ -1,0 +1,209 @@
+"""What settings ask for that cannot be, or that nothing would use: told all at once, before any data is read."""
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from tunewright.job.data.check import read_roles
+from tunewright.job.data.columns import Options, Roles
+from tunewright.job.data.faults import listed, shown
+from tunewright.job.errors import SettingsError
+from tunewright.job.kinds.task import Task
+from tunewright.job.settings.job import DataSettings, GateSettings, JobSettings, TrainSettings
+from tunewright.job.tasks import TASKS
+from tunewright.job.train.metric import lower_is_better
+
+_NO_EFFECT = " would have no effect: "
+EVERY_TASK = frozenset(
+    {f"train.{name}" for name in """epochs learning_rate batch_size accumulation seed layers layer_decay unfreeze lora
+    weight_decay warmup schedule clip dropout precision patience metric""".split()}
+    | {f"data.{name}" for name in """train validation test columns header format comment sample_by delimiter quoting
+    quote encoding validation_fraction test_fraction limit max_expansion""".split()}
+)  # fmt: skip
+"""Settings that every task uses. What stands neither here nor with a task's parts is refused."""
+_OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "unfreeze")
+"""Settings of plain fine-tuning's loss and course that pairs have no use for."""
+_OF_ENCODERS = """epochs learning_rate layer_decay batch_size accumulation weight_decay warmup schedule clip dropout
+precision patience metric""".split()
+"""Settings that mean nothing more where the encoder is frozen."""
+
+
+def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
+    """The task's own settings and the roles of the columns; SettingsError names everything that is wrong with the
+    settings of a job, a sentence each."""
+    task = TASKS[settings.task]
+    options, roles, faults = None, None, list(_unused(settings, task))
+    try:
+        options = read_options(settings)
+    except SettingsError as error:
+        faults += str(error).splitlines()
+    try:
+        roles = read_roles(settings.data, task)
+    except SettingsError as error:
+        faults += str(error).splitlines()
+    faults += [*_unread(settings.data), *_layers(settings.train), *_held_out(settings)]
+    if options is None or roles is None:
+        raise _told(faults)
+    problem = task.target.problem(roles.target_role, options)
+    measured = task.target.metric_names(problem)
+    faults += [*_labels(settings, roles), *_few_shot(settings, task, problem), *_smoothing(settings, problem)]
+    faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
+    faults += task.target.contradictions(settings, roles, options)
+    if faults:
+        raise _told(faults)
+    return options, roles
+
+
+def _told(faults: Iterable[str]) -> SettingsError:
+    """Each setting once, with its first reason."""
+    first: dict[str, str] = {}
+    for fault in faults:
+        first.setdefault(fault.partition(_NO_EFFECT)[0], fault)
+    return SettingsError("\n".join(first.values()))
+
+
+def read_options(settings: JobSettings) -> Options:
+    """The task's own settings; SettingsError names each mistake in them."""
+    kind = TASKS[settings.task].options
+    try:
+        return kind.model_validate(settings.options)
+    except ValidationError as error:
+        faults = [_option_fault(fault, settings.task, kind) for fault in error.errors(include_url=False)]
+        raise SettingsError("\n".join(faults)) from error
+
+
+def used(task: Task) -> frozenset[str]:
+    """Every setting of `data` and `train`, and `adapt`, that the task uses."""
+    return EVERY_TASK | task.columns.uses | task.target.uses | task.uses
+
+
+def _option_fault(fault: Any, task: str, kind: type[Options]) -> str:
+    """One mistake in the words the user typed, with what is legal."""
+    place = ".".join(("options", *(str(part) for part in fault["loc"])))
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "extra_forbidden":
+        return f"{place} is not a setting of {task}; it knows: {', '.join(kind.model_fields) or 'none'}"
+    if fault["type"] == "missing":
+        return f"{place} must be set"
+    return f"{place} is {shown(fault['input'])}: {message[:1].lower()}{message[1:]}"
+
+
+def _useless(name: str, reason: str) -> str:
+    return f"{name}{_NO_EFFECT}{reason}; remove it"
+
+
+def _given(settings: DataSettings | TrainSettings, prefix: str) -> Iterator[str]:
+    """The settings that were set, in the order in which they are documented."""
+    for name in type(settings).model_fields:
+        if name in settings.model_fields_set and getattr(settings, name) is not None:
+            yield f"{prefix}.{name}"
+
+
+def _unused(settings: JobSettings, task: Task) -> Iterator[str]:
+    given = [*_given(settings.data, "data"), *_given(settings.train, "train")]
+    given += ["adapt"] if settings.adapt is not None else []
+    for name in given:
+        if name not in used(task):
+            users = [other for other, one in TASKS.items() if name in used(one)]
+            yield _useless(name, f"{settings.task} does not use it (it is for {listed(users, 4)})")
+
+
+def _unread(data: DataSettings) -> Iterator[str]:
+    """Shares and lists that other settings leave nothing to do for."""
+    for name in ("validation", "test"):
+        if getattr(data, name) is not None and f"{name}_fraction" in data.model_fields_set:
+            yield _useless(f"data.{name}_fraction", f"data.{name} is given")
+    if "unknown_labels" in data.model_fields_set and data.validation is None and data.test is None:
+        yield _useless("data.unknown_labels", "it is for data.validation and data.test, and neither is given")
+
+
+def _labels(settings: JobSettings, roles: Roles) -> Iterator[str]:
+    if "label_separator" in settings.data.model_fields_set and roles.target_role == "label":
+        yield _useless("data.label_separator", "it divides the role labels, which data.columns does not have")
+
+
+def _smoothing(settings: JobSettings, problem: str) -> Iterator[str]:
+    if settings.train.label_smoothing and problem == "multi_label":
+        yield "train.label_smoothing works with one label a row, not with several; set it to 0"
+
+
+def _layers(train: TrainSettings) -> Iterator[str]:
+    if train.lora and (train.layers == "head" or train.unfreeze):
+        yield "train.lora teaches adapters in the layers: remove train.layers: head and train.unfreeze"
+    elif train.unfreeze and train.layers != "all":
+        yield "train.unfreeze thaws all layers one after the other; remove it, or set train.layers to all"
+    if train.layers == "head" and "layer_decay" in train.model_fields_set and not train.few_shot:
+        yield _useless("train.layer_decay", "with train.layers: head no layer learns")
+
+
+def _held_out(settings: JobSettings) -> Iterator[str]:
+    """Settings that need rows to validate on, where the settings leave none."""
+    data, train = settings.data, settings.train
+    share = data.validation_fraction if data.validation_fraction is not None else 0.0 if train.few_shot else None
+    if data.validation is not None or share is None or share > 0:
+        return
+    if settings.adapt is not None:
+        yield (
+            "adapt needs validation rows to tell what it bought: give data.validation or a data.validation_fraction "
+            "over 0"
+        )
+    untaught = train.few_shot is not None and train.layers == "head"
+    for name in ("patience", "metric") if not untaught else ():
+        if name in train.model_fields_set and getattr(train, name) is not None:
+            yield _useless(f"train.{name}", "no rows are held out for validation (data.validation_fraction)")
+
+
+def _few_shot(settings: JobSettings, task: Task, problem: str) -> Iterator[str]:
+    train = settings.train
+    if train.few_shot is None or "train.few_shot" not in used(task):
+        return
+    if problem != "single_label":
+        yield "train.few_shot is for one label a row, not for several; remove it"
+    if train.pooling == "native":
+        yield "train.few_shot takes the mean over the tokens of a text: remove train.pooling: native"
+    reason = "train.few_shot teaches the encoder with pairs and fits the head by itself"
+    yield from _set(train, _OF_LOSSES, reason)
+    if train.layers == "head":
+        yield from _set(train, _OF_ENCODERS, "with train.few_shot and train.layers: head the encoder is not taught")
+        for name in sorted(train.few_shot.model_fields_set - {"head_c"}):
+            yield _useless(f"train.few_shot.{name}", "with train.layers: head the encoder is not taught")
+
+
+def _set(train: TrainSettings, names: Collection[str], reason: str) -> Iterator[str]:
+    return (_useless(f"train.{name}", reason) for name in names if name in train.model_fields_set)
+
+
+def _unmeasured(settings: JobSettings, measured: Collection[str]) -> Iterator[str]:
+    """Metrics that will not be measured."""
+    decides = [settings.train.metric] if settings.train.metric else []
+    for setting, names in {
+        "gate.min": settings.gate.min,
+        "gate.max": settings.gate.max,
+        "train.metric": decides,
+    }.items():
+        for name in names:
+            if name not in measured:
+                yield f"{setting} names {name!r}; this task measures {', '.join(measured)}"
+
+
+def _bounds(gate: GateSettings) -> Iterator[str]:
+    """Floors of errors, and ceilings of what is the better the higher."""
+    for name, floor in gate.min.items():
+        if lower_is_better(name):
+            yield f"gate.min names {name!r}, which is an error and has no floor; say gate.max.{name}"
+        elif floor > 1:
+            yield f"gate.min.{name} is {floor:g}, but {name} is at most 1; 80 % is written 0.8"
+    for name in gate.max:
+        if not lower_is_better(name):
+            yield f"gate.max names {name!r}, which is the better the higher; say gate.min.{name}"
+
+
+def _variants(settings: JobSettings) -> Iterator[str]:
+    """Variants that will not be made."""
+    # int8 has a default, which is no mistake when int8 is not asked for; fp32 is what the others are compared with.
+    droppable = dict.fromkeys([*settings.export.variants, "int8"])
+    droppable.pop("fp32", None)
+    for name in settings.gate.max_drop:
+        if name not in droppable:
+            yield f"gate.max_drop names {name!r}; it may name {', '.join(droppable)}"

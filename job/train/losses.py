@@ -1,0 +1,100 @@
+"""What training makes small: cross-entropy of labels, weighted, smoothed or focal; squared error or Huber of numbers.
+
+Axes: N rows, B rows of a batch, L labels (1 for a number).
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+
+from tunewright.job.batches.side import Array, Targets
+from tunewright.job.errors import SettingsError
+from tunewright.job.settings.job import TrainSettings
+from tunewright.job.train.objective import Loss
+
+
+def label_loss(settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str) -> Loss:
+    """Cross-entropy or binary cross-entropy, in the form the settings ask for."""
+    weights = _weights(settings, labels, targets, problem)
+    if problem == "multi_label":
+        return _binary_loss(weights, settings.focal_gamma)
+    return _categorical_loss(weights, settings.focal_gamma, settings.label_smoothing)
+
+
+def label_weight(
+    settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str
+) -> Callable[[torch.Tensor], float]:
+    """What the loss is a mean over: the rows, or the weights of their labels."""
+    weights = _weights(settings, labels, targets, problem)
+    if weights is None or problem == "multi_label" or settings.focal_gamma:
+        return len
+    return lambda wanted: float(weights[wanted.cpu()].sum())
+
+
+def _weights(settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str) -> torch.Tensor | None:
+    given = settings.class_weights
+    if given is None:
+        return None
+    if given == "balanced":
+        return torch.tensor(_balanced(targets, len(labels), problem), dtype=torch.float32)
+    unknown = sorted(set(given) - set(labels))
+    if unknown:
+        raise SettingsError(f"train.class_weights names {unknown[0]!r}; the labels are {', '.join(labels)}")
+    return torch.tensor([given.get(label, 1.0) for label in labels], dtype=torch.float32)
+
+
+def _balanced(targets: Targets, labels: int, problem: str) -> Array:
+    """Single label: N / (L * count), as in scikit-learn. Multi label: sqrt(absent / present), which keeps rare
+    labels from drowning every other (the plain ratio is over 500 for a label in 0.2 % of the rows)."""
+    if problem == "single_label":
+        # A label may have no row on this side of the split: it counts as one.
+        counts = np.bincount(targets, minlength=labels).clip(min=1)
+        return np.asarray(len(targets) / (labels * counts), dtype=np.float32)
+    present = targets.sum(axis=0).clip(1, len(targets) - 1)
+    return np.asarray(np.sqrt((len(targets) - present) / present), dtype=np.float32)
+
+
+def _categorical_loss(weights: torch.Tensor | None, gamma: float, smoothing: float) -> Loss:
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        weight = None if weights is None else weights.to(logits.device)
+        if not gamma:
+            return functional.cross_entropy(logits, targets, weight, label_smoothing=smoothing)
+        rows = functional.cross_entropy(logits, targets, weight, label_smoothing=smoothing, reduction="none")
+        right = logits.softmax(-1).gather(-1, targets[:, None]).squeeze(-1)
+        return ((1 - right) ** gamma * rows).mean()
+
+    return loss
+
+
+def _binary_loss(weights: torch.Tensor | None, gamma: float) -> Loss:
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        weight = None if weights is None else weights.to(logits.device)
+        cells = functional.binary_cross_entropy_with_logits(logits, targets, pos_weight=weight, reduction="none")
+        if gamma:
+            right = torch.where(targets > 0.5, logits.sigmoid(), (-logits).sigmoid())
+            cells = (1 - right) ** gamma * cells
+        return cells.mean()
+
+    return loss
+
+
+def output_scale(targets: Targets) -> tuple[float, float]:
+    """Mean and standard deviation of the training targets: the last layer learns numbers around 0 of size 1."""
+    deviation = float(targets.std(dtype=np.float64))
+    return float(targets.mean(dtype=np.float64)), deviation if deviation > 0 else 1.0
+
+
+def number_loss(settings: TrainSettings, targets: Targets) -> Loss:
+    """Squared error or Huber loss in units of the training targets' standard deviation."""
+    _, deviation = output_scale(targets)
+    delta = settings.huber_delta
+
+    def loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        error = (logits[:, 0] - wanted) / deviation
+        if delta is None:
+            return (error**2).mean()
+        return functional.huber_loss(error, torch.zeros_like(error), delta=delta)
+
+    return loss

@@ -1,0 +1,227 @@
+"""A setting is used or refused, before any data is read, with everything else that is wrong."""
+
+import pytest
+
+from tunewright.job.errors import SettingsError
+from tunewright.job.settings.job import DataSettings, JobSettings, TrainSettings
+from tunewright.job.steps.contradictions import EVERY_TASK, check_settings, used
+from tunewright.job.tasks import TASKS
+
+VALUES = {
+    "data.train": "y.csv",
+    "data.validation": "v.csv",
+    "data.test": "t.csv",
+    "data.columns": {},
+    "data.format": "csv",
+    "data.label_names": {"0": "bad"},
+    "data.skip_labels": ["bad"],
+    "data.unknown_labels": "wrong",
+    "data.cleaning": {"html": True},
+    "train.seed": 3,
+    "train.layers": 1,
+    "train.unfreeze": 1,
+    "train.lora": {},
+    "train.few_shot": {},
+    "train.pooling": "mean",
+    "train.schedule": "cosine",
+    "train.class_weights": "balanced",
+    "train.precision": "fp32",
+    "adapt": {},
+}
+"""A value of each setting that is no number, text or flag."""
+BESIDE = {"data.label_separator": {"columns": {"labels": "labels"}}, "data.unknown_labels": {"test": "t.csv"}}
+"""What the data needs beside a setting for it to mean something."""
+GIVEN = [f"data.{name}" for name in DataSettings.model_fields] + [
+    f"train.{name}" for name in TrainSettings.model_fields
+]
+GIVEN.append("adapt")
+
+
+def faults(**changes):
+    """The sentences about the settings of a job."""
+    settings = JobSettings(model_name="x", **({"data": {"train": "nowhere.csv"}} | changes))
+    try:
+        check_settings(settings)
+    except SettingsError as error:
+        return str(error).splitlines()
+    return []
+
+
+def value_of(setting):
+    """A value that is not the default one."""
+    if setting in VALUES:
+        return VALUES[setting]
+    room, _, name = setting.partition(".")
+    default = {"data": DataSettings, "train": TrainSettings}[room].model_fields[name].default
+    if isinstance(default, bool):
+        return not default
+    if name == "metric":
+        return None
+    texts = {"comment": "#", "delimiter": ";", "quote": "'", "encoding": "latin-1", "sample_by": "document"}
+    texts |= {"quoting": False, "label_separator": ";"}
+    if name in texts:
+        return texts[name]
+    return 9 if name in ("max_length", "epochs", "batch_size", "accumulation", "patience", "limit") else 0.25
+
+
+def job_with(task, setting):
+    """The settings of a job that has this one."""
+    room, _, name = setting.partition(".")
+    changes = {"task": task, "data": {"train": "nowhere.csv"}}
+    if room == "adapt":
+        return changes | {"adapt": VALUES["adapt"]}
+    value = 30.0 if name == "max_expansion" else value_of(setting)
+    if setting == "train.metric":
+        value = TASKS[task].target.metric_names(problem_of(task))[0]
+    changes.setdefault(room, {})
+    changes[room] = changes[room] | BESIDE.get(setting, {}) | {name: value}
+    return changes
+
+
+def problem_of(task):
+    target = TASKS[task].target
+    return target.problem(TASKS[task].forms[0].target, TASKS[task].options())
+
+
+@pytest.mark.parametrize("setting", GIVEN)
+@pytest.mark.parametrize("task", TASKS)
+def test_every_setting_of_every_task_is_used_or_refused(task, setting):
+    unused = [one for one in faults(**job_with(task, setting)) if one.startswith(f"{setting} would have no effect")]
+    if setting in used(TASKS[task]):
+        # What nothing is trained for may still be refused, with that reason.
+        assert not [one for one in unused if "does not use it" in one]
+    else:
+        (sentence,) = unused
+        assert sentence.startswith(f"{setting} would have no effect: {task} does not use it (it is for ")
+
+
+def test_every_setting_belongs_to_a_task():
+    assert set(GIVEN) >= EVERY_TASK
+    assert set(GIVEN) == set().union(*(used(task) for task in TASKS.values()))
+
+
+def test_what_is_wrong_is_told_at_once():
+    said = faults(
+        data={"train": "nowhere.csv", "validation": "v.csv", "validation_fraction": 0.2, "columns": {"txt": "a"}},
+        train={"huber_delta": 1, "layers": "head", "lora": {}},
+        options={"stride": 3},
+    )
+    assert said == [
+        "train.huber_delta would have no effect: text-classification does not use it (it is for text-regression); "
+        "remove it",
+        "options.stride is not a setting of text-classification; it knows: none",
+        "data.columns has a role 'txt'; this task knows text, text_pair, label, labels",
+        "data.validation_fraction would have no effect: data.validation is given; remove it",
+        "train.lora teaches adapters in the layers: remove train.layers: head and train.unfreeze",
+    ]
+
+
+FEW = {"few_shot": {}}
+SEVERAL = {"train": "nowhere.csv", "columns": {"labels": "labels"}}
+NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"data": {"train": "a.csv", "label_separator": ";"}},
+            "data.label_separator would have no effect: it divides the role labels, which data.columns does not have; "
+            "remove it",
+        ),
+        (
+            {"data": {"train": "a.csv", "test": "b.csv", "test_fraction": 0.2}},
+            "data.test_fraction would have no effect: data.test is given; remove it",
+        ),
+        (
+            {"data": {"train": "a.csv", "unknown_labels": "wrong"}},
+            "data.unknown_labels would have no effect: it is for data.validation and data.test, and neither is given; "
+            "remove it",
+        ),
+        (
+            {"data": SEVERAL, "train": {"label_smoothing": 0.1}},
+            "train.label_smoothing works with one label a row, not with several; set it to 0",
+        ),
+        (
+            {"task": "text-regression", "train": FEW},
+            "train.few_shot would have no effect: text-regression does not use it (it is for text-classification); "
+            "remove it",
+        ),
+        ({"data": SEVERAL, "train": FEW}, "train.few_shot is for one label a row, not for several; remove it"),
+        (
+            {"train": FEW | {"pooling": "native"}},
+            "train.few_shot takes the mean over the tokens of a text: remove train.pooling: native",
+        ),
+        (
+            {"train": FEW | {"class_weights": "balanced"}},
+            "train.class_weights would have no effect: train.few_shot teaches the encoder with pairs and fits the head "
+            "by itself; remove it",
+        ),
+        (
+            {"train": FEW | {"layers": "head", "epochs": 3}},
+            "train.epochs would have no effect: with train.few_shot and train.layers: head the encoder is not taught; "
+            "remove it",
+        ),
+        (
+            {"train": {"few_shot": {"pairs": 2}, "layers": "head"}},
+            "train.few_shot.pairs would have no effect: with train.layers: head the encoder is not taught; remove it",
+        ),
+        (
+            {"train": {"lora": {}, "unfreeze": 1}},
+            "train.lora teaches adapters in the layers: remove train.layers: head and train.unfreeze",
+        ),
+        (
+            {"train": {"unfreeze": 1, "layers": 1}},
+            "train.unfreeze thaws all layers one after the other; remove it, or set train.layers to all",
+        ),
+        (
+            {"train": {"layers": "head", "layer_decay": 0.9}},
+            "train.layer_decay would have no effect: with train.layers: head no layer learns; remove it",
+        ),
+        (
+            {"data": NONE_HELD, "train": {"patience": 2}},
+            "train.patience would have no effect: no rows are held out for validation (data.validation_fraction); "
+            "remove it",
+        ),
+        (
+            {"data": NONE_HELD, "adapt": {}},
+            "adapt needs validation rows to tell what it bought: give data.validation or a data.validation_fraction "
+            "over 0",
+        ),
+        ({"gate": {"min": {"bleu": 0.3}}}, "gate.min names 'bleu'; this task measures accuracy, macro_f1, mcc"),
+        ({"train": {"metric": "bleu"}}, "train.metric names 'bleu'; this task measures accuracy, macro_f1, mcc"),
+        (
+            {"task": "text-regression", "gate": {"min": {"rmse": 0.3}}},
+            "gate.min names 'rmse', which is an error and has no floor; say gate.max.rmse",
+        ),
+        (
+            {"gate": {"max": {"accuracy": 0.3}}},
+            "gate.max names 'accuracy', which is the better the higher; say gate.min.accuracy",
+        ),
+        (
+            {"gate": {"min": {"accuracy": 80}}},
+            "gate.min.accuracy is 80, but accuracy is at most 1; 80 % is written 0.8",
+        ),
+        ({"gate": {"max_drop": {"fp16": 0.1}}}, "gate.max_drop names 'fp16'; it may name int8"),
+        ({"gate": {"max_drop": {"fp32": 0.1}}}, "gate.max_drop names 'fp32'; it may name int8"),
+        (
+            {"task": "feature-extraction", "train": {"epochs": 2}},
+            "train.epochs would have no effect: without a column of scores nothing is trained; remove it",
+        ),
+        (
+            {"task": "translation", "train": {"metric": "bleu"}},
+            "train.metric is 'bleu', which is measured once, on the exported files; after each epoch the perplexity "
+            "is known: remove it",
+        ),
+        (
+            {"task": "text-generation", "gate": {"min": {"rougeL": 0.1}}},
+            "gate.min names 'rougeL', which plain texts do not have: they hold no answers",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changes, sentence):
+    assert faults(**changes) == [sentence]
+
+
+def test_the_default_for_int8_is_no_mistake_where_int8_is_not_made():
+    assert faults(export={"variants": ["fp32"]}, gate={"min": {"accuracy": 0.5}}) == []
