@@ -1,6 +1,7 @@
 """The documents say what the code says."""
 
 import importlib.util
+import itertools
 import os
 import re
 import subprocess
@@ -89,6 +90,16 @@ def test_the_site_is_whole_and_asks_nobody(tmp_path):
             r"<(?:script|link|img|iframe|source)\b[^>]*?(?:src|href)=[\"']?([^\"' >]+)", page.read_text()
         )
         assert not [address for address in fetched if "//" in address], page.name
+
+
+def test_a_list_or_table_begins_after_an_empty_line():
+    """A code host bears it; the site would show one paragraph."""
+    begins = re.compile(r"- |\||\d+\. ")
+    for page in PAGES:
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.S)
+        for before, line in itertools.pairwise(text.splitlines()):
+            apart = not before or before.startswith(("#", "  ", "<!--")) or begins.match(before)
+            assert apart or not begins.match(line), f"{page.relative_to(ROOT)}: no empty line above {line!r}"
 
 
 def test_every_make_target_in_the_documents_exists():
