@@ -16,7 +16,7 @@ from tunewright.serving.live.service import Service
 from tunewright.serving.predictor import open_predictor
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.settings import ServingSettings
-from tunewright.serving.trial import try_bundle
+from tunewright.serving.trial.trials import try_bundle
 from tunewright.serving.watch.meters import Meters
 
 

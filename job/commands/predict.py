@@ -10,7 +10,7 @@ from tunewright.registry.stores.store import open_store
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.errors import InputError
 from tunewright.serving.predictor import open_predictor
-from tunewright.serving.trial import try_bundle
+from tunewright.serving.trial.trials import try_bundle
 
 
 def predict(reference: str, inputs: Sequence[str], variant: str | None, registry: RegistrySettings) -> list[Any]:

@@ -44,7 +44,7 @@ from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.predictor import Predictor
 from tunewright.serving.tasks.text_generation import ContinuationEngine, Prompter
 from tunewright.serving.text.encoding import Encoded, Padding, load_tokenizer
-from tunewright.serving.trial import try_template
+from tunewright.serving.trial.trials import try_template
 
 _ANSWER_ALONE = {"return_full_text": False}
 

@@ -8,7 +8,7 @@ from typing import Any
 from tunewright.job.errors import BaseModelError
 from tunewright.serving.errors import BundleError
 from tunewright.serving.text.encoding import Padding, load_tokenizer
-from tunewright.serving.trial import try_tokenizer
+from tunewright.serving.trial.trials import try_tokenizer
 
 _COUNTED_FROM_PADDING = """camembert data2vec-text esm ibert longformer mpnet roberta roberta-prelayernorm xlm-roberta
 xlm-roberta-xl""".split()
@@ -21,7 +21,7 @@ _MOST_TYPES = 128
 
 
 def check_tokenizer(path: Path, config: dict[str, Any], address: str, cache: Path) -> None:
-    """BaseModelError for a tokenizer that is not allowed or fails when it is tried (`serving/trial.py`), or one that
+    """BaseModelError for a tokenizer that is not allowed or fails when it is tried (`serving/trial/`), or one that
     makes what the model has no row for."""
     try:
         made = try_tokenizer(path, cache=cache)

@@ -1,6 +1,6 @@
 """What a `tokenizer.json` may hold: parts of an allow-list, and rules that make a text only so much longer.
 
-It is a small program. Running it (`serving/trial.py`) shows what it makes of some texts; what a rule would make of a
+It is a small program. Running it (`serving/trial/`) shows what it makes of some texts; what a rule would make of a
 character that stands in none of them, only the rule itself tells.
 """
 

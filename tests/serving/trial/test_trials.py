@@ -9,10 +9,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer
 
-from tunewright.serving import trial
 from tunewright.serving.errors import BundleError
 from tunewright.serving.text import tokenizer_file
-from tunewright.serving.trial import Bounds, try_bundle, try_template, try_tokenizer
+from tunewright.serving.trial import parent, verdicts
+from tunewright.serving.trial import tokenizer as judging
+from tunewright.serving.trial.bounds import Bounds
+from tunewright.serving.trial.trials import try_bundle, try_template, try_tokenizer
 
 SHORT = Bounds(cpu_seconds=3, memory=768 << 20)
 DIGEST = "sha256:" + "7" * 64
@@ -20,7 +22,7 @@ DIGEST = "sha256:" + "7" * 64
 
 @pytest.fixture(autouse=True)
 def _nothing_is_known(monkeypatch):
-    monkeypatch.setattr(trial, "_KNOWN", {})
+    monkeypatch.setattr(verdicts, "_KNOWN", {})
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ def test_a_decoder_that_writes_far_more_than_its_tokens_is_a_sentence(spoilt, tm
     monkeypatch.setattr(tokenizer_file, "_MOST_GROWTH", 10**9)
     tokenizer = Tokenizer.from_file(str(spoilt(decoder=replace({"String": "a"}, "b" * 400))))
     with pytest.raises(ValueError, match=r"^it makes [\d,]+ characters of [\d,]+ tokens when it decodes them$"):
-        trial._encode(tokenizer, "a " * 20_000)
+        judging._encode(tokenizer, "a " * 20_000)
 
 
 def test_ids_that_only_the_post_processor_makes_are_seen(spoilt, tmp_path):
@@ -106,8 +108,8 @@ def test_verdicts_on_tokenizers_and_templates_are_kept_for_other_processes(spoil
     good = spoilt()
     made = try_tokenizer(good, cache=tmp_path / "cache")
     try_template("{{ messages[0].content }}", {}, cache=tmp_path / "cache")
-    monkeypatch.setattr(trial, "_KNOWN", {})
-    monkeypatch.setattr(trial.sys, "executable", "/nowhere")
+    monkeypatch.setattr(verdicts, "_KNOWN", {})
+    monkeypatch.setattr(parent.sys, "executable", "/nowhere")
     assert try_tokenizer(good, cache=tmp_path / "cache") == made
     try_template("{{ messages[0].content }}", {}, cache=tmp_path / "cache")
 
@@ -116,7 +118,7 @@ def test_verdicts_on_tokenizers_and_templates_are_kept_for_other_processes(spoil
 def test_a_damaged_verdict_is_none(damaged, tmp_path):
     (tmp_path / "verdicts").mkdir()
     (tmp_path / "verdicts" / "key").write_text(damaged)
-    assert trial._verdict("key", tmp_path, lambda: {"cases": 7}) == {"cases": 7}
+    assert verdicts.verdict("key", tmp_path, lambda: {"cases": 7}) == {"cases": 7}
     assert json.loads((tmp_path / "verdicts" / "key").read_text()) == {"cases": 7}
 
 
@@ -284,10 +286,10 @@ def test_a_graph_that_fits_its_own_cases_only_is_refused(bundle, edit_model, ope
 
 def test_an_abort_for_want_of_memory_says_so():
     bounds, want = Bounds(cpu_seconds=3, memory=768 << 20), "it wants more memory than 0.8 GiB"
-    assert trial._end(-6, b"terminate called after throwing an instance of 'std::bad_alloc'", bounds) == want
-    assert trial._end(-6, b"memory allocation of 4294967296 bytes failed", bounds) == want
-    assert "killed, as the system does where the machine's memory runs out" in trial._end(-9, b"", bounds)
-    assert trial._end(-11, b"", bounds) == "it broke off the program that tried it (exit code -11)"
+    assert parent._end(-6, b"terminate called after throwing an instance of 'std::bad_alloc'", bounds) == want
+    assert parent._end(-6, b"memory allocation of 4294967296 bytes failed", bounds) == want
+    assert "killed, as the system does where the machine's memory runs out" in parent._end(-9, b"", bounds)
+    assert parent._end(-11, b"", bounds) == "it broke off the program that tried it (exit code -11)"
 
 
 def test_a_graph_that_reads_beyond_its_table_is_a_sentence(bundle, edit_model, tmp_path):

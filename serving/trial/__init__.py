@@ -1,0 +1,1 @@
+"""Programs of others, tried in a child process before they run here."""

@@ -1,0 +1,71 @@
+"""A trial as its parent sees it: a child is started, and what it says or how it ends is the verdict."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tunewright.serving.errors import BundleError
+from tunewright.serving.trial.bounds import Bounds
+from tunewright.serving.trial.verdicts import Verdict
+
+_WALL = 12
+"""Wall seconds for each of processor time: other programs run, too."""
+_ANSWER = 1 << 20
+"""Bytes of a verdict that are read."""
+
+
+def tried(kind: str, arguments: Sequence[str], what: str, bounds: Bounds, given: str = "") -> Verdict:
+    """The verdict of a child; BundleError for anything but a good one."""
+    limits = [str(bounds.cpu_seconds), str(bounds.memory)]
+    command = [sys.executable, "-m", "tunewright.serving.trial.child", kind, *limits, *arguments]
+    # The child finds this package where this process found it, and nothing of the caller's folder.
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONSAFEPATH": "1"}
+    try:
+        done = subprocess.run(  # noqa: S603 - the command is this program's own
+            command,
+            input=given.encode(),
+            capture_output=True,
+            env=environment | {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"},
+            timeout=bounds.cpu_seconds * _WALL,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(_too_long(what, bounds)) from error
+    if done.returncode == -signal.SIGXCPU:
+        raise BundleError(_too_long(what, bounds))
+    found = _read(done.stdout)
+    if found is None:
+        raise BundleError(f"{what} cannot be used: {_end(done.returncode, done.stderr, bounds)}")
+    if "refused" in found:
+        raise BundleError(str(found["refused"]))
+    if "fault" in found:
+        raise BundleError(f"{what} cannot be used: {found['fault']}")
+    return found
+
+
+def _read(answer: bytes) -> Verdict | None:
+    try:
+        found = json.loads(answer[-_ANSWER:].splitlines()[-1])
+    except (ValueError, IndexError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _end(code: int, said: bytes, bounds: Bounds) -> str:
+    """Why a child ended without a word: what the runtimes of Rust and C++ write where an allocation fails."""
+    if any(words in said for words in (b"memory allocation of", b"bad_alloc", b"cannot allocate memory")):
+        return bounds.too_large
+    if code == -signal.SIGKILL:
+        return "the program that tried it was killed, as the system does where the machine's memory runs out"
+    return f"it broke off the program that tried it (exit code {code})"
+
+
+def _too_long(what: str, bounds: Bounds) -> str:
+    return (
+        f"{what} did not come to an end within {bounds.cpu_seconds:.0f} s of processor time: it is a program that "
+        "never does, or one that is far too slow"
+    )
