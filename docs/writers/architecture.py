@@ -47,11 +47,13 @@ REQUEST = (
     Step("body", "serving/http/body.py", "Read up to the limit; the bytes of all bodies have one, too."),
     Step("protocol", "serving/protocols/huggingface.py", "JSON to a request; what is unknown is refused."),
     Step("task", "serving/tasks/text_classification.py", "The task checks its own inputs and parameters."),
+    Step("limits", "serving/queue/limits.py", "How many inputs, how long, and what files would unfold into."),
+    Step("service", "serving/live/service.py", "A deadline; what nobody waits for any more ends."),
     Step("encode", "serving/text/encoding.py", "Clean, then token ids; files are decoded in `serving/media/`."),
     Step("runs", "serving/runtime/runs.py", "Rows of like length share a run, within a budget of tokens."),
     Step("graph", "serving/runtime/session.py", "ONNX Runtime, ended by the deadline of the request."),
     Step("answer", "serving/runtime/scores.py", "Logits to scores, scores to what the task answers."),
-    Step("reply", "serving/http/replies.py", "JSON, with who answered; errors get their status here."),
+    Step("reply", "serving/http/replies.py", "JSON, or an error with its status; each says who answered."),
     Step("count", "serving/watch/meters.py", "Counted and timed for Prometheus."),
 )
 
