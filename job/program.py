@@ -124,11 +124,15 @@ def _train(arguments: Sequence[str]) -> None:
 
 def _check(arguments: Sequence[str]) -> None:
     settings, registry = _settings(arguments, "check")
-    from tunewright.job.recipe import look
+    from tunewright.job.steps.prepare import prepare
 
     signals.unwind()
     with tempfile.TemporaryDirectory(prefix="tunewright-") as work:
-        look(settings, registry, Path(work))
+        prepared = prepare(settings, registry.cache, Path(work))
+        # torch is imported for data that is known to be good: a mistake is told in a second.
+        with signals.held():
+            from tunewright.job.recipe import open_base
+        open_base(prepared, settings, registry, Path(work))
     print("the settings and the data can be used")  # noqa: T201 - the answer of a command line
 
 

@@ -11,14 +11,15 @@ import torch
 from tunewright.job import signals
 from tunewright.job.batches.side import Rows
 from tunewright.job.export.graph import check_exportable
-from tunewright.job.kinds.task import Plan
+from tunewright.job.kinds.task import Plan, Prepared
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.progress import say, warn
 from tunewright.job.report.card import write_report
 from tunewright.job.report.lineage import lineage
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.adapt import adapt, read_text
-from tunewright.job.steps.prepare import encode_sides, prepare
+from tunewright.job.steps.encode import encode_sides
+from tunewright.job.steps.prepare import prepare
 from tunewright.job.steps.release import Release, release
 from tunewright.job.steps.teach import teach
 from tunewright.registry.errors import Conflict
@@ -78,9 +79,15 @@ def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
 
 def look(settings: JobSettings, registry: RegistrySettings, work: Path) -> tuple[Plan, tuple[Rows, Rows]]:
     """Everything up to arrays: all that can be wrong with settings, base model and data is said here."""
+    return open_base(prepare(settings, registry.cache, work), settings, registry, work)
+
+
+def open_base(
+    prepared: Prepared, settings: JobSettings, registry: RegistrySettings, work: Path
+) -> tuple[Plan, tuple[Rows, Rows]]:
+    """The base model beside data that is known to be good, and the rows as arrays."""
     # torch counts the processors of the machine, also where a container may use few of them: its threads would fight.
     torch.set_num_threads(min(torch.get_num_threads(), available_cpus()))
-    prepared = prepare(settings, registry.cache, work)
     base = fetch_base_model(settings.base_model, registry, prepared.task.inputs.needs)
     if base.dropped:
         say("model", f"left out of the base model's configuration: {', '.join(base.dropped)}")

@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
@@ -25,6 +27,15 @@ def unwind() -> None:
     _listen(_raise)
 
 
+@contextmanager
+def held() -> Iterator[None]:
+    """Have a signal wait while more is imported by a program that has something to clean up."""
+    _listen(_keep)
+    yield
+    check()
+    unwind()
+
+
 def check() -> None:
     """Raise again what a signal raised where nobody could catch it, such as in a finalizer."""
     if _asked is not None:
@@ -42,9 +53,19 @@ def _leave(signum: int, frame: FrameType | None) -> NoReturn:
     os._exit(code)
 
 
+def _keep(signum: int, frame: FrameType | None) -> None:
+    global _asked
+    _listen(signal.SIG_IGN)
+    _asked = _error(signum)
+
+
 def _raise(signum: int, frame: FrameType | None) -> NoReturn:
     global _asked
     # Once is enough: a second signal must not cut off the cleaning up.
     _listen(signal.SIG_IGN)
-    _asked = KeyboardInterrupt() if signum == signal.SIGINT else Interrupted(SIGTERM)
+    _asked = _error(signum)
     raise _asked
+
+
+def _error(signum: int) -> BaseException:
+    return KeyboardInterrupt() if signum == signal.SIGINT else Interrupted(SIGTERM)

@@ -118,6 +118,7 @@ TESTED_BY = {
     "job/learners/written_text.py": "job/tasks/test_translation.py",
     "job/train/losses.py": "job/tasks/test_text_classification.py",
     "job/train/metric.py": "job/train/test_loop.py",
+    "job/steps/encode.py": "job/steps/test_prepare.py",
     "job/steps/release.py": "job/test_recipe.py",
     "job/steps/teach.py": "job/tasks/test_gradient.py",
     "job/commands/candidates.py": "job/commands/test_suggest.py",

@@ -23,7 +23,8 @@ from tunewright.job.model.build import build_masked, save_weights
 from tunewright.job.progress import say, warn
 from tunewright.job.settings.job import DataSettings, GateSettings, JobSettings, TrainSettings
 from tunewright.job.steps.contradictions import read_options
-from tunewright.job.steps.prepare import encode_sides, prepare
+from tunewright.job.steps.encode import encode_sides
+from tunewright.job.steps.prepare import prepare
 from tunewright.job.steps.teach import Taught, teach
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.loop import train

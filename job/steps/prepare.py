@@ -1,4 +1,7 @@
-"""Everything before training: read, check, split, encode; each step says what it found."""
+"""The data before anything is learned: read, checked, split; each step says what it found.
+
+Nothing here needs torch: what is wrong with settings or data is told within a second or two.
+"""
 
 import hashlib
 from collections import Counter
@@ -9,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunewright.job.batches.side import NoRows, Rows
-from tunewright.job.batches.text import TokenizerFit, percentiles, tokenizer_fit
 from tunewright.job.data.check import Checked, check
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.dataset import Dataset
@@ -20,13 +21,11 @@ from tunewright.job.data.readers.media_folder import MEDIA
 from tunewright.job.data.source import fetch
 from tunewright.job.data.split import split
 from tunewright.job.errors import DataError
-from tunewright.job.kinds.task import Part, Plan, Prepared, Task
-from tunewright.job.model.base_model import BaseModel
-from tunewright.job.progress import bar, say, warn
+from tunewright.job.kinds.task import Part, Prepared, Task
+from tunewright.job.progress import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings, used
 from tunewright.job.tasks import TASKS
-from tunewright.serving.text.encoding import Encoder, load_tokenizer
 
 _FEW = 16
 """Rows a label up to which pairs are ahead of plain fine-tuning: measured in docs/guides/few-labels.md."""
@@ -202,42 +201,3 @@ def _warn_contradictions(part: Part) -> None:
 def _say_unheld(parts: dict[str, Part]) -> None:
     if not len(parts["validation"]):
         say("split", "no rows are held out for validation: the last epoch is kept, training rows prove the export")
-
-
-def encode_sides(plan: Plan, work: Path) -> tuple[Rows, Rows]:
-    """Train and validation as arrays; says how long the rows are and, of texts, how well the tokenizer knows them."""
-    prepared, encoder = plan.prepared, plan.encoder
-    if isinstance(encoder, Encoder):
-        _judge_tokenizer(prepared, plan.base)
-    with bar("encode", len(prepared.train) + len(prepared.validation)) as advance:
-        train, validation = (
-            prepared.task.inputs.encode(plan, side, work / side, on_rows=advance) if len(part) else NoRows()
-            for side, part in (("train", prepared.train), ("validation", prepared.validation))
-        )
-    middle, most, longest = percentiles(train.lengths)
-    limit = getattr(encoder, "max_length", None)
-    if limit:
-        say("encode", f"tokens per row: median {middle}, 95 % up to {most}, longest {longest}; limit {limit}")
-    cut = train.truncated + validation.truncated
-    if cut:
-        rows = len(train) + len(validation)
-        warn("encode", f"{cut:,} of {rows:,} rows are longer than {limit} tokens and are cut", truncated=cut)
-    prepared.facts["truncated_rows"] = cut
-    return train, validation
-
-
-def _judge_tokenizer(prepared: Prepared, base: BaseModel) -> None:
-    fit = tokenizer_fit(prepared.train.data, load_tokenizer(base.tokenizer))
-    _warn_poor_fit(fit)
-    prepared.facts["tokenizer_fit"] = {"unknown_letters": fit.unknown, "single_letters": fit.single}
-
-
-def _warn_poor_fit(fit: TokenizerFit) -> None:
-    if not fit.poor:
-        return
-    figures = f"{fit.unknown:.0%} of the letters become the unknown token and {fit.single:.0%} tokens of one letter"
-    if fit.foreign:
-        advice = "this tokenizer does not know the language of the data; choose a base model that was trained on it"
-    else:
-        advice = "that is right for a base model made so (many Chinese ones), else choose one of the data's language"
-    warn("encode", f"{figures}: {advice}", unknown=fit.unknown, single=fit.single)

@@ -74,6 +74,31 @@ def test_check_reads_everything_and_registers_nothing(arguments, capsys, tmp_pat
     assert not (tmp_path / "registry").exists()
 
 
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["--train.epoch", "3"], 2, "unrecognized arguments: --train.epoch 3; did you mean --train.epochs?"),
+        (["--task", "text-regresion"], 2, "task is 'text-regresion': expected "),
+        (["--config", "nowhere.yaml"], 2, "--config nowhere.yaml: No such file"),
+        (["--options.stride", "3"], 2, "options.stride is not a setting of text-classification"),
+        (["--data.columns.lable", "label"], 2, "data.columns has a role 'lable'"),
+        (["--data.train", "nowhere.csv"], 3, "data source 'nowhere.csv': no such file"),
+        (["--data.columns.label", "stars"], 3, "train.csv, line 2: has no column 'stars'"),
+        ([], 3, "the training rows hold 1 label ('good')"),
+    ],
+)
+def test_a_check_that_fails_imports_nothing_that_trains(tmp_path, flags, code, said):
+    (tmp_path / "train.csv").write_text("text,label\n" + "some text,good\n" * 9)
+    words = ["check", "--model_name", "x", "--data.train", "train.csv", *flags]
+    program = f"import sys; from tunewright.job import program; code = program.main({words!r})\n"
+    program += "print(code, sorted({'torch', 'transformers', 'optimum', 'peft', 'sklearn'} & set(sys.modules)))"
+    environment = os.environ | {"REGISTRY_CACHE": str(tmp_path / "cache")}
+    run = [sys.executable, "-c", program]
+    done = subprocess.run(run, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment)
+    assert done.stderr.startswith(f"error: {said}"), done.stderr
+    assert done.stdout.splitlines()[-1] == f"{code} []"
+
+
 def test_check_finds_what_the_loss_cannot_be_made_of(arguments, capsys):
     code, _, err = run_main(capsys, "check", *arguments, "--train.huber_delta", "1")
     assert code == 2

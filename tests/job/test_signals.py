@@ -31,6 +31,18 @@ except BaseException:
     print("caught")
 """
 
+HELD = """
+import signal, sys
+from tunewright.job import signals
+signals.unwind()
+try:
+    with signals.held():
+        signal.raise_signal(getattr(signal, sys.argv[1]))
+        print("imported")
+except BaseException as error:
+    print(type(error).__name__)
+"""
+
 
 def run(program, name):
     return subprocess.run([sys.executable, "-c", program, name], capture_output=True, text=True, check=False)
@@ -46,3 +58,8 @@ def test_before_there_is_anything_to_clean_up_nobody_can_catch_it():
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "error: stopped by Ctrl-C; nothing half-made is left in the registry\n"
     assert run(ENDED, "SIGTERM").returncode == 75
+
+
+def test_a_signal_waits_while_more_is_imported():
+    assert run(HELD, "SIGINT").stdout == "imported\nKeyboardInterrupt\n"
+    assert run(HELD, "SIGTERM").stdout == "imported\nInterrupted\n"

@@ -14,7 +14,8 @@ from tunewright.job.kinds.task import Plan
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import read_options
-from tunewright.job.steps.prepare import encode_sides, prepare
+from tunewright.job.steps.encode import encode_sides
+from tunewright.job.steps.prepare import prepare
 from tunewright.job.tasks import TASKS
 
 DATA = os.environ.get("TUNEWRIGHT_DATA")
