@@ -32,7 +32,7 @@ _TASK_OF = {
     "messages": "text-generation",
 }
 _TEXTS = "text sentence review content body comment tweet message utterance query sms post document".split()
-_LABELS = "label labels category class sentiment intent emotion target gold y stance".split()
+_LABELS = "label labels category class sentiment polarity intent emotion target gold y stance".split()
 _SCORES = "score similarity rating relatedness value".split()
 _LONG = "article document dialogue dialog abstract text source content body".split()
 _SHORT = "summary highlights tldr headline title target".split()
@@ -116,7 +116,7 @@ def _task_of_shape(seen: Sample) -> str:
         return "token-classification"
     if _of_kind(seen, "messages"):
         return "text-generation"
-    if len(seen.columns) == 1:
+    if len(seen.columns) == 1 and seen.columns[0].kind != "object":
         raise Unclear(
             f"there is one column, {seen.columns[0].name}, and nothing to learn beside it: add a column of labels or "
             "scores, or say --task text-generation or --task masked-language-modelling to learn from texts alone"
@@ -164,7 +164,9 @@ def _said(column: Column) -> str:
         "id": "a name for each row",
         "constant": "the same in every row",
         "texts": "lists of texts, which are not read: join them",
-        "object": "objects",
+        "bits": "zeros and ones",
+        "date": "dates",
+        "object": "objects, which are not read: write their keys as columns",
         "messages": "messages",
         "file": "images or recordings",
         "empty": "nothing",

@@ -16,7 +16,7 @@ from tunewright.job.commands.sample import Sample, sample, sample_as
 from tunewright.job.commands.sides import Sides, divide
 from tunewright.job.data.faults import listed
 from tunewright.job.data.media import find_folders
-from tunewright.job.data.readers.formats import format_of, read_rows
+from tunewright.job.data.readers.formats import KNOWN_NAMES, format_of, read_rows
 from tunewright.job.data.readers.media_folder import METADATA
 from tunewright.job.data.readers.row import Layout
 from tunewright.job.data.source import SPLITS, SourceFile, fetch, files_at
@@ -34,6 +34,9 @@ _BASES = {
     "audio-classification": "openai/whisper-tiny",
 }
 """A small base model of the hub for each task that the bundled one, an encoder of texts, is not made for."""
+_MOST_NAMED = 20
+"""Files of a setting that are named one by one."""
+_CODE = re.compile("[a-z]{2,3}")
 _PLAIN = re.compile(r"[A-Za-z_./~][\w./:@~+-]*")
 _WORDS_OF_YAML = frozenset("true false yes no on off null none y n".split())
 
@@ -63,6 +66,8 @@ def draft(sources: Sequence[str], asked: Asked, cache: Path, **given: str | None
         raise SettingsError(str(error)) from error
     if any(seen.facts.get("wrong") for seen in samples):
         made = replace(made, options=made.options | {"drop_wrong": True})
+    if len(sources) == 1 and set(settings) & {"train", "validation", "test"} == {"train"}:
+        settings["train"] = _shorter(settings["train"], sources[0])
     reasons[""] = [*sides.notes, *reasons.get("", [])]
     reasons["task"] = [made.reason, *([made.also] if made.also else [])]
     settings = {
@@ -113,15 +118,22 @@ def _shared(paths: Sequence[Sequence[str]]) -> list[str]:
 def _of_files(sides: Sides, cache: Path) -> _Found:
     _refuse_parallel(sides.train)
     file = fetch(sides.train[0], cache)[0]
-    return _Found(sides, sample(file), file)
+    seen = sample(file)
+    folders = sorted({PurePosixPath(address).parent.name for address in sides.train})
+    if seen.format == "text" and len(folders) > 1:
+        raise Unclear(
+            f"the texts stand in the folders {listed(folders, 5)}: where these are labels, write a table with the "
+            "columns text and label (folders of labels are read for images and recordings); where not, name one folder"
+        )
+    return _Found(sides, seen, file)
 
 
 def _refuse_parallel(addresses: Sequence[str]) -> None:
     """Unclear for files whose lines belong together, such as train.en and train.de."""
     names = [PurePosixPath(address).name.removesuffix(".gz") for address in addresses]
     parts = [name.rpartition(".") for name in names]
-    codes = sorted(code for _, _, code in parts)
-    if len(names) == 2 and parts[0][0] == parts[1][0] and all(re.fullmatch("[a-z]{2,3}", code) for code in codes):
+    codes = sorted({code for _, _, code in parts if f".{code}" not in KNOWN_NAMES})
+    if len(names) == len(codes) == 2 and parts[0][0] == parts[1][0] and all(map(_CODE.fullmatch, codes)):
         one, other = codes
         raise Unclear(
             f"{listed(names)} look like lines that belong together, of which one file is read: write them side by side "
@@ -169,6 +181,13 @@ def _data(found: _Found, made: Guess, cache: Path) -> tuple[dict[str, Any], dict
         told["columns"] = {role: int(name) if _is_position(name) else name for role, name in made.columns.items()}
     told |= _of_labels(made, samples, reasons["data"]) | _of_empty(made, samples, reasons["data"])
     return settings | told, reasons, [seen for some in samples.values() for seen in some.values()]
+
+
+def _shorter(addresses: str | list[str], source: str) -> str | list[str]:
+    """The place itself instead of many files of it, all of which are read there."""
+    if isinstance(addresses, str) or len(addresses) <= _MOST_NAMED:
+        return addresses
+    return source if all(format_of(PurePosixPath(address).name) for address in addresses) else addresses
 
 
 def _is_position(name: str) -> bool:

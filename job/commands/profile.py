@@ -14,6 +14,7 @@ MOST_ROWS = 50_000
 _CUT = 300
 """Characters of a value that are kept."""
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_DATE = re.compile(r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}([ T].*)?|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}( .*)?")
 _IDENTIFIER = re.compile(r"[\w.:/#@+-]{1,64}", re.ASCII)
 _SEPARATORS = (",", ";", "|")
 _MOST_LABELS = 1000
@@ -52,9 +53,8 @@ class Column:
 
     @cached_property
     def kind(self) -> str:
-        """`text`, `label`, `labels`, `number`, `id`, `constant`, `texts`, `messages`, `object`, `file`, `empty`.
-
-        `labels` are several in a row, `texts` lists of them.
+        """`text`, `label`, `labels`, `number`, `id`, `constant`, `date`, `texts`, `bits`, `messages`, `object`, `file`,
+        `empty`. `labels` are several in a row, `texts` and `bits` lists of them.
         """
         if not self.types:
             return "empty"
@@ -72,6 +72,8 @@ class Column:
             return "file"
         if _all(_NUMBER, self.counts):
             return self._kind_of_numbers()
+        if _all(_DATE, self.counts):
+            return "date"
         if self.separator:
             return "labels"
         are_few = distinct <= min(_MOST_LABELS, max(2, self.filled // 2)) and distinct < self.filled
@@ -149,10 +151,12 @@ def _kind_of_lists(lists: Sequence[list[Any]]) -> str:
     """Several labels a row, words or tags of a sentence, or messages."""
     elements = list(itertools.islice(itertools.chain.from_iterable(lists), 20_000))
     if elements and all(isinstance(one, dict) for one in elements):
-        return "messages" if all("content" in one or "value" in one for one in elements) else "object"
+        return "messages" if all({"role", "content"} <= set(one) for one in elements) else "object"
     bits = len(elements) > 1 and set(elements) <= {0, 1} if all(isinstance(one, int) for one in elements) else False
-    if not elements or bits or not all(isinstance(one, str | int) for one in elements):
+    if not elements or not all(isinstance(one, str | int) for one in elements):
         return "object"
+    if bits:
+        return "bits"
     return "texts" if len(set(elements)) > 0.2 * len(elements) or _longest(elements) > _LONGEST_LABEL else "labels"
 
 

@@ -264,7 +264,7 @@ def _stands(row: Mapping[str, Any]) -> bool:
 
 def word_columns(columns: Sequence[Column]) -> tuple[Column, Column] | None:
     """The columns of words and of their tags: lists of one length in every row; None where there are none."""
-    lists = [column for column in columns if column.kind in ("texts", "labels") and _are_words(column)]
+    lists = [column for column in columns if column.kind in ("texts", "labels", "bits") and _are_words(column)]
     pairs = [
         (one, other)
         for one, other in itertools.permutations(lists, 2)

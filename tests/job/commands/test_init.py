@@ -126,6 +126,23 @@ def test_a_folder_of_images_with_its_sides(init, write, picture):
     assert (settings.data.train, settings.data.test) == ("pets/train", "pets/test")
 
 
+def test_many_files_are_named_by_their_folder(init, write, prepared):
+    for number in range(30):
+        write(f"poems/{number}.txt", f"line {number}\nanother line {number}\n".encode())
+    assert init("poems", "--base_model", "./mine")[0] == 0
+    settings, data = prepared("job.yaml")
+    assert (settings.data.train, settings.task) == ("poems", "text-generation")
+    assert len(data.train) + len(data.validation) + len(data.test) == 60
+
+
+def test_texts_in_folders_of_labels_are_asked_about(init, write):
+    write("films/good/1.txt", b"a good film\n")
+    write("films/bad/1.txt", b"a bad film\n")
+    code, _, err = init("films")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: the texts stand in the folders bad, good: where these are labels, write a table ")
+
+
 def test_a_bucket_is_read_as_a_folder_is(init, bucket, prepared):
     store = open_store(f"s3://{bucket}")
     for name, content in {"train.csv": REVIEWS, "dev.csv": REVIEWS, "README.md": "notes"}.items():
