@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from tunewright.job import errors as job_errors
 from tunewright.job.data.columns import Form
+from tunewright.job.data.readers.formats import READERS
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.tasks import TASKS
 from tunewright.registry import command_line
@@ -114,7 +115,9 @@ def _row(path: tuple[str, ...], field: FieldInfo, prefix: str) -> str:
     name = prefix + "__".join(path).upper() if prefix else ".".join(path)
     default = "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
     meaning = " ".join((field.description or "").split()).replace("|", "\\|")
-    return f"| `{name}` | {_legal(field)} | {default} | {meaning} |\n"
+    # The names of formats are those of their readers, which the settings do not know.
+    legal = ", ".join(f"`{one}`" for one in READERS) if path[-2:] == ("data", "format") else _legal(field)
+    return f"| `{name}` | {legal} | {default} | {meaning} |\n"
 
 
 def _legal(field: FieldInfo) -> str:

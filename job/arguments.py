@@ -54,12 +54,14 @@ def every_word(command: str) -> argparse.ArgumentParser:
     """The parser of a command's own words and of the settings beside them, with the values that a shell completes."""
     if command in ("init", "predict"):
         return parser(command)
+    from tunewright.job.data.readers.formats import READERS
     from tunewright.job.settings.job import JobSettings
     from tunewright.job.settings.load import settings_parser
     from tunewright.serving.tasks import TASKS
 
     made, _ = settings_parser(f"tunewright {command}")
-    known = words(JobSettings) | {("task",): list(TASKS)}
+    known = words(JobSettings) | {("task",): list(TASKS), ("data", "format"): list(READERS)}
+    known["adapt", "data", "format"] = list(READERS)
     for action in made._actions:
         *_, last = path = tuple(action.dest.split("."))
         action.choices = known.get(path)

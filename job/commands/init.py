@@ -18,7 +18,7 @@ from tunewright.job.data.faults import listed
 from tunewright.job.data.media import find_folders
 from tunewright.job.data.readers.formats import KNOWN_NAMES, format_of, read_rows
 from tunewright.job.data.readers.media_folder import METADATA
-from tunewright.job.data.readers.row import Layout
+from tunewright.job.data.readers.reader import Layout
 from tunewright.job.data.source import SPLITS, SourceFile, fetch, files_at
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.settings.job import PREFIX, JobSettings

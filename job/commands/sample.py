@@ -13,7 +13,7 @@ from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.readers.content import refuse_other_content
 from tunewright.job.data.readers.formats import KNOWN_NAMES, format_of, read_rows
 from tunewright.job.data.readers.lines import lines, open_data
-from tunewright.job.data.readers.row import Layout
+from tunewright.job.data.readers.reader import Layout
 from tunewright.job.data.readers.shape import shape_of
 from tunewright.job.data.readers.tables.dialect import name_of, parsed, separator
 from tunewright.job.data.source import SourceFile

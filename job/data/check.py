@@ -22,11 +22,11 @@ from tunewright.job.data.dataset import Dataset, DatasetWriter, open_dataset
 from tunewright.job.data.faults import Faults, listed, shown
 from tunewright.job.data.joined_labels import JoinedLabels
 from tunewright.job.data.labels import label_of, parts_of
+from tunewright.job.data.layout import layout_of
 from tunewright.job.data.media import Media
 from tunewright.job.data.readers.class_names import advised_names, told_names
-from tunewright.job.data.readers.conll import positions_of
-from tunewright.job.data.readers.formats import KNOWN_NAMES, Layout, Row, format_of, read_rows, told_format, unit_of
-from tunewright.job.data.readers.media_folder import MEDIA
+from tunewright.job.data.readers.formats import read_rows, unit_of
+from tunewright.job.data.readers.reader import Layout, Row
 from tunewright.job.data.source import SourceFile
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.progress import warn
@@ -123,57 +123,6 @@ def _check_columns(columns: list[str], header: bool, example: str) -> None:
     twice = [column for column in columns if columns.count(column) > 1]
     if twice:
         raise SettingsError(f"data.columns gives two roles to the column {twice[0]!r}; each role needs its own")
-
-
-def layout_of(name: str, settings: DataSettings, roles: Roles | None = None, path: Path | None = None) -> Layout:
-    """How to read a file of this name; DataError when its format is unknown, SettingsError for a useless setting.
-
-    `roles`: the columns that are going to be used. `path`: the file, which is looked at where its name tells nothing.
-    """
-    found = settings.format or format_of(name)
-    if found is None and path:
-        found = told_format(path, name, _layout("csv", settings, roles))
-    if found is None:
-        raise DataError(f"{name}: the format is not told by the name ({KNOWN_NAMES}); rename it or set data.format")
-    for setting, formats in _FORMATS_OF.items():
-        if setting in settings.model_fields_set and found not in formats:
-            what = f"data.{setting} has no meaning for {found} ({name})"
-            if settings.format is None and found == "text" and "csv" in formats:
-                raise SettingsError(f"{what}; if this is a table, add `format: csv` under data:, else remove it")
-            raise SettingsError(f"{what}; remove it")
-    return _layout(found, settings, roles)
-
-
-def _layout(found: str, settings: DataSettings, roles: Roles | None) -> Layout:
-    return Layout(
-        format=found,
-        header=settings.header,
-        delimiter=settings.delimiter,
-        quoting=settings.quoting if settings.quoting is not None else found == "csv" or settings.quote is not None,
-        quote=settings.quote,
-        wanted=roles.columns if roles else (),
-        roles=roles.names if roles else (),
-        encoding=settings.encoding,
-        # Names for numbers are the user's own; names for names come on top of the file's. A score is no name.
-        use_names=not any(label.removeprefix("-").isdecimal() for label in settings.label_names)
-        and (roles is None or roles.target_role != "score"),
-        max_expansion=settings.max_expansion,
-        positions=positions_of(settings.columns, found) if found in ("conll", "conllu") else None,
-        comment=settings.comment,
-        sample_by=settings.sample_by,
-    )
-
-
-_FORMATS_OF = {
-    "header": ("csv", "tsv", *MEDIA),
-    "delimiter": ("csv", "tsv", "conll", *MEDIA),
-    "quoting": ("csv", "tsv", *MEDIA),
-    "quote": ("csv", "tsv", *MEDIA),
-    "encoding": ("csv", "tsv", "json", "jsonl", "conll", "conllu", "squad", "text", "fasttext", *MEDIA),
-    "comment": ("conll",),
-    "sample_by": ("text",),
-}
-"""Settings that only some formats have."""
 
 
 @dataclass
@@ -330,7 +279,9 @@ class Cells:
         if not self.has(role):
             return None
         value = self.value(role)
-        # Tables call an empty cell null.
+        # Tables call an empty cell null, and Python writes one of pandas as NaN.
+        if isinstance(value, float) and math.isnan(value):
+            value = None
         if value is not None and not isinstance(value, str):
             self.fault(f"column {self.column(role)!r} is {type(value).__name__}, not text", value=value)
             return None

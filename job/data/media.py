@@ -20,7 +20,7 @@ from tunewright.job.data.faults import shown
 from tunewright.job.data.hidden import is_hidden, not_hidden
 from tunewright.job.data.readers.formats import read_rows
 from tunewright.job.data.readers.media_folder import FILE_NAME, METADATA, SUFFIXES
-from tunewright.job.data.readers.row import Layout, Row
+from tunewright.job.data.readers.reader import Layout, Row
 from tunewright.job.data.source import SourceFile, beside, fetch_object, say_ignored
 from tunewright.job.errors import DataError
 from tunewright.job.inside import leaves

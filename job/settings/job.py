@@ -117,23 +117,7 @@ class DataSettings(_Settings):
     """Role to column name (or 0-based position: without a header, and in conll, where -1 is the last column)."""
     header: bool = True
     """Whether CSV and TSV files start with a row of column names."""
-    format: (
-        Literal[
-            "csv",
-            "tsv",
-            "json",
-            "jsonl",
-            "parquet",
-            "conll",
-            "conllu",
-            "squad",
-            "text",
-            "fasttext",
-            "imagefolder",
-            "audiofolder",
-        ]
-        | None
-    ) = None
+    format: str | None = None
     """File format; told from the file's name when absent. Folders of images or recordings must be named so here."""
     comment: str | None = None
     """conll: how a line begins that is no token, for example "# id"; the empty text where every line is one."""

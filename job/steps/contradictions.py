@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from tunewright.job.data.check import read_roles
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.faults import listed, shown
+from tunewright.job.data.layout import format_faults
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.task import Task
 from tunewright.job.settings.job import DataSettings, GateSettings, JobSettings, TrainSettings
@@ -33,7 +34,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     """The task's own settings and the roles of the columns; SettingsError names everything that is wrong with the
     settings of a job, a sentence each."""
     task = TASKS[settings.task]
-    options, roles, faults = None, None, list(_unused(settings, task))
+    options, roles, faults = None, None, [*_unused(settings, task), *format_faults(settings.data)]
     try:
         options = read_options(settings)
     except SettingsError as error:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tunewright.job.data.faults import listed, shown
-from tunewright.job.data.readers.row import Layout, Row
+from tunewright.job.data.readers.reader import Layout, Row
 
 _KEY = b"huggingface"
 """The entry of the file's metadata: {"info": {"features": {column: {"_type": "ClassLabel", "names": [...]}}}}."""

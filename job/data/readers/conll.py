@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tunewright.job.data.faults import shown
-from tunewright.job.data.readers.row import Layout, Row
+from tunewright.job.data.readers.lines import of_lines
+from tunewright.job.data.readers.reader import Layout, Reader, Row
 from tunewright.job.errors import DataError, SettingsError
 
-_DEFAULTS = {"conll": {"tokens": 0, "tags": -1}, "conllu": {"tokens": 1, "tags": 3}}
 _UNIVERSAL = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The ten columns of CoNLL-U (https://universaldependencies.org/format.html)."""
 _LONGEST = 100_000
@@ -21,14 +21,13 @@ _DOCUMENT = "-DOCSTART-"
 _SEPARATORS = re.compile(r"[ \t]+")
 
 
-def positions_of(columns: Mapping[str, str | int], kind: str) -> dict[str, int]:
+def positions_of(columns: Mapping[str, str | int], reader: Reader) -> dict[str, int]:
     """The columns of the settings (role to column) as `Layout.positions`; SettingsError for what is no column.
 
-    Roles that are not given keep the usual place: tokens in the first column and tags in the last one, or FORM and
-    UPOS. `kind` is conll or conllu.
+    Roles that are not given keep the usual place.
     """
-    given = {str(column): _position(str(column), kind) for column in columns.values()}
-    return given | {role: place for role, place in _DEFAULTS[kind].items() if role not in columns}
+    given = {str(column): _position(str(column), reader.name) for column in columns.values()}
+    return given | {role: place for role, place in reader.positions.items() if role not in columns}
 
 
 def _position(column: str, kind: str) -> int:
@@ -45,8 +44,8 @@ def _position(column: str, kind: str) -> int:
 
 def read_conll(text: Iterator[str], address: str, layout: Layout) -> Iterator[Row]:
     """The sentences in these lines. DataError for one without end, or where a token cannot be told from a comment."""
-    sentence = _Sentence(layout.positions or _DEFAULTS[layout.format])
-    universal = layout.format == "conllu"
+    universal = layout.format == CONLLU.name
+    sentence = _Sentence(layout.positions or (CONLLU if universal else CONLL).positions)
     comment = "#" if universal else layout.comment
     for number, line in enumerate(text, 1):
         if not line.strip() or (not universal and line.startswith(_DOCUMENT)):
@@ -147,3 +146,14 @@ def _universal_fault(number: int, line: str, cells: list[str]) -> Row | None:
         hint = "expected a number (1), a range (1-2) or an empty node (1.1)"
         return Row(number, {}, "does not begin with the id of a word", shown(cells[0]), hint)
     return None
+
+
+CONLL = Reader(
+    "conll",
+    of_lines(read_conll),
+    (".conll", ".bio", ".iob", ".iob2"),
+    settings=frozenset(("encoding", "delimiter", "comment")),
+    positions={"tokens": 0, "tags": -1},
+)
+CONLLU = Reader("conllu", of_lines(read_conll), (".conllu",), positions={"tokens": 1, "tags": 3})
+"""FORM and UPOS."""

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from tunewright.job.data.readers.row import Layout, Row
+from tunewright.job.data.readers.lines import of_lines
+from tunewright.job.data.readers.reader import Layout, Reader, Row
 
 PREFIX = "__label__"
 """How a word begins that is a label."""
@@ -18,3 +19,6 @@ def read_fasttext(text: Iterator[str], address: str, layout: Layout) -> Iterator
         labels = _LABEL.findall(line)
         label = labels[0] if len(labels) == 1 else labels or None
         yield Row(number, {"text": _LABEL.sub("", line).strip(), "label": label, "labels": labels})
+
+
+FASTTEXT = Reader("fasttext", of_lines(read_fasttext))

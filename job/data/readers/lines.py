@@ -7,11 +7,12 @@ import codecs
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tunewright.job.data.readers.reader import Layout, Read, Row
 from tunewright.job.errors import DataError
 from tunewright.job.progress import say
 
@@ -30,6 +31,28 @@ _MARKED = (
     (b"\xfe\xff", "utf-16"),
 )
 """Byte order marks of other encodings than UTF-8, and how Python calls what reads them."""
+
+
+def of_lines(
+    read: Callable[[Iterator[str], str, Layout], Iterator[Row]],
+) -> Read:
+    """What reads a file, made of what reads its lines."""
+
+    def read_file(path: Path, address: str, layout: Layout) -> Iterator[Row]:
+        with open_data(path, address, layout.max_expansion) as file:
+            yield from read(lines(file, address, layout.encoding), address, layout)
+
+    return read_file
+
+
+def of_pieces(read: Callable[[Iterator[str], str], Iterator[Row]]) -> Read:
+    """What reads a file, made of what reads its text in pieces."""
+
+    def read_file(path: Path, address: str, layout: Layout) -> Iterator[Row]:
+        with open_data(path, address, layout.max_expansion) as file:
+            yield from read(pieces(file, address, layout.encoding), address)
+
+    return read_file
 
 
 @contextmanager

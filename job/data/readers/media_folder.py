@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from tunewright.job.data.faults import listed, shown
-from tunewright.job.data.readers.row import Row
+from tunewright.job.data.readers.reader import Row
 
 MEDIA = {"imagefolder": "image", "audiofolder": "audio"}
 """Formats of folders, and the column that holds the media file."""

@@ -5,8 +5,8 @@ Blank lines separate and are no rows. Line breaks inside a row are LF.
 
 from collections.abc import Iterator
 
-from tunewright.job.data.readers.lines import LINE_LIMIT
-from tunewright.job.data.readers.row import Layout, Row
+from tunewright.job.data.readers.lines import LINE_LIMIT, of_lines
+from tunewright.job.data.readers.reader import Layout, Reader, Row
 from tunewright.job.errors import DataError
 
 
@@ -46,3 +46,6 @@ class _Block:
         if text:
             yield Row(self._start, {"text": text})
         self.lines, self._size = [], 0
+
+
+TEXT = Reader("text", of_lines(read_text), (".txt", ".text"), settings=frozenset(("encoding", "sample_by")))

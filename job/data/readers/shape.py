@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.job.data.faults import listed, shown
+from tunewright.job.data.readers.documents.text import PieceText
 from tunewright.job.data.readers.fasttext import PREFIX
-from tunewright.job.data.readers.json_array import PieceText
 from tunewright.job.data.readers.lines import open_data, pieces
-from tunewright.job.data.readers.row import Layout
+from tunewright.job.data.readers.reader import Layout
 from tunewright.job.data.readers.tables.dialect import advice, dialect, separator
 from tunewright.job.errors import DataError
 

@@ -5,7 +5,7 @@ import pytest
 from tunewright.job.commands.guess import ROLES, Asked, Unclear, guess
 from tunewright.job.commands.profile import columns_of
 from tunewright.job.commands.sample import Sample
-from tunewright.job.data.readers.row import Layout
+from tunewright.job.data.readers.reader import Layout
 from tunewright.job.errors import SettingsError
 from tunewright.job.tasks import TASKS
 

@@ -531,6 +531,7 @@ def test_names_of_columns_that_nobody_uses_do_not_matter(read, hub_parquet, caps
         ("translation", {"source": "", "target": None}),
         ("feature-extraction", {"text": "", "text_pair": "x", "score": "high"}),
         ("masked-language-modelling", {"text": None}),
+        ("masked-language-modelling", {"text": float("nan")}),
     ],
 )
 def test_a_row_without_an_input_is_left_out_in_every_task(read, faults, task, empty):

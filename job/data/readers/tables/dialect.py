@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.readers.lines import LINE_LIMIT
-from tunewright.job.data.readers.row import Layout
+from tunewright.job.data.readers.reader import Layout
 from tunewright.job.errors import DataError
 from tunewright.job.progress import say, warn
 
@@ -160,8 +160,12 @@ def name_of(delimiter: str | None) -> str:
 
 
 def _with_defaults(layout: Layout) -> Layout:
+    is_tsv = layout.format == "tsv"
     return replace(
-        layout, delimiter=layout.delimiter or ("\t" if layout.format == "tsv" else ","), quote=layout.quote or '"'
+        layout,
+        delimiter=layout.delimiter or ("\t" if is_tsv else ","),
+        quote=layout.quote or '"',
+        quoting=layout.quoting if layout.quoting is not None else not is_tsv or layout.quote is not None,
     )
 
 

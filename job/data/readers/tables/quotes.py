@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from tunewright.job.data.readers.lines import LINE_LIMIT
-from tunewright.job.data.readers.row import Layout
+from tunewright.job.data.readers.reader import Layout
 from tunewright.job.data.readers.tables.dialect import name_of, table_reader
 from tunewright.job.errors import DataError
 from tunewright.job.progress import say

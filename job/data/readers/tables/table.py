@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tunewright.job.data.faults import listed, shown
-from tunewright.job.data.readers.row import Layout, Row
+from tunewright.job.data.readers.lines import of_lines
+from tunewright.job.data.readers.reader import Layout, Reader, Row
 from tunewright.job.data.readers.tables.dialect import filled, opened
 from tunewright.job.data.readers.tables.quotes import Records
 from tunewright.job.errors import DataError
@@ -162,3 +163,9 @@ def _have(names: Sequence[str | None]) -> str:
 def _is_quoted(value: str) -> bool:
     inner = value[1:-1]
     return len(value) > 1 and value[0] == value[-1] == '"' and inner.replace('""', "").count('"') == 0
+
+
+SETTINGS = frozenset(("header", "delimiter", "quoting", "quote", "encoding"))
+"""What is said of a table."""
+CSV = Reader("csv", of_lines(read_table), (".csv",), settings=SETTINGS)
+TSV = Reader("tsv", of_lines(read_table), (".tsv",), settings=SETTINGS)

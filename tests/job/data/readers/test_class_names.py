@@ -8,7 +8,7 @@ import pytest
 
 from tunewright.job.data.readers.class_names import class_names
 from tunewright.job.data.readers.formats import read_rows
-from tunewright.job.data.readers.row import Layout
+from tunewright.job.data.readers.reader import Layout
 
 CLASS = {"_type": "ClassLabel", "names": ["bad", "good"]}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunewright.job.data.readers.conll import positions_of
-from tunewright.job.data.readers.formats import Layout, Row, format_of, read_rows, unit_of
+from tunewright.job.data.readers.formats import READERS, Layout, Row, format_of, read_rows, unit_of
 from tunewright.job.errors import DataError, SettingsError
 
 DATA = os.environ.get("TUNEWRIGHT_DATA")
@@ -105,7 +105,7 @@ def test_any_two_columns_can_be_read(read, positions, values):
     ],
 )
 def test_the_settings_name_columns_by_position(columns, kind, positions):
-    assert positions_of(columns, kind) == positions
+    assert positions_of(columns, READERS[kind]) == positions
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_settings_name_columns_by_position(columns, kind, positions):
 )
 def test_a_column_that_is_no_position_is_refused(column, kind, said):
     with pytest.raises(SettingsError) as caught:
-        positions_of({"tokens": column}, kind)
+        positions_of({"tokens": column}, READERS[kind])
     assert str(caught.value) == f"data.columns names 'word', which is no column of {said}"
 
 

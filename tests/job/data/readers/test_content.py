@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tunewright.job.data.readers.formats import read_rows
-from tunewright.job.data.readers.row import Layout
+from tunewright.job.data.readers.reader import Layout
 from tunewright.job.errors import DataError
 
 

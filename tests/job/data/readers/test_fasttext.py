@@ -3,7 +3,7 @@
 import pytest
 
 from tunewright.job.data.readers.formats import read_rows
-from tunewright.job.data.readers.row import Layout
+from tunewright.job.data.readers.reader import Layout
 
 
 @pytest.mark.parametrize(

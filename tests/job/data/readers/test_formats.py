@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tunewright.job.data.readers.formats import Layout, Row, format_of, read_rows
+from tunewright.job.data.readers.formats import KNOWN_NAMES, READERS, Layout, Row, format_of, read_rows, unit_of
 from tunewright.job.errors import DataError
 
 ROWS = [{"text": "fine", "label": "a"}, {"text": 'so, "so"\nla', "label": "b"}]
@@ -45,6 +45,16 @@ def fault(write):
 )
 def test_the_format_is_told_by_the_name(name, kind):
     assert format_of(name) == kind
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_each_format_is_one_record(name):
+    reader = READERS[name]
+    assert reader.name == name
+    assert all(format_of(f"a{suffix}") == name and suffix == suffix.lower() for suffix in reader.suffixes)
+    assert {format_of(f"a{suffix.upper()}.gz") for suffix in reader.suffixes} <= {name if reader.is_text else None}
+    assert unit_of("a", Layout(name)) == reader.unit
+    assert all(suffix in KNOWN_NAMES for suffix in reader.suffixes)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])

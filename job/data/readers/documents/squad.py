@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from tunewright.job.data.faults import listed, shown
-from tunewright.job.data.readers.json_array import PieceText
-from tunewright.job.data.readers.row import Row
+from tunewright.job.data.readers.documents.text import PieceText
+from tunewright.job.data.readers.lines import of_pieces
+from tunewright.job.data.readers.reader import Reader, Row
 from tunewright.job.errors import DataError
 
 
@@ -146,3 +147,6 @@ def _is_answer(answer: Any) -> bool:
 
 def _missing(number: int, fault: str, value: dict[str, Any]) -> Row:
     return Row(number, {}, fault, shown(value), f"its keys are {listed(map(shown, value)) or 'none'}")
+
+
+SQUAD = Reader("squad", of_pieces(read_squad), unit="question")

@@ -1,7 +1,8 @@
-"""What a data file is read into: rows, and how the file is laid out."""
+"""What a format is, how a file of it is laid out, and the rows that it is read into."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 
@@ -15,8 +16,8 @@ class Layout:
     delimiter: str | None = None
     """What separates columns; when None the format's own (a comma, a tab, for conll spaces and tabs), or what the first
     lines of a table show."""
-    quoting: bool = True
-    """Tables: whether quotes enclose values."""
+    quoting: bool | None = None
+    """Tables: whether quotes enclose values; when None the format's own: those of CSV do, and any that is named."""
     quote: str | None = None
     """Tables: the quote character; when None a double quote, or what the first lines show."""
     skip_blanks: bool = False
@@ -26,7 +27,7 @@ class Layout:
     roles: tuple[str, ...] = ()
     """The part that each of these columns plays, as data.columns calls it."""
     encoding: str = "utf-8"
-    """Text: how characters are written as bytes; UTF-16 with a mark is told from the mark."""
+    """Text: how characters are written as bytes; UTF-16 and UTF-32 with a mark are told from the mark."""
     use_names: bool = True
     """Parquet: whether whole numbers become the names of classes that the file tells."""
     max_expansion: float = 20.0
@@ -53,3 +54,26 @@ class Row:
     """What to do about the fault."""
     is_empty: bool = False
     """Whether the fault is that the row names no file, which data.drop_empty leaves out."""
+
+
+Read = Callable[[Path, str, Layout], Iterator[Row]]
+"""The rows of the file at a path, which an error calls by the address; DataError where it cannot be read on."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A format: how its files are called and read, what their rows are, and which settings it has."""
+
+    name: str
+    """As `data.format` calls it."""
+    read: Read
+    suffixes: tuple[str, ...] = ()
+    """How the names of its files end, in lower case."""
+    unit: str = "line"
+    """What `Row.line` counts."""
+    settings: frozenset[str] = frozenset(("encoding",))
+    """Those of the settings of `data` that only some formats have."""
+    positions: Mapping[str, int] = field(default_factory=dict)
+    """Where columns have no names: the usual place of each role, which `data.columns` may move."""
+    is_text: bool = True
+    """Whether its files are text, which may be packed with gzip and are looked at where a row is not what is wanted."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.job.data.readers.json_array import read_array
+from tunewright.job.data.readers.documents.text import read_array
 from tunewright.job.errors import DataError
 
 VALUES = st.recursive(

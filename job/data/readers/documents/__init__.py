@@ -1,0 +1,1 @@
+"""JSON: its text as a stream, and what its arrays, lines and questions are as rows."""

@@ -1,0 +1,54 @@
+"""The format of a file and the settings that go with it."""
+
+import pytest
+
+from tunewright.job.data.layout import format_faults, layout_of
+from tunewright.job.data.readers.formats import READERS
+from tunewright.job.errors import SettingsError
+from tunewright.job.settings.job import DataSettings, JobSettings
+from tunewright.job.steps.contradictions import check_settings
+
+
+def test_a_format_that_is_none_is_told_with_those_that_are():
+    assert format_faults(DataSettings(train="a", format="cvs")) == [
+        "data.format is 'cvs': expected 'csv', 'tsv', 'json', 'jsonl', 'parquet', 'conll', 'conllu', 'squad', 'text', "
+        "'fasttext', 'imagefolder', 'audiofolder'"
+    ]
+    assert format_faults(DataSettings(train="a", format="")) != []
+    assert format_faults(DataSettings(train="a")) == []
+
+
+def test_settings_of_another_format_are_told_at_once_with_other_mistakes_before_a_file_is_asked_for():
+    data = {"train": "a", "format": "json", "header": False, "delimiter": ";", "comment": "#", "columns": {"txt": 0}}
+    with pytest.raises(SettingsError) as caught:
+        check_settings(JobSettings(model_name="x", data=data))
+    names = ("delimiter", "header", "comment")
+    *said, other = str(caught.value).splitlines()
+    assert said == [f"data.{name} has no meaning for json; remove it" for name in names]
+    assert other.startswith("data.columns has a role 'txt'")
+
+
+def test_columns_that_a_format_does_not_have_are_told_before_a_file_is_asked_for():
+    (said,) = format_faults(DataSettings(train="a", format="conll", columns={"tokens": "word"}))
+    assert said.startswith("data.columns names 'word', which is no column of conll")
+    assert format_faults(DataSettings(train="a", format="conllu", columns={"tokens": "form"})) == []
+
+
+SETTINGS = {
+    "header": False, "delimiter": ";", "quoting": True, "quote": "'", "encoding": "latin-1", "comment": "#",
+    "sample_by": "line",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_every_format_takes_its_settings_and_refuses_the_others(kind):
+    assert READERS[kind].settings <= set(SETTINGS)
+    for name, value in SETTINGS.items():
+        settings = DataSettings(train="a", format=kind, columns={"text": 0, "label": 1}, **{name: value})
+        if name in READERS[kind].settings:
+            assert format_faults(settings) == []
+            assert getattr(layout_of("a", settings), name) == value
+        else:
+            assert format_faults(settings) == [f"data.{name} has no meaning for {kind}; remove it"]
+            with pytest.raises(SettingsError, match=rf"^data.{name} has no meaning for {kind} \(a\); remove it$"):
+                layout_of("a", settings)
