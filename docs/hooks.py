@@ -1,14 +1,16 @@
 """What the site has besides docs/: the papers at the top of the repository, and a place for each decision."""
 
+import os
 import re
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 PAPERS = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
-_TO_A_PAPER = re.compile(rf"\]\(((?:\.\./)*)\.\./({'|'.join(map(re.escape, PAPERS))})")
+_LINK_OUT = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)\s]+)\)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -28,6 +30,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: object) -> str:
-    """A link out of docs/ to a paper leads to where the site has it."""
-    return _TO_A_PAPER.sub(r"](\1\2", markdown)
+def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
+    """A link out of docs/ leads to the paper in the site; to code, which the site has not, it is its words alone."""
+    folder = (ROOT / "docs" / page.file.src_uri).parent
+
+    def led(link: re.Match[str]) -> str:
+        words, target = link.groups()
+        inside = os.path.relpath(folder / target, ROOT)
+        if inside in PAPERS:
+            return f"[{words}]({os.path.relpath(ROOT / 'docs' / inside, folder)})"
+        return link.group() if inside.startswith("docs/") or not (ROOT / inside).exists() else words
+
+    return _LINK_OUT.sub(led, markdown)

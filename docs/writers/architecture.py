@@ -78,7 +78,7 @@ def _boxes(steps: tuple[Step, ...]) -> list[tuple[str, str]]:
 
 
 def _told(steps: tuple[Step, ...]) -> str:
-    rows = [f"| {step.name} | `{step.file}` | {step.what} |\n" for step in steps]
+    rows = [f"| {step.name} | [`{step.file}`](../{step.file}) | {step.what} |\n" for step in steps]
     return "".join(["\n| step | file | what happens |\n|---|---|---|\n", *rows, "\n"])
 
 
