@@ -13,7 +13,7 @@ from tunewright.job.data.columns import Form, Roles
 from tunewright.job.data.source import SourceFile
 from tunewright.job.kinds.task import Columns
 from tunewright.serving.errors import InputError, TooLarge
-from tunewright.serving.media import audio, images
+from tunewright.serving.media import audio_file, image_file
 
 FILE_TYPE = pa.struct(
     [("path", pa.large_string()), ("bytes", pa.large_binary()), ("sha256", pa.string()), ("size", pa.int64())]
@@ -78,13 +78,13 @@ def read_file(cells: Cells, role: str, size: Callable[[bytes], int]) -> dict[str
 
 def image_size(data: bytes) -> int:
     """All images are brought to one size."""
-    images.decode(data)
+    image_file.decode(data)
     return 1
 
 
 def recording_size(data: bytes) -> int:
     """Samples."""
-    samples, _ = audio.decode(data)
+    samples, _ = audio_file.decode(data)
     return len(samples)
 
 

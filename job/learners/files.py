@@ -18,7 +18,9 @@ from tunewright.job.settings.job import JobSettings
 from tunewright.job.train.objective import Objective
 from tunewright.serving.engines.media import Batch as Arrays
 from tunewright.serving.engines.media import MediaRow
-from tunewright.serving.media.images import decode, pixels, read_preprocessing
+from tunewright.serving.media.image_file import decode
+from tunewright.serving.media.image_pixels import pixels
+from tunewright.serving.media.image_processor import read_preprocessing
 from tunewright.serving.tasks.image_classification import collate
 from tunewright.serving.text.encoding import Encoder
 

@@ -15,7 +15,7 @@ from tunewright.job.model.build import build_pair
 from tunewright.job.model.tokenizer import choose_length, length_limit, padding_of
 from tunewright.job.settings.job import JobSettings
 from tunewright.serving.bundle.model_file import Variant
-from tunewright.serving.media.images import read_preprocessing
+from tunewright.serving.media.image_processor import read_preprocessing
 from tunewright.serving.tasks.image_text_classification import collate, load
 from tunewright.serving.text.encoding import Encoder
 

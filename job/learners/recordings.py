@@ -19,7 +19,8 @@ from tunewright.job.progress import say
 from tunewright.job.settings.job import JobSettings
 from tunewright.serving.bundle.model_file import Variant
 from tunewright.serving.engines.media import Batch
-from tunewright.serving.media.audio import AudioPreprocessing, pad, read_preprocessing
+from tunewright.serving.media.audio_features import pad
+from tunewright.serving.media.audio_processor import AudioPreprocessing, read_preprocessing
 from tunewright.serving.tasks.audio_classification import load
 
 AUDIO_ARCHITECTURES = ("audio-spectrogram-transformer", "hubert", "wav2vec2", "whisper")

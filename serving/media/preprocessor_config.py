@@ -1,7 +1,7 @@
 """`preprocessor_config.json`: the processor class of transformers that a checkpoint names, and its settings."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -20,7 +20,7 @@ _WITHOUT_EFFECT = frozenset(
 
 
 def processor_class(
-    config: Mapping[str, Any], supported: Mapping[str, tuple[str, ...]], *, model_type: str | None
+    config: Mapping[str, object], supported: Mapping[str, tuple[str, ...]], *, model_type: str | None
 ) -> str:
     """Which of the supported classes the file means; ValueError when it is none of them.
 
@@ -41,7 +41,7 @@ def processor_class(
     raise ValueError(f"{FILE} names {shown(named)}, which this program does not know; supported: {known}")
 
 
-def read_settings(kind: type[Settings], config: Mapping[str, Any], name: str) -> Settings:
+def read_settings(kind: type[Settings], config: Mapping[str, object], name: str) -> Settings:
     """The settings of class `name`; ValueError with the first key that is unknown or has an impossible value."""
     kept = {key: value for key, value in config.items() if _counts(key, value, kind)}
     try:
@@ -50,7 +50,7 @@ def read_settings(kind: type[Settings], config: Mapping[str, Any], name: str) ->
         raise ValueError(_sentence(error, kind, config, name)) from error
 
 
-def _counts(key: str, value: Any, kind: type[BaseModel]) -> bool:
+def _counts(key: str, value: object, kind: type[BaseModel]) -> bool:
     """Whether a key says something: null is the default, and a step that is off needs nobody who knows it."""
     if key in kind.model_fields:
         # A switch that is null is off in a slow processor and at its default in a fast one: left to be refused.
@@ -58,8 +58,8 @@ def _counts(key: str, value: Any, kind: type[BaseModel]) -> bool:
     return not (key in _WITHOUT_EFFECT or value is None or value is False)
 
 
-def _sentence(error: ValidationError, kind: type[BaseModel], config: Mapping[str, Any], name: str) -> str:
-    fault: Any = error.errors(include_url=False)[0]
+def _sentence(error: ValidationError, kind: type[BaseModel], config: Mapping[str, object], name: str) -> str:
+    fault = error.errors(include_url=False)[0]
     key = str(fault["loc"][0])
     value = shown(config.get(key))
     if fault["type"] == "extra_forbidden":

@@ -11,7 +11,9 @@ from pydantic import BaseModel, ConfigDict
 from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow
 from tunewright.serving.engines.task import Shapes
-from tunewright.serving.media.audio import AudioPreprocessing, features, pad, read, unfolded
+from tunewright.serving.media.audio_features import features, pad, read
+from tunewright.serving.media.audio_file import unfolded
+from tunewright.serving.media.audio_processor import AudioPreprocessing
 from tunewright.serving.request import schema
 from tunewright.serving.request.files import BODY_BYTES, read_files
 from tunewright.serving.request.parameters import check_parameters

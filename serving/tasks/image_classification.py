@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow
 from tunewright.serving.engines.task import Shapes
-from tunewright.serving.media.images import ImagePreprocessing, decode, pixels, unfolded
+from tunewright.serving.media.image_file import decode, unfolded
+from tunewright.serving.media.image_pixels import ImagePreprocessing, pixels
 from tunewright.serving.request import schema
 from tunewright.serving.request.files import BODY_BYTES, read_files
 from tunewright.serving.request.parameters import check_parameters

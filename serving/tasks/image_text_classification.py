@@ -10,7 +10,8 @@ from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import open_encoder
 from tunewright.serving.errors import InputError, shown
-from tunewright.serving.media.images import ImagePreprocessing, decode, pixels, unfolded
+from tunewright.serving.media.image_file import decode, unfolded
+from tunewright.serving.media.image_pixels import ImagePreprocessing, pixels
 from tunewright.serving.request import schema
 from tunewright.serving.request.files import BODY_BYTES, read_file
 from tunewright.serving.request.parameters import check_parameters

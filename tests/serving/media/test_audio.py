@@ -20,18 +20,9 @@ from transformers.models.audio_spectrogram_transformer import feature_extraction
 from transformers.models.whisper import feature_extraction_whisper as whisper
 
 from tunewright.serving.errors import InputError, TooLarge
-from tunewright.serving.media.audio import (
-    AudioPreprocessing,
-    FilterBank,
-    Waveform,
-    decode,
-    features,
-    pad,
-    read,
-    read_preprocessing,
-    resample,
-    unfolded,
-)
+from tunewright.serving.media.audio_features import features, pad, read
+from tunewright.serving.media.audio_file import decode, resample, unfolded
+from tunewright.serving.media.audio_processor import AudioPreprocessing, FilterBank, Waveform, read_preprocessing
 
 EXTRACTORS = {
     "wav2vec2": lambda: Wav2Vec2FeatureExtractor(),

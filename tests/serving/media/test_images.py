@@ -26,15 +26,9 @@ from transformers import (
 from transformers.image_utils import load_image
 
 from tunewright.serving.errors import InputError, TooLarge
-from tunewright.serving.media.images import (
-    ImagePreprocessing,
-    ShortestEdge,
-    Size,
-    decode,
-    pixels,
-    read_preprocessing,
-    unfolded,
-)
+from tunewright.serving.media.image_file import decode, unfolded
+from tunewright.serving.media.image_pixels import ImagePreprocessing, ShortestEdge, Size, pixels
+from tunewright.serving.media.image_processor import read_preprocessing
 
 PROCESSORS = {
     "vit": (ViTImageProcessor, {}),
@@ -280,7 +274,7 @@ def test_a_photo_of_few_pixels_keeps_every_one():
 _MEASURE = """
 import sys
 from pathlib import Path
-from tunewright.serving.media.images import decode, unfolded
+from tunewright.serving.media.image_file import decode, unfolded
 def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
