@@ -129,6 +129,9 @@ TESTED_BY = {
     "job/steps/encode.py": "job/steps/test_prepare.py",
     "job/steps/release.py": "job/test_recipe.py",
     "job/steps/teach.py": "job/tasks/test_gradient.py",
+    "job/commands/guess/columns.py": "job/commands/guess/test_task.py",
+    "job/commands/guess/names.py": "job/commands/guess/test_task.py",
+    "job/commands/job_file.py": "job/commands/test_init.py",
     "job/commands/candidates.py": "job/commands/test_suggest.py",
 }
 """What has no test file of its own name, and the file that tests it."""

@@ -2,18 +2,18 @@
 
 import contextlib
 import io
-import json
 import re
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tunewright.job.commands.guess import Asked, Guess, Unclear, guess
-from tunewright.job.commands.profile import columns_of
-from tunewright.job.commands.sample import Sample, sample, sample_as
-from tunewright.job.commands.sides import Sides, divide
+from tunewright.job.commands.guess.columns import Asked, Guess, Unclear
+from tunewright.job.commands.guess.profile import columns_of
+from tunewright.job.commands.guess.sample import Sample, sample, sample_as
+from tunewright.job.commands.guess.sides import Sides, divide
+from tunewright.job.commands.guess.task import guess
+from tunewright.job.commands.job_file import Draft
 from tunewright.job.data.faults import listed
 from tunewright.job.data.media import find_folders
 from tunewright.job.data.readers.formats import KNOWN_NAMES, format_of, read_rows
@@ -37,17 +37,6 @@ _BASES = {
 _MOST_NAMED = 20
 """Files of a setting that are named one by one."""
 _CODE = re.compile("[a-z]{2,3}")
-_PLAIN = re.compile(r"[A-Za-z_./~][\w./:@~+-]*")
-_WORDS_OF_YAML = frozenset("true false yes no on off null none y n".split())
-
-
-@dataclass(frozen=True)
-class Draft:
-    """Settings that were guessed, and why."""
-
-    settings: dict[str, Any]
-    reasons: dict[str, list[str]]
-    """Setting to what it was told from; those under "" belong to none."""
 
 
 def draft(sources: Sequence[str], asked: Asked, cache: Path, **given: str | None) -> Draft:
@@ -263,77 +252,3 @@ def _model_name(source: str) -> str:
         if name and name not in SPLITS and name not in ("data", "s3", "dataset", "input"):
             return name
     return "model"
-
-
-def write(made: Draft, output: Path, sources: Sequence[str]) -> None:
-    """Write the settings with their reasons; SettingsError where there is a file already."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with output.open("x", encoding="utf-8") as file:
-            file.write(as_yaml(made, output, sources))
-    except FileExistsError:
-        refuse_to_overwrite(output)
-
-
-def refuse_to_overwrite(output: Path) -> None:
-    """SettingsError where there is a file already."""
-    if output.exists():
-        raise SettingsError(f"{output} is there already, and is never overwritten; name another file with --output")
-
-
-def as_yaml(made: Draft, output: Path, sources: Sequence[str]) -> str:
-    """The settings as a file for people: what each was told from stands above it."""
-    lines = [
-        f"# Guessed by `tunewright init {' '.join(sources)}`: read it, and correct what is wrong.",
-        f"#   tunewright check --config {output}   reads settings and data",
-        f"#   tunewright train --config {output}   learns, measures and registers",
-        "# Every setting there is: docs/reference/settings.md, or `tunewright train --help`.",
-        *_comments(made.reasons.get("", [])),
-        "",
-    ]
-    for name, value in made.settings.items():
-        lines += _comments(made.reasons.get(name, []))
-        lines += _entry(name, value, "")
-    lines += [
-        "",
-        "# What follows is worth a thought; the values are those that hold anyway.",
-        "# train: {epochs: 3, learning_rate: 1.0e-4, batch_size: 32}",
-        "# gate: {min: {METRIC: 0.8}}   # register nothing below it",
-        "# alias: production            # moved to the new version when its gates pass",
-    ]
-    return "\n".join(map(_visible, lines)) + "\n"
-
-
-def _comments(reasons: Iterable[str]) -> list[str]:
-    return [
-        line
-        for reason in reasons
-        for line in textwrap.wrap(
-            _visible(reason),
-            110,
-            initial_indent="# ",
-            subsequent_indent="#   ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    ]
-
-
-def _entry(name: str, value: Any, indent: str) -> list[str]:
-    if isinstance(value, Mapping):
-        return [f"{indent}{_scalar(name)}:"] + [
-            line for key, inner in value.items() for line in _entry(str(key), inner, indent + "  ")
-        ]
-    if isinstance(value, list):
-        return [f"{indent}{_scalar(name)}:"] + [f"{indent}  - {_scalar(one)}" for one in value]
-    return [f"{indent}{_scalar(name)}: {_scalar(value)}"]
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS_OF_YAML:
-        return value if not value.endswith(":") else json.dumps(value, ensure_ascii=False)
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _visible(line: str) -> str:
-    return "".join(one if one.isprintable() else " " for one in line)

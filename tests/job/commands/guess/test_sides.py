@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright.job.commands.sides import divide, side_of
+from tunewright.job.commands.guess.sides import divide, side_of
 from tunewright.job.errors import SettingsError
 
 

@@ -2,9 +2,10 @@
 
 import pytest
 
-from tunewright.job.commands.guess import ROLES, Asked, Unclear, guess
-from tunewright.job.commands.profile import columns_of
-from tunewright.job.commands.sample import Sample
+from tunewright.job.commands.guess.columns import FILL, ROLES, Asked, Unclear
+from tunewright.job.commands.guess.profile import columns_of
+from tunewright.job.commands.guess.sample import Sample
+from tunewright.job.commands.guess.task import guess
 from tunewright.job.data.readers.reader import Layout
 from tunewright.job.errors import SettingsError
 from tunewright.job.tasks import TASKS
@@ -156,6 +157,12 @@ def test_a_column_or_a_task_that_is_not_there():
     assert str(caught.value) == "--task is 'text-clasification'; did you mean text-classification?"
 
 
+def test_a_part_that_no_task_has():
+    with pytest.raises(SettingsError) as caught:
+        guessed({"a": TEXT, "b": LABEL}, lable="b")
+    assert str(caught.value) == "--columns.lable names no part of a task; did you mean label?"
+
+
 def test_what_else_it_might_be_is_told():
     found = guess(seen(a=TEXT, b=LABEL, c=NUMBER, d=CLASS), Asked())
     assert found.also == "it might also be --columns.label d or --columns.score c"
@@ -171,7 +178,5 @@ def test_options_follow_from_the_data():
 
 
 def test_every_task_can_be_guessed_with_every_part_it_knows():
-    from tunewright.job.commands import guess as module
-
-    assert set(module._FILL) == set(TASKS)
+    assert set(FILL) == set(TASKS)
     assert set(ROLES) == {role for task in TASKS.values() for form in task.forms for role in form.roles}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright.job.commands.profile import columns_of
+from tunewright.job.commands.guess.profile import columns_of
 
 PROSE = [f"this is the sentence number {number}, and no other" for number in range(40)]
 

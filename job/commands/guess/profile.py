@@ -95,6 +95,26 @@ class Column:
         return f"column {self.name}" if self.name.isdecimal() else self.name
 
     @property
+    def holds(self) -> str:
+        """What is in it, in words."""
+        kinds = {
+            "text": "texts",
+            "label": f"{len(self.counts):,} words or numbers over and over",
+            "labels": "several labels a row",
+            "number": "numbers",
+            "id": "a name for each row",
+            "constant": "the same in every row",
+            "texts": "lists of texts, which are not read: join them",
+            "bits": "zeros and ones",
+            "date": "dates",
+            "object": "objects, which are not read: write their keys as columns",
+            "messages": "messages",
+            "file": "images or recordings",
+            "empty": "nothing",
+        }
+        return kinds[self.kind]
+
+    @property
     def is_sound(self) -> bool:
         """Whether a column of files has recordings."""
         return _all(_SOUND, self.counts) if self.counts else "audio" in self.name.lower()

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from tunewright.job.commands.sample import sample
+from tunewright.job.commands.guess.sample import sample
 from tunewright.job.data.source import SourceFile
 from tunewright.job.errors import DataError
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from tunewright.job.commands.profile import MOST_ROWS, Column, columns_of
+from tunewright.job.commands.guess.profile import MOST_ROWS, Column, columns_of
 from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.readers.content import refuse_other_content
 from tunewright.job.data.readers.formats import KNOWN_NAMES, format_of, read_rows
@@ -52,6 +52,10 @@ class Sample:
     def format(self) -> str:
         """The format, as data.format would say it."""
         return self.layout.format
+
+    def of_kind(self, *kinds: str) -> list[Column]:
+        """The columns of these kinds."""
+        return [column for column in self.columns if column.kind in kinds]
 
     def column(self, name: str) -> Column | None:
         """The column of this name, if there is one."""

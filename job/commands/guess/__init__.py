@@ -1,0 +1,1 @@
+"""What a data set is for, told from its files: sides, formats, columns, task."""
