@@ -77,7 +77,9 @@ def _classification(filling: Filling) -> Guess:
     if role == "labels":
         reason = f"{target.called} has several labels in a row ({target.examples})"
     numbers = [column.name for column in seen.of_kind("number")] if not filling.asked.task else []
-    also = [f"--columns.label {column.name}" for column in others] + [f"--columns.score {name}" for name in numbers]
+    also = [f"--columns.{_role(column)} {column.name}" for column in others] + [
+        f"--columns.score {name}" for name in numbers
+    ]
     return filling.guess(
         {**_texts(filling, target), role: target}, reason, also=f"it might also be {' or '.join(also)}" if also else ""
     )
@@ -98,9 +100,13 @@ def _target(filling: Filling) -> tuple[str, Column, list[Column]]:
     target = named(found, LABELS) or (words[0] if len(words) == 1 else None) or (found[0] if len(found) == 1 else None)
     if target is None:
         choices = listed((f"{column.name} ({len(column.counts):,} different)" for column in words or found), 6)
-        flags = " or ".join(f"--columns.label {column.name}" for column in (words or found)[:6])
+        flags = " or ".join(f"--columns.{_role(column)} {column.name}" for column in (words or found)[:6])
         raise Unclear(f"several columns may be the label, {choices}: say {flags}")
-    return ("labels" if target.kind == "labels" else "label"), target, [one for one in found if one is not target]
+    return _role(target), target, [one for one in found if one is not target]
+
+
+def _role(column: Column) -> str:
+    return "labels" if column.kind == "labels" else "label"
 
 
 def _of_files(filling: Filling) -> Guess:
@@ -112,7 +118,7 @@ def _of_files(filling: Filling) -> Guess:
     columns = {role: file, label: target}
     if filling.task == "image-text-classification":
         columns = {role: file, "text": _texts(filling, target)["text"], label: target}
-    also = " or ".join(f"--columns.label {column.name}" for column in others)
+    also = " or ".join(f"--columns.{_role(column)} {column.name}" for column in others)
     reason = f"files beside {len(target.counts):,} labels ({target.examples})"
     return filling.guess(columns, reason, also=f"it might also be {also}" if also else "")
 

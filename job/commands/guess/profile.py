@@ -159,8 +159,9 @@ class Column:
     @property
     def examples(self) -> str:
         """The commonest values of a column of labels, with their rows."""
-        some = [f"{value}: {count:,}" for value, count in self.counts.most_common(4)]
-        return ", ".join(some) + (", ..." if len(self.counts) > len(some) else "")
+        counts = self.counts or Counter(str(one) for part in self.lists for one in part)
+        some = [f"{value}: {count:,}" for value, count in counts.most_common(4)]
+        return ", ".join(some) + (", ..." if len(counts) > len(some) else "")
 
 
 def _all(pattern: re.Pattern[str], values: Iterable[str]) -> bool:

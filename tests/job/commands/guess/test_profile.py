@@ -58,3 +58,5 @@ def test_labels_are_divided_at_what_stands_between_them():
 def test_the_commonest_labels_are_shown():
     (column,) = columns_of({"it": value} for value in ["ham", "spam", "ham"] * 1000)
     assert column.examples == "ham: 2,000, spam: 1,000"
+    (column,) = columns_of({"it": value} for value in [["joy", "fear"], ["joy"]] * 5)
+    assert column.examples == "joy: 10, fear: 5"
