@@ -1,7 +1,6 @@
 """Golden cases: real inputs with the outputs recorded at export, replayed before a server takes traffic."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -61,7 +60,7 @@ def _unit(cases: Sequence[Golden], predictor: Predictor) -> float:
     return 2 * (largest + predictor.model.variants[predictor.variant].metrics.get("rmse", 0.0))
 
 
-def _read(case: Golden, number: int, predictor: Predictor) -> Any:
+def _read(case: Golden, number: int, predictor: Predictor) -> object:
     try:
         inputs, are_many = predictor.task.read_inputs(case.inputs, predictor.model)
     except InputError as error:

@@ -24,17 +24,17 @@ class Predictor:
     task: Task[Any, Any]
     engine: Engine[Any, Any, Any, Any]
 
-    def predict(self, inputs: Sequence[Any], parameters: Mapping[str, object] | None = None) -> list[Any]:
+    def predict(self, inputs: Sequence[object], parameters: Mapping[str, object] | None = None) -> list[Any]:
         """One answer per input, in the shape of the task; InputError for a parameter the task does not know."""
         checked = self.task.read_parameters(parameters or {}, self.model)
         return self.answers(self.prepare(inputs, checked), checked)
 
-    def prepare(self, inputs: Sequence[Any], parameters: object, *, limit: TimeLimit | None = None) -> Sequence[Row]:
+    def prepare(self, inputs: Sequence[object], parameters: object, *, limit: TimeLimit | None = None) -> Sequence[Row]:
         """Inputs to what the model reads. `parameters`: what the task's `read_parameters` returned."""
         rows: Sequence[Row] = self.engine.prepare(inputs, parameters, limit=limit)
         return rows
 
-    def unfolded(self, inputs: Sequence[Any]) -> Iterator[int]:
+    def unfolded(self, inputs: Sequence[object]) -> Iterator[int]:
         """Bytes that each input takes once it is decoded; nothing for tasks that read no files."""
         if isinstance(self.engine, FileEngine):
             yield from self.engine.unfolded(inputs)
@@ -55,7 +55,7 @@ class Predictor:
             raise InputError(f"{self.model.task} writes no texts, so there is nothing to stream; ask without streaming")
         return self.engine.stream(row, on_text, limit=limit)
 
-    def outputs(self, inputs: Sequence[Any]) -> list[Array]:
+    def outputs(self, inputs: Sequence[object]) -> list[Array]:
         """Raw numbers of the model, one array per input: what golden cases, parity and measurements compare."""
         return self.engine.outputs(inputs)
 

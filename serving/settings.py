@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -95,7 +95,7 @@ class ServingSettings(BaseSettings):
 
     @field_validator("port", "metrics_port", mode="before")
     @classmethod
-    def _is_no_service_link(cls, value: Any, info: ValidationInfo) -> Any:
+    def _is_no_service_link(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str) and value.startswith("tcp://"):
             service = "serving" if info.field_name == "port" else "serving-metrics"
             raise ValueError(

@@ -1,7 +1,7 @@
 """The bundle: the folder of files that is one version, described by its `model.json`."""
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -58,7 +58,7 @@ class Variant(_Part):
 class Golden(_Part):
     """A real input with the outputs recorded at export."""
 
-    inputs: Any
+    inputs: object
     """One input, as a caller would send it."""
     outputs: dict[str, list[float]]
     """Variant name to the raw numbers it gave, its array flattened."""
@@ -85,7 +85,7 @@ class ModelFile(_Part):
     """How the tokenizer pads."""
     thresholds: list[float] | None = None
     """Multi-label only: the score from which each label is predicted, tuned on the validation split."""
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     """What this task alone needs to know, checked by its module."""
     variants: dict[VariantName, Variant] = Field(min_length=1)
     """Variant name to file and figures; the ones that passed their gates."""
@@ -146,6 +146,6 @@ def _variants(model: ModelFile) -> str:
 
 
 def _first_fault(error: ValidationError) -> str:
-    fault: Any = error.errors(include_input=False, include_url=False)[0]
+    fault = error.errors(include_input=False, include_url=False)[0]
     place = ".".join(str(part) for part in fault["loc"]) or "the file"
     return f"{place}: {str(fault['msg']).removeprefix('Value error, ')}"

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from tunewright.serving.bundle.model_file import ModelFile
@@ -22,7 +23,7 @@ ROWS_PER_RUN = 8
 DECODED_AT_ONCE = 128 << 20
 """Bytes that all files being decoded at the same time may unfold into."""
 
-Batch = Mapping[str, NDArray[Any]]
+Batch = Mapping[str, NDArray[np.generic]]
 Input = TypeVar("Input")
 Features = TypeVar("Features")
 Parameters = TypeVar("Parameters")

@@ -8,7 +8,7 @@ Axes: N rows, T tokens fed at once, S tokens of an encoder's longest prompt, V t
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from tunewright.serving.generation.written import Ids, Index, left_padded
 from tunewright.serving.runtime.session import Array, Session, TimeLimit
 
 Prompts = Sequence[Sequence[int]]
-Caches = dict[str, NDArray[Any]]
+Caches = dict[str, NDArray[np.generic]]
 
 _PAST, _PRESENT, _BRANCH = "past_key_values", "present", "use_cache_branch"
 _FLOAT = "tensor(float)"
@@ -87,7 +87,7 @@ class _CausalRows:
 
     def advance(self, ids_NT: Ids) -> Array:
         """Feed tokens, for which the mask has columns already."""
-        inputs: dict[str, NDArray[Any]] = {"input_ids": ids_NT, "attention_mask": self._mask}
+        inputs: dict[str, NDArray[np.generic]] = {"input_ids": ids_NT, "attention_mask": self._mask}
         if "position_ids" in self._onnx.inputs:
             # Padding has no position of its own; it is masked, so any position that exists will do.
             positions = np.maximum(self._mask.cumsum(axis=1) - 1, 0)
@@ -196,7 +196,7 @@ class _CacheLayout:
     def run(
         self,
         onnx: "_Onnx",
-        inputs: Mapping[str, NDArray[Any]],
+        inputs: Mapping[str, NDArray[np.generic]],
         caches: Caches,
         limit: TimeLimit | None,
         *,
@@ -253,8 +253,8 @@ class _Onnx:
         return tuple(inner)
 
     def run(
-        self, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]], limit: TimeLimit | None
-    ) -> Sequence[NDArray[Any]]:
+        self, outputs: Sequence[str], inputs: Mapping[str, NDArray[np.generic]], limit: TimeLimit | None
+    ) -> Sequence[NDArray[np.generic]]:
         """The named outputs, of those inputs that the graph has; DeadlineExceeded once the limit is over."""
         feed = {name: value for name, value in inputs.items() if name in self.inputs}
         return self.session.run(feed, outputs=outputs, limit=limit)

@@ -1,7 +1,7 @@
 """How an answer is written, token by token: the fields of transformers' GenerationConfig that this program knows."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
@@ -114,7 +114,7 @@ Settings = TypeVar("Settings", bound=GenerationSettings)
 
 
 def read_settings(
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, object],
     defaults: GenerationSettings,
     task: str,
     kind: type[Settings] = GenerationSettings,  # type: ignore[assignment]
@@ -135,7 +135,7 @@ def read_settings(
     return settings
 
 
-def _fault(sentence: str, **values: Any) -> PydanticCustomError:
+def _fault(sentence: str, **values: int) -> PydanticCustomError:
     """What pydantic reports as it stands; before a ValueError's words it puts its own."""
     return PydanticCustomError("settings", sentence, values)
 

@@ -44,7 +44,7 @@ class _Parser(h11.Connection):
     pieces = size = 0
     is_crumbled = False
 
-    def next_event(self) -> Any:
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         event = super().next_event()
         if isinstance(event, h11.Request):
             self.pieces = self.size = 0

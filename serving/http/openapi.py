@@ -1,7 +1,5 @@
 """The OpenAPI document of a server: written for the version it serves, with a real answer as the example."""
 
-from typing import Any
-
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.huggingface import OPTIONS
@@ -52,9 +50,7 @@ def document(service: Service) -> Schema:
     }
 
 
-def paths(
-    shapes: Shapes, *, inputs: int, writes: bool, metrics: bool = True, replies: dict[str, Any] | None = None
-) -> Schema:
+def paths(shapes: Shapes, *, inputs: int, writes: bool, metrics: bool = True, replies: Schema | None = None) -> Schema:
     """Every route of a server of this task: at most so many inputs, with a stream where the model writes."""
     return {
         "/predict": {"post": _predict(shapes, inputs, replies)},
@@ -66,7 +62,7 @@ def paths(
     }
 
 
-def _predict(shapes: Shapes, inputs: int, replies: dict[str, Any] | None) -> Schema:
+def _predict(shapes: Shapes, inputs: int, replies: Schema | None) -> Schema:
     request = closed(
         {
             "inputs": {"anyOf": [shapes.item, list_of(shapes.item, minItems=1, maxItems=inputs)]},
@@ -115,13 +111,13 @@ def _stream(shapes: Shapes) -> Schema:
     }
 
 
-def _requests(shapes: Shapes) -> dict[str, Any]:
+def _requests(shapes: Shapes) -> Schema:
     more = {"parameters": dict(shapes.example_parameters)} if shapes.example_parameters else {}
     several = [shapes.example, shapes.example]
     return {"one": {"value": {"inputs": shapes.example, **more}}, "several": {"value": {"inputs": several, **more}}}
 
 
-def _replies(service: Service, shapes: Shapes) -> dict[str, Any]:
+def _replies(service: Service, shapes: Shapes) -> Schema:
     predictor = service.predictor
     task = predictor.task
     texts, _ = task.read_inputs(shapes.example, predictor.model)
@@ -157,5 +153,5 @@ def _fault(meaning: str) -> Schema:
     return {"description": meaning, "content": _json({"$ref": "#/components/schemas/Error"})}
 
 
-def _json(schema: Schema, examples: dict[str, Any] | None = None) -> Schema:
+def _json(schema: Schema, examples: Schema | None = None) -> Schema:
     return {"application/json": {"schema": schema, **({"examples": examples} if examples else {})}}

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tunewright.registry.versions.record import Version
 from tunewright.serving.engines.engine import Row
@@ -115,7 +115,7 @@ class Service:
             job.give_up()
             running.cancel()
 
-    def answers(self, request: Request, job: Job) -> list[Any]:
+    def answers(self, request: Request, job: Job) -> list[object]:
         """One answer per input, of which JSON can be made."""
         return self._answered(
             request, job, lambda rows, limit: self.predictor.answers(rows, request.parameters, limit=limit)

@@ -64,7 +64,7 @@ def text_item(*, pair: bool) -> Schema:
     return {"oneOf": [TEXT, closed({"text": TEXT})]}
 
 
-def text_example(*, pair: bool) -> Any:
+def text_example(*, pair: bool) -> object:
     """A harmless input: never a row of somebody's data."""
     if pair:
         return {"text": "A man is playing a guitar.", "text_pair": "Somebody makes music."}

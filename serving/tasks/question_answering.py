@@ -9,7 +9,7 @@ Axes: T tokens of a row, C tokens of the context in it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -32,7 +32,15 @@ from tunewright.serving.text.windows import Cut, Windowed, Windower, trimmed
 Input = tuple[str, str]
 """Question and context."""
 
-Answer = dict[str, Any]
+
+class Answer(TypedDict):
+    """A part of the context, and where it stands there."""
+
+    score: float
+    start: int
+    end: int
+    answer: str
+
 
 _USUAL_STRIDE = 128
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,6 +33,8 @@ Input = str | list[str]
 
 Scheme = Literal["BIO", "BIOES", "plain"]
 Strategy = Literal["none", "simple", "first", "average", "max"]
+
+Entity = dict[str, str | float | int]
 
 OUTSIDE = "O"
 """The label of what is no entity."""
@@ -160,7 +162,7 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
         how = Cut(max_length=length, stride=wanted.stride, usual_stride=length // 4)
         return windower.text(one, how) if isinstance(one, str) else windower.words(one, how)
 
-    def answer(row: Windowed, outputs: list[Array], wanted: Wanted) -> list[dict[str, Any]]:
+    def answer(row: Windowed, outputs: list[Array], wanted: Wanted) -> list[Entity]:
         if not outputs:
             return []
         found = scores(row.merged(outputs), "softmax")
@@ -169,9 +171,7 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
     return WindowEngine(text, cut=cut, answer=answer, defaults=read_parameters({}, model))
 
 
-def entities(
-    row: Windowed, scores_SL: Array, *, labels: Sequence[str], scheme: Scheme, wanted: Wanted
-) -> list[dict[str, Any]]:
+def entities(row: Windowed, scores_SL: Array, *, labels: Sequence[str], scheme: Scheme, wanted: Wanted) -> list[Entity]:
     """The answer for a text whose tokens have these probabilities.
 
     Strategy none: `{entity, score, index, word, start, end}` per token, or per word where words were sent. Otherwise
@@ -244,7 +244,7 @@ def _kinds(model: ModelFile) -> list[str]:
     return list(dict.fromkeys(read_label(label, scheme)[1] for label in model.labels))
 
 
-def _entity(unit: Unit) -> dict[str, Any]:
+def _entity(unit: Unit) -> Entity:
     return {
         "entity": unit.label,
         "score": unit.score,
@@ -255,7 +255,7 @@ def _entity(unit: Unit) -> dict[str, Any]:
     }
 
 
-def _group(text: str, members: Sequence[Unit], scheme: Scheme) -> dict[str, Any]:
+def _group(text: str, members: Sequence[Unit], scheme: Scheme) -> Entity:
     start, end = trimmed(text, members[0].start, members[-1].end)
     return {
         "entity_group": read_label(members[0].label, scheme)[1],

@@ -6,12 +6,11 @@ Axes: B rows of a batch, T tokens of the longest row in it.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from tunewright.serving.errors import BundleError, InputError
 from tunewright.serving.text.cleaning import Cleaning, clean
@@ -102,7 +101,7 @@ class Encoder:
         bounded = cleaned[-most:] if self._left else cleaned[:most]
         return bounded, len(text) > 2 * most or len(cleaned) > most
 
-    def _tokenized(self, texts: list[Text]) -> list[Any]:
+    def _tokenized(self, texts: list[Text]) -> list[Encoding]:
         try:
             return list(self._tokenizer.encode_batch_fast(texts))
         except BaseException as error:

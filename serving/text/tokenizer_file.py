@@ -9,7 +9,6 @@ import binascii
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from tunewright.serving.errors import BundleError
 
@@ -64,7 +63,7 @@ def _count(growth: int) -> str:
     return f"{growth:,}" if growth < 10**12 else "10^12 and more"
 
 
-def _check_model(model: Any) -> None:
+def _check_model(model: object) -> None:
     """What makes one text other tokens each time, or one word a matter of minutes."""
     if not isinstance(model, dict):
         return
@@ -81,29 +80,30 @@ def _check_model(model: Any) -> None:
         )
 
 
-def _flat(part: Any) -> list[Any]:
+def _flat(part: object) -> list[object]:
     """A part and, where it is a sequence, the parts in it (a list of its own instead of recursion: depth is theirs)."""
     found, waiting = [], [part] if part is not None else []
     while waiting:
-        found.append(waiting.pop())
+        one = waiting.pop()
+        found.append(one)
         for inner in ("normalizers", "pretokenizers", "processors", "decoders"):
-            parts = found[-1].get(inner, []) if isinstance(found[-1], dict) else []
+            parts = one.get(inner, []) if isinstance(one, dict) else []
             waiting += parts if isinstance(parts, list) else [parts]
     return found
 
 
-def _check_kind(part: Any, name: str, allowed: list[str]) -> None:
+def _check_kind(part: object, name: str, allowed: list[str]) -> None:
     # Files of some older tokenizers leave out the type of the model.
     kind = part.get("type", "BPE" if name == "model" else None) if isinstance(part, dict) else None
     if kind not in allowed:
         raise BundleError(f"tokenizer.json has the {name} {kind!r}; allowed: {', '.join(allowed)}")
 
 
-def _growth(part: dict[str, Any], name: str) -> int:
+def _growth(part: object, name: str) -> int:
     """How many times its length this rule can make the worst of texts."""
     match part:
-        case {"type": "Replace", "content": str(content)}:
-            return len(content) + 1 if _may_be_empty(part.get("pattern")) else max(len(content), 1)
+        case {"type": "Replace", "content": str(content), **rest}:
+            return len(content) + 1 if _may_be_empty(rest.get("pattern")) else max(len(content), 1)
         case {"type": "Prepend", "prepend": str(content)}:
             return max(len(content), 1)
         case {"type": "Precompiled", "precompiled_charsmap": str(table)}:
@@ -117,7 +117,7 @@ def _growth(part: dict[str, Any], name: str) -> int:
     return 1
 
 
-def _may_be_empty(pattern: Any) -> bool:
+def _may_be_empty(pattern: object) -> bool:
     if isinstance(pattern, dict) and isinstance(pattern.get("String"), str):
         return not pattern["String"]
     return not isinstance(pattern, dict) or bool(_MAY_BE_EMPTY.search(str(pattern.get("Regex", "*"))))
@@ -134,14 +134,14 @@ def _longest(table: str) -> int:
     return max(1, *(len(text.decode(errors="replace")) for text in texts))
 
 
-def _repeated(template: Any) -> int:
+def _repeated(template: object) -> int:
     """How often a template puts the same text."""
     pieces = template if isinstance(template, list) else []
     named = [str(piece["Sequence"]) for piece in pieces if isinstance(piece, dict) and "Sequence" in piece]
     return max((named.count(name) for name in named), default=1)
 
 
-def _check_padding(padding: Any) -> None:
+def _check_padding(padding: object) -> None:
     """Of the two ways to say it: a length, or a multiple to be filled."""
     if not isinstance(padding, dict):
         return

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from tunewright.serving.errors import InputError
 from tunewright.serving.runtime.session import Array
@@ -135,7 +134,7 @@ class Windower:
         encoding = self._encoded(align(first, self._cleaning).text, aligned.text)
         return _windowed(second, encoding, self._tokens(encoding, 1, aligned), cut, sequence=1)
 
-    def _encoded(self, *texts: str | list[str]) -> Any:
+    def _encoded(self, *texts: str | list[str]) -> Encoding:
         try:
             return self._tokenizer.encode(*texts, is_pretokenized=isinstance(texts[0], list))
         except BaseException as error:
@@ -143,7 +142,7 @@ class Windower:
                 raise InputError(f"the tokenizer gives up on a text: {error}") from error
             raise
 
-    def _tokens(self, encoding: Any, sequence: int, aligned: Aligned) -> list[Token]:
+    def _tokens(self, encoding: Encoding, sequence: int, aligned: Aligned) -> list[Token]:
         tokens: list[Token] = []
         end_before, word_before, blank_before = 0, None, False
         for id_, text, (start, end), word in _parts(encoding, sequence):
@@ -161,7 +160,7 @@ class Windower:
         return tokens
 
 
-def _parts(encoding: Any, sequence: int) -> Iterator[tuple[int, str, Span, Any]]:
+def _parts(encoding: Encoding, sequence: int) -> Iterator[tuple[int, str, Span, int]]:
     """Id, spelling, offsets and word of each token of one of the sequences."""
     columns = zip(
         encoding.sequence_ids, encoding.ids, encoding.tokens, encoding.offsets, encoding.word_ids, strict=True
@@ -200,7 +199,7 @@ def _unknown_id(tokenizer: Tokenizer) -> int | None:
     return found[0].id if len(found) == 1 else None
 
 
-def _windowed(text: str, encoding: Any, tokens: list[Token], cut: Cut, *, sequence: int = 0) -> Windowed:
+def _windowed(text: str, encoding: Encoding, tokens: list[Token], cut: Cut, *, sequence: int = 0) -> Windowed:
     ids, type_ids, places = encoding.ids, encoding.type_ids, encoding.sequence_ids
     around = [index for index, place in enumerate(places) if place != sequence]
     special = places.count(None)

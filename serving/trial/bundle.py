@@ -23,8 +23,9 @@ def judge(folder: str, variant: str) -> Verdict:
         added = tokenizer.judge(str(tokenizer_file))["added"] if tokenizer_file.is_file() else 0
     predictor = open_predictor(Path(folder), variant=variant, capacity=Capacity(threads=1))
     if template_file.is_file():
-        special_tokens = predictor.model.options.get("special_tokens", {})
-        template.check_rendered(ChatTemplate(template_file.read_text(encoding="utf-8"), special_tokens))
+        special = predictor.model.options.get("special_tokens")
+        source = template_file.read_text(encoding="utf-8")
+        template.check_rendered(ChatTemplate(source, special if isinstance(special, dict) else {}))
     most = predictor.model.max_length
     if predictor.model.pair and most is not None and added >= most:
         raise BundleError(f"{tokenizer_file} puts {added} special tokens around two texts, and a row has {most}")
