@@ -67,6 +67,8 @@ TESTED_BY = {
     "serving/media/image_pixels.py": "serving/media/test_images.py",
     "serving/media/image_processor.py": "serving/media/test_images.py",
     "serving/tasks/audio_classification.py": "job/tasks/test_audio_classification.py",
+    "serving/tasks/audio_regression.py": "job/tasks/test_audio_regression.py",
+    "serving/tasks/image_regression.py": "job/tasks/test_image_regression.py",
     "serving/tasks/image_classification.py": "job/tasks/test_image_classification.py",
     "serving/tasks/image_text_classification.py": "job/tasks/test_image_text_classification.py",
     "serving/tasks/summarization.py": "job/tasks/test_summarization.py",

@@ -2,8 +2,10 @@
 
 from tunewright.job.kinds.task import Task
 from tunewright.job.tasks.audio_classification import AUDIO_CLASSIFICATION
+from tunewright.job.tasks.audio_regression import AUDIO_REGRESSION
 from tunewright.job.tasks.feature_extraction import FEATURE_EXTRACTION
 from tunewright.job.tasks.image_classification import IMAGE_CLASSIFICATION
+from tunewright.job.tasks.image_regression import IMAGE_REGRESSION
 from tunewright.job.tasks.image_text_classification import IMAGE_TEXT_CLASSIFICATION
 from tunewright.job.tasks.masked_language_modelling import MASKED_LANGUAGE_MODELLING
 from tunewright.job.tasks.question_answering import QUESTION_ANSWERING
@@ -16,8 +18,10 @@ from tunewright.job.tasks.translation import TRANSLATION
 
 TASKS: dict[str, Task] = {
     "audio-classification": AUDIO_CLASSIFICATION,
+    "audio-regression": AUDIO_REGRESSION,
     "feature-extraction": FEATURE_EXTRACTION,
     "image-classification": IMAGE_CLASSIFICATION,
+    "image-regression": IMAGE_REGRESSION,
     "image-text-classification": IMAGE_TEXT_CLASSIFICATION,
     "masked-language-modelling": MASKED_LANGUAGE_MODELLING,
     "question-answering": QUESTION_ANSWERING,

@@ -8,7 +8,8 @@ from tunewright.job.kinds.task import Learner, Task
 
 
 @cache
-def _learner() -> Learner:
+def audio_learner() -> Learner:
+    """Models of recordings."""
     from tunewright.job.learners.recordings import AUDIO_LEARNER
 
     return AUDIO_LEARNER
@@ -18,5 +19,5 @@ AUDIO_CLASSIFICATION = Task(
     about="Recordings to labels.",
     columns=Files("audio", "a recording", recording_size),
     target=Labels(),
-    learner=_learner,
+    learner=audio_learner,
 )

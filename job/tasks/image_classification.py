@@ -8,7 +8,8 @@ from tunewright.job.kinds.task import Learner, Task
 
 
 @cache
-def _learner() -> Learner:
+def image_learner() -> Learner:
+    """Models of images."""
     from transformers import AutoModelForImageClassification
 
     from tunewright.job.learners.files import IMAGE_ARCHITECTURES, IMAGE_INPUTS
@@ -21,5 +22,5 @@ IMAGE_CLASSIFICATION = Task(
     about="Images to labels.",
     columns=Files("image", "an image", image_size),
     target=Labels(),
-    learner=_learner,
+    learner=image_learner,
 )

@@ -5,8 +5,10 @@ from typing import Any
 from tunewright.serving.engines.task import Task
 from tunewright.serving.tasks import (
     audio_classification,
+    audio_regression,
     feature_extraction,
     image_classification,
+    image_regression,
     image_text_classification,
     masked_language_modelling,
     question_answering,
@@ -20,8 +22,10 @@ from tunewright.serving.tasks import (
 
 TASKS: dict[str, Task[Any, Any]] = {
     "audio-classification": audio_classification,
+    "audio-regression": audio_regression,
     "feature-extraction": feature_extraction,
     "image-classification": image_classification,
+    "image-regression": image_regression,
     "image-text-classification": image_text_classification,
     "masked-language-modelling": masked_language_modelling,
     "question-answering": question_answering,

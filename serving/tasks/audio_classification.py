@@ -5,12 +5,14 @@ import io
 import wave
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow
 from tunewright.serving.engines.task import Shapes
+from tunewright.serving.engines.text import AnswerOf
 from tunewright.serving.media.audio_features import features, pad, read
 from tunewright.serving.media.audio_file import unfolded
 from tunewright.serving.media.audio_processor import AudioPreprocessing
@@ -31,6 +33,7 @@ class Options(BaseModel):
     """From samples to what the model was trained on."""
 
 
+Asked = TypeVar("Asked")
 Opened = MediaEngine[bytes, Array, Parameters]
 
 
@@ -40,7 +43,7 @@ def shapes(model: ModelFile) -> Shapes:
         item=schema.file_item("audio"),
         parameters=schema.schema_of(Parameters),
         answer=answer_shape(model),
-        example=_silence(),
+        example=silence(),
         body_bytes=BODY_BYTES,
     )
 
@@ -57,6 +60,13 @@ def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Param
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> Opened:
     """Load one variant."""
+    return open_recordings(folder, model, variant, capacity, answer)
+
+
+def open_recordings(
+    folder: Path, model: ModelFile, variant: str, capacity: Capacity, answer: AnswerOf[Asked]
+) -> MediaEngine[bytes, Array, Asked]:
+    """Load one variant of a model that reads recordings. `answer`: logits to what a caller gets."""
     audio = read_options(Options, model).audio
 
     def collate(rows: Sequence[Array]) -> Batch:
@@ -74,7 +84,7 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
     )
 
 
-def _silence() -> str:
+def silence() -> str:
     """A tenth of a second of it, as a WAV file in base64."""
     content = io.BytesIO()
     with wave.open(content, "wb") as file:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.media import Batch, MediaEngine, MediaRow
 from tunewright.serving.engines.task import Shapes
+from tunewright.serving.engines.text import AnswerOf
 from tunewright.serving.media.image_file import decode, unfolded
 from tunewright.serving.media.image_pixels import ImagePreprocessing, pixels
 from tunewright.serving.request import schema
@@ -31,6 +33,7 @@ class Options(BaseModel):
     """From pixels to what the model was trained on."""
 
 
+Asked = TypeVar("Asked")
 Opened = MediaEngine[bytes, Array, Parameters]
 
 
@@ -57,6 +60,13 @@ def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Param
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> Opened:
     """Load one variant."""
+    return open_images(folder, model, variant, capacity, answer)
+
+
+def open_images(
+    folder: Path, model: ModelFile, variant: str, capacity: Capacity, answer: AnswerOf[Asked]
+) -> MediaEngine[bytes, Array, Asked]:
+    """Load one variant of a model that reads images. `answer`: logits to what a caller gets."""
     image = read_options(Options, model).image
 
     def load(data: bytes) -> MediaRow[Array]:

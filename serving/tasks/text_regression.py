@@ -26,11 +26,10 @@ class Parameters(BaseModel):
 
 def shapes(model: ModelFile) -> Shapes:
     """How requests and answers look for this model."""
-    number = schema.closed({"label": {"type": "string", "enum": model.labels}, "score": {"type": "number"}})
     return Shapes(
         item=schema.text_item(pair=model.pair),
         parameters=schema.schema_of(Parameters),
-        answer=schema.list_of(number, minItems=1, maxItems=1),
+        answer=answer_shape(model),
         example=schema.text_example(pair=model.pair),
     )
 
@@ -48,6 +47,12 @@ def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Param
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine[Parameters]:
     """Load one variant."""
     return LogitsEngine(folder, model, variant, capacity, answer)
+
+
+def answer_shape(model: ModelFile) -> schema.Schema:
+    """How the number comes."""
+    number = schema.closed({"label": {"type": "string", "enum": model.labels}, "score": {"type": "number"}})
+    return schema.list_of(number, minItems=1, maxItems=1)
 
 
 def answer(logits: Array, model: ModelFile, parameters: Parameters) -> Answer:

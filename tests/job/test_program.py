@@ -104,7 +104,7 @@ def test_check_finds_what_the_loss_cannot_be_made_of(arguments, capsys):
     assert code == 2
     assert err == (
         "error: train.huber_delta would have no effect: text-classification does not use it (it is for "
-        "text-regression); remove it\n"
+        "audio-regression, image-regression, text-regression); remove it\n"
     )
 
 

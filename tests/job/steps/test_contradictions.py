@@ -107,8 +107,8 @@ def test_what_is_wrong_is_told_at_once():
         options={"stride": 3},
     )
     assert said == [
-        "train.huber_delta would have no effect: text-classification does not use it (it is for text-regression); "
-        "remove it",
+        "train.huber_delta would have no effect: text-classification does not use it (it is for audio-regression, "
+        "image-regression, text-regression); remove it",
         "options.stride is not a setting of text-classification; it knows: none",
         "data.columns has a role 'txt'; this task knows text, text_pair, label, labels",
         "data.validation_fraction would have no effect: data.validation is given; remove it",

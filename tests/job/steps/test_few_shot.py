@@ -142,6 +142,18 @@ def test_a_few_shot_job_makes_an_ordinary_version_without_spending_rows_on_valid
     assert said in card
 
 
+def test_pairs_of_texts_are_learned_from_few_rows_too(make_settings, write_rows, registry):
+    data = {"train": str(write_rows("pair", 0, 120)), "test": str(write_rows("pair", 200, 300))}
+    data["columns"] = {"text": "text", "text_pair": "text_pair", "label": "label"}
+    released = run(make_settings("pair", data=data, train=FEW), registry).release
+    assert released.model.pair
+    assert released.evaluations["fp32"].metrics["accuracy"] > released.baseline["accuracy"]
+    predictor = open_predictor(released.folder, variant="fp32")
+    (answer,) = predictor.predict([tuple(TEXTS[:2])])
+    predictor.close()
+    assert sum(one["score"] for one in answer) == pytest.approx(1, abs=1e-5)
+
+
 def test_a_frozen_encoder_stays_as_it_is_under_a_fitted_head(make_settings, few_rows, registry, tiny_base):
     train = {"few_shot": {}, "layers": "head"}
     released = run(make_settings(data=few_rows, train=train), registry).release

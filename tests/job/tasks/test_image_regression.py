@@ -1,0 +1,110 @@
+"""Image regression: taught, served, and taught again from what was registered."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import (
+    ConvNextImageProcessor,
+    ResNetConfig,
+    ResNetForImageClassification,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessor,
+)
+
+from tunewright.job.recipe import run
+from tunewright.job.settings.job import JobSettings
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.pull import pull
+from tunewright.serving.predictor import open_predictor
+
+FAMILIES = {
+    "vit": lambda: (
+        ViTForImageClassification(
+            ViTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32,
+                      patch_size=8)
+        ),
+        ViTImageProcessor(size={"height": 32, "width": 32}),
+    ),
+    "resnet": lambda: (
+        ResNetForImageClassification(
+            ResNetConfig(embedding_size=16, hidden_sizes=[16, 32], depths=[1, 1], layer_type="basic")
+        ),
+        ConvNextImageProcessor(size={"shortest_edge": 32}),
+    ),
+}  # fmt: skip
+
+
+def grey(brightness, seed=0):
+    """A noisy picture of this brightness as the bytes of a PNG."""
+    noise = np.random.default_rng(seed).normal(brightness, 8, (32, 32, 3))
+    content = io.BytesIO()
+    Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(content, format="PNG")
+    return content.getvalue()
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """A table of 100 pictures and their brightness in thousands."""
+    folder = tmp_path_factory.mktemp("pictures")
+    with (folder / "train.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", "score"])
+        for number in range(100):
+            brightness = 30 + 2 * number
+            (folder / f"{number}.png").write_bytes(grey(brightness, number))
+            writer.writerow([f"{number}.png", brightness * 1000])
+    return folder / "train.csv"
+
+
+@pytest.fixture
+def settings(table, tmp_path):
+    """settings(base): a job that learns how bright a picture is."""
+
+    def make(base, **changes):
+        common = {
+            "task": "image-regression",
+            "base_model": str(base),
+            "model_name": "brightness",
+            "data": {"train": str(table)},
+            "train": {"epochs": 6, "learning_rate": 3e-3, "batch_size": 8, "precision": "fp32"},
+            "gate": {"max_drop": {"int8": 1}},
+            "output": tmp_path / "runs",
+        }
+        return JobSettings(**(common | changes))
+
+    return make
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_number_is_learned_and_answered_in_the_unit_of_the_data(settings, registry, tmp_path, family):
+    torch.manual_seed(5)
+    for part in FAMILIES[family]():
+        part.save_pretrained(tmp_path / "base")
+    made = run(settings(tmp_path / "base"), registry)
+    assert made.release.evaluations["fp32"].metrics["spearman"] > 0.9
+    folder = pull(open_store(registry.uri), "brightness:1", cache=registry.cache).folder
+    predictor = open_predictor(folder, variant="fp32")
+    files = [grey(60, 900), grey(200, 901)]
+    ((dark,), (bright,)) = together = predictor.predict(files)
+    assert dark["label"] == "score"
+    assert 30_000 < dark["score"] < bright["score"] < 230_000
+    assert [predictor.predict([data])[0][0]["score"] for data in files] == pytest.approx(
+        [one["score"] for (one,) in together], rel=1e-4
+    )
+    predictor.close()
+
+
+def test_what_was_registered_goes_on_from_where_it_ended(settings, registry, tmp_path):
+    torch.manual_seed(5)
+    for part in FAMILIES["resnet"]():
+        part.save_pretrained(tmp_path / "base")
+    first = run(settings(tmp_path / "base"), registry).release.evaluations["fp32"].metrics
+    still = {"epochs": 1, "learning_rate": 1e-9, "batch_size": 8, "precision": "fp32", "dropout": 0.0}
+    again = run(settings("models:/brightness/1", train=still), registry).release.evaluations["fp32"].metrics
+    # The head answers in the unit of the data: it is brought back to numbers of size 1 before it learns on.
+    assert again["rmse"] == pytest.approx(first["rmse"], rel=0.5)
