@@ -19,7 +19,7 @@ class Step(NamedTuple):
 ROOMS = (("job", "torch"), ("serving", "onnxruntime"), ("registry", "boto3"), ("a bucket", "or a folder"))
 ROW = (
     Step("settings", "job/settings/load.py", "File, variables, flags: one tree; all mistakes at once."),
-    Step("fetch", "job/data/source.py", "Each file once, in verified ranges, into a cache on disk."),
+    Step("fetch", "job/data/sources/fetch.py", "Each file once, in verified ranges, into a cache on disk."),
     Step("read", "job/data/readers/formats.py", "Bytes to rows, as a stream, with the line each row came from."),
     Step(
         "check",

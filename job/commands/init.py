@@ -15,11 +15,13 @@ from tunewright.job.commands.guess.sides import Sides, divide
 from tunewright.job.commands.guess.task import guess
 from tunewright.job.commands.job_file import Draft
 from tunewright.job.data.faults import listed
-from tunewright.job.data.media import find_folders
 from tunewright.job.data.readers.formats import KNOWN_NAMES, format_of, read_rows
 from tunewright.job.data.readers.media_folder import METADATA
 from tunewright.job.data.readers.reader import Layout
-from tunewright.job.data.source import SPLITS, SourceFile, fetch, files_at
+from tunewright.job.data.sources.cache import SourceFile
+from tunewright.job.data.sources.fetch import fetch, files_at
+from tunewright.job.data.sources.media import find_folders
+from tunewright.job.data.sources.names import SPLITS
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.settings.job import PREFIX, JobSettings
 from tunewright.registry.variables import build_settings

@@ -23,11 +23,11 @@ from tunewright.job.data.faults import Faults, listed, shown
 from tunewright.job.data.joined_labels import JoinedLabels
 from tunewright.job.data.labels import label_of, parts_of
 from tunewright.job.data.layout import layout_of
-from tunewright.job.data.media import Media
 from tunewright.job.data.readers.class_names import advised_names, told_names
 from tunewright.job.data.readers.formats import read_rows, unit_of
 from tunewright.job.data.readers.reader import Layout, Row
-from tunewright.job.data.source import SourceFile
+from tunewright.job.data.sources.cache import SourceFile
+from tunewright.job.data.sources.media import Media
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.progress import warn
 from tunewright.job.settings.job import DataSettings

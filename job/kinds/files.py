@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tunewright.job.data.check import Cells
 from tunewright.job.data.columns import Form, Roles
-from tunewright.job.data.source import SourceFile
+from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.kinds.task import Columns
 from tunewright.serving.errors import InputError, TooLarge
 from tunewright.serving.media import audio_file, image_file
@@ -57,7 +57,7 @@ class Files(Columns):
 def read_file(cells: Cells, role: str, size: Callable[[bytes], int]) -> dict[str, Any] | None:
     """A file that decodes; None where a fault was counted."""
     value = cells.value(role)
-    # Embedded bytes come as such; everything else was found and fetched by `job.data.media`.
+    # Embedded bytes come as such; everything else was found and fetched by `job.data.sources.media`.
     is_file = isinstance(value, SourceFile)
     if not is_file and not isinstance(value, bytes):
         cells.fault(f"column {cells.column(role)!r} is neither a path nor the bytes of a file", value=value)

@@ -16,9 +16,9 @@ from tunewright.job.data.check import Checked, check
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.dataset import Dataset
 from tunewright.job.data.faults import listed
-from tunewright.job.data.media import find_folders
 from tunewright.job.data.readers.media_folder import MEDIA
-from tunewright.job.data.source import fetch
+from tunewright.job.data.sources.fetch import fetch
+from tunewright.job.data.sources.media import find_folders
 from tunewright.job.data.split import split
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.task import Part, Prepared, Task

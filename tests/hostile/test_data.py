@@ -17,7 +17,7 @@ from pathlib import Path
 from tunewright.job.data.check import check, read_roles
 from tunewright.job.errors import DataError
 from tunewright.job.settings.job import DataSettings
-from tunewright.job.data.source import fetch
+from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.tasks import TASKS
 
 def read(name, folder):

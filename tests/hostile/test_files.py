@@ -10,7 +10,7 @@ import pytest
 from spoiled_files import BUNDLES, DATA, OBJECTS
 
 from tunewright.job.data.check import check, read_roles
-from tunewright.job.data.source import fetch
+from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.errors import DataError
 from tunewright.job.settings.job import DataSettings
 from tunewright.job.tasks import TASKS

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 
-from tunewright.job.data.source import fetch
+from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.errors import BaseModelError, DataError
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.build import build_classifier

@@ -16,7 +16,7 @@ from tunewright.job.data.readers.lines import lines, open_data
 from tunewright.job.data.readers.reader import Layout
 from tunewright.job.data.readers.shape import shape_of
 from tunewright.job.data.readers.tables.dialect import name_of, parsed, separator
-from tunewright.job.data.source import SourceFile
+from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError
 
 TABLES = ("csv", "tsv")

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from tunewright.job.data.faults import listed
 from tunewright.job.data.readers.formats import format_of
 from tunewright.job.data.readers.media_folder import METADATA, SUFFIXES
-from tunewright.job.data.source import SPLITS
+from tunewright.job.data.sources.names import SPLITS
 from tunewright.job.errors import SettingsError
 
 _WORD = re.compile(rf"(?<![a-z])({'|'.join(sorted(SPLITS, key=len, reverse=True))})(?![a-z])")

@@ -1,6 +1,6 @@
 """A folder of images or sounds as rows: a sub-folder for each class, or a table `metadata.*` with `file_name`.
 
-The names in the rows are relative to the folder of the table, or to the folder itself; `job.data.media` opens them.
+The names in the rows are relative to the folder of the table, or to the folder itself; `job.data.sources` opens them.
 """
 
 from dataclasses import replace

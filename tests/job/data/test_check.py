@@ -12,7 +12,7 @@ import pytest
 from tunewright.job.data.check import check, layout_of, read_roles
 from tunewright.job.data.columns import Form, Roles
 from tunewright.job.data.readers.formats import KNOWN_NAMES
-from tunewright.job.data.source import SourceFile
+from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.kinds.texts import Texts
 from tunewright.job.settings.job import DataSettings

@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from tunewright.job.data.check import check, read_roles
-from tunewright.job.data.source import SourceFile
+from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import BaseModelError, DataError
 from tunewright.job.recipe import run
 from tunewright.job.settings.job import DataSettings, JobSettings

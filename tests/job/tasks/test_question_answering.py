@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 from transformers import pipeline
 
 from tunewright.job.data.check import check, read_roles
-from tunewright.job.data.source import SourceFile
+from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.options import AnswerOptions
 from tunewright.job.recipe import look, run

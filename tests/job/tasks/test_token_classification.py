@@ -11,7 +11,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from tunewright.job.batches.text import NO_LABEL
 from tunewright.job.data.check import check, read_roles
-from tunewright.job.data.source import SourceFile
+from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.kinds.options import TagOptions
 from tunewright.job.measure.tags import details, figures

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from tunewright.job.commands.guess.sample import sample
-from tunewright.job.data.source import SourceFile
+from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError
 
 SQUAD = json.dumps(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tunewright.job.data.check import check, read_roles
-from tunewright.job.data.source import SourceFile
+from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.settings.job import DataSettings
 from tunewright.job.tasks import TASKS

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tunewright.job.data.media import Media, find_folders
 from tunewright.job.data.readers.formats import Layout, format_of, unit_of
 from tunewright.job.data.readers.media_folder import MEDIA
-from tunewright.job.data.source import fetch
+from tunewright.job.data.sources.fetch import fetch
+from tunewright.job.data.sources.media import Media, find_folders
 from tunewright.job.errors import DataError
 from tunewright.registry.errors import NotFound, Unreachable
 
@@ -439,7 +439,7 @@ def test_rows_keep_their_order_and_share_a_file_that_is_under_way(bucket, faults
 
 
 def test_objects_beyond_the_listing_are_asked_for(bucket, cache, monkeypatch):
-    monkeypatch.setattr("tunewright.job.data.media._LISTED", 2)
+    monkeypatch.setattr("tunewright.job.data.sources.folders._LISTED", 2)
     for name, data in CLASSES.items():
         boto3.client("s3").put_object(Bucket=bucket, Key=name, Body=data)
     rows, _ = folder_rows(f"s3://{bucket}", cache)

@@ -3,7 +3,7 @@
 import boto3
 import pytest
 
-from tunewright.job.data.source import fetch
+from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.errors import DataError
 from tunewright.registry.errors import AddressError, NotFound
 

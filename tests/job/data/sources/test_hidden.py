@@ -3,8 +3,8 @@
 import boto3
 import pytest
 
-from tunewright.job.data.hidden import is_hidden
-from tunewright.job.data.source import fetch
+from tunewright.job.data.sources.fetch import fetch
+from tunewright.job.data.sources.hidden import is_hidden
 from tunewright.job.errors import DataError
 
 HIDDEN = [

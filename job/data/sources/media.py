@@ -4,39 +4,30 @@ A name is relative to the folder of the table it stands in, local or in a bucket
 """
 
 import hashlib
-import itertools
 import json
 import os
-import re
-import stat
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 
 from tunewright.job.data.faults import shown
-from tunewright.job.data.hidden import is_hidden, not_hidden
 from tunewright.job.data.readers.formats import read_rows
 from tunewright.job.data.readers.media_folder import FILE_NAME, METADATA, SUFFIXES
 from tunewright.job.data.readers.reader import Layout, Row
-from tunewright.job.data.source import SourceFile, beside, fetch_object, say_ignored
+from tunewright.job.data.sources.cache import SourceFile
+from tunewright.job.data.sources.folders import Folder, Refused, name_inside, open_folder
+from tunewright.job.data.sources.names import say_ignored
 from tunewright.job.errors import DataError
-from tunewright.job.inside import leaves
 from tunewright.job.progress import bar
 from tunewright.job.settings.job import Sources
-from tunewright.registry.address import shown_address
-from tunewright.registry.errors import AddressError, NotFound
-from tunewright.registry.stores.store import open_store
 from tunewright.registry.transfer.download import sha256_of
 
 _THREADS = 16
 _AHEAD = 64
 """Rows whose files may be under way at once."""
-_LISTED = 100_000
-"""Objects that are known from listing a folder; each one beyond costs a request of its own."""
-_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 def find_folders(sources: Sources, kind: str, cache: Path) -> list[SourceFile]:
@@ -46,7 +37,7 @@ def find_folders(sources: Sources, kind: str, cache: Path) -> list[SourceFile]:
     """
     files: list[SourceFile] = []
     for source in [sources] if isinstance(sources, str) else sources:
-        files += _tables(_open_folder(source.rstrip("/") + "/", cache), kind, cache)
+        files += _tables(open_folder(source.rstrip("/") + "/", cache), kind, cache)
     return files
 
 
@@ -55,7 +46,7 @@ class Media:
 
     def __init__(self, table: SourceFile, column: str, cache: Path) -> None:
         self._table, self._column = table, column
-        self._folder = _open_folder((table.address.rpartition("/")[0] or ".") + "/", cache)
+        self._folder = open_folder((table.address.rpartition("/")[0] or ".") + "/", cache)
         self._recent: dict[str, Future[SourceFile]] = {}
         self._digest = hashlib.sha256()
         self._count = self._size = 0
@@ -105,8 +96,8 @@ class Media:
         if row.fault or self._column not in row.values or isinstance(row.values[self._column], bytes):
             return None
         try:
-            name = _name_inside(row.values[self._column])
-        except _Refused as refused:
+            name = name_inside(row.values[self._column])
+        except Refused as refused:
             never: Future[SourceFile] = Future()
             never.set_exception(refused)
             return never
@@ -122,7 +113,7 @@ class Media:
             return row
         try:
             file = fetched.result()
-        except _Refused as refused:
+        except Refused as refused:
             value = row.values[self._column]
             what = f"column {self._column!r} {refused.fault}"
             return Row(row.line, {}, what, shown(value), refused.hint, is_empty=value in (None, ""))
@@ -132,135 +123,7 @@ class Media:
         return replace(row, values=row.values | {self._column: file})
 
 
-class _Refused(Exception):
-    """A value that names no file of its folder."""
-
-    def __init__(self, fault: str, hint: str) -> None:
-        super().__init__(fault)
-        self.fault, self.hint = fault, hint
-
-
-_RELATIVE = "name files below the folder of the table, such as images/1.png"
-
-
-def _name_inside(value: Any) -> str:
-    """A relative name in its shortest form. _Refused for anything else."""
-    if value is None or value == "":
-        raise _Refused("is empty", "give every row a file, remove the row or set data.drop_empty")
-    if not isinstance(value, str):
-        raise _Refused(f"is {type(value).__name__}, not the name of a file", _RELATIVE)
-    if any(ord(one) < 32 or ord(one) == 127 or 0xD800 <= ord(one) < 0xE000 for one in value):
-        raise _Refused("holds control characters or is not valid Unicode", _RELATIVE)
-    path = PurePosixPath(value)
-    if "://" in value or path.is_absolute() or _DRIVE.match(value):
-        raise _Refused("is not relative to the folder of the table", _RELATIVE)
-    if ".." in path.parts:
-        raise _Refused("leads out of the folder of the table", _RELATIVE)
-    return str(path)
-
-
-class _Folder(Protocol):
-    """A folder that ends its address with `/`."""
-
-    address: str
-
-    def names(self) -> Iterator[str]:
-        """Every file in it, however deep, but hidden ones, in the byte order of the names; to be asked once."""
-
-    def fetch(self, name: str) -> SourceFile:
-        """One file. _Refused when it is not there, or is a link that leads out."""
-
-
-def _open_folder(address: str, cache: Path) -> _Folder:
-    if address.startswith("s3://"):
-        return _BucketFolder(address, cache)
-    if "://" in address:
-        raise DataError(
-            f"data source {shown_address(address)!r} is not a place to read from; use a folder or s3://bucket/folder"
-        )
-    return _LocalFolder(address)
-
-
-class _LocalFolder:
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self._root = Path(os.path.realpath(Path(address).expanduser()))
-
-    def names(self) -> Iterator[str]:
-        if not self._root.is_dir():
-            raise DataError(f"data source {self.address!r}: no such folder{beside(Path(self.address))}")
-        try:
-            yield from not_hidden(self._below(""), self.address)
-        except OSError as error:
-            raise DataError(
-                f"data source {self.address!r}: {error.filename} cannot be read: {error.strerror}"
-            ) from error
-
-    def _below(self, folder: str) -> Iterator[str]:
-        with os.scandir(self._root / folder) as entries:
-            found = [(folder + entry.name + "/" * _is_folder(entry), entry) for entry in entries]
-        for name, entry in sorted(found, key=lambda one: os.fsencode(one[0])):
-            if not name.endswith("/"):
-                yield name
-            elif is_hidden(entry.name):
-                # Not looked into: it may be large, or a link.
-                yield name + "..."
-            elif entry.is_symlink():
-                raise DataError(
-                    f"data source {self.address!r}: {name} is a symbolic link to a folder, which is not followed; "
-                    "copy the folder there, or name it as a source of its own"
-                )
-            else:
-                yield from self._below(name)
-
-    def fetch(self, name: str) -> SourceFile:
-        try:
-            path = Path(os.path.realpath(self._root / name, strict=True))
-            if leaves(self._root, path):
-                raise _Refused("is a symbolic link that leads out of the folder of the table", "copy the file there")
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise _Refused("names something that is no file", _RELATIVE)
-            return SourceFile(self.address + name, path, sha256_of(path), status.st_size)
-        except OSError as error:
-            raise _Refused(f"names no file of {self.address} ({error.strerror})", _hint(name)) from error
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    # Asked of a link that leads in a circle, the entry itself would raise.
-    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
-
-
-class _BucketFolder:
-    def __init__(self, address: str, cache: Path) -> None:
-        self.address = address
-        bucket, _, self._prefix = address.removeprefix("s3://").partition("/")
-        self._store, self._cache = open_store(f"s3://{bucket}", foreign=True), cache / "data"
-        self._listing = self._store.list(self._prefix)
-        self._known = {one.key: one for one in itertools.islice(self._listing, _LISTED)}
-
-    def names(self) -> Iterator[str]:
-        found = itertools.chain(self._known.values(), self._listing)
-        yield from not_hidden((one.key.removeprefix(self._prefix) for one in found), self.address)
-
-    def fetch(self, name: str) -> SourceFile:
-        key = self._prefix + name
-        try:
-            one = self._known.get(key) or self._store.stat(key)
-        except (NotFound, AddressError) as error:
-            raise _Refused(f"names no file of {self.address}", _hint(name)) from error
-        return fetch_object(self._store, one, self.address + name, self._cache, _nobody)
-
-
-def _hint(name: str) -> str:
-    return "write / between folders" if "\\" in name else _RELATIVE
-
-
-def _nobody(_: int) -> None:
-    return
-
-
-def _tables(folder: _Folder, kind: str, cache: Path) -> list[SourceFile]:
+def _tables(folder: Folder, kind: str, cache: Path) -> list[SourceFile]:
     names = list(folder.names())
     tables = [name for name in names if PurePosixPath(name).name in METADATA]
     media = [name for name in names if name.lower().endswith(SUFFIXES[kind])]
@@ -282,10 +145,10 @@ def _refuse_doubles(address: str, tables: list[str]) -> None:
         raise DataError(f"data source {address!r} holds {' and '.join(twice)} for the same files; keep one")
 
 
-def _fetch_tables(folder: _Folder, tables: list[str]) -> list[SourceFile]:
+def _fetch_tables(folder: Folder, tables: list[str]) -> list[SourceFile]:
     try:
         return [folder.fetch(name) for name in tables]
-    except _Refused as refused:
+    except Refused as refused:
         raise DataError(
             f"data source {folder.address!r}: a metadata table {refused.fault}; {refused.hint}"
         ) from refused
