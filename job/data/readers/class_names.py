@@ -29,7 +29,7 @@ def told_names(path: Path, layout: Layout) -> dict[str, tuple[str, ...]]:
             return {}
     try:
         return class_names(pq.read_schema(path).metadata)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
         return {}
 
 

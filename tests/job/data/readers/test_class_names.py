@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tunewright.job.data.readers.class_names import class_names
+from tunewright.job.data.readers.class_names import class_names, told_names
 from tunewright.job.data.readers.formats import read_rows
 from tunewright.job.data.readers.reader import Layout
 
@@ -66,3 +66,12 @@ def test_dictionaries_of_arrow_are_their_values(write, tmp_path):
     assert [row.values["label"] for row in read_rows(tmp_path / "a.parquet", "a", Layout("parquet"))] == [
         "good", "bad", "good",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda data: data[:-9], lambda data: data.replace(b"label", b"\xffabel"), bytes.lower]
+)
+def test_a_spoiled_file_tells_no_names(tmp_path, spoil):
+    pq.write_table(pa.table({"label": [1]}), tmp_path / "a.parquet")
+    (tmp_path / "b.parquet").write_bytes(spoil((tmp_path / "a.parquet").read_bytes()))
+    assert told_names(tmp_path / "b.parquet", Layout("parquet")) == {}
