@@ -9,7 +9,7 @@ from tunewright.serving.bundle.model_file import ModelFile, choose_variant, read
 from tunewright.serving.engines.engine import Engine, FileEngine, Row, WritingEngine
 from tunewright.serving.engines.task import Task
 from tunewright.serving.errors import BundleError, InputError
-from tunewright.serving.generation.written import Finish, OnText
+from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array, TimeLimit
 from tunewright.serving.tasks import TASKS

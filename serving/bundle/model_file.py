@@ -130,15 +130,15 @@ def read_options(kind: type[Options], model: ModelFile) -> Options:
         raise BundleError(f"{MODEL_FILE} cannot be used: options.{_first_fault(error)}") from error
 
 
-def choose_variant(model: ModelFile, wanted: str | None) -> str:
+def choose_variant(model: ModelFile, asked: str | None) -> str:
     """The name of the variant to load: the one asked for, else the default."""
-    if wanted is None:
+    if asked is None:
         return model.default_variant
-    if wanted not in model.variants:
-        reason = model.left_out.get(wanted)
+    if asked not in model.variants:
+        reason = model.left_out.get(asked)
         why = f"it was left out because {reason}" if reason else _variants(model)
-        raise BundleError(f"this version has no variant {wanted!r}: {why}")
-    return wanted
+        raise BundleError(f"this version has no variant {asked!r}: {why}")
+    return asked
 
 
 def _variants(model: ModelFile) -> str:

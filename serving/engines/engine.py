@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
-from tunewright.serving.generation.written import Finish, OnText
+from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.runtime.session import Array, TimeLimit
 
 

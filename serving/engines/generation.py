@@ -14,8 +14,8 @@ from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.generation.detokenizer import Detokenizer
 from tunewright.serving.generation.graph import DecoderGraph
 from tunewright.serving.generation.loop import Generated, generate
+from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.generation.settings import GenerationSettings
-from tunewright.serving.generation.written import Finish, OnText
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.runs import plan_runs
 from tunewright.serving.runtime.scores import log_softmax
@@ -119,8 +119,8 @@ class GenerationEngine(Generic[Graph]):
         return plan
 
     def _outputs(self, prompt: Sequence[int], settings: GenerationSettings) -> Array:
-        first_1V, rows = self.graph.start([prompt], self.graph.beginnings([prompt], settings))
-        second_1V = rows.step(np.array([probe(prompt, first_1V.shape[1])], np.int64))
+        first_1V, state = self.graph.start([prompt], self.graph.beginnings([prompt], settings))
+        second_1V = state.step(np.array([probe(prompt, first_1V.shape[1])], np.int64))
         return compared(np.concatenate([first_1V, second_1V]))
 
     def _decode(self, ids: Sequence[int]) -> str:

@@ -12,8 +12,8 @@ from tunewright.serving.engines.generation import GenerationEngine
 from tunewright.serving.engines.text import open_encoder
 from tunewright.serving.generation.graph import Seq2SeqGraph
 from tunewright.serving.generation.loop import Generated
+from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.generation.settings import GenerationSettings, read_settings
-from tunewright.serving.generation.written import Finish, OnText
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array, TimeLimit
 from tunewright.serving.text.encoding import Encoded, Text, load_tokenizer

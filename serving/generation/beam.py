@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tunewright.serving.generation.graph import Rows
+from tunewright.serving.generation.graph import DecoderState
 from tunewright.serving.generation.rules import Rules, highest
+from tunewright.serving.generation.sequences import Endings, Finish, Ids, Index, Sequences
 from tunewright.serving.generation.settings import GenerationSettings
-from tunewright.serving.generation.written import Endings, Finish, Ids, Index, Written
 from tunewright.serving.runtime.runs import require_finite
 from tunewright.serving.runtime.scores import log_softmax
 from tunewright.serving.runtime.session import Array
@@ -75,35 +75,40 @@ class _Candidates:
 
 
 def beam_search(
-    logits_PV: Array, rows: Rows, written: Written, rules: Rules, endings: Endings, settings: GenerationSettings
+    logits_PV: Array,
+    state: DecoderState,
+    sequences: Sequences,
+    rules: Rules,
+    endings: Endings,
+    settings: GenerationSettings,
 ) -> Iterator[tuple[int, Hypothesis]]:
     """The best answer to each prompt, with the prompt's number, as soon as its search is over.
 
-    `logits_PV`, `rows` and `written` come with one row a prompt.
+    `logits_PV`, `state` and `sequences` come with one row a prompt.
     """
     beams, prompts = settings.num_beams, len(logits_PV)
-    searches = [_Search(prompt, int(most), settings) for prompt, most in enumerate(written.most)]
+    searches = [_Search(prompt, int(most), settings) for prompt, most in enumerate(sequences.most)]
     every = np.repeat(np.arange(prompts), beams)
-    written.take(every)
-    rows.take(every)
+    sequences.take(every)
+    state.take(every)
     logits_NV = logits_PV[every]
     # All beams begin alike, so that only the first of them counts.
     running_PK = np.tile(np.array([0, *[_NEVER] * (beams - 1)], np.float32), (prompts, 1))
     while searches:
         require_finite(logits_NV.max(axis=1))
-        log_PKV = rules.apply(log_softmax(logits_NV), written).reshape(len(searches), beams, -1)
+        log_PKV = rules.apply(log_softmax(logits_NV), sequences).reshape(len(searches), beams, -1)
         candidates = _most_likely(log_PKV + running_PK[:, :, None], max(2, 1 + len(settings.eos)) * beams)
-        following = _following(searches, candidates, endings, written)
+        following = _following(searches, candidates, endings, sequences)
         open_ = []
         for place, search in enumerate(searches):
-            if search.is_over(written.new + 1, following.scores_PC[place, 0]):
+            if search.is_over(sequences.new + 1, following.scores_PC[place, 0]):
                 yield search.prompt, search.best[0]
             else:
                 open_.append(place)
         searches = [searches[place] for place in open_]
         if searches:
             running_PK = following.scores_PC[open_]
-            logits_NV = _feed(rows, written, following.rows_PC[open_].ravel(), following.tokens_PC[open_].ravel())
+            logits_NV = _feed(state, sequences, following.rows_PC[open_].ravel(), following.tokens_PC[open_].ravel())
 
 
 def _most_likely(log_PKV: Array, count: int) -> _Candidates:
@@ -114,13 +119,15 @@ def _most_likely(log_PKV: Array, count: int) -> _Candidates:
     return _Candidates(scores_PC, first_row_P1 + places_PC // vocabulary, places_PC % vocabulary)
 
 
-def _following(searches: Sequence[_Search], candidates: _Candidates, endings: Endings, written: Written) -> _Candidates:
+def _following(
+    searches: Sequence[_Search], candidates: _Candidates, endings: Endings, sequences: Sequences
+) -> _Candidates:
     """The K best candidates of each prompt that are not complete; complete ones are left to the searches."""
     prompts, count = candidates.scores_PC.shape
     beams = searches[0].settings.num_beams
-    finishes = endings.of(candidates.rows_PC.ravel(), candidates.tokens_PC.ravel(), written)
+    finishes = endings.of(candidates.rows_PC.ravel(), candidates.tokens_PC.ravel(), sequences)
     for place, search in enumerate(searches):
-        search.add(_complete(candidates, place, finishes[place * count :][:beams], written))
+        search.add(_complete(candidates, place, finishes[place * count :][:beams], sequences))
     is_complete_PC = np.array([finish is not None for finish in finishes]).reshape(prompts, count)
     scores_PC = candidates.scores_PC + np.where(is_complete_PC, _NEVER, np.float32(0))
     best_PK = _downwards(scores_PC)[:, :beams]
@@ -132,24 +139,24 @@ def _following(searches: Sequence[_Search], candidates: _Candidates, endings: En
 
 
 def _complete(
-    candidates: _Candidates, place: int, finishes: Sequence[Finish | None], written: Written
+    candidates: _Candidates, place: int, finishes: Sequence[Finish | None], sequences: Sequences
 ) -> list[tuple[list[int], Finish, np.float32]]:
     """The complete ones of a prompt's K best candidates. The other candidates only stand by for rows to go on."""
     rows_C, tokens_C, scores_C = (candidates.rows_PC[place], candidates.tokens_PC[place], candidates.scores_PC[place])
     return [
-        ([*written.answer(rows_C[index]), int(tokens_C[index])], finish, scores_C[index])
+        ([*sequences.answer(rows_C[index]), int(tokens_C[index])], finish, scores_C[index])
         for index, finish in enumerate(finishes)
         if finish
     ]
 
 
-def _feed(rows: Rows, written: Written, parents_N: Index, tokens_N: Ids) -> Array:
+def _feed(state: DecoderState, sequences: Sequences, parents_N: Index, tokens_N: Ids) -> Array:
     """Let each row be continued by a token, and read that."""
-    if not np.array_equal(parents_N, np.arange(len(written.most))):
-        rows.take(parents_N)
-        written.take(parents_N)
-    written.append(tokens_N)
-    return rows.step(tokens_N)
+    if not np.array_equal(parents_N, np.arange(len(sequences.most))):
+        state.take(parents_N)
+        sequences.take(parents_N)
+    sequences.append(tokens_N)
+    return state.step(tokens_N)
 
 
 def _downwards(scores: Array) -> Index:

@@ -1,4 +1,8 @@
-"""Token ids to text while they come: pieces that joined are the text of all ids at once."""
+"""Token ids to text while they come: pieces that joined are the text of all ids at once.
+
+Not by the library's own DecodeStream: where a byte token spoils the characters before it, as a model is free to write,
+it raises "Invalid prefix encountered".
+"""
 
 from collections.abc import Sequence
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewright.serving.errors import BundleError
+from tunewright.serving.generation.sequences import Ids, Index, left_padded
 from tunewright.serving.generation.settings import GenerationSettings
-from tunewright.serving.generation.written import Ids, Index, left_padded
 from tunewright.serving.runtime.session import Array, Session, TimeLimit
 
 Prompts = Sequence[Sequence[int]]
@@ -25,7 +25,7 @@ _PAST, _PRESENT, _BRANCH = "past_key_values", "present", "use_cache_branch"
 _FLOAT = "tensor(float)"
 
 
-class Rows(Protocol):
+class DecoderState(Protocol):
     """Answers in progress inside a graph."""
 
     def step(self, tokens_N: Ids) -> Array:
@@ -46,8 +46,10 @@ class DecoderGraph(Protocol):
     def beginnings(self, prompts: Prompts, settings: GenerationSettings) -> Prompts:
         """What the decoder's rows begin with: the prompts themselves, or one start token each."""
 
-    def start(self, prompts: Prompts, beginnings: Prompts, *, limit: TimeLimit | None = None) -> tuple[Array, Rows]:
-        """Read the prompts; scores `[N, V]` of the first new token, and the rows."""
+    def start(
+        self, prompts: Prompts, beginnings: Prompts, *, limit: TimeLimit | None = None
+    ) -> tuple[Array, DecoderState]:
+        """Read the prompts; scores `[N, V]` of the first new token, and the state after them."""
 
 
 class CausalGraph:
@@ -65,11 +67,13 @@ class CausalGraph:
         """The prompts."""
         return prompts
 
-    def start(self, prompts: Prompts, beginnings: Prompts, *, limit: TimeLimit | None = None) -> tuple[Array, Rows]:
+    def start(
+        self, prompts: Prompts, beginnings: Prompts, *, limit: TimeLimit | None = None
+    ) -> tuple[Array, DecoderState]:
         """Run the prompts, padded on the left."""
         mask = left_padded([[1] * len(prompt) for prompt in prompts])
-        rows = _CausalRows(self._onnx, self._caches, mask, limit)
-        return rows.advance(left_padded(prompts)), rows
+        state = _CausalState(self._onnx, self._caches, mask, limit)
+        return state.advance(left_padded(prompts)), state
 
     def scores(self, row: Sequence[int]) -> Array:
         """Scores `[T, V]` of what follows each token of one row, all at once."""
@@ -79,7 +83,7 @@ class CausalGraph:
         return np.asarray(logits[0], dtype=np.float32)
 
 
-class _CausalRows:
+class _CausalState:
     def __init__(self, onnx: "_Onnx", layout: "_CacheLayout", mask: Ids, limit: TimeLimit | None) -> None:
         self._onnx, self._layout, self._limit = onnx, layout, limit
         self._mask = mask
@@ -128,7 +132,9 @@ class Seq2SeqGraph:
             raise BundleError("the settings name no decoder_start_token_id, with which an encoder-decoder model begins")
         return [[settings.decoder_start_token_id]] * len(prompts)
 
-    def start(self, prompts: Prompts, beginnings: Prompts, *, limit: TimeLimit | None = None) -> tuple[Array, Rows]:
+    def start(
+        self, prompts: Prompts, beginnings: Prompts, *, limit: TimeLimit | None = None
+    ) -> tuple[Array, DecoderState]:
         """Encode the prompts, padded on the right, and run the beginnings."""
         width = max(map(len, prompts))
         inputs = {"input_ids": _right_padded(prompts, width), "attention_mask": _mask(prompts, width)}
@@ -137,7 +143,7 @@ class Seq2SeqGraph:
         caches = self._caches.empty(len(prompts)) if self._first is self._next else {}
         feed = fixed | {"input_ids": np.array(beginnings, np.int64), _BRANCH: np.array([False])}
         scores, caches = self._caches.run(self._first, feed, caches, limit)
-        return scores, _Seq2SeqRows(self._next, self._caches, fixed, caches, limit)
+        return scores, _Seq2SeqState(self._next, self._caches, fixed, caches, limit)
 
     def scores(self, prompt: Sequence[int], row: Sequence[int]) -> Array:
         """Scores `[T, V]` of what follows each token of one row of the decoder, all at once."""
@@ -151,7 +157,7 @@ class Seq2SeqGraph:
         return np.asarray(logits[0], dtype=np.float32)
 
 
-class _Seq2SeqRows:
+class _Seq2SeqState:
     def __init__(
         self, onnx: "_Onnx", layout: "_CacheLayout", fixed: Caches, caches: Caches, limit: TimeLimit | None
     ) -> None:

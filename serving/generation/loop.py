@@ -11,10 +11,10 @@ import numpy as np
 
 from tunewright.serving.errors import InputError
 from tunewright.serving.generation.beam import beam_search
-from tunewright.serving.generation.graph import DecoderGraph, Prompts, Rows
+from tunewright.serving.generation.graph import DecoderGraph, DecoderState, Prompts
 from tunewright.serving.generation.rules import Rules, check_tokens, narrowed
+from tunewright.serving.generation.sequences import Decode, Endings, Finish, Ids, Sequences
 from tunewright.serving.generation.settings import GenerationSettings
-from tunewright.serving.generation.written import Decode, Endings, Finish, Ids, Written
 from tunewright.serving.runtime.runs import require_finite
 from tunewright.serving.runtime.session import Array, TimeLimit
 
@@ -53,19 +53,19 @@ def generate(
         return []
     check_tokens(settings, graph.vocabulary)
     beginnings = graph.beginnings(prompts, settings)
-    written = Written(beginnings, _most(graph, beginnings, settings))
+    sequences = Sequences(beginnings, _most(graph, beginnings, settings))
     endings = Endings(settings, decode)
-    logits, rows = graph.start(prompts, beginnings, limit=limit)
+    logits, state = graph.start(prompts, beginnings, limit=limit)
     rules = Rules(settings)
     answers: dict[int, Generated] = {}
     if settings.num_beams > 1:
-        for index, best in beam_search(logits, rows, written, rules, endings, settings):
+        for index, best in beam_search(logits, state, sequences, rules, endings, settings):
             answers[index] = Generated(best.ids, best.finish)
             if on_tokens:
                 on_tokens(index, best.ids)
     else:
         choice = _Choice(settings, len(prompts))
-        answers = _write(logits, rows, written, rules, endings, choice, on_tokens or _nobody)
+        answers = _write(logits, state, sequences, rules, endings, choice, on_tokens or _nobody)
     return [answers[index] for index in range(len(prompts))]
 
 
@@ -106,8 +106,8 @@ class _Choice:
 
 def _write(
     logits_NV: Array,
-    rows: Rows,
-    written: Written,
+    state: DecoderState,
+    sequences: Sequences,
     rules: Rules,
     endings: Endings,
     choice: _Choice,
@@ -118,23 +118,23 @@ def _write(
     prompts = list(range(len(logits_NV)))
     while True:
         require_finite(logits_NV.max(axis=1))
-        tokens_N = choice.of(rules.apply(logits_NV, written), prompts)
-        finishes = endings.of(np.arange(len(prompts)), tokens_N, written)
-        written.append(tokens_N)
+        tokens_N = choice.of(rules.apply(logits_NV, sequences), prompts)
+        finishes = endings.of(np.arange(len(prompts)), tokens_N, sequences)
+        sequences.append(tokens_N)
         for row, (prompt, finish) in enumerate(zip(prompts, finishes, strict=True)):
             on_tokens(prompt, [int(tokens_N[row])])
             if finish:
-                answers[prompt] = Generated(written.answer(row), finish)
+                answers[prompt] = Generated(sequences.answer(row), finish)
         open_ = [row for row, finish in enumerate(finishes) if not finish]
         if not open_:
             return answers
         if len(open_) < len(prompts):
             prompts = [prompts[row] for row in open_]
             kept = np.array(open_)
-            written.take(kept)
-            rows.take(kept)
+            sequences.take(kept)
+            state.take(kept)
             tokens_N = tokens_N[kept]
-        logits_NV = rows.step(tokens_N)
+        logits_NV = state.step(tokens_N)
 
 
 def _nobody(_prompt: int, _tokens: Sequence[int]) -> None:

@@ -8,8 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from tunewright.serving.errors import InputError
+from tunewright.serving.generation.sequences import Index, Sequences
 from tunewright.serving.generation.settings import GenerationSettings
-from tunewright.serving.generation.written import Index, Written
 from tunewright.serving.runtime.session import Array
 
 _BLOCK = 64
@@ -22,34 +22,34 @@ class Rules:
         self._settings = settings
         self._eos = list(settings.eos)
 
-    def apply(self, scores_NV: Array, written: Written) -> Array:
+    def apply(self, scores_NV: Array, sequences: Sequences) -> Array:
         """The scores, changed in place; InputError when no token may follow a row."""
         settings = self._settings
         if settings.repetition_penalty != 1.0:
-            self._penalise_repetition(scores_NV, written)
+            self._penalise_repetition(scores_NV, sequences)
         if settings.no_repeat_ngram_size:
-            self._ban_ngrams(scores_NV, written)
-        if self._eos and written.new < settings.min_new_tokens:
+            self._ban_ngrams(scores_NV, sequences)
+        if self._eos and sequences.new < settings.min_new_tokens:
             scores_NV[:, self._eos] = -np.inf
         if settings.forced_bos_token_id is not None:
-            _allow_only(scores_NV, written.lengths == 1, [settings.forced_bos_token_id])
+            _allow_only(scores_NV, sequences.lengths == 1, [settings.forced_bos_token_id])
         if settings.forced_eos:
-            _allow_only(scores_NV, written.most == written.new + 1, list(settings.forced_eos))
+            _allow_only(scores_NV, sequences.most == sequences.new + 1, list(settings.forced_eos))
         if settings.no_repeat_ngram_size and (scores_NV.max(axis=1) == -np.inf).any():
             raise InputError(f"no_repeat_ngram_size {settings.no_repeat_ngram_size} leaves no token that could follow")
         return scores_NV
 
-    def _penalise_repetition(self, scores_NV: Array, written: Written) -> None:
+    def _penalise_repetition(self, scores_NV: Array, sequences: Sequences) -> None:
         penalty = self._settings.repetition_penalty
         for index, scores_V in enumerate(scores_NV):
-            seen = written.row(index)
+            seen = sequences.row(index)
             values = scores_V[seen]
             scores_V[seen] = np.where(values < 0, values * penalty, values / penalty)
 
-    def _ban_ngrams(self, scores_NV: Array, written: Written) -> None:
+    def _ban_ngrams(self, scores_NV: Array, sequences: Sequences) -> None:
         size = self._settings.no_repeat_ngram_size
         for index, scores_V in enumerate(scores_NV):
-            row = written.row(index)
+            row = sequences.row(index)
             if len(row) >= size:
                 ngrams = sliding_window_view(row, size)
                 begun = (ngrams[:, :-1] == row[len(row) - size + 1 :]).all(axis=1)

@@ -122,8 +122,8 @@ def _replies(service: Service, shapes: Shapes) -> Schema:
     task = predictor.task
     texts, _ = task.read_inputs(shapes.example, predictor.model)
     with TimeLimit(service.limits.deadline_seconds) as limit:
-        wanted = task.read_parameters(shapes.example_parameters, predictor.model)
-        (answer,) = predictor.answers(predictor.prepare(texts, wanted), wanted, limit=limit)
+        parameters = task.read_parameters(shapes.example_parameters, predictor.model)
+        (answer,) = predictor.answers(predictor.prepare(texts, parameters), parameters, limit=limit)
     return {"one": {"value": answer}, "several": {"value": [answer, answer]}}
 
 

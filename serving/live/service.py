@@ -10,7 +10,7 @@ from typing import TypeVar
 from tunewright.registry.versions.record import Version
 from tunewright.serving.engines.engine import Row
 from tunewright.serving.errors import DeadlineExceeded
-from tunewright.serving.generation.written import Finish, OnText
+from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.live.job import Job
 from tunewright.serving.predictor import Predictor
 from tunewright.serving.queue.admission import Admission

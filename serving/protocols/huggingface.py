@@ -5,7 +5,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from tunewright.serving.errors import InputError, Malformed, shown
-from tunewright.serving.generation.written import Finish, OnText
+from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.live.job import Job
 from tunewright.serving.live.service import Ended, Service
 from tunewright.serving.request.json_text import kind_of, read_json, to_json

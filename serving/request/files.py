@@ -3,6 +3,7 @@
 import pybase64
 
 from tunewright.serving.errors import InputError, shown
+from tunewright.serving.request.several import read_several
 
 MAX_BYTES = 64 << 20
 """Bytes of one image or recording, where the caller sets no other limit."""
@@ -12,11 +13,7 @@ BODY_BYTES = 32 << 20
 
 def read_files(inputs: object, name: str) -> tuple[list[bytes], bool]:
     """The bytes of the files of a request, each in base64 or as `{name: base64}`; whether they came as a list."""
-    if not isinstance(inputs, list):
-        return [read_file(inputs, name, "inputs")], False
-    if not inputs:
-        raise InputError("'inputs' is an empty list: send at least one file in base64")
-    return [read_file(item, name, f"inputs[{index}]") for index, item in enumerate(inputs)], True
+    return read_several(inputs, lambda item, place: read_file(item, name, place), "file in base64")
 
 
 def read_file(item: object, name: str, place: str) -> bytes:

@@ -15,6 +15,7 @@ from tunewright.serving.media.image_pixels import ImagePreprocessing, pixels
 from tunewright.serving.request import schema
 from tunewright.serving.request.files import BODY_BYTES, read_file
 from tunewright.serving.request.parameters import check_parameters
+from tunewright.serving.request.several import read_several
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.tasks.image_classification import EXAMPLE, Options
@@ -42,11 +43,7 @@ def shapes(model: ModelFile) -> Shapes:
 
 def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Input], bool]:
     """The images and texts of a request."""
-    if not isinstance(inputs, list):
-        return [_read_input(inputs, "inputs")], False
-    if not inputs:
-        raise InputError("'inputs' is an empty list: send at least one image with its text")
-    return [_read_input(item, f"inputs[{index}]") for index, item in enumerate(inputs)], True
+    return read_several(inputs, _read_input, "image with its text")
 
 
 def _read_input(item: object, place: str) -> Input:

@@ -22,6 +22,7 @@ from tunewright.serving.engines.windows import WindowEngine
 from tunewright.serving.errors import InputError, ModelFault, shown
 from tunewright.serving.request import schema
 from tunewright.serving.request.parameters import check_parameters
+from tunewright.serving.request.several import read_several
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.scores import scores
 from tunewright.serving.runtime.session import Array
@@ -78,7 +79,7 @@ class Parameters(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Checked:
     """Checked parameters."""
 
     top_k: int
@@ -112,11 +113,7 @@ def shapes(model: ModelFile) -> Shapes:
 
 def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Input], bool]:
     """The questions of a request, each with its context."""
-    if not isinstance(inputs, list):
-        return [_read_input(inputs, "inputs")], False
-    if not inputs:
-        raise InputError("'inputs' is an empty list: send at least one question with its context")
-    return [_read_input(item, f"inputs[{index}]") for index, item in enumerate(inputs)], True
+    return read_several(inputs, _read_input, "question with its context")
 
 
 def _read_input(item: object, place: str) -> Input:
@@ -131,7 +128,7 @@ def _read_input(item: object, place: str) -> Input:
     )
 
 
-def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Wanted:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Checked:
     """Check a caller's parameters."""
     read = check_parameters(Parameters, parameters, model.task)
     options = read_options(Options, model)
@@ -140,7 +137,7 @@ def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Wante
         raise InputError(f"parameter 'max_seq_len' is {read.max_seq_len}; this model reads at most {most} tokens")
     length = read.max_seq_len or most
     impossible = read.handle_impossible_answer
-    return Wanted(
+    return Checked(
         top_k=read.top_k,
         max_answer_len=read.max_answer_len or options.max_answer_len,
         no_answer=options.handle_impossible_answer if impossible is None else impossible,
@@ -154,13 +151,13 @@ def usual_cut(length: int) -> Cut:
     return Cut(max_length=length, stride=None, usual_stride=min(_USUAL_STRIDE, length // 2))
 
 
-def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> WindowEngine[Input, Wanted]:
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> WindowEngine[Input, Checked]:
     """Load one variant."""
     defaults = read_parameters({}, model)
     windower = Windower(folder / "tokenizer.json", model.cleaning)
 
-    def cut(one: Input, wanted: Wanted) -> Windowed:
-        row = windower.pair(*one, wanted.cut)
+    def cut(one: Input, checked: Checked) -> Windowed:
+        row = windower.pair(*one, checked.cut)
         if not row.windows:
             raise InputError(f"the context {shown(one[1])} is empty: this model's tokenizer makes no token of it")
         return row
@@ -168,28 +165,28 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
     return WindowEngine(TextEngine(folder, model, variant, capacity), cut=cut, answer=answer, defaults=defaults)
 
 
-def answer(row: Windowed, outputs: Sequence[Array], wanted: Wanted) -> Answer | list[Answer]:
-    """The best answer, or the list of the best where more than one is wanted. `outputs`: `[T, 2]` per window."""
-    borders = _borders(row, align_to_words=wanted.align_to_words)
+def answer(row: Windowed, outputs: Sequence[Array], checked: Checked) -> Answer | list[Answer]:
+    """The best answer, or the list of the best where more than one is asked for. `outputs`: `[T, 2]` per window."""
+    borders = _borders(row, align_to_words=checked.align_to_words)
     best: dict[str, Answer] = {}
     null = 1.0
     for window, output in zip(row.windows, outputs, strict=True):
         if output.ndim != 2 or output.shape[1] != 2:
             raise ModelFault(f"the graph answers with {output.shape} per row where a start and an end each are needed")
-        found = best_spans(output, row, window.end - window.first, wanted)
+        found = best_spans(output, row, window.end - window.first, checked)
         null = min(null, found.null)
         # A window says how sure it is among its own tokens: two that share a passage do not make it twice as sure.
         for key, one in _texts(window.first, found, row, borders).items():
             if key not in best or one["score"] > best[key]["score"]:
                 best[key] = one
     answers = list(best.values())
-    if wanted.no_answer or not answers:
+    if checked.no_answer or not answers:
         answers.append({"score": null, "start": 0, "end": 0, "answer": ""})
-    answers = sorted(answers, key=lambda one: -one["score"])[: wanted.top_k]
-    return answers if wanted.top_k > 1 else answers[0]
+    answers = sorted(answers, key=lambda one: -one["score"])[: checked.top_k]
+    return answers if checked.top_k > 1 else answers[0]
 
 
-def best_spans(output_T2: Array, row: Windowed, tokens: int, wanted: Wanted) -> Best:
+def best_spans(output_T2: Array, row: Windowed, tokens: int, checked: Checked) -> Best:
     """The most probable spans among the first `tokens` of the context in a window's start and end logits.
 
     The probability of a span is that of its start times that of its end; the question takes no part in either, the
@@ -200,12 +197,12 @@ def best_spans(output_T2: Array, row: Windowed, tokens: int, wanted: Wanted) -> 
     probabilities = scores(allowed.T, "softmax")
     null = float(np.prod(probabilities[:, 0])) if row.special_first else 0.0
     start_C, end_C = probabilities[:, int(row.special_first) :]
-    longest = min(wanted.max_answer_len, tokens)
+    longest = min(checked.max_answer_len, tokens)
     # Row i holds the ends i, i + 1, ...: those behind the last token have no probability.
     ends = sliding_window_view(np.pad(end_C, (0, longest - 1)), longest)
     candidates = (start_C[:, None] * ends).ravel()
     # Widening to words makes one answer of several spans.
-    most = min(2 * wanted.top_k + 10 if wanted.align_to_words else wanted.top_k, len(candidates))
+    most = min(2 * checked.top_k + 10 if checked.align_to_words else checked.top_k, len(candidates))
     chosen = np.argpartition(-candidates, most - 1)[:most]
     chosen = chosen[np.argsort(-candidates[chosen], kind="stable")]
     places = [divmod(int(place), longest) for place in chosen if candidates[place] > 0]

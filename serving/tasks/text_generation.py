@@ -17,8 +17,8 @@ from tunewright.serving.errors import BundleError, InputError, shown
 from tunewright.serving.generation.chat_template import FILE, ChatTemplate
 from tunewright.serving.generation.graph import CausalGraph
 from tunewright.serving.generation.loop import Generated
+from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.generation.settings import GenerationSettings, read_settings
-from tunewright.serving.generation.written import Finish, OnText
 from tunewright.serving.request import schema
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array, TimeLimit

@@ -22,6 +22,7 @@ from tunewright.serving.engines.windows import WindowEngine
 from tunewright.serving.errors import BundleError, InputError, shown
 from tunewright.serving.request import schema
 from tunewright.serving.request.parameters import check_parameters
+from tunewright.serving.request.several import read_several
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.scores import scores
 from tunewright.serving.runtime.session import Array
@@ -68,7 +69,7 @@ class Parameters(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Checked:
     """Checked parameters."""
 
     strategy: Strategy
@@ -114,11 +115,7 @@ def shapes(model: ModelFile) -> Shapes:
 
 def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Input], bool]:
     """The texts of a request, or their words: `{"tokens": [...]}`."""
-    if not isinstance(inputs, list):
-        return [_read_input(inputs, "inputs")], False
-    if not inputs:
-        raise InputError("'inputs' is an empty list: send at least one text")
-    return [_read_input(item, f"inputs[{index}]") for index, item in enumerate(inputs)], True
+    return read_several(inputs, _read_input, "text")
 
 
 def _read_input(item: object, place: str) -> Input:
@@ -135,7 +132,7 @@ def _read_input(item: object, place: str) -> Input:
     )
 
 
-def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Wanted:
+def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Checked:
     """Check a caller's parameters."""
     read = check_parameters(Parameters, parameters, model.task)
     strategy = read.aggregation_strategy or read_options(Options, model).aggregation_strategy
@@ -146,10 +143,10 @@ def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Wante
                 f"parameter 'ignore_labels' has {shown(label)}; with the strategy {strategy} this model's are: "
                 + ", ".join(known)
             )
-    return Wanted(strategy, frozenset(read.ignore_labels), read.stride)
+    return Checked(strategy, frozenset(read.ignore_labels), read.stride)
 
 
-def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> WindowEngine[Input, Wanted]:
+def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> WindowEngine[Input, Checked]:
     """Load one variant."""
     if not model.labels:
         raise BundleError(f"model.json of {folder} names no labels, which {model.task} needs")
@@ -158,31 +155,33 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
     windower = Windower(folder / "tokenizer.json", model.cleaning)
     length = text.encoder.max_length
 
-    def cut(one: Input, wanted: Wanted) -> Windowed:
-        how = Cut(max_length=length, stride=wanted.stride, usual_stride=length // 4)
+    def cut(one: Input, checked: Checked) -> Windowed:
+        how = Cut(max_length=length, stride=checked.stride, usual_stride=length // 4)
         return windower.text(one, how) if isinstance(one, str) else windower.words(one, how)
 
-    def answer(row: Windowed, outputs: list[Array], wanted: Wanted) -> list[Entity]:
+    def answer(row: Windowed, outputs: list[Array], checked: Checked) -> list[Entity]:
         if not outputs:
             return []
         found = scores(row.merged(outputs), "softmax")
-        return entities(row, found, labels=model.labels, scheme=scheme, wanted=wanted)
+        return entities(row, found, labels=model.labels, scheme=scheme, checked=checked)
 
     return WindowEngine(text, cut=cut, answer=answer, defaults=read_parameters({}, model))
 
 
-def entities(row: Windowed, scores_SL: Array, *, labels: Sequence[str], scheme: Scheme, wanted: Wanted) -> list[Entity]:
+def entities(
+    row: Windowed, scores_SL: Array, *, labels: Sequence[str], scheme: Scheme, checked: Checked
+) -> list[Entity]:
     """The answer for a text whose tokens have these probabilities.
 
     Strategy none: `{entity, score, index, word, start, end}` per token, or per word where words were sent. Otherwise
     `{entity_group, score, word, start, end}`, the score being the mean over its tokens or words.
     """
-    units = _units(row, scores_SL, labels, wanted.strategy)
-    if wanted.strategy == "none":
-        return [_entity(unit) for unit in units if unit.label not in wanted.ignored]
-    merge_plain = wanted.strategy == "simple"
+    units = _units(row, scores_SL, labels, checked.strategy)
+    if checked.strategy == "none":
+        return [_entity(unit) for unit in units if unit.label not in checked.ignored]
+    merge_plain = checked.strategy == "simple"
     groups = (_group(row.text, members, scheme) for members in _members(units, scheme, merge_plain=merge_plain))
-    return [group for group in groups if group["word"] and group["entity_group"] not in wanted.ignored]
+    return [group for group in groups if group["word"] and group["entity_group"] not in checked.ignored]
 
 
 def _units(row: Windowed, scores_SL: Array, labels: Sequence[str], strategy: Strategy) -> Iterator[Unit]:

@@ -7,8 +7,8 @@ from transformers.generation import logits_process as theirs
 
 from tunewright.serving.errors import InputError
 from tunewright.serving.generation.rules import Rules, highest, narrowed
+from tunewright.serving.generation.sequences import Sequences
 from tunewright.serving.generation.settings import GenerationSettings
-from tunewright.serving.generation.written import Written
 
 VOCABULARY = 700
 
@@ -31,7 +31,7 @@ def test_all_rules_apply_in_the_order_of_transformers(scores):
         theirs.MinNewTokensLengthLogitsProcessor(40, 5, [3, 9]),
     ):
         expected = processor(torch.tensor(rows), expected)
-    found = Rules(settings).apply(scores.copy(), Written(rows.tolist(), [8] * 6))
+    found = Rules(settings).apply(scores.copy(), Sequences(rows.tolist(), [8] * 6))
     np.testing.assert_array_equal(found, expected.numpy())
 
 
@@ -41,36 +41,36 @@ def test_no_sequence_of_tokens_occurs_twice(scores, size, length):
     rows = np.random.default_rng(length).integers(0, 3, (6, length))
     expected = theirs.NoRepeatNGramLogitsProcessor(size)(torch.tensor(rows), torch.tensor(scores))
     settings = GenerationSettings(no_repeat_ngram_size=size)
-    found = Rules(settings).apply(scores.copy(), Written(rows.tolist(), [9] * 6))
+    found = Rules(settings).apply(scores.copy(), Sequences(rows.tolist(), [9] * 6))
     np.testing.assert_array_equal(found, expected.numpy())
 
 
 def test_a_rule_that_forbids_every_token_is_refused():
     scores = np.zeros((1, 3), np.float32)
     with pytest.raises(InputError, match=r"^no_repeat_ngram_size 1 leaves no token that could follow$"):
-        Rules(GenerationSettings(no_repeat_ngram_size=1)).apply(scores, Written([[2, 0, 1]], [9]))
+        Rules(GenerationSettings(no_repeat_ngram_size=1)).apply(scores, Sequences([[2, 0, 1]], [9]))
 
 
 def test_rows_of_unequal_length_are_each_judged_by_their_own_tokens(scores):
     rows = [[1], [1, 2, 1], [5, 6, 5, 6, 5, 6]]
     settings = GenerationSettings(repetition_penalty=2.0, no_repeat_ngram_size=2)
-    together = Rules(settings).apply(scores[:3].copy(), Written(rows, [9] * 3))
+    together = Rules(settings).apply(scores[:3].copy(), Sequences(rows, [9] * 3))
     for index, row in enumerate(rows):
-        alone = Rules(settings).apply(scores[index : index + 1].copy(), Written([row], [9]))
+        alone = Rules(settings).apply(scores[index : index + 1].copy(), Sequences([row], [9]))
         np.testing.assert_array_equal(together[index], alone[0])
     assert together[0, 0] == scores[0, 0]
 
 
 def test_a_row_at_its_own_limit_is_forced_to_end(scores):
     settings = GenerationSettings(forced_eos_token_id=[4, 7])
-    found = Rules(settings).apply(scores[:2].copy(), Written([[1], [1]], [1, 2]))
+    found = Rules(settings).apply(scores[:2].copy(), Sequences([[1], [1]], [1, 2]))
     assert np.flatnonzero(found[0] > -np.inf).tolist() == [4, 7]
     np.testing.assert_array_equal(found[1], scores[1])
 
 
 def test_the_first_token_may_be_forced(scores):
     settings = GenerationSettings(forced_bos_token_id=5)
-    written = Written([[2], [2, 9]], [3, 3])
+    written = Sequences([[2], [2, 9]], [3, 3])
     found = Rules(settings).apply(scores[:2].copy(), written)
     assert np.flatnonzero(found[0] > -np.inf).tolist() == [5]
     np.testing.assert_array_equal(found[1], scores[1])

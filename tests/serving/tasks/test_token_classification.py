@@ -12,7 +12,7 @@ from tunewright.serving.bundle.model_file import read_model_file
 from tunewright.serving.errors import BundleError, DeadlineExceeded, InputError, ModelFault
 from tunewright.serving.runtime.session import TimeLimit
 from tunewright.serving.tasks.token_classification import (
-    Wanted,
+    Checked,
     entities,
     read_inputs,
     read_label,
@@ -324,8 +324,8 @@ def group(tagger):
         scores = np.zeros((len(row.tokens), len(labels)), dtype=np.float32)
         for index, token in enumerate(row.tokens):
             scores[index, labels.index(tags[token.word])] = 1
-        wanted = Wanted(strategy, frozenset(ignored), None)
-        found = entities(row, scores, labels=labels, scheme=scheme, wanted=wanted)
+        checked = Checked(strategy, frozenset(ignored), None)
+        found = entities(row, scores, labels=labels, scheme=scheme, checked=checked)
         return [(one.get("entity_group") or one["entity"], one["word"]) for one in found]
 
     return decode

@@ -22,7 +22,7 @@ _TOKENS_PER_CHARACTER = 4
 """A character takes at most so many tokens: one for each byte of it."""
 
 
-class Written:
+class Sequences:
     """What each row began with and what was chosen since.
 
     Rows are aligned on the right, because all of them grow at once.
@@ -67,16 +67,16 @@ class Endings:
             raise ValueError("stop strings need a decode function")
         self._decode = decode
 
-    def of(self, rows: Index, tokens_R: Ids, written: Written) -> list[Finish | None]:
+    def of(self, rows: Index, tokens_R: Ids, sequences: Sequences) -> list[Finish | None]:
         """Why each of these rows is complete once the token follows; None where it is not."""
-        return [self._of(int(row), token, written) for row, token in zip(rows, tokens_R.tolist(), strict=True)]
+        return [self._of(int(row), token, sequences) for row, token in zip(rows, tokens_R.tolist(), strict=True)]
 
-    def _of(self, row: int, token: int, written: Written) -> Finish | None:
+    def _of(self, row: int, token: int, sequences: Sequences) -> Finish | None:
         if token in self._eos:
             return "eos"
-        if self._stops and self._is_stopped([*written.answer(row), token]):
+        if self._stops and self._is_stopped([*sequences.answer(row), token]):
             return "stop"
-        return "length" if written.new + 1 >= written.most[row] else None
+        return "length" if sequences.new + 1 >= sequences.most[row] else None
 
     def _is_stopped(self, answer: list[int]) -> bool:
         """Whether a stop string is there. Earlier ones ended the row, so that the last tokens are enough."""
