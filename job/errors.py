@@ -52,3 +52,8 @@ class Interrupted(BaseException):
     """
 
     exit_code = 75
+
+
+def visible(text: str) -> str:
+    """A sentence without what moves the cursor or changes the colours of a terminal: names in it come from the data."""
+    return "".join(one if one.isprintable() else "\ufffd" for one in text)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from tunewright.job import signals
 from tunewright.job.arguments import own_flags, parser
-from tunewright.job.errors import Interrupted, JobError, SettingsError
+from tunewright.job.errors import Interrupted, JobError, SettingsError, visible
 from tunewright.registry.errors import Conflict, RegistryError, Unreachable
 from tunewright.serving.errors import BundleError, ServingError
 
@@ -63,7 +63,7 @@ def _guarded(command: Callable[[], None]) -> int:
 
 def _fail(sentences: str, code: int) -> int:
     for sentence in sentences.splitlines():
-        print(f"error: {sentence}", file=sys.stderr)  # noqa: T201 - the answer of a command line
+        print(f"error: {visible(sentence)}", file=sys.stderr)  # noqa: T201 - the answer of a command line
     return code
 
 
@@ -94,7 +94,7 @@ def _init(arguments: Sequence[str]) -> None:
     write(made, asked.output, asked.data)
     for name, reasons in made.reasons.items():
         for reason in reasons:
-            print(f"{name or 'files'}: {reason}", file=sys.stderr)  # noqa: T201 - the answer of a command line
+            print(visible(f"{name or 'files'}: {reason}"), file=sys.stderr)  # noqa: T201 - the answer of a command line
     print(asked.output)  # noqa: T201 - the answer of a command line
 
 

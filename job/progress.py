@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tunewright.job.errors import visible
 from tunewright.serving.events import json_line
 
 _console = Console(highlight=False, emoji=False)
@@ -20,7 +21,7 @@ def say(event: str, text: str, **facts: object) -> None:
     """Report one step or decision: `text` for people, `event` and `facts` for machines."""
     if _console.is_terminal:
         _console.print(f"[bold]{event:>10}[/bold]  ", end="")
-        _console.print(_visible(text), markup=False)
+        _console.print(visible(text), markup=False)
     else:
         _emit(event, level="info", message=text, **facts)
 
@@ -29,7 +30,7 @@ def warn(event: str, text: str, **facts: object) -> None:
     """Report something the user should look at; the job goes on."""
     if _console.is_terminal:
         _console.print(f"[bold yellow]{event:>10}  warning:[/bold yellow] ", end="")
-        _console.print(_visible(text), markup=False)
+        _console.print(visible(text), markup=False)
     else:
         _emit(event, level="warning", message=text, **facts)
 
@@ -77,11 +78,6 @@ def _short(value: object) -> str:
 def _emit(event: str, *, level: str, **facts: object) -> None:
     sys.stdout.write(json_line(event, level=level, **facts) + "\n")
     sys.stdout.flush()
-
-
-def _visible(text: str) -> str:
-    """Names and labels come from the data: none may move the cursor or change the colours of a terminal."""
-    return "".join(one if one.isprintable() else "\ufffd" for one in text)
 
 
 def show_table(table: Table | None, event: str, text: str, **facts: object) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tunewright.job.errors import SettingsError
+from tunewright.job.errors import SettingsError, visible
+from tunewright.registry.address import shown_address
 
 _PLAIN = re.compile(r"[A-Za-z_./~][\w./:@~+-]*")
 _WORDS_OF_YAML = frozenset("true false yes no on off null none y n".split())
@@ -42,7 +43,7 @@ def refuse_to_overwrite(output: Path) -> None:
 def as_yaml(made: Draft, output: Path, sources: Sequence[str]) -> str:
     """The settings as a file for people: what each was told from stands above it."""
     lines = [
-        f"# Guessed by `tunewright init {' '.join(sources)}`: read it, and correct what is wrong.",
+        f"# Guessed by `tunewright init {' '.join(map(shown_address, sources))}`: read it, and correct what is wrong.",
         f"#   tunewright check --config {output}   reads settings and data",
         f"#   tunewright train --config {output}   learns, measures and registers",
         "# Every setting there is: docs/reference/settings.md, or `tunewright train --help`.",
@@ -59,7 +60,7 @@ def as_yaml(made: Draft, output: Path, sources: Sequence[str]) -> str:
         "# gate: {min: {METRIC: 0.8}}   # register nothing below it",
         "# alias: production            # moved to the new version when its gates pass",
     ]
-    return "\n".join(map(_visible, lines)) + "\n"
+    return "\n".join(map(visible, lines)) + "\n"
 
 
 def _comments(reasons: Iterable[str]) -> list[str]:
@@ -67,7 +68,7 @@ def _comments(reasons: Iterable[str]) -> list[str]:
         line
         for reason in reasons
         for line in textwrap.wrap(
-            _visible(reason),
+            visible(reason),
             110,
             initial_indent="# ",
             subsequent_indent="#   ",
@@ -91,7 +92,3 @@ def _scalar(value: Any) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS_OF_YAML:
         return value if not value.endswith(":") else json.dumps(value, ensure_ascii=False)
     return json.dumps(value, ensure_ascii=False)
-
-
-def _visible(line: str) -> str:
-    return "".join(one if one.isprintable() else " " for one in line)

@@ -10,6 +10,7 @@ from tunewright.job.data.readers.formats import format_of
 from tunewright.job.data.readers.media_folder import METADATA, SUFFIXES
 from tunewright.job.data.sources.names import SPLITS
 from tunewright.job.errors import SettingsError
+from tunewright.registry.address import shown_address
 
 _WORD = re.compile(rf"(?<![a-z])({'|'.join(sorted(SPLITS, key=len, reverse=True))})(?![a-z])")
 """`stsb-en-train.csv`, `wnut17train.conll`, `test_2016.en`; not `latest.csv`."""
@@ -52,7 +53,7 @@ def divide(files: Mapping[str, int], asked: str) -> Sides:
     data = _data_files(names)
     if not data:
         raise SettingsError(
-            f"{asked} holds no data file ({listed(names.values(), 5)}); "
+            f"{shown_address(asked)} holds no data file ({listed(names.values(), 5)}); "
             "data files are tables, JSON, Parquet, plain text, CoNLL columns, or folders of images or recordings"
         )
     sides: dict[str | None, list[str]] = {}

@@ -106,6 +106,15 @@ def test_values_that_yaml_would_read_otherwise_are_quoted(init, write, prepared)
     assert (settings.model_name, settings.data.train) == ("0x1f", "0x1F.csv")
 
 
+@pytest.mark.parametrize("label", ["\x1b[31mred", "red"])
+def test_names_of_the_data_do_not_reach_the_terminal_as_they_are(init, write, label):
+    rows = "".join(f"this is the review of number {n},{label}{n % 2}\n" for n in range(40))
+    write("colours.csv", f"text,kind\x1b[1m\n{rows}".encode())
+    _, out, err = init("colours.csv")
+    assert "\x1b" not in out + err
+    assert "\x1b" not in Path("job.yaml").read_text()
+
+
 def test_rows_without_a_text_or_a_label_are_left_out(init, write, prepared):
     write("train.csv", (REVIEWS + ",1\nno label here at all,\n").encode())
     write("dev.csv", (REVIEWS + "a label that nobody knows,7\n").encode())
