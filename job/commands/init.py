@@ -32,8 +32,10 @@ _BASES = {
     "translation": "google-t5/t5-small",
     "summarization": "google-t5/t5-small",
     "image-classification": "microsoft/resnet-18",
+    "image-regression": "microsoft/resnet-18",
     "image-text-classification": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
     "audio-classification": "openai/whisper-tiny",
+    "audio-regression": "openai/whisper-tiny",
 }
 """A small base model of the hub for each task that the bundled one, an encoder of texts, is not made for."""
 _MOST_NAMED = 20

@@ -114,6 +114,9 @@ def _of_files(filling: Filling) -> Guess:
     file = filling.given(role) or next(iter(seen.of_kind("file")), None)
     if file is None:
         raise Unclear(f"no column names files: say --columns.{role} NAME, or name a folder of files")
+    if filling.task.endswith("-regression"):
+        score = _score(filling)
+        return filling.guess({role: file, "score": score}, f"files beside numbers ({len(score.counts):,} different)")
     label, target, others = _target(filling)
     columns = {role: file, label: target}
     if filling.task == "image-text-classification":
@@ -124,17 +127,23 @@ def _of_files(filling: Filling) -> Guess:
 
 
 def _regression(filling: Filling) -> Guess:
-    target = filling.given("score")
-    if target is None:
-        numbers = filling.seen.of_kind("number")
-        numbers = numbers or [column for column in filling.seen.of_kind("label") if not column.is_words]
-        target = named(numbers, SCORES) or (numbers[0] if len(numbers) == 1 else None)
-        if target is None:
-            flags = " or ".join(f"--columns.score {column.name}" for column in numbers[:6]) or "--columns.score NAME"
-            what = "several columns hold numbers" if numbers else "no column holds numbers"
-            raise Unclear(f"{what}: say {flags}")
+    target = _score(filling)
     reason = f"{target.called} holds numbers ({len(target.counts):,} different)"
     return filling.guess({**_texts(filling, target), "score": target}, reason)
+
+
+def _score(filling: Filling) -> Column:
+    """The column of numbers."""
+    if given := filling.given("score"):
+        return given
+    numbers = filling.seen.of_kind("number")
+    numbers = numbers or [column for column in filling.seen.of_kind("label") if not column.is_words]
+    target = named(numbers, SCORES) or (numbers[0] if len(numbers) == 1 else None)
+    if target is None:
+        flags = " or ".join(f"--columns.score {column.name}" for column in numbers[:6]) or "--columns.score NAME"
+        what = "several columns hold numbers" if numbers else "no column holds numbers"
+        raise Unclear(f"{what}: say {flags}")
+    return target
 
 
 def _texts(filling: Filling, target: Column | None) -> dict[str, Column]:
@@ -271,6 +280,8 @@ FILL: dict[str, Callable[[Filling], Guess]] = {
     "masked-language-modelling": _alone,
     "feature-extraction": _vectors,
     "image-classification": _of_files,
+    "image-regression": _of_files,
+    "audio-regression": _of_files,
     "image-text-classification": _of_files,
     "audio-classification": _of_files,
 }

@@ -46,7 +46,7 @@ def guess(seen: Sample, asked: Asked) -> Guess:
         if seen.columns and seen.column(name) is None:
             have = listed((column.name for column in seen.columns), 20)
             raise Unclear(f"--columns.{role} names {name!r}, which is no column; the columns are {have}")
-    task = asked.task or _task_of_roles(asked.columns) or _task(seen)
+    task = asked.task or _task_of_files(seen, asked) or _task_of_roles(asked.columns) or _task(seen)
     if task not in FILL:
         near = get_close_matches(task, FILL, 1)
         raise SettingsError(f"--task is {task!r}; {_hint(near, FILL)}")
@@ -55,6 +55,20 @@ def guess(seen: Sample, asked: Asked) -> Guess:
 
 def _hint(near: Sequence[str], names: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"expected {', '.join(names)}"
+
+
+def _task_of_files(seen: Sample, asked: Asked) -> str:
+    """The task where a column names images or recordings; empty where none does."""
+    files = [
+        column for column in seen.columns if column.name in (asked.columns.get("image"), asked.columns.get("audio"))
+    ]
+    files = files or seen.of_kind("file")
+    if not files:
+        return ""
+    labels = {"label", "labels"} & set(asked.columns) or seen.of_kind("label", "labels")
+    is_number = "score" in asked.columns or (seen.of_kind("number") and not labels)
+    kind = "regression" if is_number else "classification"
+    return f"{'audio' if 'audio' in asked.columns or files[0].is_sound else 'image'}-{kind}"
 
 
 def _task_of_roles(roles: Iterable[str]) -> str:
@@ -80,8 +94,6 @@ def _task(seen: Sample) -> str:
 
 def _task_of_shape(seen: Sample) -> str:
     """The task of values that are no plain texts, labels or numbers; empty where there are none."""
-    if files := seen.of_kind("file"):
-        return "audio-classification" if files[0].is_sound else "image-classification"
     if {"question", "context", "answers"} <= {column.name.lower() for column in seen.columns}:
         return "question-answering"
     if word_columns(seen.columns):

@@ -62,6 +62,8 @@ CLEAR = [
     ),
     ({"picture": IMAGE, "b": LABEL}, "image-classification", {"image": "picture", "label": "b"}),
     ({"audio": IMAGE, "b": LABEL}, "audio-classification", {"audio": "audio", "label": "b"}),
+    ({"picture": IMAGE, "b": NUMBER}, "image-regression", {"image": "picture", "score": "b"}),
+    ({"audio": IMAGE, "b": NUMBER}, "audio-regression", {"audio": "audio", "score": "b"}),
 ]
 
 
@@ -119,6 +121,19 @@ def test_what_is_not_clear_is_asked_with_the_choices(columns, question):
         ({"a": TEXT, "b": OTHER, "c": LABEL}, {"text": "b"}, "text-classification", {"text": "b", "label": "c"}),
         ({"a": TEXT, "b": LABEL, "c": NUMBER}, {"score": "c"}, "text-regression", {"text": "a", "score": "c"}),
         ({"a": TEXT, "b": CLASS}, {"task": "text-regression"}, "text-regression", {"text": "a", "score": "b"}),
+        (
+            {"picture": IMAGE, "b": LABEL, "c": LABEL},
+            {"label": "c"},
+            "image-classification",
+            {"image": "picture", "label": "c"},
+        ),
+        (
+            {"picture": IMAGE, "b": LABEL, "c": NUMBER},
+            {"score": "c"},
+            "image-regression",
+            {"image": "picture", "score": "c"},
+        ),
+        ({"wave": IMAGE, "b": LABEL}, {"audio": "wave"}, "audio-classification", {"audio": "wave", "label": "b"}),
         ({"a": TEXT, "b": OTHER}, {"task": "translation"}, "translation", {"source": "a", "target": "b"}),
         ({"a": TEXT}, {"task": "masked-language-modelling"}, "masked-language-modelling", {"text": "a"}),
         ({"a": TEXT}, {"task": "text-generation"}, "text-generation", {"text": "a"}),
