@@ -237,16 +237,17 @@ def test_a_light_room_never_imports_a_training_library(room):
         assert not outside(path) & HEAVY, f"{path.relative_to(ROOT)} imports {outside(path) & HEAVY}"
 
 
-def test_what_makes_an_answer_needs_only_the_extra_of_that_name():
+def test_serving_imports_what_its_extras_bring_and_an_answer_needs_no_web():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["answer"]]
-    brought = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in wanted}
+    core, extras = project["dependencies"], project["optional-dependencies"]
     packages = packages_distributions()
     for path in files("serving"):
         wing = path.relative_to(ROOT / "serving").parts[0].removesuffix(".py")
+        wanted = [*core, *extras["answer"], *([] if wing in ANSWERING else extras["serving"])]
+        brought = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in wanted}
         others = outside(path) - sys.stdlib_module_names - {"tunewright", "pydantic_core"}
-        missing = {name for name in others if not brought & {*map(str.lower, packages[name])}}
-        assert wing not in ANSWERING or not missing, f"{path.relative_to(ROOT)} imports {missing}"
+        missing = {name for name in others if not brought & {one.lower().replace("_", "-") for one in packages[name]}}
+        assert not missing, f"{path.relative_to(ROOT)} imports {missing}"
 
 
 @pytest.mark.parametrize("module", ["tunewright.registry.program", "tunewright.serving.program"])
