@@ -31,6 +31,7 @@ _MARKED = (
     (b"\xfe\xff", "utf-16"),
 )
 """Byte order marks of other encodings than UTF-8, and how Python calls what reads them."""
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def of_lines(
@@ -213,6 +214,11 @@ def _not_utf8(raw: bytes, at: int, address: str, number: int, offset: int) -> Da
 
 def _guess(line: bytes, at: int) -> str:
     """How the line reads in the encodings that Western files have most often, and the setting that takes it so."""
+    if b"\0" in line:
+        # Of Latin letters in UTF-16 every other byte is zero.
+        return (
+            "UTF-16 begins here, as where files of two encodings were joined" if line[at : at + 2] in _UTF16 else _HOW
+        )
     for name in ("windows-1252", "latin-1"):
         try:
             text = line.decode(name)

@@ -6,7 +6,7 @@ from typing import Any
 from tunewright.job.data.readers.documents.text import DECODER, read_array
 from tunewright.job.data.readers.lines import of_lines, of_pieces
 from tunewright.job.data.readers.reader import Layout, Reader, Row
-from tunewright.job.data.readers.tables.table import MOST_COLUMNS
+from tunewright.job.data.readers.tables.header import MOST_COLUMNS
 from tunewright.job.errors import DataError
 
 

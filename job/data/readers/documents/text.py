@@ -10,7 +10,8 @@ from tunewright.job.errors import DataError
 
 _AFTER = (",", "]", " ", "\t", "\r", "\n")
 """What may follow a whole number."""
-_SPACE = re.compile(r"[ \t\r\n]*")
+_SPACE = re.compile(r"[ \t\r\n\ufeff]*")
+"""What stands between values; also a byte order mark, where files were joined."""
 
 
 class EndlessNumber(float):
@@ -61,7 +62,10 @@ def read_array(pieces: Iterator[str], address: str) -> Iterator[Any]:
             raise DataError(f"{address}: {_found(after)} after row {number}, where ',' or ']' belongs")
         more = after == ","
     if text.peek():
-        raise DataError(f"{address}: {_found(text.peek())} after the end of the array; expected one array")
+        raise DataError(
+            f"{address}: {_found(text.peek())} after the end of the array; expected one array "
+            "(`jq -s add OLD > NEW.json` makes one of several)"
+        )
 
 
 def _element(text: "PieceText", place: str) -> Any:

@@ -57,10 +57,8 @@ def _told(first: Sequence[str], address: str, layout: Layout) -> tuple[int, Layo
             if said := _said(usual, guess):
                 say("data", f"{address}: {said}")
             return above, guess
-    if layout.delimiter:
-        _refuse_delimiter(first, address, layout)
-        return 0, usual
-    found = separator(first, usual)
+    _refuse_settings(first, address, layout)
+    found = None if layout.delimiter else separator(first, usual)
     if found not in (None, usual.delimiter):
         raise DataError(f"{address}: {advice(first, found, layout)}")
     return 0, usual
@@ -71,39 +69,55 @@ def _starts(first: Sequence[str], layout: Layout) -> list[int]:
     return [place for place, line in enumerate(first) if line.strip()] if layout.header else [0]
 
 
-def _refuse_delimiter(first: Sequence[str], address: str, layout: Layout) -> None:
-    """DataError where the separator of the settings does not give columns and another does."""
-    free = replace(layout, delimiter=None)
-    told = f"{address}: data.delimiter is {shown(layout.delimiter)}, which does not give the columns"
-    for above in _starts(first, layout):
-        if other := dialect(first[above:], free):
-            raise DataError(
-                f"{told} {_wanted(layout)}; {name_of(other.delimiter)} does: set `delimiter: "
-                f"{json.dumps(other.delimiter)}` under data:, or remove data.delimiter"
-            )
-    names = parsed(first[:1], replace(layout, quoting=False))
-    found = separator(first, _with_defaults(free))
-    if found and found != layout.delimiter and len(names[:1] and names[0]) < 2:
-        raise DataError(f"{told} {_wanted(layout)}; {advice(first, found, layout)}")
-
-
-def _wanted(layout: Layout) -> str:
-    return " and ".join(map(shown, layout.wanted))
+def _refuse_settings(first: Sequence[str], address: str, layout: Layout) -> None:
+    """DataError where the settings tell a dialect that does not give the columns and another does."""
+    given = [name for name in ("delimiter", "quote", "quoting") if getattr(layout, name) is not None]
+    for names in [*([name] for name in given), given]:
+        told = " and ".join(f"data.{name} is {shown(getattr(layout, name))}" for name in names)
+        told = f"{address}: {told}, which does not give the columns {' and '.join(map(shown, layout.wanted))}"
+        free = replace(
+            layout,
+            delimiter=None if "delimiter" in names else layout.delimiter,
+            quote=None if "quote" in names else layout.quote,
+            quoting=None if "quoting" in names else layout.quoting,
+        )
+        for above in _starts(first, layout) if names else []:
+            other = dialect(first[above:], free)
+            if other is None or dialect(first[above:], layout):
+                continue
+            if names == ["delimiter"]:
+                raise DataError(
+                    f"{told}; {name_of(other.delimiter)} does: set `delimiter: {json.dumps(other.delimiter)}` under "
+                    "data:, or remove data.delimiter"
+                )
+            settings = " and ".join(f"data.{name}" for name in names)
+            raise DataError(f"{told}; what the file itself shows does: remove {settings}")
+        if names == ["delimiter"]:
+            found = separator(first, _with_defaults(free))
+            columns = parsed(first[:1], replace(layout, quoting=False))
+            if found and found != layout.delimiter and len(columns[:1] and columns[0]) < 2:
+                raise DataError(f"{told}; {advice(first, found, layout)}")
 
 
 def dialect(first: Sequence[str], layout: Layout) -> Layout | None:
     """The layout that gives the wanted columns, of which the usual one comes first; None where none does."""
     usual = _with_defaults(layout)
+    for guess in _guesses(usual, layout):
+        guess = _with_blanks(first, guess) or guess
+        is_usual = replace(guess, skip_blanks=False) == usual
+        if _fits(first, guess) and (is_usual or guess.quote == '"' or first[0].lstrip().startswith(str(guess.quote))):
+            return guess
+    return None
+
+
+def _guesses(usual: Layout, layout: Layout) -> Iterator[Layout]:
+    """What the settings leave open, the likelier first."""
+    yield usual
     for quote in [layout.quote] if layout.quote else ['"', "'"]:
         for delimiter in [layout.delimiter] if layout.delimiter else dict.fromkeys([usual.delimiter, *SEPARATORS]):
-            # A TSV without tabs is a CSV in all but its name.
-            quoting = usual.quoting or (layout.quote is None and (quote == "'" or delimiter != usual.delimiter))
-            guess = replace(usual, delimiter=delimiter, quote=quote, quoting=quoting)
-            guess = _with_blanks(first, guess) or guess
-            plain = guess.delimiter == usual.delimiter and guess.quote == usual.quote
-            if _fits(first, guess) and (plain or quote == '"' or first[0].lstrip().startswith(quote)):
-                return guess
-    return None
+            # A TSV without tabs is a CSV in all but its name, and one with quotes around its header has them elsewhere.
+            quoting = usual.quoting if layout.quoting is not None or layout.quote else True
+            yield replace(usual, delimiter=delimiter, quote=quote, quoting=quoting)
 
 
 def _with_blanks(first: Sequence[str], layout: Layout) -> Layout | None:
@@ -176,6 +190,8 @@ def _said(usual: Layout, guess: Layout) -> str:
         parts.append(f"{name_of(guess.delimiter)} separates the columns (data.delimiter)")
     if guess.quote != usual.quote:
         parts.append("single quotes enclose the values (data.quote)")
+    if guess.quoting and not usual.quoting and guess.delimiter == usual.delimiter and guess.quote == usual.quote:
+        parts.append("double quotes enclose the values (data.quoting)")
     return " and ".join(parts)
 
 
@@ -185,7 +201,7 @@ def _fits(first: Sequence[str], layout: Layout) -> bool:
     if not layout.header:
         return bool(rows) and all(len(row) > max(map(int, layout.wanted)) for row in rows)
     # A wrong quote further down is told with its line; the header is enough to know the separator.
-    rows = rows or parsed(first[:1], replace(layout, quoting=False))
+    rows = rows or parsed(first[:1], layout) or parsed(first[:1], replace(layout, quoting=False))
     if not rows or not set(layout.wanted) <= {name.strip() for name in rows[0]}:
         return False
     return layout.delimiter in _COMMON or bool(_width(rows))

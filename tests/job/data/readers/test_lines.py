@@ -151,3 +151,12 @@ def test_a_reading_that_ends_after_the_file_was_closed_is_quiet():
     assert next(reading) == "caf\xe9\n"
     file.close()
     reading.close()  # raises what the generator raises
+
+
+def test_utf16_behind_utf8_is_told_as_such():
+    data = b"a,b\n" + "\ufeffc,d\n".encode("utf-16-le")
+    assert fault(data) == (
+        "a.csv, line 2: byte 0xff at offset 4 of the file is not UTF-8; UTF-16 begins here, as where files of two "
+        "encodings were joined"
+    )
+    assert fault(b"a\xffb\0\n").endswith("is not UTF-8; data.encoding says how the file is written")

@@ -59,7 +59,11 @@ def test_white_space_alone_is_no_element():
         ('[{"a": 1},]', "a.json, row 2 is not JSON: Expecting value"),
         ('[{"a": 1}', "a.json: the file ends after row 1, where ',' or ']' belongs"),
         ('[{"a": 1} {"a": 2}]', "a.json: '{' stands after row 1, where ',' or ']' belongs"),
-        ('[{"a": 1}]\n[]', "a.json: '[' stands after the end of the array; expected one array"),
+        (
+            '[{"a": 1}]\n\ufeff[]',
+            "a.json: '[' stands after the end of the array; expected one array "
+            "(`jq -s add OLD > NEW.json` makes one of several)",
+        ),
         ("[" * 200_000, "a.json, row 1 is nested too deeply"),
     ],
 )

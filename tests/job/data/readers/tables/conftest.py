@@ -12,7 +12,7 @@ def rows(write):
 
     def read(content, *wanted, name="a.csv", **layout):
         path = write(name, content if isinstance(content, bytes) else content.encode())
-        layout = {"format": name.rpartition(".")[2], "quoting": name.endswith("csv"), **layout}
+        layout = {"format": name.rpartition(".")[2], **layout}
         return [
             row.fault or row.values
             for row in read_rows(path, name, Layout(wanted=wanted or ("text", "label"), **layout))

@@ -149,3 +149,32 @@ def test_a_separator_of_the_settings_that_gives_columns_is_not_doubted(rows):
         {"review": "bad", "a,b": "x,y"},
     ]
     assert rows("text\na, b\nc, d\n", "text", delimiter=";") == [{"text": "a, b"}, {"text": "c, d"}]
+
+
+def test_quotes_of_the_settings_that_give_no_columns_are_told(rows):
+    content = '"text","label"\n"a, b","x"\n'
+    told = "which does not give the columns 'text' and 'label'; what the file itself shows does: remove"
+    for settings, said in (
+        ({"quote": "'"}, f'a.csv: data.quote is "\'", {told} data.quote'),
+        ({"quoting": False}, f"a.csv: data.quoting is False, {told} data.quoting"),
+        (
+            {"quote": "'", "delimiter": ";"},
+            f"a.csv: data.delimiter is ';' and data.quote is \"'\", {told} data.delimiter and data.quote",
+        ),
+    ):
+        with pytest.raises(DataError) as caught:
+            rows(content, **settings)
+        assert str(caught.value) == said
+
+
+def test_quotes_around_the_header_of_a_tsv_enclose_all_its_values(rows, capsys):
+    assert rows('"text"\t"label"\n"a, b"\t"x"\n', name="a.tsv") == ONE
+    assert "a.tsv: double quotes enclose the values (data.quoting)" in capsys.readouterr().out
+
+
+def test_that_quotes_are_text_is_believed(rows):
+    assert rows('text;label\n"a;x\n', quoting=False) == [{"text": '"a', "label": "x"}]
+
+
+def test_single_quotes_are_found_where_some_have_a_backslash_before_them(rows):
+    assert rows("'text','label'\n'it\\'s, so','x'\n") == [{"text": "it's, so", "label": "x"}]
