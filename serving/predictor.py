@@ -40,7 +40,7 @@ class Predictor:
             yield from self.engine.unfolded(inputs)
 
     def answers(self, rows: Sequence[Row], parameters: object, *, limit: TimeLimit | None = None) -> list[Any]:
-        """One answer per prepared input; rows of several requests may be run together by the engine itself."""
+        """One answer per prepared input of one request."""
         outputs = self.engine.run(rows, limit=limit)
         return [self.engine.answer(row, output, parameters) for row, output in zip(rows, outputs, strict=True)]
 
