@@ -23,7 +23,7 @@ from tunewright.job.data.faults import Faults, listed, shown
 from tunewright.job.data.joined_labels import JoinedLabels
 from tunewright.job.data.labels import label_of, parts_of
 from tunewright.job.data.layout import layout_of
-from tunewright.job.data.readers.class_names import advised_names, told_names
+from tunewright.job.data.readers.class_names import advised_names, is_class, told_names
 from tunewright.job.data.readers.formats import read_rows, unit_of
 from tunewright.job.data.readers.reader import Layout, Row
 from tunewright.job.data.sources.cache import SourceFile
@@ -80,7 +80,7 @@ class Checked:
     media: list[dict[str, Any]]
     """For each table of files: how many files its rows name, their bytes and one digest of all of them."""
     classes: tuple[str, ...] = ()
-    """The names that the last file gives the numbers of its labels, in the order of these."""
+    """The names that a file gives the numbers of its labels, in the order of these."""
 
 
 def read_roles(settings: DataSettings, task: Checking) -> Roles:
@@ -136,7 +136,7 @@ class _Reading:
     labels: Collection[str] | None
     writer: DatasetWriter
     known_classes: tuple[str, ...] = ()
-    """The names that the training files give the numbers of their labels."""
+    """The names that a training file, else one of these, gives the numbers of its labels."""
     layout: Layout = field(default_factory=lambda: Layout("csv"))
     """Of the file that is being read."""
     faults: Faults = field(default_factory=Faults)
@@ -370,7 +370,9 @@ class Cells:
     def are_known(self, labels: list[str]) -> bool:
         """Whether the row may stay although its labels are not those of the training rows, as the settings say."""
         known = self._reading.labels
-        unseen = [label for label in dict.fromkeys(labels) if label not in known] if known is not None else []
+        if known is None:
+            return self._are_named(labels)
+        unseen = [label for label in dict.fromkeys(labels) if label not in known]
         if not unseen:
             return True
         if self.settings.unknown_labels == "wrong":
@@ -379,24 +381,36 @@ class Cells:
         if self.settings.unknown_labels == "leave_out":
             self.leave_out("with a label that no row of data.train has")
             return False
-        hint = f"the training labels are {listed(known or [])}; {self._names_advice(unseen, known or [])}"
+        hint = f"the training labels are {listed(known)}; {self._names_advice(unseen, known)}"
         for label in unseen:
             self.fault(f"column {self.roles.target!r} holds a label that no row of data.train has", hint, value=label)
         return False
 
+    def _are_named(self, labels: list[str]) -> bool:
+        """Whether no label is a number where another of the files has names for numbers; a fault is counted."""
+        told, own = self._reading.known_classes, self._reading.classes
+        for label in labels if told and not own else ():
+            if label not in told and is_class(label, told):
+                what = f"column {self.roles.target!r} holds a number where another file of data.train names its classes"
+                self.fault(what, advised_names(told), value=label)
+                return False
+        return True
+
     def _names_advice(self, unseen: Collection[str], known: Collection[str]) -> str:
         """What to do about unknown labels: names and their numbers belong together."""
         told = self._reading.known_classes
-        if told and all(label.isdecimal() and int(label) < len(told) for label in unseen):
+        if told and all(is_class(label, told) for label in unseen):
             return f"the file of data.train names its classes and this file does not; {advised_names(told)}"
         told = self._reading.classes
         if told and all(map(str.isdecimal, known)):
             return f"this file names its classes and the file of data.train does not; {advised_names(told)}"
+        if all(map(str.isdecimal, unseen)) and not any(map(str.isdecimal, known)):
+            return "say in data.label_names which of them the numbers stand for, or set data.unknown_labels"
         return "correct it, or set data.unknown_labels"
 
     def _watch_kind(self, value: Any) -> None:
-        """Labels 1 and "1" would silently become one label."""
-        if self.roles.target_role != "label" or value is None:
+        """Labels 1 and "1" would silently become one label, unless the settings name each."""
+        if self.roles.target_role != "label" or value is None or self.settings.label_names:
             return
         kinds, kind = self._reading.kinds, type(value).__name__
         kinds.setdefault(kind, self._place.removesuffix(":"))
@@ -426,11 +440,12 @@ def check(
     media: list[dict[str, Any]] = []
     with closing(DatasetWriter(target, task.arrow_types(roles))) as writer:
         known = dict.fromkeys(labels) if labels is not None else None
-        reading = _Reading(task, roles, settings, options or task.options(), known, writer, classes)
-        for file in files:
+        reading = _Reading(task, roles, settings, options or task.options(), known, writer)
+        layouts = [layout_of(file.address, settings, roles, file.path) for file in files]
+        told = [told_names(file.path, one).get(roles.target, ()) for file, one in zip(files, layouts, strict=True)]
+        reading.known_classes = classes or next(filter(None, told), ())
+        for file, reading.layout, reading.classes in zip(files, layouts, told, strict=True):
             named = Media(file, roles.inputs[task.media], cache) if task.media else None
-            reading.layout = layout_of(file.address, settings, roles, file.path)
-            reading.classes = told_names(file.path, reading.layout).get(roles.target, ())
             reading.take_all(_rows(file, named, reading.layout), file.address)
             media += [named.fingerprint()] if named else []
         reading.faults.raise_any()
@@ -452,7 +467,7 @@ def check(
         dropped = "".join(f" besides {count:,} {why}" for why, count in left.items() if count)
         raise DataError(f"{', '.join(file.address for file in files)}: no rows{dropped}")
     keys = np.frombuffer(reading.keys, dtype=np.uint64)
-    return Checked(data, keys, files, reading.dropped, reading.left_out, media, reading.classes)
+    return Checked(data, keys, files, reading.dropped, reading.left_out, media, reading.known_classes)
 
 
 def _rows(file: SourceFile, media: Media | None, layout: Layout) -> Iterator[tuple[Row, str]]:

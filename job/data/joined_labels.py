@@ -53,13 +53,21 @@ class JoinedLabels:
         """The labels that hold the separator, of those whose parts recur."""
         parts = {label: _parts(label, separator) for label in self._labels if separator in label}
         found: defaultdict[str, set[str]] = defaultdict(set)
+        places: defaultdict[str, set[int]] = defaultdict(set)
         for label, some in parts.items():
-            for part in some:
+            for place, part in enumerate(some):
                 found[part].add(label)
+                places[part].add(place)
+
+        def recurs(part: str) -> bool:
+            is_alone = part in self._labels and part not in parts
+            # A part of a path (Men/Shoes, Women/Shoes) recurs at the same place.
+            return is_alone or (len(places[part]) if separator in _WITHIN else len(found[part])) > 1
+
+        enough = all if separator in _WITHIN else any
         for label, some in parts.items():
-            alone = [part in self._labels and part not in parts for part in some]
-            recurs = all(alone) if separator in _WITHIN else any(alone) or any(len(found[part]) > 1 for part in some)
-            if len(some) > 1 and recurs and all(len(re.findall(r"\w+", part)) <= _MOST_WORDS for part in some):
+            is_short = all(len(re.findall(r"\w+", part)) <= _MOST_WORDS for part in some)
+            if len(some) > 1 and is_short and enough(map(recurs, some)):
                 yield label
 
 

@@ -33,13 +33,16 @@ def told_names(path: Path, layout: Layout) -> dict[str, tuple[str, ...]]:
         return {}
 
 
+def is_class(label: str, names: Sequence[str]) -> bool:
+    """Whether a label is the number of one of these names."""
+    return label.isdecimal() and len(label) <= len(str(len(names))) and int(label) < len(names)
+
+
 def advised_names(names: Sequence[str]) -> str:
     """The line of the settings that says the same of numbers as the file with these names."""
     told = {str(number): name for number, name in enumerate(names)}
     if len(names) > _MOST:
-        return (
-            f"set data.label_names to its names of the numbers: {listed(f'{at}: {name}' for at, name in told.items())}"
-        )
+        return f"set data.label_names: {listed(f'{number} is {name}' for number, name in told.items())}"
     return f"add `label_names: {json.dumps(told, ensure_ascii=False)}` under data:"
 
 

@@ -53,7 +53,7 @@ class Row:
     hint: str = ""
     """What to do about the fault."""
     is_empty: bool = False
-    """Whether the fault is that the row names no file, which data.drop_empty leaves out."""
+    """Whether the fault is that the row holds nothing or names no file, which data.drop_empty leaves out."""
 
 
 Read = Callable[[Path, str, Layout], Iterator[Row]]

@@ -576,6 +576,35 @@ def test_named_classes_beside_numbers_are_told_with_their_numbers(faults, hub_pa
     assert "; the training labels are a, b; correct it, or set data.unknown_labels" in said
 
 
+@pytest.mark.parametrize("names", [["a.parquet", "b.csv"], ["b.csv", "a.parquet"]])
+def test_training_files_with_and_without_names_are_not_mixed(write, tmp_path, hub_parquet, names):
+    contents = {"a.parquet": hub_parquet({"text": ["x"], "label": [1]}), "b.csv": b"text,label\ny,0\nz,good\n"}
+    files = [SourceFile(name, write(name, contents[name]), "0" * 64, 1) for name in names]
+
+    def read(**settings):
+        data = DataSettings(train="*", **settings)
+        return check(files, CLASSIFY, read_roles(data, CLASSIFY), data, tmp_path / "rows")
+
+    with pytest.raises(DataError) as caught:
+        read()
+    what = "column 'label' holds a number where another file of data.train names its classes"
+    assert str(caught.value) == f"b.csv, line 2: value '0': {what}; {NAMED}"
+    assert len(read(label_names={"0": "bad", "1": "good", "good": "good"}).data) == 3
+
+
+def test_numbers_beside_names_that_no_file_numbers_are_told_apart(faults):
+    (said,) = faults("text,label\nx,7\n", labels=["bad", "good"])
+    assert said.endswith("say in data.label_names which of them the numbers stand for, or set data.unknown_labels")
+
+
+@pytest.mark.parametrize("rows", ["null\n", "[]\n", '""\n', "{}\n"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_rows_of_json_that_hold_nothing_are_left_out_as_empty_ones(read, name, rows):
+    row = json.dumps({"text": "x", "label": "a"})
+    checked = read(f"[{row},{rows}]" if name == "a.json" else rows + row, name=name, drop_empty=True)
+    assert (len(checked.data), checked.dropped) == (1, 1)
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
 @pytest.mark.parametrize(
     ("task", "row"),

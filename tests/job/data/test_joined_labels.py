@@ -32,6 +32,12 @@ def test_two_sets_that_share_a_label_are_enough(separator):
     assert told(["food", f"food{separator}price"] * 10)
 
 
+@pytest.mark.parametrize("separator", ["/", "+", "&"])
+def test_parts_that_change_their_place_are_no_path(separator):
+    assert told([label.format(separator) for label in ["a{}b", "b{}c", "c{}a"] * 10])
+    assert not told([label.format(separator) for label in ["a{}b", "a{}c", "d{}b"] * 10])
+
+
 @pytest.mark.parametrize(
     "labels",
     [

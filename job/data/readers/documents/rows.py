@@ -33,7 +33,8 @@ def read_jsonl(text: Iterator[str], address: str, _: Layout) -> Iterator[Row]:
 def json_row(number: int, value: Any) -> Row:
     """A row of the columns of an object; a fault for anything else."""
     if not isinstance(value, dict):
-        return Row(number, {}, f"is a JSON {type(value).__name__}, not an object of columns")
+        what = f"is a JSON {type(value).__name__}, not an object of columns"
+        return Row(number, {}, what, is_empty=value is None or value in ("", []))
     if len(value) > MOST_COLUMNS:
         return Row(number, {}, f"has {len(value):,} columns; the limit is {MOST_COLUMNS:,}")
     return Row(number, value)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tunewright.job.data.readers.class_names import class_names, told_names
+from tunewright.job.data.readers.class_names import advised_names, class_names, is_class, told_names
 from tunewright.job.data.readers.formats import read_rows
 from tunewright.job.data.readers.reader import Layout
 
@@ -75,3 +75,14 @@ def test_a_spoiled_file_tells_no_names(tmp_path, spoil):
     pq.write_table(pa.table({"label": [1]}), tmp_path / "a.parquet")
     (tmp_path / "b.parquet").write_bytes(spoil((tmp_path / "a.parquet").read_bytes()))
     assert told_names(tmp_path / "b.parquet", Layout("parquet")) == {}
+
+
+def test_a_number_is_one_of_a_name():
+    assert [is_class(label, ("bad", "good")) for label in ("0", "1", "2", "-1", "bad", "1.0", "", "9" * 5000)] == [
+        True, True, False, False, False, False, False, False,
+    ]  # fmt: skip
+
+
+def test_many_names_are_not_all_told():
+    assert advised_names(["bad", "good"]) == 'add `label_names: {"0": "bad", "1": "good"}` under data:'
+    assert advised_names([f"n{at}" for at in range(60)]).startswith("set data.label_names: 0 is n0, 1 is n1, ")
