@@ -56,3 +56,7 @@ class Conflict(RegistryError):
 
 class NoSpace(RegistryError):
     """The local disk is full."""
+
+
+class PluginError(RegistryError):
+    """What an installed package adds cannot be used."""

@@ -67,8 +67,14 @@ class Predictor:
 def open_predictor(folder: Path, *, variant: str | None = None, capacity: Capacity | None = None) -> Predictor:
     """Load one variant of a bundle."""
     model = read_model_file(folder)
-    task = TASKS.get(model.task)
-    if task is None:
-        raise BundleError(f"this version's task is {model.task!r}; this program answers: {', '.join(sorted(TASKS))}")
+    if model.task not in TASKS:
+        raise BundleError(f"this version's task is {model.task!r}; {_needed(model)}")
+    task = TASKS[model.task]
     name = choose_variant(model, variant)
     return Predictor(model, name, task, task.open_engine(folder, model, name, capacity or Capacity()))
+
+
+def _needed(model: ModelFile) -> str:
+    if model.requires:
+        return f"install the package that answers it beside this program: {', '.join(model.requires)}"
+    return f"this program answers: {', '.join(sorted(TASKS))}"

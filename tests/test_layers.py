@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
 ORDER = {
-    "registry": "errors address variables settings stores transfer versions command_line completion arguments program",
+    "registry": "errors plugins address variables settings stores transfer versions command_line completion "
+    "arguments program",
     "serving": "errors events onnx_runtime runtime text request media bundle generation engines tasks predictor golden "
     "trial settings queue watch live protocols http startup program command_line",
     "job": "errors signals inside progress settings data batches model train export measure kinds learners tasks steps "
@@ -23,7 +24,7 @@ ORDER = {
 ANSWERING = set("errors events onnx_runtime runtime text request media bundle generation engines tasks".split())
 ANSWERING |= {"predictor", "golden", "trial"}
 """What the job may know of serving: all that makes an answer, nothing of the web around it."""
-READING = set("errors address variables settings stores command_line".split())
+READING = set("errors plugins address variables settings stores command_line".split())
 PULLING = (["versions", "pull"], ["versions", "record"])
 """What serving may know of the registry: how it is reached, how a version is pulled and what its record holds."""
 TESTED_BY = {
@@ -133,7 +134,8 @@ TESTED_BY = {
     "job/measure/tags.py": "job/tasks/test_token_classification.py",
     "job/learners/written_text.py": "job/tasks/test_translation.py",
     "job/train/losses.py": "job/tasks/test_text_classification.py",
-    "job/train/metric.py": "job/train/test_loop.py",
+    "job/measure/metric.py": "job/test_plugins.py",
+    "job/train/loss.py": "job/test_plugins.py",
     "job/steps/encode.py": "job/steps/test_prepare.py",
     "job/steps/release.py": "job/test_recipe.py",
     "job/steps/teach.py": "job/tasks/test_gradient.py",

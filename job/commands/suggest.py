@@ -23,8 +23,9 @@ from tunewright.job.commands.candidates import local_candidates
 from tunewright.job.errors import BaseModelError, JobError, SettingsError
 from tunewright.job.export.graph import check_exportable
 from tunewright.job.kinds.task import Part, Plan, Prepared
-from tunewright.job.measure import labels, numbers
 from tunewright.job.measure.evaluation import time_alone
+from tunewright.job.measure.labels import answered
+from tunewright.job.measure.metric import figures
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.head import apply_head, embed, fit_head
 from tunewright.job.progress import say, show_table, warn
@@ -167,9 +168,9 @@ def _measure(plan: Plan, work: Path) -> Tried:
 def _score(outputs: Array, rows: NDArray[np.int64], prepared: Prepared) -> float:
     """The headline metric of these validation rows."""
     problem, targets = prepared.problem, prepared.validation.targets[rows]
-    if problem == "regression":
-        return numbers.metrics(outputs[rows], targets)[prepared.task.headline(problem)]
-    return labels.metrics(outputs[rows], targets, problem)[prepared.task.headline(problem)]
+    headline = prepared.task.headline(problem)
+    answers = outputs[rows][:, 0] if problem == "regression" else answered(outputs[rows], targets, problem)
+    return figures([headline], problem, targets, answers)[headline]
 
 
 def _time(model: nn.Module, plan: Plan, folder: Path) -> float:

@@ -13,7 +13,7 @@ from tunewright.job.data.readers.tables.table import CSV
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.settings.job import DataSettings
 
-_OF_FORMATS = {name: None for reader in READERS.values() for name in sorted(reader.settings)}
+_OF_FORMATS = {name: None for reader in READERS.built_in.values() for name in sorted(reader.settings)}
 """Settings that only some formats have."""
 
 

@@ -18,6 +18,8 @@ from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.faults import listed
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.task import Part, Plan, Target
+from tunewright.job.measure.labels import Answered, answered, details, tune_thresholds
+from tunewright.job.measure.metric import figures
 from tunewright.job.progress import say, warn
 from tunewright.serving.bundle.model_file import ModelFile
 
@@ -40,7 +42,7 @@ class Labels(Target):
 
     roles = ("label", "labels")
     closed = True
-    uses = LABEL_SETTINGS | {"data.label_separator", "train.label_smoothing"}
+    uses = LABEL_SETTINGS | {"data.label_separator", "train.label_smoothing", "train.loss"}
 
     def problem(self, role: str, options: Options) -> str:
         """A column `label` holds one label, a column `labels` any number."""
@@ -87,23 +89,27 @@ class Labels(Target):
     def objective(self, plan: Plan) -> "Objective":
         """Cross-entropy or binary cross-entropy; the validation logits give the figures."""
         from tunewright.job.measure.evaluation import gathered
-        from tunewright.job.measure.labels import metrics
-        from tunewright.job.train.losses import label_loss, label_weight
-        from tunewright.job.train.objective import Objective
+        from tunewright.job.train.loss import loss_of
+        from tunewright.job.train.losses import label_weight
+        from tunewright.job.train.objective import Objective, Scored
 
         prepared, settings = plan.prepared, plan.settings.train
         labels, targets, problem = prepared.labels, prepared.train.targets, prepared.problem
+
+        def measure(scored: Scored) -> dict[str, float]:
+            logits, truths = gathered(scored)
+            return figures(prepared.metric_names, problem, truths, answered(logits, truths, problem))
+
         return Objective(
-            loss=label_loss(settings, labels, targets, problem),
+            loss=loss_of(settings, problem, labels, targets),
             weight=label_weight(settings, labels, targets, problem),
-            measure=lambda scored: metrics(*gathered(scored), problem),
+            measure=measure,
             metric=settings.metric or prepared.task.headline(problem),
         )
 
     def tune(self, draft: ModelFile, predictor: "Predictor", plan: Plan) -> ModelFile:
         """Several labels: a threshold for each, from the validation rows."""
         from tunewright.job.measure.evaluation import logits_of
-        from tunewright.job.measure.labels import tune_thresholds
 
         prepared, part = plan.prepared, plan.prepared.validation
         if prepared.problem == "single_label":
@@ -114,23 +120,29 @@ class Labels(Target):
 
     def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
         """Always the commonest training label; each label that more than half of the training rows have."""
-        from tunewright.job.measure.labels import metrics
-
         taught = plan.prepared.train.targets
         shares = _counts(taught, plan.prepared.labels) / len(taught)
         # Above 0 is above the threshold of one half.
         logits = np.tile(np.asarray(shares - 0.5, dtype=np.float32), (len(part), 1))
-        return metrics(logits, part.targets, plan.prepared.problem, None)
+        prepared = plan.prepared
+        return figures(
+            prepared.metric_names, prepared.problem, part.targets, answered(logits, part.targets, prepared.problem)
+        )
 
     def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
         """The figures, their intervals and a table by label."""
         from tunewright.job.measure.evaluation import evaluated, logits_of, time_alone
-        from tunewright.job.measure.labels import details, metrics
 
         task, problem, thresholds = plan.prepared.task, predictor.model.problem, predictor.model.thresholds
         logits = logits_of(predictor, part.data, task.columns.served)
+        answers = answered(logits, part.targets, problem, thresholds)
+
+        def measure(rows: NDArray[np.int64]) -> dict[str, float]:
+            some = Answered(logits[rows], answers.predicted[rows])
+            return figures(plan.prepared.metric_names, problem, part.targets[rows], some)
+
         return evaluated(
-            lambda rows: metrics(logits[rows], part.targets[rows], problem, thresholds),
+            measure,
             len(part),
             headline=task.headline(problem),
             details=[dict(row) for row in details(logits, part.targets, predictor.model.labels, thresholds)],

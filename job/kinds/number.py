@@ -17,6 +17,7 @@ from tunewright.job.data.check import Cells
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.task import Part, Plan, Target
+from tunewright.job.measure.metric import figures
 from tunewright.job.progress import say
 from tunewright.serving.bundle.model_file import ModelFile
 
@@ -35,7 +36,7 @@ class Number(Target):
     """A number in a column `score`."""
 
     roles = ("score",)
-    uses = frozenset({"train.huber_delta"})
+    uses = frozenset({"train.huber_delta", "train.loss"})
 
     def problem(self, role: str, options: Options) -> str:
         """Always a number."""
@@ -73,35 +74,39 @@ class Number(Target):
     def objective(self, plan: Plan) -> "Objective":
         """Squared error or Huber; the validation outputs give the figures."""
         from tunewright.job.measure.evaluation import gathered
-        from tunewright.job.measure.numbers import metrics
-        from tunewright.job.train.losses import number_loss, output_scale
-        from tunewright.job.train.objective import Objective
+        from tunewright.job.train.loss import loss_of
+        from tunewright.job.train.losses import output_scale
+        from tunewright.job.train.objective import Objective, Scored
 
-        settings, targets = plan.settings.train, plan.prepared.train.targets
+        settings, targets, names = plan.settings.train, plan.prepared.train.targets, plan.prepared.metric_names
+
+        def measure(scored: Scored) -> dict[str, float]:
+            outputs, truths = gathered(scored)
+            return figures(names, "regression", truths, outputs[:, 0])
+
         return Objective(
-            loss=number_loss(settings, targets),
-            measure=lambda scored: metrics(*gathered(scored)),
+            loss=loss_of(settings, "regression", plan.prepared.labels, targets),
+            measure=measure,
             metric=settings.metric or "spearman",
             scale=output_scale(targets),
         )
 
     def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
         """Always the mean of the training numbers."""
-        from tunewright.job.measure.numbers import metrics
         from tunewright.job.train.losses import output_scale
 
         mean, _ = output_scale(plan.prepared.train.targets)
-        return metrics(np.full((len(part), 1), mean, dtype=np.float32), np.asarray(part.targets))
+        answers = np.full(len(part), mean, dtype=np.float32)
+        return figures(plan.prepared.metric_names, "regression", np.asarray(part.targets), answers)
 
     def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
         """The figures and their interval."""
         from tunewright.job.measure.evaluation import evaluated, logits_of, time_alone
-        from tunewright.job.measure.numbers import metrics
 
         served = plan.prepared.task.columns.served
-        outputs = logits_of(predictor, part.data, served)
+        answers, targets = logits_of(predictor, part.data, served)[:, 0], np.asarray(part.targets)
         return evaluated(
-            lambda rows: metrics(outputs[rows], np.asarray(part.targets)[rows]),
+            lambda rows: figures(plan.prepared.metric_names, "regression", targets[rows], answers[rows]),
             len(part),
             headline="spearman",
             ms_per_text=time_alone(predictor, part.data, served),

@@ -5,7 +5,7 @@ opened when the data is known to be good: a mistake in it is told within a secon
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tunewright.job.data.check import Cells
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.data.dataset import Dataset, strings
+from tunewright.job.measure.metric import lower_is_better
 from tunewright.job.settings.job import JobSettings
 from tunewright.serving.bundle.model_file import ModelFile, Variant
 
@@ -56,6 +57,10 @@ class Prepared:
     test: Part
     facts: dict[str, Any]
     """What was found, for the report and the lineage."""
+    more_metrics: tuple[str, ...] = ()
+    """Those of plug-ins, which the settings add."""
+    requires: str = ""
+    """The package that brings the task, as `name==version`; empty for one that is built in."""
 
     def part(self, side: str) -> Part:
         """The rows of `train`, `validation` or `test`."""
@@ -65,6 +70,11 @@ class Prepared:
     def samples(self) -> Part:
         """Rows that prove the exported files: of validation, or of train where nothing is held out for validation."""
         return self.validation if len(self.validation) else self.train
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The figures of an evaluation, the headline first, then those that the settings add."""
+        return (*self.task.target.metric_names(self.problem), *self.more_metrics)
 
     @property
     def problem(self) -> str:
@@ -291,7 +301,8 @@ class Task:
 
     def objective(self, plan: Plan) -> "Objective":
         """The loss the settings ask for, with room for the rows of its inputs."""
-        return self.inputs.bounded(self.target.objective(plan))
+        objective = self.inputs.bounded(self.target.objective(plan))
+        return replace(objective, lower_is_better=lower_is_better(objective.metric))
 
     def purpose(self, model: ModelFile) -> str:
         """What the model does, as the model card says it."""
@@ -306,5 +317,6 @@ class Task:
             labels=plan.prepared.labels,
             variants=variants,
             default_variant="fp32",
+            requires=[plan.prepared.requires] if plan.prepared.requires else [],
             **self.inputs.described(plan),
         )

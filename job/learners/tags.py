@@ -20,10 +20,11 @@ from tunewright.job.kinds.options import TagOptions
 from tunewright.job.kinds.task import Inputs, Learner, Plan
 from tunewright.job.learners.heads import Headed
 from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, tensors, torch_rows
-from tunewright.job.measure.tags import figures
+from tunewright.job.measure.metric import figures
 from tunewright.job.model.base_model import BaseModel
 from tunewright.job.settings.job import JobSettings
-from tunewright.job.train.losses import label_loss, label_weight
+from tunewright.job.train.loss import loss_of
+from tunewright.job.train.losses import label_weight
 from tunewright.job.train.objective import Objective, Scored
 from tunewright.serving.text.encoding import Encoder
 from tunewright.serving.text.windows import Cut, Windowed, Windower
@@ -80,7 +81,7 @@ def objective(plan: Plan) -> Objective:
     if settings.class_weights == "balanced":
         place = {label: index for index, label in enumerate(prepared.labels)}
         numbers = np.array([place[tag] for tags in prepared.train.data.targets() for tag in tags])
-    by_word = label_loss(settings, prepared.labels, numbers, "single_label")
+    by_word = loss_of(settings, prepared.problem, prepared.labels, numbers)
     weight = label_weight(settings, prepared.labels, numbers, "single_label")
 
     def loss(logits_BTL: torch.Tensor, targets_BT: torch.Tensor) -> torch.Tensor:
@@ -90,7 +91,7 @@ def objective(plan: Plan) -> Objective:
     return Objective(
         loss=loss,
         weight=lambda targets_BT: weight(targets_BT[targets_BT != NO_LABEL]),
-        measure=lambda scored: figures(*_sequences(scored, prepared.labels), prepared.problem),
+        measure=lambda scored: figures(prepared.metric_names, prepared.problem, *_sequences(scored, prepared.labels)),
         metric=settings.metric or prepared.task.headline(prepared.problem),
     )
 

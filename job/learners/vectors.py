@@ -22,13 +22,14 @@ from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK, export_varia
 from tunewright.job.kinds.options import EmbeddingOptions, Pooling
 from tunewright.job.kinds.task import Graph, Inputs, Learner, Part, Plan
 from tunewright.job.learners import texts
-from tunewright.job.measure.cosines import correlations, cosine_range, ends
+from tunewright.job.measure.cosines import cosine_range, ends
 from tunewright.job.measure.evaluation import Evaluation, evaluated, gathered, logits_of, time_alone
+from tunewright.job.measure.metric import figures
 from tunewright.job.model.base_model import BaseModel
 from tunewright.job.model.build import build_encoder, load_config
 from tunewright.job.progress import say
 from tunewright.job.settings.job import JobSettings
-from tunewright.job.train.objective import Loss, Objective, forward
+from tunewright.job.train.objective import Loss, Objective, Scored, forward
 from tunewright.serving.bundle.model_file import Variant
 from tunewright.serving.predictor import Predictor
 from tunewright.serving.tasks.feature_extraction import normalized
@@ -122,24 +123,29 @@ def objective(plan: Plan, idle: str) -> Objective:
     headline = plan.prepared.task.headline(plan.prepared.problem)
     if idle:
         return Objective(functional.mse_loss, lambda scored: {}, headline, idle=idle)
+
+    def measure(scored: Scored) -> dict[str, float]:
+        cosine_N1, truths = gathered(scored)
+        return figures(plan.prepared.metric_names, "similarity", truths, cosine_N1[:, 0])
+
     return Objective(
         loss=make_loss(plan.prepared.train.targets),
-        measure=lambda scored: correlations(*gathered(scored)),
+        measure=measure,
         metric=plan.settings.train.metric or headline,
         forward=cosines,
     )
 
 
-def similarity(predictor: Predictor, part: Part, served: Callable[[Any], Any]) -> Evaluation:
+def similarity(predictor: Predictor, part: Part, plan: Plan) -> Evaluation:
     """How well the cosines of the vectors of a file follow the scores."""
     first, second = (normalized(logits_of(predictor, part.data, itemgetter(at))) for at in (0, 1))
-    cosine_N1 = (first * second).sum(axis=-1, keepdims=True)
+    cosine_N = (first * second).sum(axis=-1)
     targets = np.asarray(part.targets)
     return evaluated(
-        lambda rows: correlations(cosine_N1[rows], targets[rows]),
+        lambda rows: figures(plan.prepared.metric_names, "similarity", targets[rows], cosine_N[rows]),
         len(part),
         headline="spearman",
-        ms_per_text=time_alone(predictor, part.data, served),
+        ms_per_text=time_alone(predictor, part.data, plan.prepared.task.columns.served),
     )
 
 

@@ -12,6 +12,7 @@ from tunewright.job.data.check import Cells
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.kinds.task import Columns, Part, Plan, Target
 from tunewright.job.kinds.texts import TEXT_SETTINGS
+from tunewright.job.measure.metric import figures as more_figures
 from tunewright.job.settings.job import JobSettings
 from tunewright.serving.bundle.model_file import ModelFile
 
@@ -109,7 +110,8 @@ class WrittenText(Target):
 
         truths = [str(target) for target in part.data.targets()]
         answers: list[Any] = [one for texts, _ in part.data.batches() for one in predictor.predict(texts)]
-        figures = self.compare([str(one[self.answer]) for one in answers], truths)
+        written = [str(one[self.answer]) for one in answers]
+        figures = self.compare(written, truths)
         measured = evaluated(
             figures.measure,
             len(part),
@@ -117,7 +119,8 @@ class WrittenText(Target):
             ms_per_text=time_alone(predictor, part.data, plan.prepared.task.columns.served),
         )
         found = perplexity(cast(TextToTextEngine, predictor.engine), part, plan)
-        return replace(measured, metrics={**measured.metrics, **figures.of_all, "perplexity": found})
+        more = more_figures(plan.prepared.more_metrics, "text_to_text", truths, written)
+        return replace(measured, metrics={**measured.metrics, **figures.of_all, "perplexity": found, **more})
 
 
 def only_perplexity(settings: JobSettings) -> list[str]:

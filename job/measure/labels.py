@@ -4,17 +4,21 @@ Axes: N rows, L labels.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score, matthews_corrcoef, precision_recall_fscore_support
 
-from tunewright.job.batches.side import Array, Targets
 from tunewright.serving.runtime.scores import scores
 
+if TYPE_CHECKING:
+    from tunewright.job.batches.side import Targets
 
-def tune_thresholds(logits: Array, targets: Targets, problem: str) -> list[float] | None:
+Array = NDArray[np.float32]
+
+
+def tune_thresholds(logits: Array, targets: "Targets", problem: str) -> list[float] | None:
     """Multi label: for each label the score that gives the best F1 on these rows; 0.5 where there is none to find."""
     if problem == "single_label":
         return None
@@ -22,7 +26,7 @@ def tune_thresholds(logits: Array, targets: Targets, problem: str) -> list[float
     return [_best_threshold(probabilities[:, label], targets[:, label]) for label in range(logits.shape[1])]
 
 
-def _best_threshold(scores: Array, truth: Targets) -> float:
+def _best_threshold(scores: Array, truth: "Targets") -> float:
     """The middle between two neighbouring scores where F1 = 2 TP / (predicted + present) is largest."""
     if not truth.any():
         return 0.5
@@ -46,27 +50,56 @@ def _predicted(logits: Array, thresholds: Sequence[float] | None) -> NDArray[Any
     return (scores(logits, "sigmoid") >= np.asarray(thresholds, dtype=np.float32)).astype(np.float32)
 
 
-def metrics(
-    logits: Array, targets: Targets, problem: str, thresholds: Sequence[float] | None = None
-) -> dict[str, float]:
-    """The figures of `metric_names`; several labels are predicted from their thresholds, 0.5 where none are given."""
+@dataclass(frozen=True)
+class Answered:
+    """What a model answers to N rows."""
+
+    logits: Array
+    """`[N, L]`"""
+    predicted: NDArray[Any]
+    """`[N]` label numbers, or zeros and ones as wide as the truths."""
+
+
+def answered(logits: Array, targets: "Targets", problem: str, thresholds: Sequence[float] | None = None) -> Answered:
+    """Logits with the labels that they mean; several labels from their thresholds, 0.5 where none are given."""
     if problem == "single_label":
-        predicted = _predicted(logits, None)
-        return {
-            "accuracy": float((predicted == targets).mean()),
-            # Over the labels there are, predicted or not: those that stand in neither have no F1.
-            "macro_f1": float(f1_score(targets, predicted, average="macro", zero_division=0)),
-            "mcc": float(matthews_corrcoef(targets, predicted)),
-        }
+        return Answered(logits, _predicted(logits, None))
     predicted = _predicted(logits, thresholds or [0.5] * logits.shape[1])
     # What training never saw is never predicted.
-    predicted = np.pad(predicted, ((0, 0), (0, targets.shape[1] - logits.shape[1])))
-    right, found = (predicted * targets).sum(axis=0), predicted.sum(axis=0) + targets.sum(axis=0)
-    return {
-        "macro_f1": float(_f1(right, found).mean()),
-        "micro_f1": float(_f1(right.sum(), found.sum())),
-        "accuracy": float((predicted == targets).all(axis=-1).mean()),
-    }
+    return Answered(logits, np.pad(predicted, ((0, 0), (0, targets.shape[1] - logits.shape[1]))))
+
+
+def accuracy(targets: "Targets", answers: Answered) -> float:
+    """Share of the rows whose labels are all right."""
+    right = answers.predicted == targets
+    return float((right if right.ndim == 1 else right.all(axis=-1)).mean())
+
+
+def macro_f1(targets: "Targets", answers: Answered) -> float:
+    """Mean F1 of the labels there are, predicted or not: of one label a row those that stand in neither have none."""
+    if targets.ndim == 2:
+        return float(_f1(*_counted(targets, answers)).mean())
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(targets, answers.predicted, average="macro", zero_division=0))
+
+
+def micro_f1(targets: "Targets", answers: Answered) -> float:
+    """F1 over all labels of all rows."""
+    right, found = _counted(targets, answers)
+    return float(_f1(right.sum(), found.sum()))
+
+
+def mcc(targets: "Targets", answers: Answered) -> float:
+    """Matthews' correlation coefficient."""
+    from sklearn.metrics import matthews_corrcoef
+
+    return float(matthews_corrcoef(targets, answers.predicted))
+
+
+def _counted(targets: "Targets", answers: Answered) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Of each label: predictions that are right, and predictions and truths together."""
+    return (answers.predicted * targets).sum(axis=0), answers.predicted.sum(axis=0) + targets.sum(axis=0)
 
 
 def _f1(right: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
@@ -75,9 +108,11 @@ def _f1(right: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
 
 
 def details(
-    logits: Array, targets: Targets, labels: Sequence[str], thresholds: Sequence[float] | None = None
+    logits: Array, targets: "Targets", labels: Sequence[str], thresholds: Sequence[float] | None = None
 ) -> list[Mapping[str, Any]]:
     """Precision, recall, F1 and number of rows of each label."""
+    from sklearn.metrics import precision_recall_fscore_support
+
     several = targets.ndim == 2
     predicted = _predicted(logits, (thresholds or [0.5] * len(labels)) if several else None)
     numbers = None if several else np.arange(len(labels))

@@ -7,6 +7,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
+from statistics import fmean as mean
 
 from tunewright.serving.text.spacing import UNSPACED
 
@@ -28,6 +29,16 @@ def exact_match(answer: str, truths: Sequence[str]) -> float:
 def f1(answer: str, truths: Sequence[str]) -> float:
     """The best F1 of the words in common with one of the truths."""
     return max(_f1(normalized(answer), normalized(truth)) for truth in truths)
+
+
+def mean_f1(truths: Sequence[Sequence[str]], answers: Sequence[str]) -> float:
+    """The mean over the questions."""
+    return mean(f1(answer, truth) for answer, truth in zip(answers, truths, strict=True))
+
+
+def mean_exact_match(truths: Sequence[Sequence[str]], answers: Sequence[str]) -> float:
+    """The mean over the questions."""
+    return mean(exact_match(answer, truth) for answer, truth in zip(answers, truths, strict=True))
 
 
 def _f1(answer: Sequence[str], truth: Sequence[str]) -> float:

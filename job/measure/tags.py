@@ -4,26 +4,55 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as entity_scores
-from sklearn.metrics import precision_recall_fscore_support
 
 Tags = Sequence[Sequence[str]]
 
 
-def figures(truth: Tags, found: Tags, problem: str) -> dict[str, float]:
-    """Precision, recall and F1 of entities, as conlleval counts them, and the accuracy of words; or of plain tags."""
-    flat_truth, flat_found = ([tag for tags in side for tag in tags] for side in (truth, found))
-    accuracy = float(np.mean(np.array(flat_truth) == np.array(flat_found)))
-    if problem == "tags":
-        _, _, f1, _ = precision_recall_fscore_support(flat_truth, flat_found, average="macro", zero_division=0)
-        return {"accuracy": accuracy, "macro_f1": float(f1)}
+def accuracy(truth: Tags, found: Tags) -> float:
+    """Share of the words whose tag is right."""
+    return float(np.mean(np.array(_flat(truth)) == np.array(_flat(found))))
+
+
+def macro_f1(truth: Tags, found: Tags) -> float:
+    """Mean F1 of the tags."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(_flat(truth), _flat(found), average="macro", zero_division=0))
+
+
+def precision(truth: Tags, found: Tags) -> float:
+    """Share of the entities found that are right."""
+    return _entities(truth, found)[0]
+
+
+def recall(truth: Tags, found: Tags) -> float:
+    """Share of the entities that are found."""
+    return _entities(truth, found)[1]
+
+
+def f1(truth: Tags, found: Tags) -> float:
+    """F1 of whole entities (micro average)."""
+    return _entities(truth, found)[2]
+
+
+def _entities(truth: Tags, found: Tags) -> tuple[float, float, float]:
+    """Precision, recall and F1, as conlleval counts them."""
+    from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
+
     sides = [[list(tags) for tags in side] for side in (truth, found)]
-    precision, recall, f1, _ = entity_scores(*sides, average="micro", zero_division=0)
-    return {"f1": float(f1), "precision": float(precision), "recall": float(recall), "accuracy": accuracy}
+    scores = precision_recall_fscore_support(*sides, average="micro", zero_division=0)
+    return float(scores[0]), float(scores[1]), float(scores[2])
+
+
+def _flat(side: Tags) -> list[str]:
+    return [tag for tags in side for tag in tags]
 
 
 def details(truth: Tags, found: Tags, labels: Sequence[str], problem: str) -> list[dict[str, Any]]:
     """Precision, recall, F1 and number of each kind of entity, or of each tag."""
+    from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as entity_scores
+    from sklearn.metrics import precision_recall_fscore_support
+
     if problem == "tags":
         kinds = list(labels)
         flat = [[tag for tags in side for tag in tags] for side in (truth, found)]

@@ -9,9 +9,14 @@ from typing import Any
 
 import torch
 
+from tunewright.job.data.readers.formats import READERS, format_of
 from tunewright.job.kinds.task import Plan
+from tunewright.job.measure.metric import METRICS
 from tunewright.job.model.layers import Parameters
+from tunewright.job.tasks import TASKS
 from tunewright.job.train.loop import Trained
+from tunewright.job.train.loss import LOSSES
+from tunewright.registry.plugins import Catalogue
 
 _PACKAGES = ("accelerate", "numpy", "onnx", "onnxruntime", "optimum", "optimum-onnx", "pyarrow", "tokenizers", "torch",
              "transformers", "tunewright")  # fmt: skip
@@ -24,6 +29,7 @@ def lineage(plan: Plan, trained: Trained, parameters: Parameters, run_id: str) -
         "run_id": run_id,
         "data": plan.prepared.facts,
         "base_model": {"address": base.address, "digest": base.digest, "dropped_config_keys": list(base.dropped)},
+        "plug_ins": _plug_ins(plan),
         "settings": plan.settings.model_dump(mode="json"),
         "parameters": {"total": parameters.total, "learning": parameters.learning},
         "training": {
@@ -44,6 +50,21 @@ def lineage(plan: Plan, trained: Trained, parameters: Parameters, run_id: str) -
             "python": platform.python_version(),
         },
     }
+
+
+def _plug_ins(plan: Plan) -> dict[str, str]:
+    """What of installed plug-ins the version was made with, to the package that has it."""
+    settings = plan.settings
+    used: dict[str, str] = {}
+    named: list[tuple[Catalogue[Any], str]] = [(TASKS, settings.task), *((METRICS, name) for name in settings.metrics)]
+    named += [(LOSSES, settings.train.loss)] if settings.train.loss else []
+    addresses = [file["address"] for files in plan.prepared.facts["files"].values() for file in files]
+    formats = {settings.data.format or format_of(address) for address in addresses}
+    named += [(READERS, name) for name in sorted(filter(None, formats))]
+    for catalogue, name in named:
+        if package := catalogue.requirement(name):
+            used[f"{catalogue.what} {name}"] = package
+    return used
 
 
 def _version(package: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -89,8 +90,13 @@ def _check_task(name: str) -> str:
     # Imported here, so that help need not wait for every engine.
     from tunewright.serving.tasks import TASKS
 
-    if name not in TASKS:
+    is_taught = name in TASKS.built_in or bool(metadata.entry_points(group="tunewright.tasks", name=name))
+    if name not in TASKS and not is_taught:
         raise ValueError(f"expected {', '.join(repr(one) for one in TASKS)}")
+    if name not in TASKS or not is_taught:
+        has, lacks = ("teaches", "answers") if is_taught else ("answers", "teaches")
+        group = "tunewright.answers" if is_taught else "tunewright.tasks"
+        raise ValueError(f"an installed package {has} it, and none {lacks} it (entry points {group})")
     return name
 
 
@@ -230,6 +236,8 @@ class TrainSettings(_Settings):
     """Weight of each label in the loss: balanced by its count, or given by name."""
     focal_gamma: float = Field(default=0.0, ge=0, le=10)
     """Focal loss: how strongly rows that are already right are ignored; 0 is plain cross-entropy."""
+    loss: str | None = None
+    """What training makes small, where it is not the usual loss of the task: one of an installed plug-in."""
     huber_delta: float | None = Field(default=None, gt=0)
     """Regression: Huber loss with this delta (in standard deviations of the target) instead of squared error."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -312,6 +320,8 @@ class JobSettings(BaseSettings):
     """How to learn."""
     adapt: AdaptSettings | None = None
     """Adapt the base model to unlabelled text first, and keep what is better on validation; {} takes the defaults."""
+    metrics: list[str] = []
+    """More metrics to measure, of installed plug-ins."""
     export: ExportSettings = ExportSettings()
     """What to serve."""
     gate: GateSettings = GateSettings()

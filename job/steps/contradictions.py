@@ -9,11 +9,13 @@ from tunewright.job.data.check import read_roles
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.layout import format_faults
+from tunewright.job.data.readers.formats import READERS
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.task import Task
+from tunewright.job.measure.metric import METRICS, lower_is_better
 from tunewright.job.settings.job import DataSettings, GateSettings, JobSettings, TrainSettings
 from tunewright.job.tasks import TASKS
-from tunewright.job.train.metric import lower_is_better
+from tunewright.job.train.loss import LOSSES
 
 _NO_EFFECT = " would have no effect: "
 EVERY_TASK = frozenset(
@@ -23,6 +25,8 @@ EVERY_TASK = frozenset(
     quote encoding validation_fraction test_fraction limit max_expansion""".split()}
 )  # fmt: skip
 """Settings that every task uses. What stands neither here nor with a task's parts is refused."""
+AFTER_EPOCHS = ("single_label", "multi_label", "regression", "similarity")
+"""Problems whose metrics are known after each epoch."""
 _OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "unfreeze")
 """Settings of plain fine-tuning's loss and course that pairs have no use for."""
 _OF_ENCODERS = """epochs learning_rate layer_decay batch_size accumulation weight_decay warmup schedule clip dropout
@@ -33,6 +37,8 @@ precision patience metric""".split()
 def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     """The task's own settings and the roles of the columns; SettingsError names everything that is wrong with the
     settings of a job, a sentence each."""
+    for catalogue in (TASKS, METRICS, LOSSES, READERS):
+        catalogue.refuse_clashes()
     task = TASKS[settings.task]
     options, roles, faults = None, None, [*_unused(settings, task), *format_faults(settings.data)]
     try:
@@ -47,8 +53,9 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     if options is None or roles is None:
         raise _told(faults)
     problem = task.target.problem(roles.target_role, options)
-    measured = task.target.metric_names(problem)
+    measured = (*task.target.metric_names(problem), *settings.metrics)
     faults += [*_labels(settings, roles), *_few_shot(settings, task, problem), *_smoothing(settings, problem)]
+    faults += [*_more_metrics(settings, problem), *_loss(settings.train, problem)]
     faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
     faults += task.target.contradictions(settings, roles, options)
     if faults:
@@ -106,7 +113,7 @@ def _unused(settings: JobSettings, task: Task) -> Iterator[str]:
     given += ["adapt"] if settings.adapt is not None else []
     for name in given:
         if name not in used(task):
-            users = [other for other, one in TASKS.items() if name in used(one)]
+            users = [other for other, one in TASKS.built_in.items() if name in used(one)]
             yield _useless(name, f"{settings.task} does not use it (it is for {listed(users, 4)})")
 
 
@@ -188,12 +195,41 @@ def _unmeasured(settings: JobSettings, measured: Collection[str]) -> Iterator[st
                 yield f"{setting} names {name!r}; this task measures {', '.join(measured)}"
 
 
+def _more_metrics(settings: JobSettings, problem: str) -> Iterator[str]:
+    """Metrics that no plug-in has, or that say nothing about this problem."""
+    for name in settings.metrics:
+        known = [one for one in METRICS if one not in METRICS.built_in]
+        if name in METRICS.built_in:
+            yield f"metrics names {name!r}, which is measured without being named where it means something; remove it"
+        elif name not in METRICS:
+            yield f"metrics names {name!r}; the installed plug-ins have {listed(known) or 'no metric'}"
+        elif problem not in METRICS[name].of:
+            what = listed(METRICS[name].of) or "no problem"
+            yield f"metrics names {name!r}, which measures {what}, not {problem}; remove it"
+        elif settings.train.metric == name and problem not in AFTER_EPOCHS:
+            yield f"train.metric is {name!r}, which is measured once, on the exported files; remove it"
+
+
+def _loss(train: TrainSettings, problem: str) -> Iterator[str]:
+    """A loss that no plug-in has, or that is for another problem; what belongs to other losses."""
+    if train.loss is None:
+        return
+    if train.loss not in LOSSES:
+        yield f"train.loss is {train.loss!r}; expected {listed(map(repr, LOSSES), 20)}"
+        return
+    loss = LOSSES[train.loss]
+    if problem not in loss.problems:
+        yield f"train.loss is {train.loss!r}, which is for {listed(loss.problems)}, not {problem}; remove it"
+    useless = sorted(set(_OF_LOSSES[:3]) - loss.uses) + ([] if "huber_delta" in loss.uses else ["huber_delta"])
+    yield from _set(train, useless, f"the loss {train.loss} does not use it")
+
+
 def _bounds(gate: GateSettings) -> Iterator[str]:
     """Floors of errors, and ceilings of what is the better the higher."""
     for name, floor in gate.min.items():
         if lower_is_better(name):
             yield f"gate.min names {name!r}, which is an error and has no floor; say gate.max.{name}"
-        elif floor > 1:
+        elif floor > 1 and (name not in METRICS or METRICS[name].is_share):
             yield f"gate.min.{name} is {floor:g}, but {name} is at most 1; 80 % is written 0.8"
     for name in gate.max:
         if not lower_is_better(name):

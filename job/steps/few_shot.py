@@ -15,10 +15,11 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import nn
 
-from tunewright.job.batches.side import Batch, Rows
+from tunewright.job.batches.side import Array, Batch, Rows
 from tunewright.job.kinds.task import Plan
 from tunewright.job.measure.evaluation import gathered
-from tunewright.job.measure.labels import metrics
+from tunewright.job.measure.labels import answered
+from tunewright.job.measure.metric import figures, lower_is_better
 from tunewright.job.model.head import Head, apply_head, embed, fit_head, pooled, write_head
 from tunewright.job.progress import say
 from tunewright.job.train.loop import Trained, train
@@ -42,9 +43,12 @@ def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan) -> Trained:
     def fitted() -> Head:
         return fit_head(embed(model, rows), targets, _PROBLEM, c=few_shot.head_c)
 
+    def measured(vectors: Array, truths: Numbers, head: Head) -> dict[str, float]:
+        answers = answered(apply_head(vectors, head), truths, _PROBLEM)
+        return figures(plan.prepared.metric_names, _PROBLEM, truths, answers)
+
     def measure(scored: Scored) -> dict[str, float]:
-        vectors, wanted = gathered(scored)
-        return metrics(apply_head(vectors, fitted()), wanted, _PROBLEM)
+        return measured(*gathered(scored), fitted())
 
     if settings.layers == "head":
         say("train", "the encoder stays as it is (train.layers is head); only the head is fitted")
@@ -53,13 +57,19 @@ def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan) -> Trained:
         pairs = draw_pairs(targets, few_shot.pairs, settings.seed)
         say("train", f"{len(pairs):,} pairs an epoch, the same number for each of {len(plan.prepared.labels)} labels")
         metric = settings.metric or plan.prepared.task.headline(_PROBLEM)
-        objective = Objective(contrastive_loss(few_shot.temperature), measure, metric, forward=pooled, divisible=False)
+        objective = Objective(
+            contrastive_loss(few_shot.temperature),
+            measure,
+            metric,
+            lower_is_better=lower_is_better(metric),
+            forward=pooled,
+            divisible=False,
+        )
         trained = train(model, (ContrastivePairs(rows, pairs), validation), objective, settings)
     head = fitted()
     write_head(model, head)
     if len(validation):
-        wanted = plan.prepared.validation.targets
-        trained.figures = metrics(apply_head(embed(model, validation), head), wanted, _PROBLEM)
+        trained.figures = measured(embed(model, validation), plan.prepared.validation.targets, head)
     return trained
 
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from tunewright.job.errors import GateFailed
 from tunewright.job.measure.evaluation import Evaluation
+from tunewright.job.measure.metric import lower_is_better
 from tunewright.job.settings.job import GateSettings
-from tunewright.job.train.metric import lower_is_better
 
 _ROUNDING = 1e-9
 """0.46 - 0.45 is not 0.01 in binary: figures that differ by so little are equal."""

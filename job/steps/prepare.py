@@ -56,7 +56,18 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
         "dropped_empty_rows": sum(part.dropped for part in checked.values()),
         "left_out_rows": {name: dict(part.left_out) for name, part in checked.items() if +Counter(part.left_out)},
     }
-    return Prepared(task, options, roles, labels, parts["train"], parts["validation"], parts["test"], facts)
+    return Prepared(
+        task,
+        options,
+        roles,
+        labels,
+        parts["train"],
+        parts["validation"],
+        parts["test"],
+        facts,
+        tuple(settings.metrics),
+        TASKS.requirement(settings.task),
+    )
 
 
 def _advise(settings: JobSettings, train: Part, labels: Sequence[str]) -> None:

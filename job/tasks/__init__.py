@@ -15,8 +15,9 @@ from tunewright.job.tasks.text_generation import TEXT_GENERATION
 from tunewright.job.tasks.text_regression import TEXT_REGRESSION
 from tunewright.job.tasks.token_classification import TOKEN_CLASSIFICATION
 from tunewright.job.tasks.translation import TRANSLATION
+from tunewright.registry.plugins import Catalogue
 
-TASKS: dict[str, Task] = {
+_BUILT_IN: dict[str, Task] = {
     "audio-classification": AUDIO_CLASSIFICATION,
     "audio-regression": AUDIO_REGRESSION,
     "feature-extraction": FEATURE_EXTRACTION,
@@ -32,3 +33,4 @@ TASKS: dict[str, Task] = {
     "token-classification": TOKEN_CLASSIFICATION,
     "translation": TRANSLATION,
 }
+TASKS: Catalogue[Task] = Catalogue("task", "tunewright.tasks", Task, _BUILT_IN)

@@ -125,7 +125,7 @@ class Similarity(Target):
 
         if plan.prepared.problem == FROZEN:
             return vectors.fidelity(predictor, part, plan)
-        return vectors.similarity(predictor, part, plan.prepared.task.columns.served)
+        return vectors.similarity(predictor, part, plan)
 
 
 @cache

@@ -5,15 +5,14 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from tunewright.job.data.check import Cells, whole
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.kinds.options import AnswerOptions
 from tunewright.job.kinds.task import Columns, Learner, Part, Plan, Target, Task
 from tunewright.job.kinds.texts import TEXT_SETTINGS
+from tunewright.job.measure.metric import figures
 from tunewright.job.progress import say
 from tunewright.serving.bundle.model_file import ModelFile
 
@@ -108,16 +107,17 @@ class Answers(Target):
 
     def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
         """No answer to any question."""
-        return _figures(_scores([""] * len(part), part))
+        names = plan.prepared.metric_names
+        return figures(names, "extractive", _truths(part), [""] * len(part))
 
     def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
         """Answers as the server gives them, against all that are right."""
         from tunewright.job.measure.evaluation import evaluated, time_alone
 
         answers = [one["answer"] for pairs, _ in part.data.batches() for one in predictor.predict(pairs)]
-        scores_N2 = _scores(answers, part)
+        truths, names = _truths(part), plan.prepared.metric_names
         return evaluated(
-            lambda rows: _figures(scores_N2[rows]),
+            lambda rows: figures(names, "extractive", [truths[row] for row in rows], [answers[row] for row in rows]),
             len(part),
             headline="f1",
             ms_per_text=time_alone(predictor, part.data, plan.prepared.task.columns.served),
@@ -141,16 +141,9 @@ QUESTION_ANSWERING = Task(
 )
 
 
-def _scores(answers: Sequence[str], part: Part) -> NDArray[np.float64]:
-    """F1 and exact match of each answer against all that are right, `[N, 2]`."""
-    from tunewright.job.measure.squad import exact_match, f1
-
-    truths = [target["text"] or [""] for target in part.data.targets()]
-    return np.array([[f1(a, t), exact_match(a, t)] for a, t in zip(answers, truths, strict=True)])
-
-
-def _figures(scores_N2: NDArray[np.float64]) -> dict[str, float]:
-    return dict(zip(("f1", "exact_match"), scores_N2.mean(axis=0).tolist(), strict=True))
+def _truths(part: Part) -> list[list[str]]:
+    """All right answers to each question; the empty one where there is none."""
+    return [target["text"] or [""] for target in part.data.targets()]
 
 
 def _plain_text(cells: Cells, role: str) -> str | None:

@@ -17,6 +17,7 @@ from tunewright.job.kinds.labels import LABEL_SETTINGS
 from tunewright.job.kinds.options import TagOptions
 from tunewright.job.kinds.task import Columns, Learner, Part, Plan, Target, Task
 from tunewright.job.kinds.texts import TEXT_SETTINGS
+from tunewright.job.measure.metric import figures
 from tunewright.job.progress import say
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.tasks.token_classification import OUTSIDE, Scheme, read_label
@@ -65,7 +66,7 @@ class Tags(Target):
 
     roles = ("tags",)
     closed = True
-    uses = LABEL_SETTINGS | {"train.label_smoothing"}
+    uses = LABEL_SETTINGS | {"train.label_smoothing", "train.loss"}
 
     def problem(self, role: str, options: Options) -> str:
         """Entities made of words, or plain tags."""
@@ -118,22 +119,21 @@ class Tags(Target):
 
     def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
         """The commonest training tag for every word."""
-        from tunewright.job.measure.tags import figures
-
         counts = Counter(tag for tags in plan.prepared.train.data.targets() for tag in tags)
         commonest = max(sorted(counts), key=counts.__getitem__)
         truth = part.data.targets()
-        return figures(truth, [[commonest] * len(tags) for tags in truth], plan.prepared.problem)
+        found = [[commonest] * len(tags) for tags in truth]
+        return figures(plan.prepared.metric_names, plan.prepared.problem, truth, found)
 
     def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
         """Tags as the server gives them, word by word."""
         from tunewright.job.measure.evaluation import evaluated, time_alone
-        from tunewright.job.measure.tags import details, figures
+        from tunewright.job.measure.tags import details
 
-        task, problem = plan.prepared.task, plan.prepared.problem
+        task, problem, names = plan.prepared.task, plan.prepared.problem, plan.prepared.metric_names
         truth, found = part.data.targets(), _answered(predictor, part)
         return evaluated(
-            lambda rows: figures([truth[row] for row in rows], [found[row] for row in rows], problem),
+            lambda rows: figures(names, problem, [truth[row] for row in rows], [found[row] for row in rows]),
             len(part),
             headline=task.headline(problem),
             details=details(truth, found, plan.prepared.labels, problem),

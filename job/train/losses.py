@@ -28,7 +28,8 @@ def label_weight(
 ) -> Callable[[torch.Tensor], float]:
     """What the loss is a mean over: the rows, or the weights of their labels."""
     weights = _weights(settings, labels, targets, problem)
-    if weights is None or problem == "multi_label" or settings.focal_gamma:
+    # Of another loss nothing is known.
+    if weights is None or problem == "multi_label" or settings.focal_gamma or settings.loss:
         return len
     return lambda wanted: float(weights[wanted.cpu()].sum())
 

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from tunewright.job.batches.side import Batch
-from tunewright.job.train.metric import lower_is_better
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -35,6 +34,8 @@ class Objective:
     """The scored batches of the validation side to figures."""
     metric: str
     """The figure that decides."""
+    lower_is_better: bool = False
+    """Whether that figure is an error."""
     scale: tuple[float, float] = (0.0, 1.0)
     """Offset and factor from the last layer's output to the unit of the targets."""
     forward: Callable[[nn.Module, Batch], torch.Tensor] = forward
@@ -50,4 +51,4 @@ class Objective:
 
     def better(self, figure: float, than: float) -> bool:
         """Whether a figure beats another one."""
-        return figure < than if lower_is_better(self.metric) else figure > than
+        return figure < than if self.lower_is_better else figure > than

@@ -71,6 +71,8 @@ class ModelFile(_Part):
     """Version of this format."""
     task: str
     """Name of the task, a key of `serving.tasks.TASKS`."""
+    requires: list[str] = []
+    """The package that brings the task, as `name==version`, where it is a plug-in."""
     problem: str
     """Which form of the task: single_label (softmax), multi_label (sigmoid per label), regression, ..."""
     labels: list[str] = []

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.engines.engine import Engine
@@ -35,6 +35,7 @@ Input = TypeVar("Input")
 Parameters = TypeVar("Parameters")
 
 
+@runtime_checkable
 class Task(Protocol[Input, Parameters]):
     """From a request to model inputs, from model outputs to an answer."""
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tunewright.registry.plugins import Catalogue
 from tunewright.serving.engines.task import Task
 from tunewright.serving.tasks import (
     audio_classification,
@@ -20,7 +21,7 @@ from tunewright.serving.tasks import (
     translation,
 )
 
-TASKS: dict[str, Task[Any, Any]] = {
+_BUILT_IN: dict[str, Task[Any, Any]] = {
     "audio-classification": audio_classification,
     "audio-regression": audio_regression,
     "feature-extraction": feature_extraction,
@@ -36,3 +37,4 @@ TASKS: dict[str, Task[Any, Any]] = {
     "token-classification": token_classification,
     "translation": translation,
 }
+TASKS: Catalogue[Task[Any, Any]] = Catalogue("task", "tunewright.answers", Task, _BUILT_IN)

@@ -23,7 +23,8 @@ def tried(kind: str, arguments: Sequence[str], what: str, bounds: Bounds, given:
     limits = [str(bounds.cpu_seconds), str(bounds.memory)]
     command = [sys.executable, "-m", "tunewright.serving.trial.child", kind, *limits, *arguments]
     # The child finds this package where this process found it, and nothing of the caller's folder.
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONSAFEPATH": "1"}
+    paths = [str(Path(__file__).parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
     try:
         done = subprocess.run(  # noqa: S603 - the command is this program's own
             command,

@@ -32,7 +32,7 @@ import yaml
 from botocore.config import Config
 from cases import CASES, Case
 
-from tunewright.job.train.metric import lower_is_better
+from tunewright.job.measure.metric import lower_is_better
 
 OUT = Path("var/bench/tasks.json")
 WORK = Path("var/bench/tasks")

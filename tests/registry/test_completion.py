@@ -61,7 +61,7 @@ def test_every_command_is_offered(ask):
         (("train", "--data.header", ""), ["true", "false"]),
         (("train", "--export.variants", ""), ["fp32", "int8"]),
         (("train", "--train.class_weights", ""), ["balanced"]),
-        (("train", "--task", "image-"), ["image-classification", "image-text-classification"]),
+        (("train", "--task", "image-"), ["image-classification", "image-regression", "image-text-classification"]),
     ],
 )
 def test_flags_settings_and_their_words_are_offered(ask, words, offered):

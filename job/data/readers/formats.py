@@ -22,12 +22,13 @@ from tunewright.job.data.readers.shape import holds_columns, shape_of
 from tunewright.job.data.readers.tables.table import CSV, SETTINGS, TSV
 from tunewright.job.errors import DataError
 from tunewright.job.progress import say
+from tunewright.registry.plugins import Catalogue
 
 
 def format_of(name: str) -> str | None:
     """The format a file name promises, None for a name of no known format."""
     plain = name.lower().removesuffix(".gz")
-    for reader in READERS.values():
+    for reader in (READERS[one] for one in READERS):
         if plain.endswith(reader.suffixes) and (reader.is_text or plain == name.lower()):
             return reader.name
     return None
@@ -95,7 +96,8 @@ def _read_media(path: Path, address: str, layout: Layout) -> Iterator[Row]:
 
 _FOLDERS = [Reader(name, _read_media, unit="file", settings=SETTINGS, is_text=False) for name in MEDIA]
 """Of their settings the table of a folder is read with."""
-READERS = {one.name: one for one in (CSV, TSV, JSON, JSONL, PARQUET, CONLL, CONLLU, SQUAD, TEXT, FASTTEXT, *_FOLDERS)}
+_BUILT_IN = (CSV, TSV, JSON, JSONL, PARQUET, CONLL, CONLLU, SQUAD, TEXT, FASTTEXT, *_FOLDERS)
+READERS = Catalogue("reader", "tunewright.readers", Reader, {one.name: one for one in _BUILT_IN})
 """Every format by the name that `data.format` calls it by."""
-KNOWN_NAMES = "*" + ", *".join(suffix for one in READERS.values() for suffix in one.suffixes)
+KNOWN_NAMES = "*" + ", *".join(suffix for one in _BUILT_IN for suffix in one.suffixes)
 KNOWN_NAMES += " (text formats also with .gz)"

@@ -213,7 +213,8 @@ class WindowOptions(Options):
 @pytest.fixture
 def options(monkeypatch):
     """options(stride=3): what a task with options makes of them."""
-    monkeypatch.setitem(TASKS, "text-classification", replace(TASKS["text-classification"], options=WindowOptions))
+    changed = replace(TASKS["text-classification"], options=WindowOptions)
+    monkeypatch.setitem(TASKS.built_in, "text-classification", changed)
     return lambda **given: read_options(JobSettings(model_name="x", data={"train": "x.csv"}, options=given))
 
 

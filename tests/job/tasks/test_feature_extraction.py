@@ -12,11 +12,13 @@ from transformers import AutoModel, PreTrainedTokenizerFast
 
 from tunewright.job.errors import BaseModelError, DataError, GateFailed, SettingsError
 from tunewright.job.learners.vectors import PooledEncoder, cosines, make_loss
-from tunewright.job.measure.cosines import correlations, cosine_range
+from tunewright.job.measure.cosines import cosine_range
+from tunewright.job.measure.metric import figures
 from tunewright.job.model.build import build_classifier
 from tunewright.job.recipe import look, run
 from tunewright.job.settings.job import AdaptSettings, TrainSettings
 from tunewright.job.steps.prepare import prepare
+from tunewright.job.tasks import TASKS
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 from tunewright.serving.bundle.fetch import fetch as fetch_variant
@@ -336,8 +338,10 @@ def test_the_range_of_the_cosines_is_said(settings_for, registry, tmp_path, caps
 
 
 def test_correlations_have_no_error_in_the_unit_of_the_score():
-    cosine = np.array([[0.1], [0.5], [0.4]], dtype=np.float32)
-    assert correlations(cosine, np.array([0, 5, 3])) == pytest.approx({"spearman": 1.0, "pearson": 0.98624138})
+    cosine = np.array([0.1, 0.5, 0.4], dtype=np.float32)
+    names = TASKS["feature-extraction"].target.metric_names("similarity")
+    expected = {"spearman": 1.0, "pearson": 0.98624138}
+    assert figures(names, "similarity", np.array([0, 5, 3]), cosine) == pytest.approx(expected)
 
 
 def test_a_floor_that_is_missed_registers_nothing(settings_for, registry):

@@ -7,6 +7,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from tunewright.job.data.columns import Options
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.measure import labels as measure
+from tunewright.job.measure.metric import figures
 from tunewright.job.settings.job import TrainSettings
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.losses import label_loss
@@ -20,6 +21,12 @@ LOGITS = RANDOM.normal(size=(12, 3)).astype(np.float32)
 SINGLE = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2])
 MULTI = (RANDOM.random((12, 3)) < (0.7, 0.3, 0.1)).astype(np.float32)
 MULTI[0, 2], MULTI[1, 2] = 1, 0
+
+
+def measured(logits, targets, problem, thresholds=None):
+    """All figures of a classification."""
+    names = TASK.target.metric_names(problem)
+    return figures(names, problem, targets, measure.answered(logits, targets, problem, thresholds))
 
 
 def loss_of(targets, problem, **settings):
@@ -150,7 +157,7 @@ def test_a_label_that_no_validation_row_has_keeps_one_half():
 
 def test_figures_of_single_labels_are_those_of_scikit_learn():
     predicted = LOGITS.argmax(-1)
-    assert measure.metrics(LOGITS, SINGLE, "single_label") == pytest.approx(
+    assert measured(LOGITS, SINGLE, "single_label") == pytest.approx(
         {
             "accuracy": (predicted == SINGLE).mean(),
             "macro_f1": f1_score(SINGLE, predicted, average="macro"),
@@ -162,7 +169,7 @@ def test_figures_of_single_labels_are_those_of_scikit_learn():
 @pytest.mark.parametrize("thresholds", [None, [0.2, 0.5, 0.9]])
 def test_figures_of_several_labels_are_those_of_scikit_learn(thresholds):
     predicted = (scores(LOGITS, "sigmoid") >= np.float32(thresholds or 0.5)).astype(int)
-    assert measure.metrics(LOGITS, MULTI, "multi_label", thresholds) == pytest.approx(
+    assert measured(LOGITS, MULTI, "multi_label", thresholds) == pytest.approx(
         {
             "macro_f1": f1_score(MULTI, predicted, average="macro", zero_division=0),
             "micro_f1": f1_score(MULTI, predicted, average="micro", zero_division=0),
@@ -173,7 +180,7 @@ def test_figures_of_several_labels_are_those_of_scikit_learn(thresholds):
 
 def test_a_label_that_is_neither_there_nor_predicted_has_no_f1():
     nothing = np.full((4, 2), -9.0, dtype=np.float32)
-    assert measure.metrics(nothing, np.zeros((4, 2)), "multi_label")["macro_f1"] == 0.0
+    assert measured(nothing, np.zeros((4, 2)), "multi_label")["macro_f1"] == 0.0
 
 
 def test_the_details_of_labels_are_those_of_scikit_learn():
@@ -187,7 +194,7 @@ def test_the_details_of_labels_are_those_of_scikit_learn():
 
 def test_the_metrics_are_those_that_are_announced():
     for problem, targets in (("single_label", SINGLE), ("multi_label", MULTI)):
-        assert tuple(measure.metrics(LOGITS, targets, problem)) == TASK.target.metric_names(problem)
+        assert tuple(measured(LOGITS, targets, problem)) == TASK.target.metric_names(problem)
         assert TASK.headline(problem) in TASK.target.metric_names(problem)
 
 
@@ -247,7 +254,7 @@ def test_the_objective_is_the_loss_of_the_settings_and_the_headline(made, plan_o
     wanted = torch.from_numpy(prepared.validation.targets)
     logits = torch.randn((len(wanted), len(prepared.labels)), generator=torch.Generator().manual_seed(2))
     loss = label_loss(plan.settings.train, prepared.labels, prepared.train.targets, prepared.problem)
-    figures = measure.metrics(logits.numpy(), prepared.validation.targets, prepared.problem)
+    figures = measured(logits.numpy(), prepared.validation.targets, prepared.problem)
     assert objective.metric == metric
     assert objective.loss(logits, wanted) == loss(logits, wanted)
     rows = torch.randperm(len(wanted), generator=torch.Generator().manual_seed(3)).tolist()
@@ -266,9 +273,9 @@ def test_thresholds_are_tuned_on_the_validation_rows_and_used_on_the_others(made
     assert predictor.model.thresholds == pytest.approx(expected)
     test = plan.prepared.test
     logits = np.stack(predictor.outputs(test.data.inputs()))
-    figures = measure.metrics(logits, test.targets, "multi_label", expected)
+    figures = measured(logits, test.targets, "multi_label", expected)
     assert TASK.target.evaluate(predictor, test, plan).metrics == pytest.approx(figures)
-    assert measure.metrics(logits, test.targets, "multi_label") != pytest.approx(figures)
+    assert measured(logits, test.targets, "multi_label") != pytest.approx(figures)
     predictor.close()
 
 
@@ -284,7 +291,7 @@ def test_a_label_that_training_lacks_is_always_wrong_and_a_class_of_its_own():
     targets = TASK.target.encode([["a"], ["b"], ["c"], ["d"]], labels, "single_label")
     logits = np.array([[1, 0], [0, 1], [1, 0], [0, 1]], dtype=np.float32)
     predicted = ["a", "b", "a", "b"]
-    figures = measure.metrics(logits, targets, "single_label")
+    figures = measured(logits, targets, "single_label")
     assert figures["accuracy"] == 0.5
     assert figures["macro_f1"] == pytest.approx(f1_score(list("abcd"), predicted, average="macro", zero_division=0))
     table = measure.details(logits, targets, labels)
@@ -295,7 +302,7 @@ def test_several_labels_of_which_training_lacks_one_are_never_all_right():
     labels = ["a", "b"]
     targets = TASK.target.encode([["a"], ["a", "c"], []], labels, "multi_label")
     logits = np.array([[5, -5], [5, -5], [-5, -5]], dtype=np.float32)
-    figures = measure.metrics(logits, targets, "multi_label", [0.5, 0.5])
+    figures = measured(logits, targets, "multi_label", [0.5, 0.5])
     assert figures["accuracy"] == pytest.approx(2 / 3)
     assert figures["micro_f1"] == pytest.approx(2 * 2 / (2 + 3))
     assert figures["macro_f1"] == pytest.approx(1 / 3)

@@ -8,7 +8,7 @@ from scipy.stats import pearsonr, spearmanr
 from tunewright.job.data.columns import Options
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.number import read_target
-from tunewright.job.measure import numbers
+from tunewright.job.measure.metric import figures
 from tunewright.job.settings.job import TrainSettings
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.losses import number_loss, output_scale
@@ -19,6 +19,11 @@ RANDOM = np.random.default_rng(5)
 TARGETS = (RANDOM.normal(size=20) * 30 + 500).astype(np.float32)
 ANSWERS = (TARGETS + RANDOM.normal(size=20) * 10).astype(np.float32)[:, None]
 ERRORS = (ANSWERS[:, 0].astype(np.float64) - TARGETS) / TARGETS.astype(np.float64).std()
+
+
+def measured(answers):
+    """All figures of a regression."""
+    return figures(TASK.target.metric_names("regression"), "regression", TARGETS, answers)
 
 
 def loss_of(**settings):
@@ -52,7 +57,7 @@ def test_large_targets_keep_a_finite_scale():
 
 
 def test_figures_are_those_of_scipy():
-    assert numbers.metrics(ANSWERS, TARGETS) == pytest.approx(
+    assert measured(ANSWERS[:, 0]) == pytest.approx(
         {
             "spearman": spearmanr(ANSWERS[:, 0], TARGETS).statistic,
             "pearson": pearsonr(ANSWERS[:, 0], TARGETS).statistic,
@@ -60,13 +65,13 @@ def test_figures_are_those_of_scipy():
         },
         rel=1e-5,
     )
-    assert tuple(numbers.metrics(ANSWERS, TARGETS)) == TASK.target.metric_names("regression")
+    assert tuple(measured(ANSWERS[:, 0])) == TASK.target.metric_names("regression")
     assert TASK.headline("regression") in TASK.target.metric_names("regression")
 
 
 def test_constant_answers_correlate_with_nothing():
-    figures = numbers.metrics(np.ones((20, 1), dtype=np.float32), TARGETS)
-    assert (figures["spearman"], figures["pearson"]) == (0.0, 0.0)
+    found = measured(np.ones(20, dtype=np.float32))
+    assert (found["spearman"], found["pearson"]) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from tunewright.job.data.check import check, read_roles
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.kinds.options import TagOptions
-from tunewright.job.measure.tags import details, figures
+from tunewright.job.measure.metric import figures
+from tunewright.job.measure.tags import details
 from tunewright.job.recipe import look, run
 from tunewright.job.settings.job import DataSettings, JobSettings
 from tunewright.job.steps.contradictions import read_options
@@ -159,11 +160,11 @@ def test_an_unknown_option_is_refused_with_those_there_are(settings):
 def test_figures_are_those_of_conlleval():
     truth = [["B-PER", "I-PER", "O", "B-LOC"], ["O", "B-LOC"]]
     found = [["B-PER", "I-PER", "O", "O"], ["O", "B-PER"]]
-    measured = figures(truth, found, "entities")
+    measured = figures(TASK.target.metric_names("entities"), "entities", truth, found)
     assert measured == pytest.approx({"precision": 1 / 2, "recall": 1 / 3, "f1": 0.4, "accuracy": 4 / 6})
     by_kind = {row["label"]: row for row in details(truth, found, [], "entities")}
     assert (by_kind["PER"]["precision"], by_kind["PER"]["recall"], by_kind["LOC"]["recall"]) == (0.5, 1.0, 0.0)
-    assert figures([["A", "B"]], [["A", "A"]], "tags")["accuracy"] == 0.5
+    assert figures(["accuracy"], "tags", [["A", "B"]], [["A", "A"]])["accuracy"] == 0.5
 
 
 def test_the_loss_is_on_the_first_token_of_each_word(settings, registry, tmp_path):

@@ -1,0 +1,5 @@
+"""One of everything that can be added to Tunewright."""
+
+from shouts import answers
+
+__all__ = ["answers"]

@@ -1,0 +1,168 @@
+"""What an installed package adds: a metric, a loss, a reader and a task, used, named in the lineage, or refused."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parent / "plugin"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A folder with an installed distribution that has one of each."""
+    folder = tmp_path_factory.mktemp("site")
+    source = tmp_path_factory.mktemp("source") / "plugin"
+    subprocess.run(["cp", "-r", str(PROJECT), str(source)], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--disable-pip-version-check", "--target", str(folder), str(source)], check=True)
+    return folder
+
+
+@pytest.fixture
+def other(tmp_path):
+    """other("tunewright.metrics", "kappa = broken:X", "raise RuntimeError") adds another distribution."""
+
+    def make(group, entry, code):
+        folder = tmp_path / "other"
+        info = folder / "other_package-0.3.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-package\nVersion: 0.3\n")
+        (info / "entry_points.txt").write_text(f"[{group}]\n{entry}\n")
+        (folder / "broken.py").write_text(code)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def tunewright(tmp_path, registry):
+    """tunewright("check", ..., site=[folder]) runs the command where these folders are installed too."""
+
+    def run(*words, site=()):
+        paths = os.pathsep.join([*map(str, site), *filter(None, [os.environ.get("PYTHONPATH")])])
+        environment = os.environ | {"PYTHONPATH": paths, "REGISTRY_URI": registry.uri, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "tunewright", *map(str, words)]
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path, tiny_base, reviews):
+    """config(**changes): a job of the example's reviews in the format of the plug-in, with all that it adds."""
+    rows = "".join(
+        f"{'with' if 'the' in text.split() else 'without'}|{' '.join(text.split())}\n" for text, _ in reviews[:300]
+    )
+    (tmp_path / "train.pipes").write_text(rows, encoding="utf-8")
+
+    def make(**changes):
+        settings = {
+            "task": "shouting",
+            "base_model": str(tiny_base),
+            "model_name": "loud",
+            "data": {"train": str(tmp_path / "train.pipes")},
+            "train": {"epochs": 1, "batch_size": 16, "loss": "margin", "metric": "kappa"},
+            "metrics": ["kappa"],
+            "gate": {"max_drop": {"int8": 1}, "min": {"kappa": -1}},
+        }
+        path = tmp_path / "job.yaml"
+        path.write_text(yaml.safe_dump(settings | changes))
+        return path
+
+    return make
+
+
+def test_one_of_each_is_trained_with_named_in_the_lineage_and_served(tunewright, installed, config, tmp_path):
+    done = tunewright("train", "--config", config(), "--output", tmp_path / "runs", site=[installed])
+    assert done.returncode == 0, done.stderr
+    (bundle,) = (tmp_path / "runs").glob("*/bundle")
+    measured = json.loads((bundle / "report/metrics.json").read_text())
+    assert set(measured["test"]["fp32"]["metrics"]) == {"accuracy", "macro_f1", "mcc", "kappa"}
+    assert "kappa" in measured["validation"]
+    lineage = json.loads((bundle / "lineage.json").read_text())
+    package = "tunewright-shouts==1.2"
+    used = ("task shouting", "metric kappa", "loss margin", "reader pipes")
+    assert lineage["plug_ins"] == dict.fromkeys(used, package)
+    assert json.loads((bundle / "model.json").read_text())["requires"] == [package]
+    answered = tunewright("predict", "loud:1", "the food", site=[installed])
+    assert answered.returncode == 0, answered.stderr
+    assert {one["label"] for one in json.loads(answered.stdout)} == {"with", "without"}
+    refused = tunewright("predict", "loud:1", "the food")
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "error: this version's task is 'shouting'; install the package that answers it beside this program: "
+        "tunewright-shouts==1.2\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "code", "sentence"),
+    [
+        (
+            "kapa = broken:X",
+            "import nowhere_to_be_found",
+            "the metric 'kapa' of other-package 0.3 (broken:X) cannot be imported: ModuleNotFoundError: No module "
+            "named 'nowhere_to_be_found'",
+        ),
+        ("kapa = broken:X", "X = 3", "the metric 'kapa' of other-package 0.3 (broken:X) is int; expected Metric"),
+        (
+            "accuracy = broken:X",
+            "X = 3",
+            "the metric 'accuracy' is of Tunewright itself and of other-package 0.3; a name belongs to one: uninstall "
+            "the others",
+        ),
+        (
+            "kapa = broken:X",
+            "from tunewright.job.measure.metric import Metric\nX = Metric('other', {})",
+            "the metric 'kapa' of other-package 0.3 (broken:X) calls itself 'other'; its entry point must have the "
+            "same name",
+        ),
+    ],
+)
+def test_a_plug_in_that_cannot_be_used_is_one_sentence(tunewright, other, config, entry, code, sentence):
+    site = [other("tunewright.metrics", entry, code)]
+    settings = config(task="text-classification", data={"train": "nowhere.csv"}, train={}, gate={}, metrics=["kapa"])
+    done = tunewright("check", "--config", settings, site=site)
+    assert (done.returncode, done.stderr) == (2, f"error: {sentence}\n")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"metrics": ["kapa"]}, "metrics names 'kapa'; the installed plug-ins have kappa"),
+        ({"metrics": ["mcc"]}, "metrics names 'mcc', which is measured without being named where it means something"),
+        ({"train": {"loss": "hinge"}}, "train.loss is 'hinge'; expected 'cross_entropy', 'binary_cross_entropy'"),
+        (
+            {"train": {"loss": "margin", "focal_gamma": 2}},
+            "train.focal_gamma would have no effect: the loss margin does not use it; remove it",
+        ),
+        (
+            {"train": {"loss": "margin"}, "data": {"train": "a.csv", "columns": {"labels": "x"}}},
+            "train.loss is 'margin', which is for single_label, not multi_label; remove it",
+        ),
+        (
+            {"task": "text-regression", "metrics": ["kappa"]},
+            "metrics names 'kappa', which measures single_label, not regression; remove it",
+        ),
+    ],
+)
+def test_what_a_plug_in_is_not_for_is_refused(tunewright, installed, config, changes, sentence):
+    plain = {"task": "text-classification", "data": {"train": "nowhere.csv"}, "train": {}, "gate": {}, "metrics": []}
+    done = tunewright("check", "--config", config(**(plain | changes)), site=[installed])
+    assert done.returncode == 2
+    assert sentence in done.stderr
+
+
+def test_a_task_that_no_server_answers_is_refused(tunewright, other, config):
+    site = [other("tunewright.tasks", "whispering = broken:X", "")]
+    done = tunewright("check", "--config", config(task="whispering"), site=site)
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: task is 'whispering': an installed package teaches it, and none answers it (entry points "
+        "tunewright.answers)\n",
+    )
