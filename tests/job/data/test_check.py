@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tunewright.job.data.check import check, layout_of, read_roles
+from tunewright.job.data.check import check, read_roles
 from tunewright.job.data.columns import Form, Roles
-from tunewright.job.data.readers.formats import KNOWN_NAMES
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.kinds.texts import Texts
@@ -311,24 +310,6 @@ def test_positions_are_asked_for_by_the_roles_of_the_set():
     )
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"), [("header", True), ("delimiter", ";"), ("quoting", False), ("quote", "'")]
-)
-def test_a_setting_of_tables_is_refused_for_other_formats(setting, value):
-    with pytest.raises(SettingsError) as caught:
-        layout_of("a.jsonl", DataSettings(train="a.jsonl", **{setting: value}))
-    assert str(caught.value) == f"data.{setting} has no meaning for jsonl (a.jsonl); remove it"
-
-
-def test_a_name_that_tells_no_format_needs_one():
-    with pytest.raises(DataError) as caught:
-        layout_of("SMSSpamCollection", DataSettings(train="x"))
-    assert str(caught.value) == (
-        f"SMSSpamCollection: the format is not told by the name ({KNOWN_NAMES}); rename it or set data.format"
-    )
-    assert layout_of("SMSSpamCollection", DataSettings(train="x", format="tsv")).format == "tsv"
-
-
 @pytest.mark.parametrize("written", ["cafe\u0301", "caf\u00e9\u200b", "caf\u00e9\u00a0", "caf\u00e9"])
 @pytest.mark.parametrize("key", ["cafe\u0301", "caf\u00e9"])
 def test_labels_that_look_the_same_are_one_and_found_by_their_name(read, written, key):
@@ -467,17 +448,6 @@ def test_half_a_character_in_squad_is_replaced(read):
     assert checked.data.targets() == [{"text": ["\ufffd"], "start": [2]}]
 
 
-@pytest.mark.parametrize(("setting", "value"), [("header", False), ("delimiter", "@"), ("quote", "'")])
-def test_a_setting_of_tables_beside_a_txt_file_names_the_format_that_fits(setting, value):
-    with pytest.raises(SettingsError) as caught:
-        layout_of("a.txt", DataSettings(train="a.txt", **{setting: value}))
-    assert str(caught.value) == (
-        f"data.{setting} has no meaning for text (a.txt); if this is a table, add `format: csv` under data:, else "
-        "remove it"
-    )
-    assert layout_of("a.txt", DataSettings(train="a.txt", format="csv", **{setting: value})).format == "csv"
-
-
 @pytest.mark.parametrize(
     ("name", "task", "content", "advice"),
     [
@@ -543,13 +513,6 @@ def test_a_row_without_an_input_is_left_out_in_every_task(read, faults, task, em
     assert any(
         " is empty; fill it, remove the row" in said for said in faults(rows, columns, name="a.jsonl", task=TASKS[task])
     )
-
-
-def test_a_number_is_a_score_and_no_name_of_a_class():
-    settings = DataSettings(train="a.parquet", columns={"text": "text", "score": "label"})
-    assert not layout_of("a.parquet", settings, read_roles(settings, TASKS["text-regression"])).use_names
-    settings = DataSettings(train="a.parquet")
-    assert layout_of("a.parquet", settings, read_roles(settings, CLASSIFY)).use_names
 
 
 @pytest.mark.parametrize(

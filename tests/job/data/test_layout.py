@@ -2,11 +2,13 @@
 
 import pytest
 
+from tunewright.job.data.check import read_roles
 from tunewright.job.data.layout import format_faults, layout_of
-from tunewright.job.data.readers.formats import READERS
-from tunewright.job.errors import SettingsError
+from tunewright.job.data.readers.formats import KNOWN_NAMES, READERS
+from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.settings.job import DataSettings, JobSettings
 from tunewright.job.steps.contradictions import check_settings
+from tunewright.job.tasks import TASKS
 
 
 def test_a_format_that_is_none_is_told_with_those_that_are():
@@ -52,3 +54,39 @@ def test_every_format_takes_its_settings_and_refuses_the_others(kind):
             assert format_faults(settings) == [f"data.{name} has no meaning for {kind}; remove it"]
             with pytest.raises(SettingsError, match=rf"^data.{name} has no meaning for {kind} \(a\); remove it$"):
                 layout_of("a", settings)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("header", True), ("delimiter", ";"), ("quoting", False), ("quote", "'")]
+)
+def test_a_setting_of_tables_is_refused_for_other_formats(setting, value):
+    with pytest.raises(SettingsError) as caught:
+        layout_of("a.jsonl", DataSettings(train="a.jsonl", **{setting: value}))
+    assert str(caught.value) == f"data.{setting} has no meaning for jsonl (a.jsonl); remove it"
+
+
+def test_a_name_that_tells_no_format_needs_one():
+    with pytest.raises(DataError) as caught:
+        layout_of("SMSSpamCollection", DataSettings(train="x"))
+    assert str(caught.value) == (
+        f"SMSSpamCollection: the format is not told by the name ({KNOWN_NAMES}); rename it or set data.format"
+    )
+    assert layout_of("SMSSpamCollection", DataSettings(train="x", format="tsv")).format == "tsv"
+
+
+@pytest.mark.parametrize(("setting", "value"), [("header", False), ("delimiter", "@"), ("quote", "'")])
+def test_a_setting_of_tables_beside_a_txt_file_names_the_format_that_fits(setting, value):
+    with pytest.raises(SettingsError) as caught:
+        layout_of("a.txt", DataSettings(train="a.txt", **{setting: value}))
+    assert str(caught.value) == (
+        f"data.{setting} has no meaning for text (a.txt); if this is a table, add `format: csv` under data:, else "
+        "remove it"
+    )
+    assert layout_of("a.txt", DataSettings(train="a.txt", format="csv", **{setting: value})).format == "csv"
+
+
+def test_a_number_is_a_score_and_no_name_of_a_class():
+    settings = DataSettings(train="a.parquet", columns={"text": "text", "score": "label"})
+    assert not layout_of("a.parquet", settings, read_roles(settings, TASKS["text-regression"])).use_names
+    settings = DataSettings(train="a.parquet")
+    assert layout_of("a.parquet", settings, read_roles(settings, TASKS["text-classification"])).use_names

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tunewright.job.data.readers.conll import positions_of
-from tunewright.job.data.readers.formats import READERS, Layout, Row, format_of, read_rows, unit_of
+from tunewright.job.data.readers.formats import READERS, format_of, read_rows, unit_of
+from tunewright.job.data.readers.reader import Layout, Row
 from tunewright.job.errors import DataError, SettingsError
 
 DATA = os.environ.get("TUNEWRIGHT_DATA")

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tunewright.job.data.readers.formats import KNOWN_NAMES, READERS, Layout, Row, format_of, read_rows, unit_of
+from tunewright.job.data.readers.formats import KNOWN_NAMES, READERS, format_of, read_rows, unit_of
+from tunewright.job.data.readers.reader import Layout, Row
 from tunewright.job.errors import DataError
 
 ROWS = [{"text": "fine", "label": "a"}, {"text": 'so, "so"\nla', "label": "b"}]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tunewright.job.data.readers.formats import Layout, Row, format_of, read_rows, unit_of
+from tunewright.job.data.readers.formats import format_of, read_rows, unit_of
+from tunewright.job.data.readers.reader import Layout, Row
 from tunewright.job.errors import DataError
 
 DATA = os.environ.get("TUNEWRIGHT_DATA")

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tunewright.job.data.readers.formats import Layout, format_of, unit_of
+from tunewright.job.data.readers.formats import format_of, unit_of
 from tunewright.job.data.readers.media_folder import MEDIA
+from tunewright.job.data.readers.reader import Layout
 from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.data.sources.media import Media, find_folders
 from tunewright.job.errors import DataError

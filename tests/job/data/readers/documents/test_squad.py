@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tunewright.job.data.readers.documents.squad import read_squad
-from tunewright.job.data.readers.formats import Layout, Row, read_rows, unit_of
+from tunewright.job.data.readers.formats import read_rows, unit_of
+from tunewright.job.data.readers.reader import Layout, Row
 from tunewright.job.errors import DataError
 
 DATA = os.environ.get("TUNEWRIGHT_DATA")
