@@ -1,1 +1,1 @@
-"""What several tasks share."""
+"""What a task is, and the columns and targets that several share."""
