@@ -115,6 +115,7 @@ TESTED_BY = {
     "job/kinds/labels.py": "job/tasks/test_text_classification.py",
     "job/kinds/number.py": "job/tasks/test_text_regression.py",
     "job/kinds/options.py": "job/steps/test_prepare.py",
+    "job/kinds/passages.py": "job/tasks/test_question_answering.py",
     "job/kinds/texts.py": "job/tasks/test_text_classification.py",
     "job/learners/causal.py": "job/tasks/test_text_generation.py",
     "job/learners/files.py": "job/tasks/test_image_classification.py",

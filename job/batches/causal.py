@@ -4,7 +4,6 @@ Axes: B rows of a batch, T tokens of a row, M tokens of a batch that are learned
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +44,7 @@ class CausalRows:
             arrays["attention_mask"] = (kinds >= 0).astype(np.int64)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    def _padded(self, values: NDArray[Any], rows: Sequence[int], fill: int) -> Ids:
+    def _padded(self, values: NDArray[np.int32] | NDArray[np.int8], rows: Sequence[int], fill: int) -> Ids:
         starts = self._split.starts
         padded = np.full((len(rows), int(self.lengths[list(rows)].max())), fill, dtype=np.int64)
         for at, row in enumerate(rows):

@@ -6,7 +6,7 @@ Axes: T tokens of a row.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -14,7 +14,7 @@ from tunewright.job.batches.causal import Segment, following
 from tunewright.job.batches.text import NO_LABEL
 from tunewright.job.errors import DataError
 from tunewright.serving.errors import InputError
-from tunewright.serving.tasks.text_generation import Messages, Prompter
+from tunewright.serving.tasks.text_generation import Input, Messages, Prompter
 from tunewright.serving.text.cleaning import clean
 
 CHATML = (
@@ -47,7 +47,7 @@ class CausalEncoder:
     template: str | None
     """Source of the chat template."""
 
-    def prompt(self, asked: Any) -> list[int]:
+    def prompt(self, asked: Input) -> list[int]:
         """The tokens of a prompt; DataError for what the template refuses."""
         try:
             return self.prompter.ids(asked)
@@ -73,7 +73,7 @@ class CausalEncoder:
         learned = [any(a < end and start < b for start, end in spans) for a, b in encoding.offsets]
         return list(encoding.ids), following(encoding.ids, learned)
 
-    def pieces(self, asked: Any, response: str | None) -> list[Segment]:
+    def pieces(self, asked: Input, response: str | None) -> list[Segment]:
         """What a row of the data teaches when it stands alone, in rows of at most `max_length`."""
         if isinstance(asked, str) and response is None:
             ids = self.document(asked)
@@ -81,9 +81,9 @@ class CausalEncoder:
             return [(row, following(row, [True] * len(row))) for row in rows if len(row) > 1]
         return [cut(self.whole(asked, response), self.max_length)]
 
-    def whole(self, asked: Any, response: str | None) -> Segment:
+    def whole(self, asked: Input, response: str | None) -> Segment:
         """A conversation, or a prompt with its response."""
-        return self.chat(asked) if response is None else self.answer(asked, response)
+        return self.chat(cast(Messages, asked)) if response is None else self.answer(cast(str, asked), response)
 
     def _rendered(self, messages: Sequence[Mapping[str, str]]) -> tuple[str, list[Span]]:
         """A conversation as text, and where the assistant speaks in it, its end tokens included."""

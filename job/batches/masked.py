@@ -5,7 +5,6 @@ Axes: B rows of a batch, T tokens of a row, M masked tokens of a batch.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -157,7 +156,7 @@ class MaskedRows:
     def batch(self, rows: Sequence[int]) -> dict[str, torch.Tensor]:
         """Token ids of these rows; `masked` says which of them are to be found, `targets` what they are."""
         hidden = [self._hidden(row) for row in rows]
-        arrays: dict[str, NDArray[Any]] = dict(self._encoder.pad([one.row for one in hidden], self._inputs))
+        arrays: dict[str, NDArray[np.generic]] = dict(self._encoder.pad([one.row for one in hidden], self._inputs))
         masked = np.zeros((len(rows), max(len(one.row) for one in hidden)), dtype=bool)
         for place, one in zip(masked, hidden, strict=True):
             place[: len(one.row)] = one.chosen

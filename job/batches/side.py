@@ -4,7 +4,7 @@ Axes: N rows, B rows of a batch, L labels (1 for regression).
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 
-Targets = Any
-"""What the loss compares with, by row: `[N]` label numbers, `[N, L]` zeros and ones, `[N]` numbers; None where the
+Targets = NDArray[np.int64] | NDArray[np.float32]
+"""What the loss compares with, by row: `[N]` label numbers, `[N, L]` zeros and ones, `[N]` numbers; `[0]` where the
 encoded rows carry it."""
+NO_TARGETS: Targets = np.zeros(0, dtype=np.float32)
 
 
 Batch = dict[str, torch.Tensor]

@@ -8,19 +8,21 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
+from tunewright.job.batches.side import NO_TARGETS, Targets
 from tunewright.job.data.dataset import Dataset, strings
 from tunewright.job.errors import BaseModelError, DataError
 from tunewright.serving.errors import InputError
-from tunewright.serving.text.encoding import Encoded, Encoder, is_panic
+from tunewright.serving.text.encoding import Encoded, Encoder, Text, is_panic
 from tunewright.serving.text.spacing import UNSPACED_LETTERS
 
+Number = TypeVar("Number", bound=np.generic)
 NO_LABEL = -100
 """Where nothing is to be learned; torch's cross-entropy passes over it."""
 _SAMPLE = 2000
@@ -40,8 +42,8 @@ class EncodedSplit:
     """`[S]`"""
     starts: NDArray[np.int64]
     """`[N + 1]`: row i is `ids[starts[i]:starts[i + 1]]`."""
-    targets: NDArray[Any]
-    """`[N]` or `[N, L]`, as the loss wants them; None where each token has a label."""
+    targets: Targets
+    """`[N]` or `[N, L]`, as the loss wants them; `[0]` where each token has a label."""
     truncated: int
     """Rows that were cut to the longest length allowed."""
     labels: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
@@ -77,14 +79,14 @@ class TextRows:
         batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return {**batch, "targets": torch.from_numpy(self._targets(rows))}
 
-    def _targets(self, rows: Sequence[int]) -> NDArray[Any]:
-        return np.asarray(self._split.targets[rows])
+    def _targets(self, rows: Sequence[int]) -> Targets:
+        return self._split.targets[list(rows)]
 
 
 class TokenRows(TextRows):
     """Encoded rows with a label at each token `[B, T]`."""
 
-    def _targets(self, rows: Sequence[int]) -> NDArray[Any]:
+    def _targets(self, rows: Sequence[int]) -> Targets:
         lengths = self.lengths[list(rows)]
         targets = np.full((len(rows), int(lengths.max())), NO_LABEL, dtype=np.int64)
         for target, row, length in zip(targets, rows, lengths, strict=True):
@@ -114,7 +116,7 @@ class SplitWriter:
         self._starts.append(self._starts[-1] + len(row))
         self._truncated += row.truncated
 
-    def close(self, targets: Any = None) -> EncodedSplit:
+    def close(self, targets: Targets = NO_TARGETS) -> EncodedSplit:
         """Finish the files and open them. `targets`: those of the rows, where each has one."""
         for file in (self._ids, self._type_ids, self._labels):
             file.close()
@@ -128,13 +130,13 @@ class SplitWriter:
         )
 
 
-def _mapped(path: Path, kind: Any) -> NDArray[Any]:
+def _mapped(path: Path, kind: type[Number]) -> NDArray[Number]:
     # An empty file cannot be mapped.
     return np.memmap(path, dtype=kind, mode="r") if path.stat().st_size else np.zeros(0, dtype=kind)
 
 
 def encode(
-    data: Dataset, encoder: Encoder, targets: NDArray[Any], folder: Path, *, on_rows: Callable[[int], None]
+    data: Dataset, encoder: Encoder, targets: Targets, folder: Path, *, on_rows: Callable[[int], None]
 ) -> EncodedSplit:
     """Encode all rows into files in `folder`, a batch at a time."""
     writer = SplitWriter(folder)
@@ -145,7 +147,7 @@ def encode(
     return writer.close(targets)
 
 
-def encoded(encoder: Encoder, texts: Sequence[Any]) -> list[Encoded]:
+def encoded(encoder: Encoder, texts: Sequence[Text]) -> list[Encoded]:
     """Rows of token ids; DataError for a text that the tokenizer makes nothing of."""
     try:
         return encoder.encode(texts)
@@ -177,7 +179,7 @@ class TokenizerFit:
         return self.unknown > 0.05
 
 
-def _encoded(texts: list[str], tokenizer: Tokenizer) -> list[Any]:
+def _encoded(texts: list[str], tokenizer: Tokenizer) -> list[Encoding]:
     try:
         return list(tokenizer.encode_batch(texts, add_special_tokens=False))
     except BaseException as error:

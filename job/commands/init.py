@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import cast
 
 from tunewright.job.commands.guess.columns import Asked, Guess, Unclear
 from tunewright.job.commands.guess.profile import columns_of
@@ -57,10 +57,10 @@ def draft(sources: Sequence[str], asked: Asked, cache: Path, **given: str | None
             settings, reasons, samples = _data(found, made, cache)
     except DataError as error:
         raise SettingsError(str(error)) from error
-    if any(seen.facts.get("wrong") for seen in samples):
-        made = replace(made, options=made.options | {"drop_wrong": True})
+    if any(seen.facts.wrong for seen in samples):
+        made = replace(made, options={**made.options, "drop_wrong": True})
     if len(sources) == 1 and set(settings) & {"train", "validation", "test"} == {"train"}:
-        settings["train"] = _shorter(settings["train"], sources[0])
+        settings["train"] = _shorter(cast("str | list[str]", settings["train"]), sources[0])
     reasons[""] = [*sides.notes, *reasons.get("", [])]
     reasons["task"] = [made.reason, *([made.also] if made.also else [])]
     settings = {
@@ -72,7 +72,7 @@ def draft(sources: Sequence[str], asked: Asked, cache: Path, **given: str | None
     }
     if not given.get("base_model"):
         reasons["base_model"] = [_why(made.task, found.seen)]
-    built = build_settings(lambda: JobSettings(**settings), JobSettings, PREFIX, {}, only_variables=False)
+    built = build_settings(lambda: JobSettings.model_validate(settings), JobSettings, PREFIX, {}, only_variables=False)
     if isinstance(built, list):
         raise SettingsError("\n".join(built))
     return Draft(settings, reasons)
@@ -153,9 +153,9 @@ def _of_media(sides: Sides, cache: Path) -> _Found:
     return _Found(sides, Sample(layout, columns_of(sound), len(sound), {"format": sides.media}))
 
 
-def _data(found: _Found, made: Guess, cache: Path) -> tuple[dict[str, Any], dict[str, list[str]], list[Sample]]:
+def _data(found: _Found, made: Guess, cache: Path) -> tuple[dict[str, object], dict[str, list[str]], list[Sample]]:
     """The settings under `data`, their reasons, and what all files are that fit."""
-    settings: dict[str, Any] = {}
+    settings: dict[str, object] = {}
     reasons: dict[str, list[str]] = {"": [], "data": list(found.seen.notes)}
     samples: dict[str, dict[str, Sample]] = {}
     for side in ("train", "validation", "test"):
@@ -200,26 +200,26 @@ def _looked(address: str, found: _Found, made: Guess, cache: Path) -> Sample | N
     return seen if has_all and seen.format == found.seen.format else None
 
 
-def _of_empty(made: Guess, samples: Mapping[str, Mapping[str, Sample]], notes: list[str]) -> dict[str, Any]:
+def _of_empty(made: Guess, samples: Mapping[str, Mapping[str, Sample]], notes: list[str]) -> dict[str, object]:
     """Leave out rows without an input, where there are some."""
     inputs = [name for role, name in made.columns.items() if role not in ("label", "labels", "score")]
     every = [seen for some in samples.values() for seen in some.values()]
     columns = [column for seen in every for name in inputs if (column := seen.column(name))]
-    empty = sum(column.empty for column in columns) + sum(seen.facts.get("empty", 0) for seen in every)
+    empty = sum(column.empty for column in columns) + sum(seen.facts.empty for seen in every)
     if not empty:
         return {}
     notes.append(f"{_rows(empty)} an empty text, and left out: drop_empty")
     return {"drop_empty": True}
 
 
-def _of_labels(made: Guess, samples: Mapping[str, Mapping[str, Sample]], notes: list[str]) -> dict[str, Any]:
+def _of_labels(made: Guess, samples: Mapping[str, Mapping[str, Sample]], notes: list[str]) -> dict[str, object]:
     """How labels are read: rows without one left out, labels that train lacks, what separates several."""
     role = next((role for role in ("label", "labels") if role in made.columns), None)
     if role is None:
         return {}
     columns = {side: [seen.column(made.columns[role]) for seen in some.values()] for side, some in samples.items()}
     by_side = {side: [column for column in some if column] for side, some in columns.items()}
-    settings: dict[str, Any] = {}
+    settings: dict[str, object] = {}
     if empty := sum(column.empty for some in by_side.values() for column in some):
         settings["skip_labels"] = [""]
         notes.append(f"{_rows(empty)} no label, and left out: skip_labels")

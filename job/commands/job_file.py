@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tunewright.job.errors import SettingsError, visible
 from tunewright.registry.address import shown_address
@@ -19,7 +18,7 @@ _WORDS_OF_YAML = frozenset("true false yes no on off null none y n".split())
 class Draft:
     """Settings that were guessed, and why."""
 
-    settings: dict[str, Any]
+    settings: dict[str, object]
     reasons: dict[str, list[str]]
     """Setting to what it was told from; those under "" belong to none."""
 
@@ -78,7 +77,7 @@ def _comments(reasons: Iterable[str]) -> list[str]:
     ]
 
 
-def _entry(name: str, value: Any, indent: str) -> list[str]:
+def _entry(name: str, value: object, indent: str) -> list[str]:
     if isinstance(value, Mapping):
         return [f"{indent}{_scalar(name)}:"] + [
             line for key, inner in value.items() for line in _entry(str(key), inner, indent + "  ")
@@ -88,7 +87,7 @@ def _entry(name: str, value: Any, indent: str) -> list[str]:
     return [f"{indent}{_scalar(name)}: {_scalar(value)}"]
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS_OF_YAML:
         return value if not value.endswith(":") else json.dumps(value, ensure_ascii=False)
     return json.dumps(value, ensure_ascii=False)

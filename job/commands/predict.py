@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from tunewright.job.errors import SettingsError
 from tunewright.registry.settings import RegistrySettings
@@ -13,7 +12,7 @@ from tunewright.serving.predictor import open_predictor
 from tunewright.serving.trial.trials import try_bundle
 
 
-def predict(reference: str, inputs: Sequence[str], variant: str | None, registry: RegistrySettings) -> list[Any]:
+def predict(reference: str, inputs: Sequence[str], variant: str | None, registry: RegistrySettings) -> list[object]:
     """One answer per input; an input that is a JSON list or object is read as such."""
     pulled, name = fetch(open_store(registry.uri), reference, cache=registry.cache, variant=variant)
     try_bundle(pulled.folder, name, digest=pulled.version.digest, cache=registry.cache)
@@ -27,7 +26,7 @@ def predict(reference: str, inputs: Sequence[str], variant: str | None, registry
         predictor.close()
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str) -> object:
     try:
         value = json.loads(text)
     except ValueError:

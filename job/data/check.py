@@ -27,7 +27,7 @@ from tunewright.job.data.readers.class_names import advised_names, is_class, tol
 from tunewright.job.data.readers.formats import read_rows, unit_of
 from tunewright.job.data.readers.reader import Layout, Row
 from tunewright.job.data.sources.cache import SourceFile
-from tunewright.job.data.sources.media import Media
+from tunewright.job.data.sources.media import Fingerprint, Media
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.progress import warn
 from tunewright.job.settings.job import DataSettings
@@ -58,10 +58,10 @@ class Checking(Protocol):
     def arrow_types(self, roles: Roles) -> tuple[pa.DataType, pa.DataType]:
         """Arrow types of a checked input and of a checked target."""
 
-    def read(self, cells: "Cells") -> tuple[Any, Any]:
+    def read(self, cells: "Cells") -> tuple[object, object]:
         """Input and target of one row, checked; of no use where a fault was counted or the row is left out."""
 
-    def identity(self, value: Any) -> str:
+    def identity(self, value: object) -> str:
         """Equal for inputs that must not stand on two sides."""
 
 
@@ -77,7 +77,7 @@ class Checked:
     """Rows without text that were left out on request."""
     left_out: Mapping[str, int]
     """Other rows that were left out on request: why, and how many."""
-    media: list[dict[str, Any]]
+    media: list[Fingerprint]
     """For each table of files: how many files its rows name, their bytes and one digest of all of them."""
     classes: tuple[str, ...] = ()
     """The names that a file gives the numbers of its labels, in the order of these."""
@@ -214,7 +214,7 @@ class Cells:
         """Why it is left out; empty for a row without an input."""
         self._faults: list[tuple[str, str, str, str]] = []
 
-    def fault(self, what: str, hint: str = "", *, value: Any = _NO_VALUE) -> None:
+    def fault(self, what: str, hint: str = "", *, value: object = _NO_VALUE) -> None:
         """Count a fault of this row: what is wrong, what to do, and the value where it says more than the place."""
         place = self._place if value is _NO_VALUE else f"{self._place} value {shown(value)}:"
         self._faults.append((what, place, hint, "" if value is _NO_VALUE else shown(value)))
@@ -266,7 +266,7 @@ class Cells:
             return "set data.columns, or data.header to false where the first line is data already"
         return "set data.columns"
 
-    def value(self, role: str) -> Any:
+    def value(self, role: str) -> object:
         """What stands in the column of a role, whatever it is; None where there is no such column."""
         return whole(self._row.values.get(self.column(role)))
 
@@ -306,7 +306,7 @@ class Cells:
             return None
         return texts[0] if len(texts) == 1 else texts
 
-    def target(self, read: Callable[[Any, str, DataSettings], Target | None]) -> Target | None:
+    def target(self, read: Callable[[object, str, DataSettings], Target | None]) -> Target | None:
         """The target; `read` gets its value and role, and its ValueError says what is wrong with the value."""
         role = self.roles.target_role
         if not self.has(role):
@@ -336,7 +336,7 @@ class Cells:
             self._reading.joined.see(labels)
         return labels if self.are_known(labels) else None
 
-    def _read_labels(self, value: Any, role: str, settings: DataSettings) -> list[str] | None:
+    def _read_labels(self, value: object, role: str, settings: DataSettings) -> list[str] | None:
         """The labels of a value by their names; None where the row is left out."""
         if isinstance(value, float) and math.isnan(value):
             value = None
@@ -346,7 +346,7 @@ class Cells:
         parts = parts_of(value, role, settings.label_separator)
         return self.names([self.cleaned(part) for part in parts])
 
-    def cleaned(self, part: Any) -> str:
+    def cleaned(self, part: object) -> str:
         """One label or tag, cleaned; ValueError for what is none."""
         label = label_of(part)
         if isinstance(part, str) and part.strip() != label:
@@ -408,7 +408,7 @@ class Cells:
             return "say in data.label_names which of them the numbers stand for, or set data.unknown_labels"
         return "correct it, or set data.unknown_labels"
 
-    def _watch_kind(self, value: Any) -> None:
+    def _watch_kind(self, value: object) -> None:
         """Labels 1 and "1" would silently become one label, unless the settings name each."""
         if self.roles.target_role != "label" or value is None or self.settings.label_names:
             return
@@ -437,7 +437,7 @@ def check(
     `labels` are those of the training rows where no others are allowed, `classes` the names that the training files
     give the numbers of their labels.
     """
-    media: list[dict[str, Any]] = []
+    media: list[Fingerprint] = []
     with closing(DatasetWriter(target, task.arrow_types(roles))) as writer:
         known = dict.fromkeys(labels) if labels is not None else None
         reading = _Reading(task, roles, settings, options or task.options(), known, writer)

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.ipc
 from numpy.typing import NDArray
 
+Values = list[Any]
+"""Inputs or targets of some rows, of the type that the task chose."""
 _BATCH = 1024
 """Rows written or read at a time."""
 
@@ -30,19 +32,19 @@ class Dataset:
         """The examples at these positions of this selection."""
         return Dataset(self.chunks, self.rows[np.asarray(positions, dtype=np.int64)])
 
-    def batches(self, size: int = _BATCH) -> Iterator[tuple[list[Any], list[Any]]]:
+    def batches(self, size: int = _BATCH) -> Iterator[tuple[Values, Values]]:
         """Inputs and targets, `size` rows at a time; an input that is a list comes as a tuple."""
         for part in self._parts(["input", "target"], size):
             yield _inputs(part), part["target"].to_pylist()
 
-    def inputs(self) -> list[Any]:
+    def inputs(self) -> Values:
         """All inputs; only for selections known to be small."""
         return [value for part in self._parts(["input"]) for value in _inputs(part)]
 
-    def targets(self) -> list[Any]:
+    def targets(self) -> Values:
         """All targets, without the inputs; equal labels are one object, so that a million of them are a few."""
-        seen: dict[Any, Any] = {}
-        found: list[Any] = []
+        seen: dict[object, object] = {}
+        found: Values = []
         for part in self._parts(["target"]):
             for target in part["target"].to_pylist():
                 found.append(seen.setdefault(tuple(target), target) if _is_labels(target) else target)
@@ -54,7 +56,7 @@ class Dataset:
             yield _take(chunks, self.rows[start : start + size])
 
 
-def strings(value: Any) -> Iterator[str]:
+def strings(value: object) -> Iterator[str]:
     """All texts of an input, whatever its shape; what is no text as Python writes it."""
     if isinstance(value, str):
         yield value
@@ -67,11 +69,11 @@ def strings(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def _inputs(part: pa.Table) -> list[Any]:
+def _inputs(part: pa.Table) -> Values:
     return [tuple(value) if isinstance(value, list) else value for value in part["input"].to_pylist()]
 
 
-def _is_labels(target: Any) -> bool:
+def _is_labels(target: object) -> bool:
     return isinstance(target, list) and all(isinstance(one, str) for one in target)
 
 
@@ -98,9 +100,9 @@ class DatasetWriter:
     def __init__(self, path: Path, types: tuple[pa.DataType, pa.DataType]) -> None:
         self._schema = pa.schema([("input", types[0]), ("target", types[1])])
         self._writer = pa.ipc.new_file(str(path), self._schema)
-        self._pending: list[dict[str, Any]] = []
+        self._pending: list[dict[str, object]] = []
 
-    def add(self, value: Any, target: Any) -> None:
+    def add(self, value: object, target: object) -> None:
         """Append one example."""
         self._pending.append({"input": value, "target": target})
         if len(self._pending) == _BATCH:

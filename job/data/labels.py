@@ -3,8 +3,7 @@
 import ast
 import json
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from tunewright.serving.text.cleaning import clean_label
 
@@ -20,7 +19,7 @@ _ENCLOSED = {"[": "]", "{": "}", "(": ")"}
 _HINT = 'write the labels apart (joy,fear), as a JSON list (["joy", "fear"]), or name them in data.label_names'
 
 
-def parts_of(value: Any, role: str, separator: str) -> list[Any]:
+def parts_of(value: object, role: str, separator: str) -> Sequence[object]:
     """The labels of one value. ValueError for a list where one label belongs, or in a form that is not known."""
     if isinstance(value, dict):
         value = _choices(value)
@@ -29,8 +28,9 @@ def parts_of(value: Any, role: str, separator: str) -> list[Any]:
         if role == "labels" and _FASTTEXT.fullmatch(value.strip()):
             found = [one.removeprefix("__label__") for one in value.split()]
         if found is None and role == "labels":
-            found = [part for part in value.split(separator) if part.strip()]
-            _refuse_remains(found)
+            parts = [part for part in value.split(separator) if part.strip()]
+            _refuse_remains(parts)
+            found = parts
         value = value if found is None else found
     if isinstance(value, list) and role != "labels":
         raise ValueError("is a list where one label belongs; give the column the role labels, or write the label alone")
@@ -39,7 +39,7 @@ def parts_of(value: Any, role: str, separator: str) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def label_of(value: Any) -> str:
+def label_of(value: object) -> str:
     """One label, cleaned as a text is. ValueError for what is none."""
     if value is None:
         raise ValueError("is empty where a label belongs")
@@ -62,7 +62,7 @@ def _float_fault(value: float) -> str:
     return "is not a label (text or a whole number)"
 
 
-def _choices(value: dict[str, Any]) -> list[Any]:
+def _choices(value: dict[str, object]) -> Sequence[object]:
     """Label Studio writes several choices so."""
     found = value.get("choices")
     if set(value) != {"choices"} or not isinstance(found, str | list):
@@ -70,7 +70,7 @@ def _choices(value: dict[str, Any]) -> list[Any]:
     return found if isinstance(found, list) else [found]
 
 
-def _written_list(text: str, separator: str, role: str) -> list[Any] | None:
+def _written_list(text: str, separator: str, role: str) -> Sequence[object] | None:
     """The labels of a list that is written as text; None for a text that is none."""
     call = _CALL.fullmatch(text)
     inner = _KEYWORDS.sub("", call[1]).strip() if call else text
@@ -90,7 +90,7 @@ def _written_list(text: str, separator: str, role: str) -> list[Any] | None:
     return _unquoted_list(body, separator)
 
 
-def _json_object(text: str) -> dict[str, Any] | None:
+def _json_object(text: str) -> dict[str, object] | None:
     for read in (json.loads, ast.literal_eval):
         try:
             found = read(text)
@@ -100,7 +100,7 @@ def _json_object(text: str) -> dict[str, Any] | None:
     return None
 
 
-def _unquoted_list(body: str, separator: str) -> list[Any]:
+def _unquoted_list(body: str, separator: str) -> Sequence[object]:
     """Without quotes: [joy, fear], or numpy's [1 2]."""
     if re.search(r"""["'‘’“”«»\[\](){}]""", body):
         raise ValueError(f"is a list written as text, in a form that is not known; {_HINT}")
@@ -118,7 +118,7 @@ def _unquoted(body: str) -> Iterator[str]:
             yield quoted[1:-1]
 
 
-def _refuse_bits(values: list[Any]) -> None:
+def _refuse_bits(values: Sequence[object]) -> None:
     """Zeros and ones, one for each label that there is, would become two labels that nearly every row has."""
     written = [str(value).strip() for value in values]
     are_bits = len(written) > 1 and all(_BIT.fullmatch(one) for one in written)

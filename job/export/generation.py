@@ -7,7 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import onnx
 import torch
@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from optimum.exporters.onnx.convert import onnx_export_from_model
 from optimum.onnx.graph_transformations import merge_decoders
 from torch import nn
+from transformers import PretrainedConfig
 
 from tunewright.job.errors import JobError
 from tunewright.job.export.graph import describe_variant, quantize_int8, strip
@@ -45,7 +46,7 @@ def export_generation(model: nn.Module, folder: Path, variants: Sequence[str]) -
 
 
 def _export(model: nn.Module, folder: Path) -> None:
-    config: Any = model.config
+    config = cast(PretrainedConfig, model.config)
     task = "text2text-generation-with-past" if config.is_encoder_decoder else "text-generation-with-past"
     # The exporter warns of every Python number in the architecture's code and of each tied weight.
     before = logging.root.manager.disable

@@ -5,13 +5,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import onnx
 import torch
 from optimum.exporters.onnx.convert import export as export_onnx
 from optimum.exporters.tasks import TasksManager
 from torch import nn
+from transformers import PretrainedConfig
 
 from tunewright.job.errors import BaseModelError, JobError
 from tunewright.serving.bundle.model_file import Variant
@@ -37,12 +38,12 @@ def check_exportable(model_type: str, address: str, architectures: Sequence[str]
         )
 
 
-def graph_inputs(config: Any, task: str = EXPORT_TASK) -> list[str]:
+def graph_inputs(config: PretrainedConfig, task: str = EXPORT_TASK) -> list[str]:
     """The tensors that the graph of such a model takes; the model is trained on the same ones."""
     return list(_export_config(config, task).inputs)
 
 
-def _export_config(config: Any, task: str) -> Any:
+def _export_config(config: PretrainedConfig, task: str) -> Any:
     constructor = TasksManager.get_exporter_config_constructor(
         exporter="onnx", model_type=config.model_type, task=task, library_name="transformers"
     )
@@ -74,7 +75,7 @@ def describe_variant(folder: Path, graph: Path, name: str, *, unit: float = 1.0)
 
 def export_fp32(model: nn.Module, target: Path, task: str = EXPORT_TASK) -> None:
     """Write the graph of `model` (token ids `[B, T]` to logits) as one float32 ONNX file."""
-    config: Any = model.config
+    config = cast(PretrainedConfig, model.config)
     onnx_config = _export_config(config, task)
     # The exporter takes Whisper's usual window of 30 s where it is not told another one; a position is two frames.
     shapes = {"nb_max_frames": 2 * config.max_source_positions} if config.model_type == "whisper" else None

@@ -2,9 +2,9 @@
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 
@@ -15,13 +15,23 @@ from tunewright.job.kinds.task import Columns
 from tunewright.serving.errors import InputError, TooLarge
 from tunewright.serving.media import audio_file, image_file
 
+
+class File(TypedDict):
+    """A checked file: by its path, or its bytes where a table holds them."""
+
+    path: str | None
+    sha256: str
+    size: int
+    bytes: bytes | None
+
+
 FILE_TYPE = pa.struct(
     [("path", pa.large_string()), ("bytes", pa.large_binary()), ("sha256", pa.string()), ("size", pa.int64())]
 )
 """A file by its path, or its bytes where a table holds them; what identifies it; what a row of it costs."""
 
 
-class Files(Columns):
+class Files(Columns[File]):
     """A file in each row. `size`: what a row of it costs; InputError when it cannot be read."""
 
     uses: frozenset[str] = frozenset()
@@ -37,43 +47,39 @@ class Files(Columns):
         """A file."""
         return FILE_TYPE
 
-    def read(self, cells: Cells) -> dict[str, Any] | None:
+    def read(self, cells: Cells) -> File | None:
         """A file that decodes."""
         return read_file(cells, self.media, self._size) if cells.has(self.media) else None
 
-    def identity(self, value: Mapping[str, Any]) -> str:
+    def identity(self, value: File) -> str:
         """Equal files."""
         return str(value["sha256"])
 
-    def served(self, value: Mapping[str, Any]) -> bytes:
+    def served(self, value: File) -> bytes:
         """The bytes of the file."""
         return content(value)
 
-    def request(self, value: Mapping[str, Any]) -> str:
+    def request(self, value: File) -> str:
         """The bytes in base64."""
         return base64.b64encode(content(value)).decode()
 
 
-def read_file(cells: Cells, role: str, size: Callable[[bytes], int]) -> dict[str, Any] | None:
+def read_file(cells: Cells, role: str, size: Callable[[bytes], int]) -> File | None:
     """A file that decodes; None where a fault was counted."""
     value = cells.value(role)
     # Embedded bytes come as such; everything else was found and fetched by `job.data.sources.media`.
-    is_file = isinstance(value, SourceFile)
-    if not is_file and not isinstance(value, bytes):
+    if not isinstance(value, SourceFile | bytes):
         cells.fault(f"column {cells.column(role)!r} is neither a path nor the bytes of a file", value=value)
         return None
     try:
-        cost = size(value.path.read_bytes() if is_file else value)
+        cost = size(value.path.read_bytes() if isinstance(value, SourceFile) else value)
     except (InputError, TooLarge) as error:
-        named = {"value": value.address} if is_file else {}
+        named = {"value": value.address} if isinstance(value, SourceFile) else {}
         cells.fault(f"column {cells.column(role)!r}: {error}", **named)
         return None
-    return {
-        "path": str(value.path) if is_file else None,
-        "bytes": None if is_file else value,
-        "sha256": value.sha256 if is_file else hashlib.sha256(value).hexdigest(),
-        "size": cost,
-    }
+    if isinstance(value, SourceFile):
+        return File(path=str(value.path), bytes=None, sha256=value.sha256, size=cost)
+    return File(path=None, bytes=value, sha256=hashlib.sha256(value).hexdigest(), size=cost)
 
 
 def image_size(data: bytes) -> int:
@@ -88,6 +94,7 @@ def recording_size(data: bytes) -> int:
     return len(samples)
 
 
-def content(value: Mapping[str, Any]) -> bytes:
+def content(value: File) -> bytes:
     """The bytes of a checked file."""
-    return bytes(value["bytes"]) if value["bytes"] is not None else Path(value["path"]).read_bytes()
+    data = value["bytes"]
+    return Path(str(value["path"])).read_bytes() if data is None else data

@@ -7,7 +7,7 @@ Axes: N rows, L labels.
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +37,7 @@ _RARE = 8
 """Rows under which a label is called rare."""
 
 
-class Labels(Target):
+class Labels(Target[object, list[str]]):
     """One label of several in a column `label`, or any number of them in a column `labels`."""
 
     roles = ("label", "labels")
@@ -62,7 +62,7 @@ class Labels(Target):
         """A list of labels."""
         return pa.list_(pa.string())
 
-    def read(self, cells: Cells, value: Any) -> list[str] | None:
+    def read(self, cells: Cells, value: object) -> list[str] | None:
         """The labels."""
         return cells.labels()
 
@@ -145,7 +145,7 @@ class Labels(Target):
             measure,
             len(part),
             headline=task.headline(problem),
-            details=[dict(row) for row in details(logits, part.targets, predictor.model.labels, thresholds)],
+            details=details(logits, part.targets, predictor.model.labels, thresholds),
             ms_per_text=time_alone(predictor, part.data, task.columns.served),
         )
 

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,7 @@ _LARGEST = 1e15
 _NUMBER = re.compile(r"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|nan|inf(?:inity)?)", re.IGNORECASE)
 
 
-class Number(Target):
+class Number(Target[object, float]):
     """A number in a column `score`."""
 
     roles = ("score",)
@@ -54,7 +54,7 @@ class Number(Target):
         """A number."""
         return pa.float64()
 
-    def read(self, cells: Cells, value: Any) -> float | None:
+    def read(self, cells: Cells, value: object) -> float | None:
         """A finite number."""
         return cells.target(lambda found, role, settings: read_target(found))
 
@@ -113,7 +113,7 @@ class Number(Target):
         )
 
 
-def read_target(value: Any) -> float:
+def read_target(value: object) -> float:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise ValueError("is not a number")

@@ -7,7 +7,7 @@ opened when the data is known to be good: a mistake in it is told within a secon
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypedDict, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tunewright.job.data.check import Cells
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.data.dataset import Dataset, strings
+from tunewright.job.data.sources.media import Fingerprint
 from tunewright.job.measure.metric import lower_is_better
 from tunewright.job.settings.job import JobSettings
 from tunewright.serving.bundle.model_file import ModelFile, Variant
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from tunewright.job.model.base_model import BaseModel
     from tunewright.job.train.objective import Objective
     from tunewright.serving.predictor import Predictor
+
+Kind = TypeVar("Kind")
+Input = TypeVar("Input")
+Beside = TypeVar("Beside", contravariant=True)
+Truth = TypeVar("Truth")
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,18 @@ class Part:
         return len(self.data)
 
 
+class DataFacts(TypedDict, total=False):
+    """What was found in the data, for the report and the lineage."""
+
+    files: dict[str, list[Fingerprint]]
+    rows: dict[str, int]
+    split_digests: dict[str, str]
+    dropped_empty_rows: int
+    left_out_rows: dict[str, dict[str, int]]
+    truncated_rows: int
+    tokenizer_fit: dict[str, float]
+
+
 @dataclass(frozen=True)
 class Prepared:
     """Data that is ready to be learned from."""
@@ -55,8 +73,8 @@ class Prepared:
     train: Part
     validation: Part
     test: Part
-    facts: dict[str, Any]
-    """What was found, for the report and the lineage."""
+    facts: DataFacts
+    """What was found; steps that come after add to it."""
     more_metrics: tuple[str, ...] = ()
     """Those of plug-ins, which the settings add."""
     requires: str = ""
@@ -89,10 +107,15 @@ class Plan:
     settings: JobSettings
     prepared: Prepared
     base: "BaseModel"
-    encoder: Any
+    encoder: object
     """What the `open_encoder` of the task's inputs gave."""
     text: "Text | None" = None
     """What the base model reads first, where the settings ask for that."""
+
+    def opened(self, kind: type[Kind]) -> Kind:
+        """The encoder, of the class that the task's inputs open."""
+        assert isinstance(self.encoder, kind)
+        return self.encoder
 
 
 @dataclass(frozen=True)
@@ -103,8 +126,11 @@ class Text:
     sides: "tuple[Rows, Rows]"
 
 
-class Columns(Protocol):
-    """Which columns of the data are the input, how it is read from a row, and how a caller would send it."""
+class Columns(Protocol[Input]):
+    """Which columns of the data are the input, how it is read from a row, and how a caller would send it.
+
+    `Input`: a checked input, as the data set keeps it.
+    """
 
     subject: str
     """What one input is called: "a text"."""
@@ -119,24 +145,27 @@ class Columns(Protocol):
     def arrow_type(self, roles: Roles) -> pa.DataType:
         """Arrow type of a checked input."""
 
-    def read(self, cells: Cells) -> Any:
+    def read(self, cells: Cells) -> Input | None:
         """The input of one row, checked; None where a fault was counted or the row is left out."""
 
-    def identity(self, value: Any) -> str:
+    def identity(self, value: Input) -> str:
         """Equal for inputs that must not stand on two sides: those whose texts are equal but for case."""
         return "\0".join(strings(value)).casefold()
 
-    def served(self, value: Any) -> Any:
+    def served(self, value: Input) -> Any:
         """A checked input as `Predictor` takes it."""
         return value
 
-    def request(self, value: Any) -> Any:
+    def request(self, value: Input) -> object:
         """A checked input as JSON that a caller could send."""
         return value
 
 
-class Target(Protocol):
-    """What is learned of a row: how it is read, what is made small, and what tells how well it was learned."""
+class Target(Protocol[Beside, Truth]):
+    """What is learned of a row: how it is read, what is made small, and what tells how well it was learned.
+
+    `Beside`: the checked input beside it; `object` where it does not matter. `Truth`: a checked target.
+    """
 
     roles: tuple[str, ...] = ("",)
     """The columns that hold it, of which a job has one; an empty one where rows may have none."""
@@ -160,20 +189,20 @@ class Target(Protocol):
         """Arrow type of a checked target."""
         return pa.null()
 
-    def read(self, cells: Cells, value: Any) -> Any:
+    def read(self, cells: Cells, value: Beside | None) -> Truth | None:
         """The target of one row, checked, beside its input (None where that has a fault). None as in `Columns.read`."""
 
-    def strata(self, target: Any) -> list[str]:
+    def strata(self, target: Truth) -> list[str]:
         """The labels that a split keeps in proportion."""
         return []
 
-    def learn(self, targets: Sequence[Any], role: str) -> list[str]:
+    def learn(self, targets: Sequence[Truth], role: str) -> list[str]:
         """The labels in the order of the logits. DataError when there is nothing to learn."""
         return []
 
-    def encode(self, targets: Sequence[Any], labels: Sequence[str], problem: str) -> "Targets":
+    def encode(self, targets: Sequence[Truth], labels: Sequence[str], problem: str) -> "Targets":
         """Targets as the loss wants them, where they do not depend on how the input is encoded."""
-        return None
+        return np.zeros(0, dtype=np.float32)
 
     def check_sides(self, sides: Mapping[str, Part], labels: list[str], problem: str) -> None:
         """Say what the sides hold; DataError when the training side cannot teach."""
@@ -209,7 +238,7 @@ class Inputs(Protocol):
     needs: ClassVar[tuple[str, ...]]
     """Files of the base model that it cannot do without."""
 
-    def open_encoder(self, settings: JobSettings, base: "BaseModel") -> Any:
+    def open_encoder(self, settings: JobSettings, base: "BaseModel") -> object:
         """What the plan holds as its encoder."""
 
     def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> "Rows":
@@ -219,7 +248,7 @@ class Inputs(Protocol):
         """The objective with how many rows of these inputs may go through the model at a time."""
         return objective
 
-    def described(self, plan: Plan) -> dict[str, Any]:
+    def described(self, plan: Plan) -> dict[str, object]:
         """What a server must know of the inputs: fields of `model.json`."""
 
     def torch_outputs(self, model: "nn.Module", plan: Plan, inputs: Sequence[Any]) -> "list[Array]":
@@ -253,8 +282,8 @@ class Task:
 
     about: str
     """What it does: "Texts or pairs of texts to labels."."""
-    columns: Columns
-    target: Target
+    columns: Columns[Any]
+    target: Target[Any, Any]
     learner: Callable[[], Learner]
     """Opens the other half."""
     options: type[Options] = Options
@@ -276,12 +305,12 @@ class Task:
         """Arrow types of a checked input and of a checked target."""
         return self.columns.arrow_type(roles), self.target.arrow_type(roles)
 
-    def read(self, cells: Cells) -> tuple[Any, Any]:
+    def read(self, cells: Cells) -> tuple[object, object]:
         """Input and target of one row, checked; of no use where a fault was counted or the row is left out."""
         value = self.columns.read(cells)
         return value, self.target.read(cells, value)
 
-    def identity(self, value: Any) -> str:
+    def identity(self, value: object) -> str:
         """Equal for inputs that must not stand on two sides."""
         return self.columns.identity(value)
 
@@ -310,13 +339,14 @@ class Task:
 
     def model_file(self, plan: Plan, variants: dict[str, Variant]) -> ModelFile:
         """The bundle's description."""
-        return ModelFile(
-            format=1,
-            task=plan.settings.task,
-            problem=plan.prepared.problem,
-            labels=plan.prepared.labels,
-            variants=variants,
-            default_variant="fp32",
-            requires=[plan.prepared.requires] if plan.prepared.requires else [],
-            **self.inputs.described(plan),
-        )
+        prepared = plan.prepared
+        stated = {
+            "format": 1,
+            "task": plan.settings.task,
+            "problem": prepared.problem,
+            "labels": prepared.labels,
+            "variants": variants,
+            "default_variant": "fp32",
+            "requires": [prepared.requires] if prepared.requires else [],
+        }
+        return ModelFile.model_validate({**stated, **self.inputs.described(plan)})

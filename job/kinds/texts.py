@@ -13,7 +13,7 @@ TEXT_SETTINGS = frozenset({"data.cleaning", "data.drop_empty"})
 """What is done to texts before they are learned from."""
 
 
-class Texts(Columns):
+class Texts(Columns[str | tuple[str, ...]]):
     """A text, or a pair of texts. `pair`: whether there may be a second one."""
 
     subject = "a text"

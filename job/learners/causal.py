@@ -8,7 +8,7 @@ Axes: B rows of a batch, T tokens of a row, M learned tokens of a batch, V token
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -42,7 +42,7 @@ from tunewright.serving.errors import BundleError
 from tunewright.serving.generation.chat_template import FILE, ChatTemplate
 from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.predictor import Predictor
-from tunewright.serving.tasks.text_generation import ContinuationEngine, Prompter
+from tunewright.serving.tasks.text_generation import ContinuationEngine, Messages, Prompter
 from tunewright.serving.text.encoding import Encoded, Padding, load_tokenizer
 from tunewright.serving.trial.trials import try_template
 
@@ -84,19 +84,21 @@ class PromptInputs(Inputs):
         part = plan.prepared.part(side)
         writer = SplitWriter(folder)
         if is_plain(plan):
-            documents = (plan.encoder.document(text) for text in _inputs(part, on_rows))
-            for segments in causal.packed(documents, plan.encoder.max_length):
+            documents = (plan.opened(CausalEncoder).document(text) for text in _inputs(part, on_rows))
+            for segments in causal.packed(documents, plan.opened(CausalEncoder).max_length):
                 writer.add(*_joined(segments))
         else:
             _write_answers(plan, part, writer, side, on_rows)
         split = writer.close()
         if not len(split):
-            raise DataError(f"no {side} row has a token to be learned within {plan.encoder.max_length} tokens")
-        return causal.CausalRows(split, plan.encoder.pad)
+            raise DataError(
+                f"no {side} row has a token to be learned within {plan.opened(CausalEncoder).max_length} tokens"
+            )
+        return causal.CausalRows(split, plan.opened(CausalEncoder).pad)
 
-    def described(self, plan: Plan) -> dict[str, Any]:
+    def described(self, plan: Plan) -> dict[str, object]:
         """How it writes and chats."""
-        encoder: CausalEncoder = plan.encoder
+        encoder = plan.opened(CausalEncoder)
         return {
             "max_length": encoder.max_length,
             "cleaning": encoder.prompter.cleaning,
@@ -110,9 +112,9 @@ class PromptInputs(Inputs):
         }
 
     @torch.no_grad()
-    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
+    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[object]) -> list[Array]:
         """Log-probabilities of the first new token and of the one after a given one."""
-        encoder: CausalEncoder = plan.encoder
+        encoder = plan.opened(CausalEncoder)
         served, found = plan.prepared.task.columns.served, []
         for value in inputs:
             ids = encoder.prompt(served(value))[: encoder.context - 1]
@@ -135,7 +137,7 @@ class Decoder(Graph):
 
     def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
         """One graph with a cache for each variant, and the chat template."""
-        encoder: CausalEncoder = plan.encoder
+        encoder = plan.opened(CausalEncoder)
         weights = folder / "weights"
         write_generation_config(_generation(plan), encoder.pad, weights)
         if encoder.template:
@@ -168,7 +170,7 @@ def losses(engine: ContinuationEngine, part: Part, plan: Plan) -> NDArray[np.flo
     found, start = np.zeros((len(part), 2)), 0
     for inputs, targets in part.data.batches():
         # Not in the threads: transformers marks the assistant's turns in an object that all of them would share.
-        rows = [plan.encoder.pieces(*row) for row in zip(inputs, targets, strict=True)]
+        rows = [plan.opened(CausalEncoder).pieces(*row) for row in zip(inputs, targets, strict=True)]
         numbers = [start + number for number, row in enumerate(rows) for _ in row]
         pieces = [piece for row in rows for piece in row]
         np.add.at(found, numbers, engine.scores([ids for ids, _ in pieces], partial(_loss, pieces)) or 0)
@@ -195,7 +197,7 @@ def rouge_of_answers(predictor: Predictor, part: Part, plan: Plan) -> float:
 
 def answerable(part: Part, plan: Plan) -> Dataset:
     """The rows whose prompt leaves room for an answer; DataError where there are none."""
-    encoder: CausalEncoder = plan.encoder
+    encoder = plan.opened(CausalEncoder)
     task = plan.prepared.task
     lengths = [len(encoder.prompt(task.columns.served(value))) for inputs, _ in part.data.batches() for value in inputs]
     rows = np.flatnonzero(np.array(lengths) < encoder.context)
@@ -225,7 +227,7 @@ def _template_source(settings: JobSettings, base: BaseModel, prompter: Prompter,
 
 def _generation(plan: Plan) -> GenerationSettings:
     tokens = generation_tokens(plan.base)
-    turn = end_of_turn(plan.encoder.prompter) if plan.encoder.template else None
+    turn = end_of_turn(plan.opened(CausalEncoder).prompter) if plan.opened(CausalEncoder).template else None
     stated = tokens["eos_token_id"]
     eos = list(stated) if isinstance(stated, list) else [stated]
     if turn is not None and turn not in eos:
@@ -248,7 +250,7 @@ def _joined(segments: Sequence[causal.Segment]) -> tuple[Encoded, list[int]]:
 
 def _write_answers(plan: Plan, part: Part, writer: SplitWriter, side: str, on_rows: Callable[[int], None]) -> None:
     """A row for each prompt or conversation; what fills the row before the answer begins is left out and counted."""
-    encoder: CausalEncoder = plan.encoder
+    encoder = plan.opened(CausalEncoder)
     without = 0
     for inputs, targets in part.data.batches():
         for asked, response in zip(inputs, targets, strict=True):
@@ -268,12 +270,12 @@ def _learned(part: Part, plan: Plan) -> Iterator[int]:
     """The tokens that are learned, or asked for, of all rows."""
     for inputs, targets in part.data.batches():
         for row in zip(inputs, targets, strict=True):
-            for _, labels in plan.encoder.pieces(*row):
+            for _, labels in plan.opened(CausalEncoder).pieces(*row):
                 yield from (label for label in labels if label != NO_LABEL)
 
 
-def _reference(value: Any, target: str | None) -> str:
+def _reference(value: str | Messages, target: str | None) -> str:
     """What was to be written."""
     if target is not None:
         return target
-    return str([message["content"] for message in value if message["role"] == "assistant"][-1])
+    return str([message["content"] for message in cast(Messages, value) if message["role"] == "assistant"][-1])

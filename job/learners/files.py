@@ -1,6 +1,6 @@
 """Models that read files, decoded in every epoch, as many at a time as a batch has; images above all."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from torch import nn
 
 from tunewright.job.batches.side import Array, Batch, Rows, Targets
 from tunewright.job.errors import BaseModelError
+from tunewright.job.kinds.files import File
 from tunewright.job.kinds.task import Inputs, Plan
 from tunewright.job.learners import texts
 from tunewright.job.model.base_model import BaseModel
@@ -32,14 +33,14 @@ PREPROCESSING = ("preprocessor_config.json",)
 class MediaEncoder:
     """From the bytes of files to the tensors of the model, in training as in serving."""
 
-    options: dict[str, Any]
+    options: dict[str, dict[str, object]]
     """The preprocessing, as `model.json` says it."""
     load: Callable[[Any], MediaRow[Any]]
     collate: Callable[[Sequence[Any]], Arrays]
     texts: Encoder | None = None
     """What reads the texts beside the files, where there are any."""
 
-    def arrays(self, inputs: Sequence[Any]) -> Batch:
+    def arrays(self, inputs: Sequence[object]) -> Batch:
         """Tensors `[B, ...]` of inputs as they are served."""
         arrays = self.collate([self.load(one).features for one in inputs])
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
@@ -49,7 +50,11 @@ class MediaRows:
     """Files as the training loop reads them: decoded when a batch is put together."""
 
     def __init__(
-        self, inputs: Sequence[Any], sizes: Sequence[int], targets: Targets, arrays: Callable[[Sequence[Any]], Batch]
+        self,
+        inputs: Sequence[object],
+        sizes: Sequence[int],
+        targets: Targets,
+        arrays: Callable[[Sequence[object]], Batch],
     ) -> None:
         self._inputs, self._targets, self._arrays = inputs, targets, arrays
         self.lengths = np.array(sizes, dtype=np.int64)
@@ -64,7 +69,7 @@ class MediaRows:
         return {**batch, "targets": torch.from_numpy(self._targets[list(rows)])}
 
 
-Open = Callable[[dict[str, Any], str, JobSettings, BaseModel], MediaEncoder]
+Open = Callable[[dict[str, object], str, JobSettings, BaseModel], MediaEncoder]
 """The content of `preprocessor_config.json`, the `model_type`, the settings and the base to an encoder; ValueError
 says what is not known of them."""
 
@@ -77,7 +82,7 @@ class FileInputs(Inputs):
     room: int
     """Sum of the sizes of the rows of a validation batch."""
     needs: tuple[str, ...] = PREPROCESSING  # type: ignore[misc]
-    file: Callable[[Any], Mapping[str, Any]] = dict
+    file: Callable[[Any], File] = lambda value: value
     """The file of a checked input."""
     tell: Callable[[Plan, str], None] = lambda plan, side: None
     """Says what is worth knowing of the files of a side."""
@@ -96,22 +101,24 @@ class FileInputs(Inputs):
         inputs = part.data.inputs()
         on_rows(len(inputs))
         sizes = [self.file(one)["size"] for one in inputs]
-        return MediaRows(inputs, sizes, part.targets, lambda chosen: plan.encoder.arrays(list(map(served, chosen))))
+        return MediaRows(
+            inputs, sizes, part.targets, lambda chosen: plan.opened(MediaEncoder).arrays(list(map(served, chosen)))
+        )
 
     def bounded(self, objective: Objective) -> Objective:
         """A batch goes through the model whole: some models look at all of its rows."""
         return replace(objective, validation_tokens=self.room, divisible=False)
 
-    def described(self, plan: Plan) -> dict[str, Any]:
+    def described(self, plan: Plan) -> dict[str, object]:
         """The preprocessing, and what the texts need where there are any."""
-        encoder: MediaEncoder = plan.encoder
+        encoder = plan.opened(MediaEncoder)
         return {"options": encoder.options, **(texts.described(encoder.texts) if encoder.texts else {})}
 
     @torch.no_grad()
-    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
+    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[object]) -> list[Array]:
         """Logits, one input at a time."""
         served = plan.prepared.task.columns.served
-        alone = (plan.encoder.arrays([served(one)]) for one in inputs)
+        alone = (plan.opened(MediaEncoder).arrays([served(one)]) for one in inputs)
         return [np.asarray(model(**batch)["logits"][0].float().numpy()) for batch in alone]
 
 
@@ -121,7 +128,7 @@ IMAGES_AT_ONCE = 32
 """Images of a validation batch."""
 
 
-def open_images(config: dict[str, Any], model_type: str, settings: JobSettings, base: BaseModel) -> MediaEncoder:
+def open_images(config: dict[str, object], model_type: str, settings: JobSettings, base: BaseModel) -> MediaEncoder:
     """Resize, crop and normalize as the base model's processor does."""
     image = read_preprocessing(config, model_type=model_type)
 

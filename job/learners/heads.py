@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from tunewright.job.export.graph import export_variants
 from tunewright.job.kinds.task import Graph, Plan
-from tunewright.job.model.build import build_headed
+from tunewright.job.model.build import AutoClass, build_headed
 from tunewright.serving.bundle.model_file import Variant
 
 
@@ -17,7 +16,7 @@ from tunewright.serving.bundle.model_file import Variant
 class Headed(Graph):
     """A base model with a new head."""
 
-    auto_class: Any
+    auto_class: AutoClass
     """transformers' class of such models."""
     export_task: str
     """What the exporter calls such a graph."""

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch.nn.functional as functional
@@ -36,7 +36,7 @@ from tunewright.job.train.objective import Objective
 from tunewright.serving.bundle.model_file import Variant
 from tunewright.serving.predictor import Predictor
 from tunewright.serving.tasks.masked_language_modelling import MaskEngine, own_and_best
-from tunewright.serving.text.encoding import Encoder, load_tokenizer
+from tunewright.serving.text.encoding import Encoder, Text, load_tokenizer
 
 _EXPORT_TASK = "fill-mask"
 
@@ -68,18 +68,18 @@ class MaskedInputs(Inputs):
         if len(part) and not len(split):
             raise DataError(f"no {side} text has two tokens that the tokenizer knows; there is nothing to mask")
         names, seed = tensors(plan, _EXPORT_TASK), plan.settings.train.seed
-        return MaskedRows(split, _masking(plan, cutter), plan.encoder, names, seed)
+        return MaskedRows(split, _masking(plan, cutter), plan.opened(Encoder), names, seed)
 
-    def described(self, plan: Plan) -> dict[str, Any]:
+    def described(self, plan: Plan) -> dict[str, object]:
         """The mask besides what every text model has."""
         options = {"mask_token": mask_token(plan.base.folder), "clean_up": cleans_up(plan.base.folder)}
         pair = len(plan.prepared.roles.inputs) == 2
-        return {**described(plan.encoder), "pair": pair, "options": options}
+        return {**described(plan.opened(Encoder)), "pair": pair, "options": options}
 
-    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
+    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Text]) -> list[Array]:
         """For each token of a text its own logit and the largest one, `[T, 2]`: all of them would fill the memory."""
         names = tensors(plan, _EXPORT_TASK)
-        rows = plan.encoder.encode(inputs)
+        rows = plan.opened(Encoder).encode(inputs)
         return [own_and_best(torch_rows(model, plan, [row], names)[0], row.ids) for row in rows]
 
 
@@ -165,7 +165,9 @@ def _options(plan: Plan) -> MaskingOptions:
 
 
 def _cutter(plan: Plan) -> Cutter:
-    return Cutter(load_tokenizer(plan.base.tokenizer), plan.encoder.max_length, whole_words=_options(plan).whole_words)
+    return Cutter(
+        load_tokenizer(plan.base.tokenizer), plan.opened(Encoder).max_length, whole_words=_options(plan).whole_words
+    )
 
 
 def _masking(plan: Plan, cutter: Cutter) -> Masking:

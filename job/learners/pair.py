@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from torch import nn
 
@@ -26,11 +26,11 @@ _AXES = {
 }
 
 
-def open_pair(config: dict[str, Any], model_type: str, settings: JobSettings, base: BaseModel) -> MediaEncoder:
+def open_pair(config: dict[str, object], model_type: str, settings: JobSettings, base: BaseModel) -> MediaEncoder:
     """The preprocessing and the tokenizer that the base model was trained with."""
     image = read_preprocessing(config, model_type=model_type)
     stated = base.config()
-    of_text = {**stated, **(stated.get("text_config") or {})}
+    of_text = {**stated, **(cast("dict[str, object]", stated.get("text_config") or {}))}
     length = choose_length(settings.train.max_length, length_limit(base.folder, of_text), base.address)
     texts = Encoder(
         base.tokenizer,
@@ -59,7 +59,7 @@ class PairGraph(Graph):
         """One graph a variant, traced with a training row."""
         made = {name: folder / "onnx" / name / "model.onnx" for name in variants}
         inputs, served = plan.prepared.train.data.select([0, 1]).inputs(), plan.prepared.task.columns.served
-        example = plan.encoder.arrays([served(one) for one in inputs])
+        example = plan.opened(MediaEncoder).arrays([served(one) for one in inputs])
         export_traced(model, {name: example[name] for name in _AXES}, _AXES, made["fp32"])
         if "int8" in made:
             quantize_int8(made["fp32"], made["int8"])

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import soundfile  # type: ignore[import-untyped]
 from torch import nn
 from transformers import AutoModelForAudioClassification
 
+from tunewright.job.batches.side import Array
 from tunewright.job.kinds.task import Graph, Learner, Plan
 from tunewright.job.learners.files import FileInputs, MediaEncoder
 from tunewright.job.learners.heads import Headed
@@ -28,11 +28,11 @@ AUDIO_ARCHITECTURES = ("audio-spectrogram-transformer", "hubert", "wav2vec2", "w
 _SAMPLES_AT_ONCE = 32 * 16_000
 
 
-def open_recordings(config: dict[str, Any], model_type: str, settings: JobSettings, base: BaseModel) -> MediaEncoder:
+def open_recordings(config: dict[str, object], model_type: str, settings: JobSettings, base: BaseModel) -> MediaEncoder:
     """Resample and transform as the base model's feature extractor does."""
     audio: AudioPreprocessing = read_preprocessing(config, model_type=model_type)
 
-    def collate(rows: Sequence[Any]) -> Batch:
+    def collate(rows: Sequence[Array]) -> Batch:
         return pad(rows, audio)
 
     return MediaEncoder({"audio": audio.model_dump(mode="json")}, lambda data: load(data, audio), collate)
@@ -41,7 +41,7 @@ def open_recordings(config: dict[str, Any], model_type: str, settings: JobSettin
 def say_rates(plan: Plan, side: str) -> None:
     """Count the recordings at another sampling rate than the model's."""
     inputs, served = plan.prepared.part(side).data.inputs(), plan.prepared.task.columns.served
-    wanted = plan.encoder.options["audio"]["sampling_rate"]
+    wanted = plan.opened(MediaEncoder).options["audio"]["sampling_rate"]
     rates = Counter(soundfile.info(io.BytesIO(served(one))).samplerate for one in inputs)
     others = {rate: count for rate, count in sorted(rates.items()) if rate != wanted}
     if others:

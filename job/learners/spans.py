@@ -5,9 +5,8 @@ as an unanswerable question does. A long context is read in overlapping windows 
 Axes: B windows of a batch, T tokens.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from transformers import AutoModelForQuestionAnswering
 from tunewright.job.batches.side import Array, Batch
 from tunewright.job.batches.text import SplitWriter, TextRows, percentiles
 from tunewright.job.export.graph import ARCHITECTURES
+from tunewright.job.kinds.passages import Passages
 from tunewright.job.kinds.task import Inputs, Learner, Plan
 from tunewright.job.learners.heads import Headed
 from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, tensors, torch_rows
@@ -56,18 +56,18 @@ class PassageInputs(Inputs):
                     spans.append(span)
             on_rows(len(pairs))
         split = writer.close(np.array(spans, dtype=np.int64).reshape(-1, 2))
-        return TextRows(split, plan.encoder, tensors(plan, _EXPORT_TASK))
+        return TextRows(split, plan.opened(Encoder), tensors(plan, _EXPORT_TASK))
 
-    def described(self, plan: Plan) -> dict[str, Any]:
+    def described(self, plan: Plan) -> dict[str, object]:
         """Whether "no answer" is an answer, and how long answers are."""
         targets = plan.prepared.train.data.targets()
         options = {
             "handle_impossible_answer": any(not target["text"] for target in targets),
             "max_answer_len": _longest(targets, plan),
         }
-        return {**described(plan.encoder), "options": options}
+        return {**described(plan.opened(Encoder)), "options": options}
 
-    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
+    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[tuple[str, str]]) -> list[Array]:
         """Start and end logits of all windows of each context."""
         windower, cut = _windower(plan)
         names, outputs = tensors(plan, _EXPORT_TASK), []
@@ -97,10 +97,10 @@ def objective(settings: TrainSettings) -> Objective:
 
 
 def _windower(plan: Plan) -> tuple[Windower, Cut]:
-    return Windower(plan.base.tokenizer, plan.encoder.cleaning), usual_cut(plan.encoder.max_length)
+    return Windower(plan.base.tokenizer, plan.opened(Encoder).cleaning), usual_cut(plan.opened(Encoder).max_length)
 
 
-def _spans(row: Windowed, target: Mapping[str, Any]) -> list[tuple[int, int]]:
+def _spans(row: Windowed, target: Passages) -> list[tuple[int, int]]:
     """The first and the last token of the first answer in each window; 0, 0 where the window does not hold it all."""
     if not target["text"]:
         return [(0, 0)] * len(row.windows)
@@ -144,7 +144,7 @@ def _window_figures(scored: Scored) -> dict[str, float]:
     return dict(zip(("f1", "exact_match"), np.mean(found, axis=0).tolist(), strict=True))
 
 
-def _longest(targets: Sequence[Mapping[str, Any]], plan: Plan) -> int:
+def _longest(targets: Sequence[Passages], plan: Plan) -> int:
     """Tokens of all but the longest hundredth of the training answers, and some room."""
     texts = [text for target in targets[:_SAMPLE] for text in target["text"][:1]]
     if not texts:

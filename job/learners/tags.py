@@ -6,7 +6,7 @@ Axes: B windows of a batch, T tokens, L tags.
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from tunewright.job.settings.job import JobSettings
 from tunewright.job.train.loss import loss_of
 from tunewright.job.train.losses import label_weight
 from tunewright.job.train.objective import Objective, Scored
-from tunewright.serving.text.encoding import Encoder
+from tunewright.serving.text.encoding import Encoded, Encoder
 from tunewright.serving.text.windows import Cut, Windowed, Windower
 
 _EXPORT_TASK = "token-classification"
@@ -54,14 +54,14 @@ class SentenceInputs(Inputs):
                 for row, labels in _labelled(windower.words(words, cut), numbers):
                     writer.add(row, labels)
             on_rows(len(sentences))
-        return TokenRows(writer.close(), plan.encoder, tensors(plan, _EXPORT_TASK))
+        return TokenRows(writer.close(), plan.opened(Encoder), tensors(plan, _EXPORT_TASK))
 
-    def described(self, plan: Plan) -> dict[str, Any]:
+    def described(self, plan: Plan) -> dict[str, object]:
         """The scheme besides what every text model has."""
         scheme = cast(TagOptions, plan.prepared.options).scheme
-        return {**described(plan.encoder), "options": {"scheme": scheme}}
+        return {**described(plan.opened(Encoder)), "options": {"scheme": scheme}}
 
-    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
+    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Sequence[str]]) -> list[Array]:
         """Logits of all windows of each sentence."""
         windower, cut = _windower(plan)
         names, outputs = tensors(plan, _EXPORT_TASK), []
@@ -97,11 +97,11 @@ def objective(plan: Plan) -> Objective:
 
 
 def _windower(plan: Plan) -> tuple[Windower, Cut]:
-    length = plan.encoder.max_length
-    return Windower(plan.base.tokenizer, plan.encoder.cleaning), Cut(length, None, length // 4)
+    length = plan.opened(Encoder).max_length
+    return Windower(plan.base.tokenizer, plan.opened(Encoder).cleaning), Cut(length, None, length // 4)
 
 
-def _labelled(sentence: Windowed, numbers: Sequence[int]) -> Iterator[tuple[Any, list[int]]]:
+def _labelled(sentence: Windowed, numbers: Sequence[int]) -> Iterator[tuple[Encoded, list[int]]]:
     """The rows of a sentence, each with a label at the first token of every word in it."""
     seen: set[int | None] = set()
     labels = []

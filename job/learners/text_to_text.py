@@ -8,14 +8,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from tokenizers.processors import TemplateProcessing
 from torch import nn
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoModelForSeq2SeqLM, PretrainedConfig
 
 from tunewright.job.batches.side import Array, Batch
 from tunewright.job.batches.text import NO_LABEL, EncodedSplit, SplitWriter, encoded, percentiles
@@ -26,7 +26,13 @@ from tunewright.job.kinds.task import Graph, Inputs, Learner, Part, Plan
 from tunewright.job.learners import texts
 from tunewright.job.model.base_model import BaseModel
 from tunewright.job.model.build import build_writer, load_config
-from tunewright.job.model.generation_defaults import first_eos, generation_tokens, merged, write_generation_config
+from tunewright.job.model.generation_defaults import (
+    Tokens,
+    first_eos,
+    generation_tokens,
+    merged,
+    write_generation_config,
+)
 from tunewright.job.model.tokenizer import choose_length, length_limit, padding_of, tokenizer_class
 from tunewright.job.progress import say, warn
 from tunewright.job.settings.job import JobSettings
@@ -59,29 +65,29 @@ class SourceInputs(Inputs):
         sources, targets = SplitWriter(folder / "source"), SplitWriter(folder / "target")
         read_targets = _target_reader(plan)
         for some, truths in plan.prepared.part(side).data.batches():
-            for row in encoded(plan.encoder, [_source(plan, text) for text in some]):
+            for row in encoded(plan.opened(Encoder), [_source(plan, text) for text in some]):
                 sources.add(row)
             for row in read_targets(truths):
                 targets.add(row)
             on_rows(len(some))
-        rows = SourceTarget(sources.close(), targets.close(), plan.encoder, _tokens(plan)["decoder_start_token_id"])
+        rows = SourceTarget(sources.close(), targets.close(), plan.opened(Encoder), _start(plan))
         _say_targets(rows.targets, side, _options(plan).max_target_length)
         return rows
 
-    def described(self, plan: Plan) -> dict[str, Any]:
+    def described(self, plan: Plan) -> dict[str, object]:
         """How it writes, besides what every text model has."""
         options = {
             "generation": _generation(plan).model_dump(exclude_unset=True),
             "source_prefix": _options(plan).source_prefix,
             "context": getattr(load_config(plan.base), "max_position_embeddings", None),
         }
-        return {**texts.described(plan.encoder), "options": options}
+        return {**texts.described(plan.opened(Encoder)), "options": options}
 
     @torch.no_grad()
-    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
+    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[str]) -> list[Array]:
         """Log-probabilities of the first token and of the one after a given one."""
-        start, found = _tokens(plan)["decoder_start_token_id"], []
-        for row in plan.encoder.encode([_source(plan, text) for text in inputs]):
+        start, found = _start(plan), []
+        for row in plan.opened(Encoder).encode([_source(plan, text) for text in inputs]):
             ids = torch.tensor([row.ids])
             begun = torch.tensor([[start, probe(row.ids, model.config.vocab_size)]])  # type: ignore[union-attr,arg-type]
             found.append(compared(model(input_ids=ids, decoder_input_ids=begun)["logits"][0].float().numpy()))
@@ -98,7 +104,7 @@ class EncoderDecoder(Graph):
         model, is_new = build_writer(AutoModelForSeq2SeqLM, plan.base, plan.settings.train)
         if is_new:
             warn("model", "the base model was not taught to write: its last layer is new")
-        config: Any = model.config
+        config = cast(PretrainedConfig, model.config)
         # As transformers' own pipeline reads it from the weights.
         config.prefix = _options(plan).source_prefix or None
         return model
@@ -108,7 +114,7 @@ class EncoderDecoder(Graph):
         with tempfile.TemporaryDirectory() as work:
             path = _tokenizer_file(plan.base, _options(plan).source_lang, Path(work))
             (folder / "tokenizer.json").write_bytes(path.read_bytes())
-        write_generation_config(_generation(plan), plan.encoder.padding.id, folder / "weights")
+        write_generation_config(_generation(plan), plan.opened(Encoder).padding.id, folder / "weights")
         return export_generation(model, folder, variants)
 
 
@@ -123,11 +129,11 @@ def objective(plan: Plan) -> Objective:
 
 def perplexity(engine: TextToTextEngine, part: Part, plan: Plan) -> float:
     """Of the targets, by the exported graph."""
-    start = _tokens(plan)["decoder_start_token_id"]
+    start = _start(plan)
 
     losses, read_targets = [], _target_reader(plan)
     for some, truths in part.data.batches():
-        sources = plan.encoder.encode([_source(plan, text) for text in some])
+        sources = plan.opened(Encoder).encode([_source(plan, text) for text in some])
         targets = [target.ids for target in read_targets(truths)]
         pairs = [(one.ids, [start, *ids[:-1]]) for one, ids in zip(sources, targets, strict=True)]
         losses += engine.scores(pairs, partial(_loss, targets))
@@ -180,7 +186,12 @@ def _options(plan: Plan) -> TextToTextOptions:
     return cast(TextToTextOptions, plan.prepared.options)
 
 
-def _tokens(plan: Plan) -> dict[str, Any]:
+def _start(plan: Plan) -> int:
+    """The token before the first one of an answer."""
+    return cast(int, _tokens(plan)["decoder_start_token_id"])
+
+
+def _tokens(plan: Plan) -> Tokens:
     """The ids of the tokens that begin and end an answer, for the language of the targets."""
     tokens, language = generation_tokens(plan.base), _options(plan).target_lang
     if language is not None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from tunewright.job.model.tokenizer import choose_length, length_limit, padding_
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.train.objective import forward
 from tunewright.serving.bundle.model_file import Variant
-from tunewright.serving.text.encoding import Encoded, Encoder
+from tunewright.serving.text.encoding import Encoded, Encoder, Text
 
 TOKENIZER = ("tokenizer.json",)
 """What a base model of texts cannot do without."""
@@ -37,16 +36,16 @@ class TextInputs(Inputs):
     def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> Rows:
         """Token ids, kept on disk."""
         part = plan.prepared.part(side)
-        split = encode(part.data, plan.encoder, part.targets, folder, on_rows=on_rows)
-        return TextRows(split, plan.encoder, tensors(plan))
+        split = encode(part.data, plan.opened(Encoder), part.targets, folder, on_rows=on_rows)
+        return TextRows(split, plan.opened(Encoder), tensors(plan))
 
-    def described(self, plan: Plan) -> dict[str, Any]:
+    def described(self, plan: Plan) -> dict[str, object]:
         """Length, cleaning and padding; whether an input is a pair."""
-        return {**described(plan.encoder), "pair": len(plan.prepared.roles.inputs) == 2}
+        return {**described(plan.opened(Encoder)), "pair": len(plan.prepared.roles.inputs) == 2}
 
-    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
+    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Text]) -> list[Array]:
         """Logits, one text at a time."""
-        return torch_rows(model, plan, plan.encoder.encode(inputs), tensors(plan))
+        return torch_rows(model, plan, plan.opened(Encoder).encode(inputs), tensors(plan))
 
 
 class Classifier(Graph):
@@ -74,7 +73,7 @@ def open_encoder(settings: JobSettings, base: BaseModel) -> Encoder:
     return Encoder(base.tokenizer, max_length=length, padding=padding, cleaning=settings.data.cleaning)
 
 
-def described(encoder: Encoder) -> dict[str, Any]:
+def described(encoder: Encoder) -> dict[str, object]:
     """What a server must know of any model of texts: fields of `model.json`."""
     return {"max_length": encoder.max_length, "cleaning": encoder.cleaning, "padding": encoder.padding}
 
@@ -95,7 +94,7 @@ def torch_rows(
     """Logits of encoded rows, one row at a time. `names`: the tensors; `through`: the model and a batch to logits."""
     outputs = []
     for row in rows:
-        arrays = plan.encoder.pad([row], names)
+        arrays = plan.opened(Encoder).pad([row], names)
         batch = {name: torch.from_numpy(array) for name, array in arrays.items()}
         outputs.append(np.asarray(through(model, batch)[0].float().numpy(), dtype=np.float32))
     return outputs

@@ -7,13 +7,13 @@ import json
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as functional
-from numpy.typing import NDArray
 from torch import nn
+from transformers import PretrainedConfig
 
 from tunewright.job.batches.side import Array, Batch, Rows, Targets
 from tunewright.job.batches.text import EncodedSplit, SplitWriter, TextRows, encoded
@@ -45,7 +45,7 @@ class PooledEncoder(nn.Module):
 
     def __init__(self, encoder: nn.Module, pooling: Pooling) -> None:
         super().__init__()
-        config: Any = encoder.config
+        config = cast(PretrainedConfig, encoder.config)
         config.tunewright_pooling = pooling
         self.config, self.pooling = config, pooling
         self.base_model_prefix: str = encoder.base_model_prefix  # type: ignore[assignment]
@@ -81,20 +81,20 @@ class VectorInputs(Inputs):
         part = plan.prepared.part(side)
         writer = SplitWriter(folder)
         for pairs, _ in part.data.batches():
-            for row in encoded(plan.encoder, [text for pair in pairs for text in pair]):
+            for row in encoded(plan.opened(Encoder), [text for pair in pairs for text in pair]):
                 writer.add(row)
             on_rows(len(pairs))
-        return TextPairs(writer.close(part.targets), plan.encoder, texts.tensors(plan))
+        return TextPairs(writer.close(part.targets), plan.opened(Encoder), texts.tensors(plan))
 
-    def described(self, plan: Plan) -> dict[str, Any]:
+    def described(self, plan: Plan) -> dict[str, object]:
         """The size of a vector. A request holds single texts, also where pairs were taught."""
         described = {"dimensions": load_config(plan.base).hidden_size, "normalize": _options(plan).normalize}
-        return {**texts.described(plan.encoder), "options": described}
+        return {**texts.described(plan.opened(Encoder)), "options": described}
 
-    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Any]) -> list[Array]:
+    def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[object]) -> list[Array]:
         """Vectors as they come from the pooling, one text at a time."""
         served = plan.prepared.task.columns.served
-        rows = plan.encoder.encode([served(value) for value in inputs])
+        rows = plan.opened(Encoder).encode([served(value) for value in inputs])
         return texts.torch_rows(model, plan, rows, texts.tensors(plan))
 
 
@@ -179,7 +179,7 @@ class TextPairs(TextRows):
         """Token ids of both texts of these pairs, and one target for each pair."""
         return super().batch([2 * row + at for at in (0, 1) for row in rows])
 
-    def _targets(self, rows: Sequence[int]) -> NDArray[Any]:
+    def _targets(self, rows: Sequence[int]) -> Targets:
         return super()._targets([row // 2 for row in rows[: len(rows) // 2]])
 
 

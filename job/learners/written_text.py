@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,7 @@ class TextFigures:
     """Figures of all rows that take long."""
 
 
-class Sources(Columns):
+class Sources(Columns[str]):
     """Texts for which others are to be written."""
 
     subject = "a text"
@@ -53,7 +53,7 @@ class Sources(Columns):
 
 
 @dataclass(frozen=True)
-class WrittenText(Target):
+class WrittenText(Target[object, str]):
     """A text in a column `target`."""
 
     does: str
@@ -109,7 +109,7 @@ class WrittenText(Target):
         from tunewright.serving.engines.text_to_text import TextToTextEngine
 
         truths = [str(target) for target in part.data.targets()]
-        answers: list[Any] = [one for texts, _ in part.data.batches() for one in predictor.predict(texts)]
+        answers = [one for texts, _ in part.data.batches() for one in predictor.predict(texts)]
         written = [str(one[self.answer]) for one in answers]
         figures = self.compare(written, truths)
         measured = evaluated(

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from tunewright.job.batches.side import Array
+from tunewright.job.batches.side import Array, Targets
 from tunewright.job.data.dataset import Dataset
+from tunewright.job.measure.labels import LabelFigures
 from tunewright.job.train.objective import Scored
 from tunewright.serving.predictor import Predictor
 
@@ -29,19 +30,19 @@ class Evaluation:
     metrics: dict[str, float]
     intervals: dict[str, tuple[float, float]]
     """95 % interval of the headline metric, and of accuracy where there is one."""
-    details: list[Any]
+    details: list[LabelFigures]
     ms_per_text: float
     """Median milliseconds of one input alone."""
     rows: int
 
 
-def logits_of(predictor: Predictor, data: Dataset, served: Callable[[Any], Any]) -> Array:
+def logits_of(predictor: Predictor, data: Dataset, served: Callable[[Any], object]) -> Array:
     """Raw outputs `[N, L]` of all rows, from raw inputs, a batch at a time. `served`: the task's."""
     batches = (list(map(served, inputs)) for inputs, _ in data.batches())
     return np.concatenate([np.stack(predictor.outputs(inputs)) for inputs in batches])
 
 
-def gathered(scored: Scored) -> tuple[Array, NDArray[Any]]:
+def gathered(scored: Scored) -> tuple[Array, Targets]:
     """Scored batches to the logits `[N, L]` and the targets of a whole side, in its order."""
     parts = [(rows, batch["targets"].cpu().numpy(), logits.cpu().numpy()) for rows, batch, logits in scored]
     order = np.argsort(np.concatenate([rows for rows, _, _ in parts]))
@@ -54,7 +55,7 @@ def evaluated(
     rows: int,
     *,
     headline: str,
-    details: Sequence[Any] = (),
+    details: Sequence[LabelFigures] = (),
     ms_per_text: float,
 ) -> Evaluation:
     """Figures of all rows with their intervals. `measure` gives the figures of the rows with these numbers."""
@@ -79,7 +80,7 @@ def _bootstrap(measure: Callable[[NDArray[np.int64]], float], rows: int) -> tupl
     return float(low), float(high)
 
 
-def time_alone(predictor: Predictor, data: Dataset, served: Callable[[Any], Any]) -> float:
+def time_alone(predictor: Predictor, data: Dataset, served: Callable[[Any], object]) -> float:
     """Median milliseconds of an answer to one input alone."""
     times: list[float] = []
     for value in data.select(range(min(len(data), _TIMED_TEXTS))).inputs():

@@ -3,9 +3,9 @@
 Axes: N rows, L labels.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +43,21 @@ def _best_threshold(scores: Array, truth: "Targets") -> float:
     return float(middle if middle > following else ranked[best])
 
 
-def _predicted(logits: Array, thresholds: Sequence[float] | None) -> NDArray[Any]:
+def _predicted(logits: Array, thresholds: Sequence[float] | None) -> "Targets":
     """`[N]` label numbers, or `[N, L]` zeros and ones where there are thresholds."""
     if thresholds is None:
         return np.asarray(logits.argmax(axis=-1))
     return (scores(logits, "sigmoid") >= np.asarray(thresholds, dtype=np.float32)).astype(np.float32)
+
+
+class LabelFigures(TypedDict):
+    """How well one label is told."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ class Answered:
 
     logits: Array
     """`[N, L]`"""
-    predicted: NDArray[Any]
+    predicted: "Targets"
     """`[N]` label numbers, or zeros and ones as wide as the truths."""
 
 
@@ -66,7 +76,8 @@ def answered(logits: Array, targets: "Targets", problem: str, thresholds: Sequen
         return Answered(logits, _predicted(logits, None))
     predicted = _predicted(logits, thresholds or [0.5] * logits.shape[1])
     # What training never saw is never predicted.
-    return Answered(logits, np.pad(predicted, ((0, 0), (0, targets.shape[1] - logits.shape[1]))))
+    unseen = np.zeros((len(logits), targets.shape[1] - logits.shape[1]), dtype=np.float32)
+    return Answered(logits, np.hstack([predicted, unseen]))
 
 
 def accuracy(targets: "Targets", answers: Answered) -> float:
@@ -97,19 +108,19 @@ def mcc(targets: "Targets", answers: Answered) -> float:
     return float(matthews_corrcoef(targets, answers.predicted))
 
 
-def _counted(targets: "Targets", answers: Answered) -> tuple[NDArray[Any], NDArray[Any]]:
+def _counted(targets: "Targets", answers: Answered) -> tuple["Targets", "Targets"]:
     """Of each label: predictions that are right, and predictions and truths together."""
     return (answers.predicted * targets).sum(axis=0), answers.predicted.sum(axis=0) + targets.sum(axis=0)
 
 
-def _f1(right: NDArray[Any], found: NDArray[Any]) -> NDArray[Any]:
+def _f1(right: "Targets", found: "Targets") -> NDArray[np.float64]:
     """2 TP / (predicted + present), 0 where there is neither; an interval asks for it hundreds of times."""
     return np.asarray(2 * right / np.maximum(found, 1), dtype=np.float64)
 
 
 def details(
     logits: Array, targets: "Targets", labels: Sequence[str], thresholds: Sequence[float] | None = None
-) -> list[Mapping[str, Any]]:
+) -> list[LabelFigures]:
     """Precision, recall, F1 and number of rows of each label."""
     from sklearn.metrics import precision_recall_fscore_support
 

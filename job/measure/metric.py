@@ -58,7 +58,7 @@ METRICS = Catalogue("metric", "tunewright.metrics", Metric, {one.name: one for o
 """Every metric by its name."""
 
 
-def figures(names: Iterable[str], problem: str, truths: Any, answers: Any) -> dict[str, float]:
+def figures(names: Iterable[str], problem: str, truths: object, answers: object) -> dict[str, float]:
     """These metrics of some rows."""
     return {name: float(METRICS[name].of[problem](truths, answers)) for name in names}
 

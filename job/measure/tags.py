@@ -1,9 +1,10 @@
 """How well tags are told: entities as conlleval counts them, words, plain tags."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+
+from tunewright.job.measure.labels import LabelFigures
 
 Tags = Sequence[Sequence[str]]
 
@@ -48,7 +49,7 @@ def _flat(side: Tags) -> list[str]:
     return [tag for tags in side for tag in tags]
 
 
-def details(truth: Tags, found: Tags, labels: Sequence[str], problem: str) -> list[dict[str, Any]]:
+def details(truth: Tags, found: Tags, labels: Sequence[str], problem: str) -> list[LabelFigures]:
     """Precision, recall, F1 and number of each kind of entity, or of each tag."""
     from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as entity_scores
     from sklearn.metrics import precision_recall_fscore_support

@@ -18,7 +18,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
@@ -112,12 +111,12 @@ class BaseModel:
         """The tokenizer that training and serving share."""
         return self.folder / "tokenizer.json"
 
-    def preprocessing(self) -> dict[str, Any]:
+    def preprocessing(self) -> dict[str, object]:
         """How the base model's processor prepares images or audio; empty for a model of texts."""
         path = self.folder / "preprocessor_config.json"
         return _read_json(path, self.address) if path.is_file() else {}
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, object]:
         """The configuration as it passed the allow-list."""
         return dict(json.loads((self.folder / "config.json").read_text()))
 
@@ -149,7 +148,7 @@ def fetch_base_model(address: str, registry: RegistrySettings, needs: Sequence[s
     )
 
 
-def _tokenizer(found: Path, config: dict[str, Any], address: str, cache: Path) -> dict[str, bytes]:
+def _tokenizer(found: Path, config: dict[str, object], address: str, cache: Path) -> dict[str, bytes]:
     """Check the tokenizer, and what transformers makes of it; the latter where it is another one."""
     check_tokenizer(found / "tokenizer.json", config, address, cache)
     applied = applied_tokenizer(found, config)
@@ -249,7 +248,7 @@ def _fetch_hub(address: str) -> Path:
     return Path(found)
 
 
-def _read_json(path: Path, address: str) -> dict[str, Any]:
+def _read_json(path: Path, address: str) -> dict[str, object]:
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -289,7 +288,7 @@ def _shown(names: list[str]) -> str:
     return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") or "no files"
 
 
-def _refuse_code(config: dict[str, Any], address: str, place: str = "config.json") -> None:
+def _refuse_code(config: dict[str, object], address: str, place: str = "config.json") -> None:
     for key, value in config.items():
         if key in _CODE_KEYS:
             raise BaseModelError(
@@ -306,7 +305,7 @@ def _refuse_code(config: dict[str, Any], address: str, place: str = "config.json
                 _refuse_code(inner, address, f"{place}, {key}")
 
 
-def _names_kernel(value: Any) -> bool:
+def _names_kernel(value: object) -> bool:
     """transformers' own attention names ("eager", "sdpa", ...) only select; they are left out, not refused."""
     return not (value is None or value in (True, False, "eager", "sdpa", "flash_attention_2", "flex_attention"))
 
@@ -340,7 +339,7 @@ def _weightless(names: list[str], address: str) -> BaseModelError:
     )
 
 
-def _allowed(config: dict[str, Any], address: str) -> tuple[dict[str, Any], list[str]]:
+def _allowed(config: dict[str, object], address: str) -> tuple[dict[str, object], list[str]]:
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
         raise BaseModelError(
@@ -355,7 +354,7 @@ def _allowed(config: dict[str, Any], address: str) -> tuple[dict[str, Any], list
     return allowed, sorted(set(config) - set(allowed))
 
 
-def _own(config: dict[str, Any]) -> dict[str, Any]:
+def _own(config: dict[str, object]) -> dict[str, object]:
     """A configuration, and those inside it, without what says how to run a model rather than what it is."""
     kept = {key: value for key, value in config.items() if key not in _HOW_TO_RUN}
     return {
@@ -364,7 +363,7 @@ def _own(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _numbers(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _numbers(key: str, value: object) -> Iterator[tuple[str, object]]:
     """Every value of a configuration and of what is in it, with its key."""
     if isinstance(value, dict):
         # The names of labels are their numbers.
@@ -377,7 +376,7 @@ def _numbers(key: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _check_number(key: str, value: Any, address: str) -> None:
+def _check_number(key: str, value: object, address: str) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise BaseModelError(f"base model {address!r}: config.json sets {key} to {value}, which is not a finite number")
     if key not in _MOST and type(value) is int and abs(value) > _LARGEST:
@@ -390,7 +389,7 @@ def _check_number(key: str, value: Any, address: str) -> None:
         )
 
 
-def _pretrained_pooling(found: Path, config: dict[str, Any]) -> str:
+def _pretrained_pooling(found: Path, config: dict[str, object]) -> str:
     if "tunewright_pooling" in config:
         return str(config["tunewright_pooling"])
     try:

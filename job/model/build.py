@@ -6,9 +6,9 @@ Axes: B rows of a batch, T tokens, D hidden size, L labels.
 import inspect
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as functional
@@ -21,6 +21,8 @@ from transformers import (
     AutoModel,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
 )
 from transformers.utils import logging as transformers_logging
 
@@ -32,6 +34,10 @@ from tunewright.job.settings.job import TrainSettings
 HEAD = "classifier"
 
 
+AutoClass = type[Any]
+"""transformers' class of the models of one task, such as `AutoModelForMaskedLM`: their methods have no types."""
+
+
 class MeanPooledClassifier(nn.Module):
     """An encoder, the mean over its tokens, dropout and one linear layer.
 
@@ -39,7 +45,7 @@ class MeanPooledClassifier(nn.Module):
     an encoder by anything that reads encoders.
     """
 
-    def __init__(self, encoder: nn.Module, config: Any, dropout: float) -> None:
+    def __init__(self, encoder: nn.Module, config: PretrainedConfig, dropout: float) -> None:
         super().__init__()
         self.config = config
         self.base_model_prefix: str = encoder.base_model_prefix  # type: ignore[assignment]
@@ -67,14 +73,15 @@ class MeanPooledClassifier(nn.Module):
         return pooled_BD
 
 
-def load_config(base: BaseModel) -> Any:
+def load_config(base: BaseModel) -> PretrainedConfig:
     """The configuration as transformers reads it; BaseModelError when a value in it cannot be used."""
     try:
-        return AutoConfig.from_pretrained(base.folder, trust_remote_code=False)
+        config: PretrainedConfig = AutoConfig.from_pretrained(base.folder, trust_remote_code=False)
     except Exception as error:  # a configuration's class raises whatever its code raises for an unforeseen value
         raise BaseModelError(
             f"base model {base.address!r}: config.json cannot be used: {_first_line(error)}"
         ) from error
+    return config
 
 
 def build_classifier(
@@ -100,7 +107,11 @@ def build_classifier(
 
 
 def build_headed(
-    kind: Any, base: BaseModel, labels: list[str], settings: TrainSettings, scale: tuple[float, float] = (0.0, 1.0)
+    kind: AutoClass,
+    base: BaseModel,
+    labels: list[str],
+    settings: TrainSettings,
+    scale: tuple[float, float] = (0.0, 1.0),
 ) -> nn.Module:
     """A model of one of transformers' Auto classes: the base's weights and a new head of one number per label.
 
@@ -124,7 +135,7 @@ class PairClassifier(nn.Module):
 
     base_model_prefix = "pair"
 
-    def __init__(self, pair: nn.Module, config: Any) -> None:
+    def __init__(self, pair: nn.Module, config: PretrainedConfig) -> None:
         super().__init__()
         self.config = config
         self.pair = pair
@@ -170,7 +181,7 @@ def build_masked(base: BaseModel, settings: TrainSettings) -> tuple[nn.Module, b
     return model.float(), any("pooler" not in name for name in absent)
 
 
-def _keep_pooler(part: Any, base: BaseModel, config: Any) -> None:
+def _keep_pooler(part: Any, base: BaseModel, config: PretrainedConfig) -> None:
     """Put the base's pooler into an encoder that was loaded without one, where it brings one."""
     if getattr(part, "pooler", part) is not None:
         return
@@ -181,7 +192,7 @@ def _keep_pooler(part: Any, base: BaseModel, config: Any) -> None:
         part.pooler_activation = getattr(encoder, "pooler_activation", None)
 
 
-def build_writer(kind: Any, base: BaseModel, settings: TrainSettings) -> tuple[nn.Module, bool]:
+def build_writer(kind: AutoClass, base: BaseModel, settings: TrainSettings) -> tuple[nn.Module, bool]:
     """A model that writes token after token, and whether its last layer is new. `kind`: its Auto class."""
     torch.manual_seed(settings.seed)
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -212,7 +223,7 @@ def _keeps_head(base: BaseModel, labels: list[str], pooling: str) -> bool:
     return same_labels and config.get("tunewright_pooling", "native") == pooling
 
 
-def _configured(config: Any, labels: list[str], settings: TrainSettings) -> Any:
+def _configured(config: PretrainedConfig, labels: list[str], settings: TrainSettings) -> PretrainedConfig:
     config.num_labels = len(labels)
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: number for number, label in enumerate(labels)}
@@ -221,17 +232,16 @@ def _configured(config: Any, labels: list[str], settings: TrainSettings) -> Any:
     return config
 
 
-def _mean_pooled(base: BaseModel, config: Any, *, keep: bool) -> nn.Module:
+def _mean_pooled(base: BaseModel, config: PretrainedConfig, *, keep: bool) -> nn.Module:
     model = MeanPooledClassifier(_encoder(base, config), config, _head_dropout(config))
     if keep:
         _restore_head(model, base)
     return model
 
 
-def _encoder(base: BaseModel, config: Any) -> nn.Module:
+def _encoder(base: BaseModel, config: PretrainedConfig) -> nn.Module:
     """The encoder without the pooler that some bring, which the mean does not use."""
-    encoder_class: Any = MODEL_MAPPING[type(config)]
-    accepted = inspect.signature(encoder_class).parameters
+    accepted = inspect.signature(cast(type[PreTrainedModel], MODEL_MAPPING[type(config)])).parameters
     extra = {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
     return _load(AutoModel, base, config, extra)
 
@@ -245,7 +255,7 @@ def _restore_head(model: MeanPooledClassifier, base: BaseModel) -> None:
         raise BaseModelError(f"base model {base.address!r}: its head cannot be loaded: {_first_line(error)}") from error
 
 
-def _native(base: BaseModel, config: Any, *, keep: bool) -> nn.Module:
+def _native(base: BaseModel, config: PretrainedConfig, *, keep: bool) -> nn.Module:
     model = _load(AutoModelForSequenceClassification, base, config, {})
     if not keep:
         # A head of the same size, but for other labels, would have to be unlearned first.
@@ -253,16 +263,18 @@ def _native(base: BaseModel, config: Any, *, keep: bool) -> nn.Module:
     return model
 
 
-def _make_new(layer: nn.Linear, config: Any) -> None:
+def _make_new(layer: nn.Linear, config: PretrainedConfig) -> None:
     nn.init.normal_(layer.weight, std=getattr(config, "initializer_range", 0.02))
     nn.init.zeros_(layer.bias)
 
 
-def _load(kind: Any, base: BaseModel, config: Any, extra: dict[str, Any]) -> nn.Module:
+def _load(kind: AutoClass, base: BaseModel, config: PretrainedConfig, extra: Mapping[str, object]) -> nn.Module:
     return _loaded(kind, base, config, extra)[0]
 
 
-def _loaded(kind: Any, base: BaseModel, config: Any, extra: dict[str, Any]) -> tuple[nn.Module, list[str]]:
+def _loaded(
+    kind: AutoClass, base: BaseModel, config: PretrainedConfig, extra: Mapping[str, object]
+) -> tuple[nn.Module, list[str]]:
     """Weights from safetensors only; all of the encoder's must be there and of the right shape, but for a pooler.
 
     Also the names of those that are new.
@@ -294,7 +306,7 @@ _ROOM = 64_000_000
 """Numbers that a model may have beyond twice those of its file: a new head over a large vocabulary."""
 
 
-def _check_size(kind: Any, base: BaseModel, config: Any) -> None:
+def _check_size(kind: AutoClass, base: BaseModel, config: PretrainedConfig) -> None:
     """BaseModelError for a configuration that describes another model than the file holds, before its memory is asked
     for: a model on the meta device has shapes alone."""
     try:
@@ -322,7 +334,7 @@ def _shapes(base: BaseModel) -> Iterator[list[int]]:
             ) from error
 
 
-def _is_encoders(name: str, model: Any) -> bool:
+def _is_encoders(name: str, model: nn.Module) -> bool:
     """Whether a weight belongs to the pretrained encoder, whose pooler may be new as the head is."""
     part = pretrained_name(model)
     return name.startswith(f"{part}." if part else "") and "pooler" not in name
@@ -343,7 +355,7 @@ _HEAD_DROPOUTS = (
 """What the architectures call the dropout before the last layer, the most particular name first."""
 
 
-def _set_dropout(config: Any, dropout: float | None) -> None:
+def _set_dropout(config: PretrainedConfig, dropout: float | None) -> None:
     """Every probability of dropout that the architecture has; a flag such as `token_dropout` is none."""
     if dropout is None:
         return
@@ -353,12 +365,12 @@ def _set_dropout(config: Any, dropout: float | None) -> None:
             setattr(config, name, dropout)
 
 
-def _head_dropout(config: Any) -> float:
+def _head_dropout(config: PretrainedConfig) -> float:
     values = [getattr(config, name, None) for name in _HEAD_DROPOUTS]
     return float(next((value for value in values if _is_number(value)), 0.1))  # type: ignore[arg-type]
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

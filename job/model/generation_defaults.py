@@ -1,8 +1,9 @@
 """How a model writes when a caller says nothing: the base model's own tokens, and what the job asks for."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
 from tunewright.job.errors import BaseModelError
 from tunewright.job.model.base_model import BaseModel
@@ -10,15 +11,17 @@ from tunewright.job.model.build import load_config
 from tunewright.serving.generation.settings import GenerationSettings
 
 FILE = "generation_config.json"
+Tokens = dict[str, int | list[int]]
+"""Ids of the tokens that begin and end an answer."""
 _TOKENS = ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")
 
 
-def generation_tokens(base: BaseModel) -> dict[str, Any]:
+def generation_tokens(base: BaseModel) -> Tokens:
     """The ids of the tokens that begin and end an answer; BaseModelError for a base without an end token."""
     config = load_config(base)
     stated = _stated(base.folder / FILE)
-    found = {name: stated.get(name, getattr(config, name, None)) for name in _TOKENS}
-    tokens = {name: value for name, value in found.items() if _are_ids(value, config.vocab_size)}
+    found: dict[str, object] = {name: stated.get(name, getattr(config, name, None)) for name in _TOKENS}
+    tokens: Tokens = {name: value for name, value in found.items() if _are_ids(value, config.vocab_size)}
     if "eos_token_id" not in tokens:
         raise BaseModelError(
             f"base model {base.address!r} names no end token (eos_token_id in config.json), so that no answer would end"
@@ -35,9 +38,9 @@ def generation_tokens(base: BaseModel) -> dict[str, Any]:
     return tokens
 
 
-def merged(tokens: dict[str, Any], usual: dict[str, Any], asked: GenerationSettings) -> GenerationSettings:
+def merged(tokens: Tokens, usual: Mapping[str, int], asked: GenerationSettings) -> GenerationSettings:
     """What the job asks for, over what is usual, over the base's tokens."""
-    return GenerationSettings(**(tokens | usual | asked.model_dump(exclude_unset=True)))
+    return GenerationSettings.model_validate({**tokens, **usual, **asked.model_dump(exclude_unset=True)})
 
 
 def write_generation_config(settings: GenerationSettings, padding: int, folder: Path) -> None:
@@ -48,13 +51,13 @@ def write_generation_config(settings: GenerationSettings, padding: int, folder: 
     (folder / FILE).write_text(json.dumps(content, indent=2) + "\n")
 
 
-def first_eos(tokens: dict[str, Any]) -> int:
+def first_eos(tokens: Tokens) -> int:
     """The end token that is learned."""
     eos = tokens["eos_token_id"]
     return int(eos[0] if isinstance(eos, list) else eos)
 
 
-def _stated(path: Path) -> dict[str, Any]:
+def _stated(path: Path) -> dict[str, object]:
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -62,6 +65,6 @@ def _stated(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _are_ids(value: Any, vocabulary: int) -> bool:
+def _are_ids(value: object, vocabulary: int) -> TypeGuard[int | list[int]]:
     values = value if isinstance(value, list) and value else [value]
     return all(type(one) is int and 0 <= one < vocabulary for one in values)

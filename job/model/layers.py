@@ -50,7 +50,7 @@ def thaw(model: nn.Module, settings: TrainSettings, epoch: int) -> None:
         _only_top(model, layers)
 
 
-def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, object]]:
     """What the optimizer learns: by rate and decay. One-dimensional weights (biases, normalization) are not decayed.
 
     The rate of a layer is `layer_decay` times that of the layer above it; embeddings lie below the lowest layer.

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from tunewright.job.errors import BaseModelError
 from tunewright.serving.errors import BundleError
@@ -20,7 +20,7 @@ _MOST_TYPES = 128
 """A row is kept with a byte for the type of each token."""
 
 
-def check_tokenizer(path: Path, config: dict[str, Any], address: str, cache: Path) -> None:
+def check_tokenizer(path: Path, config: dict[str, object], address: str, cache: Path) -> None:
     """BaseModelError for a tokenizer that is not allowed or fails when it is tried (`serving/trial/`), or one that
     makes what the model has no row for."""
     try:
@@ -40,7 +40,7 @@ def check_tokenizer(path: Path, config: dict[str, Any], address: str, cache: Pat
         )
 
 
-def _check_types(largest: int, known: Any, address: str) -> None:
+def _check_types(largest: int, known: object, address: str) -> None:
     """Of a model with one type it is not clear here whether it reads them, nor whether the data has pairs."""
     said = f"base model {address!r}: tokenizer.json gives the type {largest} to a text"
     if isinstance(known, int) and 1 < known <= largest:
@@ -51,7 +51,7 @@ def _check_types(largest: int, known: Any, address: str) -> None:
         raise BaseModelError(f"{said}; at most {_MOST_TYPES} types are allowed")
 
 
-def _require_rows(what: str, largest: int, config: dict[str, Any], address: str) -> None:
+def _require_rows(what: str, largest: int, config: dict[str, object], address: str) -> None:
     size = config.get("vocab_size")
     if isinstance(size, int) and largest >= size:
         raise BaseModelError(
@@ -60,14 +60,14 @@ def _require_rows(what: str, largest: int, config: dict[str, Any], address: str)
         )
 
 
-def padding_of(folder: Path, config: dict[str, Any]) -> Padding:
+def padding_of(folder: Path, config: dict[str, object]) -> Padding:
     """The padding id the tokenizer names, else the configuration's, else 0 (padding is masked in any case)."""
     settings = _tokenizer_config(folder)
     token = settings.get("pad_token")
     token = token.get("content") if isinstance(token, dict) else token
     found = load_tokenizer(folder / "tokenizer.json").token_to_id(token) if isinstance(token, str) else None
     stated = config.get("pad_token_id")
-    if found is None and isinstance(stated, int) and 0 <= stated < config.get("vocab_size", math.inf):
+    if found is None and isinstance(stated, int) and 0 <= stated < cast(float, config.get("vocab_size", math.inf)):
         found = stated
     return Padding(id=found or 0)
 
@@ -116,7 +116,7 @@ def tokenizer_class(folder: Path) -> str:
     return str(_tokenizer_config(folder).get("tokenizer_class", ""))
 
 
-def length_limit(folder: Path, config: dict[str, Any]) -> int | None:
+def length_limit(folder: Path, config: dict[str, object]) -> int | None:
     """Tokens the model can read at most, the smaller of what its tokenizer and its position table allow."""
     stated = _tokenizer_config(folder).get("model_max_length")
     positions = config.get("max_position_embeddings") or config.get("n_positions")
@@ -126,7 +126,7 @@ def length_limit(folder: Path, config: dict[str, Any]) -> int | None:
     return min(limits, default=None)
 
 
-def _reserved(config: dict[str, Any]) -> int:
+def _reserved(config: dict[str, object]) -> int:
     """Rows of the position table that hold no token.
 
     RoBERTa and its kin count positions from the one after the padding id; MPNet from 2, whatever its padding id.
@@ -152,7 +152,7 @@ def choose_length(asked: int | None, limit: int | None, address: str) -> int:
     return asked
 
 
-def _tokenizer_config(folder: Path) -> dict[str, Any]:
+def _tokenizer_config(folder: Path) -> dict[str, object]:
     try:
         value = json.loads((folder / "tokenizer_config.json").read_text())
     except (OSError, ValueError, RecursionError):

@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -22,7 +22,13 @@ from tunewright.job.progress import say, warn
 _LEFT_OUT = frozenset("auto_map chat_template init_inputs name_or_path from_slow device_map processor_class".split())
 
 
-def applied_tokenizer(folder: Path, config: dict[str, Any]) -> bytes | None:
+class _AddedToken(TypedDict):
+    """An entry of `tokenizer.json`, of which more is kept as it is."""
+
+    id: int
+
+
+def applied_tokenizer(folder: Path, config: dict[str, object]) -> bytes | None:
     """The `tokenizer.json` that transformers makes of the files in a folder; None where it leaves the file as it is.
 
     `config`: the model's, which decides the class where the tokenizer does not. The side on which texts are cut is
@@ -36,7 +42,7 @@ def applied_tokenizer(folder: Path, config: dict[str, Any]) -> bytes | None:
         one.no_padding()
         one.no_truncation()
     before, after = json.loads(plain.to_str()), json.loads(made.to_str())
-    after["added_tokens"] = _known(before, after, config.get("vocab_size"))
+    after["added_tokens"] = _known(before["added_tokens"], after["added_tokens"], config.get("vocab_size"))
     if side == "left":
         after["truncation"] = {"direction": "Left", "max_length": 512, "strategy": "LongestFirst", "stride": 0}
     changed = [name for name in after if after[name] != before.get(name)]
@@ -46,7 +52,7 @@ def applied_tokenizer(folder: Path, config: dict[str, Any]) -> bytes | None:
     return json.dumps(after, ensure_ascii=False).encode()
 
 
-def _loaded(folder: Path, config: dict[str, Any]) -> tuple[Tokenizer | None, str]:
+def _loaded(folder: Path, config: dict[str, object]) -> tuple[Tokenizer | None, str]:
     """What transformers makes of the tokenizer, and the side on which it cuts texts."""
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory() as work:
@@ -78,11 +84,7 @@ def _copy_without_places(folder: Path, work: Path) -> None:
         (work / "tokenizer_config.json").write_text(json.dumps(kept))
 
 
-def _known(before: dict[str, Any], after: dict[str, Any], size: Any) -> list[Any]:
+def _known(before: list[_AddedToken], after: list[_AddedToken], size: object) -> list[_AddedToken]:
     """The added tokens without those that a class adds of its own and the model has no row for (T5's `extra_ids`)."""
-    own = {token["id"] for token in before["added_tokens"]}
-    return [
-        token
-        for token in after["added_tokens"]
-        if token["id"] in own or not isinstance(size, int) or token["id"] < size
-    ]
+    own = {token["id"] for token in before}
+    return [token for token in after if token["id"] in own or not isinstance(size, int) or token["id"] < size]

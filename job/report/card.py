@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict
-from typing import Any
 
 from tunewright.job.kinds.task import Plan, Prepared
 from tunewright.job.steps.adapt import Adaptation, sentence
@@ -15,7 +14,7 @@ def write_report(
     release: Release,
     plan: Plan,
     trained: Trained,
-    lineage: dict[str, Any],
+    lineage: dict[str, object],
     adaptation: Adaptation | None = None,
 ) -> None:
     """Write `report/metrics.json`, `report/README.md` and `lineage.json` into the bundle."""
@@ -26,11 +25,11 @@ def write_report(
     (release.folder / "lineage.json").write_text(_json(lineage))
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _metrics(release: Release, trained: Trained, adaptation: Adaptation | None) -> dict[str, Any]:
+def _metrics(release: Release, trained: Trained, adaptation: Adaptation | None) -> dict[str, object]:
     return {
         "headline": release.headline,
         "baseline": release.baseline,

@@ -22,7 +22,7 @@ _PACKAGES = ("accelerate", "numpy", "onnx", "onnxruntime", "optimum", "optimum-o
              "transformers", "tunewright")  # fmt: skip
 
 
-def lineage(plan: Plan, trained: Trained, parameters: Parameters, run_id: str) -> dict[str, Any]:
+def lineage(plan: Plan, trained: Trained, parameters: Parameters, run_id: str) -> dict[str, object]:
     """Data fingerprint, base model, every setting, code, packages, hardware and times; never a secret."""
     base = plan.base
     return {
@@ -56,7 +56,10 @@ def _plug_ins(plan: Plan) -> dict[str, str]:
     """What of installed plug-ins the version was made with, to the package that has it."""
     settings = plan.settings
     used: dict[str, str] = {}
-    named: list[tuple[Catalogue[Any], str]] = [(TASKS, settings.task), *((METRICS, name) for name in settings.metrics)]
+    named: list[tuple[Catalogue[Any], str]] = [
+        (TASKS, settings.task),
+        *((METRICS, name) for name in settings.metrics),
+    ]
     named += [(LOSSES, settings.train.loss)] if settings.train.loss else []
     addresses = [file["address"] for files in plan.prepared.facts["files"].values() for file in files]
     formats = {settings.data.format or format_of(address) for address in addresses}

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from tunewright.job.errors import SettingsError
 from tunewright.registry.variables import NESTED, mappings
 
-Tree = dict[str, Any]
+Tree = dict[str, object]
 
 
 def take_flags(arguments: Sequence[str], kind: type[BaseModel]) -> tuple[list[str], Tree]:
@@ -50,7 +50,7 @@ def take_variables(
     return rest, entries
 
 
-def merged(tree: Mapping[str, Any], above: Mapping[str, Any]) -> Tree:
+def merged(tree: Mapping[str, object], above: Mapping[str, object]) -> Tree:
     """The first tree with what the second has above it, key by key."""
     both = dict(tree)
     for key, value in above.items():
@@ -76,7 +76,7 @@ def _refuse_nameless(path: Sequence[str], what: str, example: str) -> None:
         raise SettingsError(f"{what} has an empty name in it; expected one between all marks, as in {example}")
 
 
-def _read(value: str) -> Any:
+def _read(value: str) -> object:
     """A value of a task's own settings: what JSON says (5, true, ["a"]), else the text itself."""
     try:
         return json.loads(value, parse_constant=str)
@@ -84,7 +84,7 @@ def _read(value: str) -> Any:
         return value
 
 
-def _entry(path: Sequence[str], value: Any) -> Tree:
+def _entry(path: Sequence[str], value: object) -> Tree:
     """The tree that holds nothing but this value."""
     tree = {path[-1]: value}
     for key in reversed(path[:-1]):

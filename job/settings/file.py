@@ -16,23 +16,22 @@ _MOST_BYTES = 1024 * 1024
 class _PlainLoader(yaml.SafeLoader):
     """YAML without the parts that make a small file mean something else or something huge."""
 
-    def compose_node(self, parent: Any, index: Any) -> Any:
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             event: Any = self.get_event()  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(problem=f"alias *{event.anchor} is not allowed", problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        seen: set[object] = set()
         for key_node, _ in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else id(key_node)
             if key in seen:
-                mark: Any = key_node.start_mark
-                raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=mark)
+                raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
-    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         value = super().construct_scalar(node)
         try:
             # JSON writes a character above U+FFFF as two halves.
@@ -42,7 +41,7 @@ class _PlainLoader(yaml.SafeLoader):
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
 
-def read_config(address: str) -> dict[str, Any]:
+def read_config(address: str) -> dict[str, object]:
     """The mapping in a local or s3:// YAML file, without keys that have no value; SettingsError names the line."""
     shown = shown_address(address)
     try:
@@ -67,7 +66,7 @@ def read_config(address: str) -> dict[str, Any]:
     return _with_values(values)
 
 
-def _with_values(mapping: dict[Any, Any]) -> dict[str, Any]:
+def _with_values(mapping: dict[object, object]) -> dict[str, object]:
     """A key that stands there alone (`train:`) counts as not set, like an empty variable."""
     given = {str(key): value for key, value in mapping.items() if value is not None}
     return {key: _with_values(value) if isinstance(value, dict) else value for key, value in given.items()}

@@ -38,7 +38,7 @@ def _check_sources(sources: str | list[str]) -> str | list[str]:
     return sources
 
 
-def _check_output(output: Any) -> Any:
+def _check_output(output: object) -> object:
     if isinstance(output, str) and (scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", output)):
         raise ValueError(
             f"expected a folder of this machine, and {scheme[0]} is none: what counts of a run is in the registry"

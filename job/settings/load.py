@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import NoReturn, cast
 
 from pydantic_settings import CliSettingsSource, EnvSettingsSource
 from pydantic_settings import SettingsError as UnreadableSetting
@@ -34,7 +34,7 @@ def load_settings(arguments: Sequence[str], program: str) -> JobSettings:
     file = {"data": {}, **(read_config(config) if config else {})}
     environ = {name: value for name, value in os.environ.items() if name != _OF_KUBERNETES}
     built = build_settings(
-        lambda: JobSettings(**_layered(file, _of_environment(), _of_flags(source, flags), entries)),
+        lambda: JobSettings.model_validate(_layered(file, _of_environment(), _of_flags(source, flags), entries)),
         JobSettings,
         PREFIX,
         environ,
@@ -45,12 +45,12 @@ def load_settings(arguments: Sequence[str], program: str) -> JobSettings:
     return built
 
 
-def settings_parser(program: str) -> tuple[argparse.ArgumentParser, CliSettingsSource[Any]]:
+def settings_parser(program: str) -> tuple[argparse.ArgumentParser, CliSettingsSource[object]]:
     """The parser of every setting as a flag, and what makes a tree of the flags it has read."""
     usage = f"{program} [--config FILE] [--SETTING VALUE ...]"
     parser = _FlagParser(prog=program, usage=usage, description=JobSettings.__doc__, epilog=_EPILOG, allow_abbrev=False)
     parser.add_argument("--config", metavar="FILE", help="YAML file of settings, local or s3://")
-    return parser, CliSettingsSource[Any](
+    return parser, CliSettingsSource[object](
         JobSettings, root_parser=parser, cli_avoid_json=True, cli_hide_none_type=True, cli_enforce_required=False
     )
 
@@ -61,14 +61,14 @@ def _of_environment() -> Tree:
     return merged(source(), entries)
 
 
-def _of_flags(source: CliSettingsSource[Any], flags: Tree) -> Tree:
+def _of_flags(source: CliSettingsSource[object], flags: Tree) -> Tree:
     try:
         return dict(source(parsed_args=flags)())
     except UnreadableSetting as error:
         for path, _ in mappings(JobSettings):
             name = ".".join(path)
             if f"for {name}:" in str(error):
-                given = " ".join(flags[name])
+                given = " ".join(cast(list[str], flags[name]))
                 raise SettingsError(
                     f"--{name} is {given!r}, which is no mapping; expected --{name}.NAME VALUE, or JSON"
                 ) from error

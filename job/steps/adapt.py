@@ -7,17 +7,17 @@ the plain base and from the adapted one, and the model that is better on validat
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import nn
 
-from tunewright.job.batches.side import Rows
+from tunewright.job.batches.side import NO_TARGETS, Rows
 from tunewright.job.data.columns import Roles
 from tunewright.job.errors import JobError, SettingsError
-from tunewright.job.kinds.task import Plan, Prepared, Text
+from tunewright.job.kinds.task import DataFacts, Plan, Prepared, Text
 from tunewright.job.model.base_model import FILES_OF_ENCODERS, BaseModel
 from tunewright.job.model.build import build_masked, save_weights
 from tunewright.job.progress import say, warn
@@ -53,8 +53,16 @@ class Adaptation:
     perplexity_after: float
     new_head: bool
     """Whether the base brought no head that finds words, so that its perplexity before says nothing."""
-    text: dict[str, Any]
+    text: DataFacts
     """Fingerprint and size of the text; what is known of `data` where the text is that of the training rows."""
+
+
+class _Reading(TypedDict):
+    """What the base learned of the text."""
+
+    perplexity_before: float
+    perplexity_after: float
+    new_head: bool
 
 
 def read_text(plan: Plan, cache: Path, work: Path) -> Text:
@@ -130,10 +138,10 @@ def _own_texts(plan: Plan, settings: JobSettings) -> Prepared:
     """The texts of the training rows, whatever their task is; those of the validation rows tell the perplexity."""
     prepared = plan.prepared
     train, validation, test = (
-        replace(part, targets=None) for part in (prepared.train, prepared.validation, prepared.test)
+        replace(part, targets=NO_TARGETS) for part in (prepared.train, prepared.validation, prepared.test)
     )
     options, roles = read_options(settings), Roles(prepared.roles.inputs, "", "")
-    facts = {"rows": prepared.facts["rows"]}
+    facts = DataFacts(rows=prepared.facts["rows"])
     return Prepared(TASKS[TASK], options, roles, [], train, validation, test, facts)
 
 
@@ -165,7 +173,7 @@ def sentence(bought: Adaptation) -> str:
     )
 
 
-def _adapted(text: Text, work: Path) -> tuple[BaseModel, dict[str, Any]]:
+def _adapted(text: Text, work: Path) -> tuple[BaseModel, "_Reading"]:
     """The base after reading, and its perplexity before and after."""
     plan, task = text.plan, text.plan.prepared.task
     objective = task.objective(plan)
@@ -176,7 +184,7 @@ def _adapted(text: Text, work: Path) -> tuple[BaseModel, dict[str, Any]]:
     for name in FILES_OF_ENCODERS:
         if (plan.base.folder / name).is_file():
             shutil.copyfile(plan.base.folder / name, work / "adapted" / name)
-    told = {"perplexity_before": before, "perplexity_after": trained.figures["perplexity"], "new_head": new_head}
+    told = _Reading(perplexity_before=before, perplexity_after=trained.figures["perplexity"], new_head=new_head)
     return replace(plan.base, folder=work / "adapted"), told
 
 

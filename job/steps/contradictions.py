@@ -1,9 +1,9 @@
 """What settings ask for that cannot be, or that nothing would use: told all at once, before any data is read."""
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from tunewright.job.data.check import read_roles
 from tunewright.job.data.columns import Options, Roles
@@ -86,7 +86,7 @@ def used(task: Task) -> frozenset[str]:
     return EVERY_TASK | task.columns.uses | task.target.uses | task.uses
 
 
-def _option_fault(fault: Any, task: str, kind: type[Options]) -> str:
+def _option_fault(fault: ErrorDetails, task: str, kind: type[Options]) -> str:
     """One mistake in the words the user typed, with what is legal."""
     place = ".".join(("options", *(str(part) for part in fault["loc"])))
     message = str(fault["msg"]).removeprefix("Value error, ")

@@ -15,7 +15,7 @@ import torch.nn.functional as functional
 from numpy.typing import NDArray
 from torch import nn
 
-from tunewright.job.batches.side import Array, Batch, Rows
+from tunewright.job.batches.side import Array, Batch, Rows, Targets
 from tunewright.job.kinds.task import Plan
 from tunewright.job.measure.evaluation import gathered
 from tunewright.job.measure.labels import answered
@@ -38,12 +38,12 @@ def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan) -> Trained:
     settings, few_shot = plan.settings.train, plan.settings.train.few_shot
     assert few_shot is not None
     rows, validation = sides
-    targets = plan.prepared.train.targets
+    targets = np.asarray(plan.prepared.train.targets, dtype=np.int64)
 
     def fitted() -> Head:
         return fit_head(embed(model, rows), targets, _PROBLEM, c=few_shot.head_c)
 
-    def measured(vectors: Array, truths: Numbers, head: Head) -> dict[str, float]:
+    def measured(vectors: Array, truths: Targets, head: Head) -> dict[str, float]:
         answers = answered(apply_head(vectors, head), truths, _PROBLEM)
         return figures(plan.prepared.metric_names, _PROBLEM, truths, answers)
 

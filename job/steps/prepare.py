@@ -7,7 +7,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +17,10 @@ from tunewright.job.data.dataset import Dataset
 from tunewright.job.data.faults import listed
 from tunewright.job.data.readers.media_folder import MEDIA
 from tunewright.job.data.sources.fetch import fetch
-from tunewright.job.data.sources.media import find_folders
+from tunewright.job.data.sources.media import Fingerprint, find_folders
 from tunewright.job.data.split import split
 from tunewright.job.errors import DataError
-from tunewright.job.kinds.task import Part, Prepared, Task
+from tunewright.job.kinds.task import DataFacts, Part, Prepared, Task
 from tunewright.job.progress import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings, used
@@ -49,7 +48,7 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
     task.target.check_sides(parts, labels, problem)
     if "train.few_shot" in used(task) and problem == "single_label":
         _advise(settings, parts["train"], labels)
-    facts: dict[str, Any] = {
+    facts: DataFacts = {
         "files": {name: _fingerprint(part) for name, part in checked.items()},
         "rows": _sizes(parts),
         "split_digests": {name: _digest(part.keys) for name, part in parts.items()},
@@ -134,8 +133,8 @@ def _say_read(name: str, part: Checked) -> None:
     say("data", f"{name}: {len(part.data):,} rows from {files}{left_out}", rows=len(part.data))
 
 
-def _fingerprint(part: Checked) -> list[dict[str, Any]]:
-    tables = [{"address": file.address, "sha256": file.sha256, "bytes": file.size} for file in part.files]
+def _fingerprint(part: Checked) -> list[Fingerprint]:
+    tables = [Fingerprint(address=file.address, sha256=file.sha256, bytes=file.size) for file in part.files]
     return tables + part.media
 
 

@@ -32,7 +32,7 @@ _KEPT = ("seed", "max_length")
 _NUMBER = Number()
 
 
-class SingleTexts(Columns):
+class SingleTexts(Columns[str | Sequence[str]]):
     """Texts, or pairs of texts that a score compares. A caller sends single texts."""
 
     subject = "a text"
@@ -60,7 +60,7 @@ class SingleTexts(Columns):
         return self.served(value)
 
 
-class Similarity(Target):
+class Similarity(Target[object, float]):
     """How near two texts are in meaning; nothing where there are no scores."""
 
     roles = ("", "score")
@@ -94,7 +94,11 @@ class Similarity(Target):
 
     def encode(self, targets: Sequence[float], labels: Sequence[str], problem: str) -> "Targets":
         """`[N]` numbers."""
-        return _NUMBER.encode(targets, labels, problem) if problem == SIMILARITY else None
+        return (
+            _NUMBER.encode(targets, labels, problem)
+            if problem == SIMILARITY
+            else super().encode(targets, labels, problem)
+        )
 
     def check_sides(self, sides: Mapping[str, Part], labels: list[str], problem: str) -> None:
         """Say which cosine stands for which score."""

@@ -1,21 +1,28 @@
 """Image and text together, taught: a CLIP-like pair of encoders, and one linear layer over both and their product."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TypedDict
 
 import pyarrow as pa
 
 from tunewright.job.data.check import Cells
 from tunewright.job.data.columns import Form, Roles
-from tunewright.job.kinds.files import FILE_TYPE, content, image_size, read_file
+from tunewright.job.kinds.files import FILE_TYPE, File, content, image_size, read_file
 from tunewright.job.kinds.labels import Labels
 from tunewright.job.kinds.task import Columns, Learner, Task
 from tunewright.job.kinds.texts import TEXT_SETTINGS
 
 
-class ImagesWithTexts(Columns):
+class ImageWithText(TypedDict):
+    """A checked input."""
+
+    image: File
+    text: str
+
+
+class ImagesWithTexts(Columns[ImageWithText]):
     """An image and a text in each row."""
 
     subject = "an image with a text"
@@ -30,21 +37,21 @@ class ImagesWithTexts(Columns):
         """A file and a text."""
         return pa.struct([("image", FILE_TYPE), ("text", pa.large_string())])
 
-    def read(self, cells: Cells) -> dict[str, Any] | None:
+    def read(self, cells: Cells) -> ImageWithText | None:
         """An image that decodes, and a text."""
         text = cells.text("text")
         image = read_file(cells, "image", image_size) if cells.has("image") else None
         return None if image is None or text is None else {"image": image, "text": text}
 
-    def identity(self, value: Mapping[str, Any]) -> str:
+    def identity(self, value: ImageWithText) -> str:
         """Equal images with equal texts."""
         return f"{value['image']['sha256']}\0{value['text'].casefold()}"
 
-    def served(self, value: Mapping[str, Any]) -> tuple[bytes, str]:
+    def served(self, value: ImageWithText) -> tuple[bytes, str]:
         """The bytes of the image, and the text."""
         return content(value["image"]), value["text"]
 
-    def request(self, value: Mapping[str, Any]) -> dict[str, str]:
+    def request(self, value: ImageWithText) -> dict[str, str]:
         """As a caller sends it."""
         return {"image": base64.b64encode(content(value["image"])).decode(), "text": value["text"]}
 

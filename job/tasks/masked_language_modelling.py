@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tunewright.serving.predictor import Predictor
 
 
-class HiddenWords(Target):
+class HiddenWords(Target[object, None]):
     """Words of the text itself, which are hidden."""
 
     def problem(self, role: str, options: Options) -> str:

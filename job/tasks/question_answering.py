@@ -3,13 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 
 from tunewright.job.data.check import Cells, whole
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.kinds.options import AnswerOptions
+from tunewright.job.kinds.passages import Passages
 from tunewright.job.kinds.task import Columns, Learner, Part, Plan, Target, Task
 from tunewright.job.kinds.texts import TEXT_SETTINGS
 from tunewright.job.measure.metric import figures
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from tunewright.serving.predictor import Predictor
 
 
-class Questions(Columns):
+class Questions(Columns[Sequence[str]]):
     """Questions with contexts."""
 
     subject = "a question"
@@ -51,7 +52,7 @@ class Questions(Columns):
         return {"question": value[0], "context": value[1]}
 
 
-class Answers(Target):
+class Answers(Target[tuple[str, str], Passages]):
     """Passages of the context, or none."""
 
     roles = ("answers",)
@@ -73,7 +74,7 @@ class Answers(Target):
         """The texts of the answers and where each begins."""
         return pa.struct([("text", pa.list_(pa.string())), ("start", pa.list_(pa.int64()))])
 
-    def read(self, cells: Cells, value: tuple[str, str] | None) -> dict[str, list[Any]] | None:
+    def read(self, cells: Cells, value: tuple[str, str] | None) -> Passages | None:
         """Answers that are passages of the context."""
         answers = cells.target(lambda found, role, settings: _answers(found))
         if value is None or answers is None:
@@ -88,10 +89,11 @@ class Answers(Target):
             elif place is None:
                 hint = "correct it, or set options.drop_wrong to true"
                 cells.fault(f"column {cells.column('answers')!r}: an answer is not in its context", hint, value=text)
-            elif place != start:
-                cells.note("an answer stands elsewhere than answer_start says, the nearest place is taken")
-            places.append(place)
-        return {"text": [text for text, _ in answers], "start": places}
+            else:
+                if place != start:
+                    cells.note("an answer stands elsewhere than answer_start says, the nearest place is taken")
+                places.append(place)
+        return Passages(text=[text for text, _ in answers], start=places)
 
     def check_sides(self, sides: Mapping[str, Part], labels: list[str], problem: str) -> None:
         """Say how many questions have no answer."""
@@ -153,7 +155,7 @@ def _plain_text(cells: Cells, role: str) -> str | None:
     return str(cells.value(role))
 
 
-def _answers(value: Any) -> list[tuple[str, int]]:
+def _answers(value: object) -> list[tuple[str, int]]:
     """Texts and places of the answers, from the forms there are of them; none for an unanswerable question."""
     if isinstance(value, str):
         try:

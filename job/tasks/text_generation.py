@@ -28,7 +28,7 @@ _BEGINNING = 200
 """Characters of a text that stand for it where one prompt is wanted."""
 
 
-class Prompts(Columns):
+class Prompts(Columns[str | Sequence[dict[str, str]]]):
     """Texts, prompts or conversations."""
 
     subject = "a text"
@@ -63,7 +63,7 @@ class Prompts(Columns):
         return asked if isinstance(asked, str) else [dict(message) for message in asked]
 
 
-class WhatFollows(Target):
+class WhatFollows(Target[object, str]):
     """What comes next: the response of a prompt; the text or the conversation itself where there is none."""
 
     roles = ("", "response")

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 
@@ -33,7 +33,7 @@ _WORDS = {"aggregation_strategy": "none", "ignore_labels": []}
 """Parameters of a request that is answered by one tag per word."""
 
 
-class Words(Columns):
+class Words(Columns[Sequence[str]]):
     """Sentences of words."""
 
     subject = "a text"
@@ -61,7 +61,7 @@ class Words(Columns):
         return {"tokens": list(value)}
 
 
-class Tags(Target):
+class Tags(Target[list[str], list[str]]):
     """One tag for each word."""
 
     roles = ("tags",)
@@ -190,7 +190,7 @@ def _words(cells: Cells) -> list[str] | None:
     return words
 
 
-def _tags(value: Any, cells: Cells) -> list[str] | None:
+def _tags(value: object, cells: Cells) -> list[str] | None:
     """The tags of a sentence by their names; None where the row is left out. ValueError for what is no list of them."""
     names = cells.settings.label_names
     # Whole numbers are tags only with their names.

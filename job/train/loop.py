@@ -2,15 +2,16 @@
 
 import math
 import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader, Dataset
 from transformers import get_scheduler
 
@@ -74,9 +75,9 @@ class _Loop:
 
     accelerator: Accelerator
     model: nn.Module
-    optimizer: Any
-    schedule: Any
-    loader: Any
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+    loader: Iterable[Batch]
     batches: LengthGroupedBatches
     rows: Rows
     objective: Objective
@@ -140,7 +141,7 @@ def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: Train
         accumulation=settings.accumulation,
         room=TOKENS_AT_ONCE.get(accelerator.device.type) if objective.divisible else None,
     )
-    loader: Any = DataLoader(_Numbers(len(rows)), batch_sampler=batches, collate_fn=_Collate(rows))
+    loader = DataLoader(_Numbers(len(rows)), batch_sampler=batches, collate_fn=_Collate(rows))
     optimizer = torch.optim.AdamW(parameter_groups(model, settings), fused=True)
     steps = settings.epochs * math.ceil(len(batches) / settings.accumulation)
     # Its "constant" knows no warm-up.

@@ -6,7 +6,6 @@ Axes: B rows of a batch, T tokens of a row, M tokens of a batch that are learned
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +40,8 @@ def learned_logits(model: nn.Module, batch: Batch, **more: bool) -> torch.Tensor
     The last layer sees nothing but those: with a large vocabulary it costs as much as all the others. `more`: what
     else the model is told.
     """
-    inputs: dict[str, Any] = {name: tensor for name, tensor in batch.items() if name != "learned"} | more
+    inputs: dict[str, torch.Tensor | bool] = {name: part for name, part in batch.items() if name != "learned"}
+    inputs |= more
     if "learned" not in batch:
         return forward(model, inputs)
     learned_BT = batch["learned"]

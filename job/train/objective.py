@@ -3,7 +3,7 @@
 Axes: N rows, B rows of a batch, L labels (1 for regression).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ Scored = Iterator[tuple[list[int], Batch, torch.Tensor]]
 """Row numbers, the batch (with its targets) and the logits of each batch of a side, in any order."""
 
 
-def forward(model: nn.Module, batch: Batch) -> torch.Tensor:
+def forward(model: nn.Module, batch: Mapping[str, torch.Tensor | bool]) -> torch.Tensor:
     """The logits of a batch without its targets."""
     logits: torch.Tensor = model(**batch)["logits"]
     return logits

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tunewright.job.commands.guess.names import (
     LABELS,
@@ -44,7 +43,7 @@ class Guess:
     task: str
     columns: dict[str, str]
     reason: str
-    options: dict[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
     also: str = ""
     """What else it might be, and how to say so."""
 
@@ -65,9 +64,11 @@ class Filling:
         """The column that the user names for a role."""
         return self.seen.column(self.asked.columns[role]) if role in self.asked.columns else None
 
-    def guess(self, columns: Mapping[str, Column], reason: str, **more: Any) -> Guess:
+    def guess(
+        self, columns: Mapping[str, Column], reason: str, *, also: str = "", options: Mapping[str, object] | None = None
+    ) -> Guess:
         """The guess with these columns."""
-        return Guess(self.task, {role: column.name for role, column in columns.items()}, reason, **more)
+        return Guess(self.task, {role: column.name for role, column in columns.items()}, reason, options or {}, also)
 
 
 def _classification(filling: Filling) -> Guess:
@@ -182,12 +183,12 @@ def _pair(texts: Sequence[Column]) -> tuple[Column, Column] | None:
 
 def _tagging(filling: Filling) -> Guess:
     seen = filling.seen
-    scheme = str(seen.facts.get("scheme", "plain"))
+    scheme = seen.facts.scheme
     options = {} if scheme == "BIO" else {"scheme": scheme}
     spelt = "parts of speech or other tags of single words" if scheme == "plain" else f"tags as {scheme} spells them"
     if seen.format in ("conll", "conllu"):
         usual = {"tokens": "form", "tags": "upos"} if seen.format == "conllu" else {"tokens": "0", "tags": "-1"}
-        reason = f"lines of a word and its tag, {seen.facts['tags']:,} different: {spelt}"
+        reason = f"lines of a word and its tag, {seen.facts.tags:,} different: {spelt}"
         return Guess(filling.task, usual | dict(filling.asked.columns), reason, options)
     words, tags = filling.given("tokens"), filling.given("tags")
     if words is None or tags is None:
@@ -202,7 +203,7 @@ def _tagging(filling: Filling) -> Guess:
 
 
 def _answering(filling: Filling) -> Guess:
-    wrong = int(filling.seen.facts.get("wrong", 0))
+    wrong = filling.seen.facts.wrong
     options = {"drop_wrong": True} if wrong else {}
     reason = "questions with contexts and answers"
     if wrong:

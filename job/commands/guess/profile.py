@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import median
-from typing import Any
 
 MOST_ROWS = 50_000
 """Rows of a file that are looked at."""
@@ -32,11 +31,11 @@ class Column:
     """Texts and numbers as they are written, cut."""
     lengths: list[int] = field(default_factory=list)
     types: Counter[str] = field(default_factory=Counter)
-    lists: list[list[Any]] = field(default_factory=list)
+    lists: list[list[object]] = field(default_factory=list)
     empty: int = 0
     rows: int = 0
 
-    def add(self, value: Any) -> None:
+    def add(self, value: object) -> None:
         """Take the value of one more row."""
         self.rows += 1
         if value is None or value == "" or value != value or (isinstance(value, str) and not value.strip()):
@@ -168,11 +167,15 @@ def _all(pattern: re.Pattern[str], values: Iterable[str]) -> bool:
     return all(pattern.fullmatch(value) for value in values)
 
 
-def _kind_of_lists(lists: Sequence[list[Any]]) -> str:
+def _kind_of_lists(lists: Sequence[list[object]]) -> str:
     """Several labels a row, words or tags of a sentence, or messages."""
     elements = list(itertools.islice(itertools.chain.from_iterable(lists), 20_000))
     if elements and all(isinstance(one, dict) for one in elements):
-        return "messages" if all({"role", "content"} <= set(one) for one in elements) else "object"
+        return (
+            "messages"
+            if all({"role", "content"} <= set(one) for one in elements if isinstance(one, dict))
+            else "object"
+        )
     bits = len(elements) > 1 and set(elements) <= {0, 1} if all(isinstance(one, int) for one in elements) else False
     if not elements or not all(isinstance(one, str | int) for one in elements):
         return "object"
@@ -185,7 +188,7 @@ def _longest(elements: Iterable[object]) -> int:
     return max((len(str(one)) for one in elements), default=0)
 
 
-def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[Column]:
+def columns_of(rows: Iterable[Mapping[str, object]]) -> list[Column]:
     """The columns of these rows, in the order in which they appear."""
     found: dict[str, Column] = {}
     number = 0

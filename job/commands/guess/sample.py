@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import cast
 
 from tunewright.job.commands.guess.profile import MOST_ROWS, Column, columns_of
 from tunewright.job.data.faults import listed, shown
@@ -35,18 +35,32 @@ _USUAL = frozenset(
 
 
 @dataclass(frozen=True)
+class Facts:
+    """What is counted of tags and answers."""
+
+    scheme: str = "plain"
+    """How tags are spelt, as options.scheme calls it."""
+    tags: int = 0
+    """How many different ones there are."""
+    wrong: int = 0
+    """Answers that do not stand where they say."""
+    empty: int = 0
+    """Rows without a question or a context."""
+
+
+@dataclass(frozen=True)
 class Sample:
     """What a file is, and what its first rows hold."""
 
     layout: Layout
     columns: list[Column]
     rows: int
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
     """What `data` must say so that the file is read in this way, but for the columns."""
     notes: tuple[str, ...] = ()
     """What these settings were told from."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """More that was counted: `scheme` of tags, `wrong` answers, `paragraphs`."""
+    facts: Facts = Facts()
+    """More that was counted."""
 
     @property
     def format(self) -> str:
@@ -87,7 +101,7 @@ def sample(file: SourceFile) -> Sample:
 def sample_as(file: SourceFile, other: Sample) -> Sample:
     """A file looked at that is laid out as another one. DataError where it cannot be read so."""
     columns = columns_of(_values(file, other.layout))
-    return replace(other, columns=columns, rows=columns[0].rows if columns else 0, facts={})
+    return replace(other, columns=columns, rows=columns[0].rows if columns else 0, facts=Facts())
 
 
 def _format(file: SourceFile, named: str | None) -> str:
@@ -127,7 +141,7 @@ def _first_lines(file: SourceFile) -> list[str]:
         return list(itertools.islice(lines(opened, file.address), _LOOKED_AT))
 
 
-def _values(file: SourceFile, layout: Layout) -> Generator[Mapping[str, Any]]:
+def _values(file: SourceFile, layout: Layout) -> Generator[Mapping[str, object]]:
     """The values of the rows without a fault."""
     for row in itertools.islice(read_rows(file.path, file.address, layout), MOST_ROWS):
         if not row.fault:
@@ -137,13 +151,13 @@ def _values(file: SourceFile, layout: Layout) -> Generator[Mapping[str, Any]]:
 def _rows(file: SourceFile, layout: Layout) -> Sample:
     """JSON or Parquet."""
     columns = columns_of(_values(file, layout))
-    facts: dict[str, Any] = {}
+    facts = Facts()
     pair = word_columns(columns)
     if pair:
-        facts["scheme"] = _scheme(itertools.chain.from_iterable(pair[1].lists))
+        facts = replace(facts, scheme=_scheme(itertools.chain.from_iterable(pair[1].lists)))
     answers = next((column.name for column in columns if column.name.lower() == "answers"), "")
     if answers:
-        facts["wrong"] = _wrong(_values(file, layout))
+        facts = replace(facts, wrong=_wrong(_values(file, layout)))
     return Sample(layout, columns, columns[0].rows if columns else 0, facts=facts)
 
 
@@ -151,7 +165,7 @@ def _table(file: SourceFile, layout: Layout) -> Sample:
     first = _first_lines(file)
     usual = "\t" if layout.format == "tsv" else ","
     found = separator(first, replace(layout, delimiter=usual)) or usual
-    settings: dict[str, Any] = {}
+    settings: dict[str, object] = {}
     notes = []
     if found != usual:
         layout = replace(layout, quoting=True)
@@ -206,19 +220,20 @@ def _text(file: SourceFile, layout: Layout) -> Sample:
 def _sentences(file: SourceFile, layout: Layout) -> Sample:
     """CoNLL: a word and its tag a line."""
     tags: Counter[str] = Counter()
-    settings, notes = {}, []
+    settings: dict[str, object] = {}
+    notes = []
     if layout.format == "conll" and _has_comments(file):
         layout = replace(layout, comment="# ")
         settings["comment"] = "# "
         notes.append('lines that begin with "# " are comments')
     count = 0
     for values in _values(file, layout):
-        tags.update(values["tags"])
+        tags.update(cast(list[str], values["tags"]))
         count += 1
     if not count:
         # Whoever reads it with these settings is told the fault.
         next(read_rows(file.path, file.address, layout), None)
-    return Sample(layout, [], count, settings, tuple(notes), {"scheme": _scheme(tags), "tags": len(tags)})
+    return Sample(layout, [], count, settings, tuple(notes), Facts(scheme=_scheme(tags), tags=len(tags)))
 
 
 def _has_comments(file: SourceFile) -> bool:
@@ -243,19 +258,19 @@ def _scheme(tags: Iterable[object]) -> str:
 def _questions(file: SourceFile, layout: Layout) -> Sample:
     rows = [(_stands(row), _is_whole(row)) for row in _values(file, layout)]
     wrong, empty = (sum(not sound for sound in every) for every in zip(*rows, strict=True)) if rows else (0, 0)
-    return Sample(layout, [], len(rows), facts={"wrong": wrong, "empty": empty})
+    return Sample(layout, [], len(rows), facts=Facts(wrong=wrong, empty=empty))
 
 
-def _wrong(rows: Iterable[Mapping[str, Any]]) -> int:
+def _wrong(rows: Iterable[Mapping[str, object]]) -> int:
     """Rows whose answer does not stand where it says."""
     return sum(not _stands(row) for row in rows)
 
 
-def _is_whole(row: Mapping[str, Any]) -> bool:
+def _is_whole(row: Mapping[str, object]) -> bool:
     return all(str(row.get(name) or "").strip() for name in ("question", "context"))
 
 
-def _stands(row: Mapping[str, Any]) -> bool:
+def _stands(row: Mapping[str, object]) -> bool:
     answers, context = row.get("answers"), row.get("context")
     if not isinstance(answers, dict) or not isinstance(context, str):
         return False

@@ -6,7 +6,7 @@ import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Protocol
 
 from tunewright.job.data.sources.cache import SourceFile, fetch_object
 from tunewright.job.data.sources.disk import beside
@@ -34,7 +34,7 @@ class Refused(Exception):
 _RELATIVE = "name files below the folder of the table, such as images/1.png"
 
 
-def name_inside(value: Any) -> str:
+def name_inside(value: object) -> str:
     """A relative name in its shortest form. Refused for anything else."""
     if value is None or value == "":
         raise Refused("is empty", "give every row a file, remove the row or set data.drop_empty")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TypedDict
 
 from tunewright.job.data.faults import shown
 from tunewright.job.data.readers.formats import read_rows
@@ -41,6 +41,16 @@ def find_folders(sources: Sources, kind: str, cache: Path) -> list[SourceFile]:
     return files
 
 
+class Fingerprint(TypedDict, total=False):
+    """What identifies a file, or all files that the rows of a table name."""
+
+    address: str
+    files: int
+    """How many there are."""
+    sha256: str
+    bytes: int
+
+
 class Media:
     """The media files that the rows of one table name."""
 
@@ -66,7 +76,7 @@ class Media:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def fingerprint(self) -> dict[str, Any]:
+    def fingerprint(self) -> Fingerprint:
         """What identifies the files of the rows that were read: one digest over their names and digests, in order."""
         digest = self._digest.hexdigest()
         return {"address": self._folder.address, "files": self._count, "sha256": digest, "bytes": self._size}

@@ -76,7 +76,7 @@ def test_the_first_line_is_a_header_or_data(look, first, is_header):
     [("B-LOC I-LOC O", "BIO"), ("B-LOC E-LOC S-LOC O", "BIOES"), ("NOUN VERB X", "plain"), ("O O O", "plain")],
 )
 def test_how_tags_are_spelt(look, tags, scheme):
-    assert look("a.conll", "".join(f"word {tag}\n" for tag in tags.split())).facts["scheme"] == scheme
+    assert look("a.conll", "".join(f"word {tag}\n" for tag in tags.split())).facts.scheme == scheme
 
 
 def test_answers_that_do_not_stand_where_they_say_are_counted(look):
@@ -84,7 +84,7 @@ def test_answers_that_do_not_stand_where_they_say_are_counted(look):
     questions = [{"id": str(n), "question": "q", "answers": [answer]} for n, answer in enumerate(answers)]
     data = {"data": [{"paragraphs": [{"context": "abc", "qas": [*questions, questions[0] | {"question": " "}]}]}]}
     seen = look("a.json", json.dumps(data))
-    assert (seen.rows, seen.facts["wrong"], seen.facts["empty"]) == (3, 1, 1)
+    assert (seen.rows, seen.facts.wrong, seen.facts.empty) == (3, 1, 1)
 
 
 @pytest.mark.parametrize(

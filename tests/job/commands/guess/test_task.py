@@ -4,7 +4,7 @@ import pytest
 
 from tunewright.job.commands.guess.columns import FILL, ROLES, Asked, Unclear
 from tunewright.job.commands.guess.profile import columns_of
-from tunewright.job.commands.guess.sample import Sample
+from tunewright.job.commands.guess.sample import Facts, Sample
 from tunewright.job.commands.guess.task import guess
 from tunewright.job.data.readers.reader import Layout
 from tunewright.job.errors import SettingsError
@@ -27,7 +27,7 @@ IMAGE = [{"bytes": b"x", "path": None}] * COUNT
 
 def seen(facts=None, **columns):
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return Sample(Layout("jsonl"), columns_of(rows), COUNT, facts=facts or {})
+    return Sample(Layout("jsonl"), columns_of(rows), COUNT, facts=facts or Facts())
 
 
 def guessed(columns, task="", **roles):
@@ -186,10 +186,10 @@ def test_what_else_it_might_be_is_told():
 
 def test_options_follow_from_the_data():
     words = {"words": WORDS, "tags": TAGS}
-    assert guess(seen({"scheme": "plain"}, **words), Asked()).options == {"scheme": "plain"}
-    assert guess(seen({"scheme": "BIO"}, **words), Asked()).options == {}
+    assert guess(seen(Facts(scheme="plain"), **words), Asked()).options == {"scheme": "plain"}
+    assert guess(seen(Facts(scheme="BIO"), **words), Asked()).options == {}
     questions = {"question": TEXT, "context": LONG, "answers": ANSWERS}
-    assert guess(seen({"wrong": 3}, **questions), Asked()).options == {"drop_wrong": True}
+    assert guess(seen(Facts(wrong=3), **questions), Asked()).options == {"drop_wrong": True}
 
 
 def test_every_task_can_be_guessed_with_every_part_it_knows():
