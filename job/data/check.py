@@ -30,7 +30,7 @@ from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.data.sources.media import Fingerprint, Media
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.progress import warn
-from tunewright.job.settings.job import DataSettings
+from tunewright.job.settings.data import DataSettings
 from tunewright.serving.text.cleaning import clean, clean_label, is_visible, legible
 
 Target = TypeVar("Target")

@@ -11,7 +11,7 @@ from tunewright.job.data.readers.plain_text import TEXT
 from tunewright.job.data.readers.reader import Layout, Reader
 from tunewright.job.data.readers.tables.table import CSV
 from tunewright.job.errors import DataError, SettingsError
-from tunewright.job.settings.job import DataSettings
+from tunewright.job.settings.data import DataSettings
 
 _OF_FORMATS = {name: None for reader in READERS.built_in.values() for name in sorted(reader.settings)}
 """Settings that only some formats have."""

@@ -22,7 +22,8 @@ from tunewright.job.kinds.task import Inputs, Learner, Plan
 from tunewright.job.learners.heads import Headed
 from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, tensors, torch_rows
 from tunewright.job.model.base_model import BaseModel
-from tunewright.job.settings.job import JobSettings, TrainSettings
+from tunewright.job.settings.job import JobSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.objective import Objective, Scored
 from tunewright.serving.tasks.question_answering import usual_cut
 from tunewright.serving.text.encoding import Encoder, load_tokenizer

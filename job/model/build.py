@@ -29,7 +29,7 @@ from transformers.utils import logging as transformers_logging
 from tunewright.job.errors import BaseModelError, JobError
 from tunewright.job.model.base_model import BaseModel
 from tunewright.job.model.layers import pretrained_name
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 
 HEAD = "classifier"
 

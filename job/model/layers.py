@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tunewright.job.errors import SettingsError
 from tunewright.job.model import four_bits
-from tunewright.job.settings.job import LoraSettings, TrainSettings
+from tunewright.job.settings.train import LoraSettings, TrainSettings
 
 
 @dataclass(frozen=True)

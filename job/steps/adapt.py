@@ -21,7 +21,9 @@ from tunewright.job.kinds.task import DataFacts, Plan, Prepared, Text
 from tunewright.job.model.base_model import FILES_OF_ENCODERS, BaseModel
 from tunewright.job.model.build import build_masked, save_weights
 from tunewright.job.progress import say, warn
-from tunewright.job.settings.job import DataSettings, GateSettings, JobSettings, TrainSettings
+from tunewright.job.settings.data import DataSettings
+from tunewright.job.settings.job import GateSettings, JobSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.steps.contradictions import read_options
 from tunewright.job.steps.encode import encode_sides
 from tunewright.job.steps.prepare import prepare

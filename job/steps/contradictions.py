@@ -13,7 +13,9 @@ from tunewright.job.data.readers.formats import READERS
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.task import Task
 from tunewright.job.measure.metric import METRICS, lower_is_better
-from tunewright.job.settings.job import DataSettings, GateSettings, JobSettings, TrainSettings
+from tunewright.job.settings.data import DataSettings
+from tunewright.job.settings.job import GateSettings, JobSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.loss import LOSSES
 

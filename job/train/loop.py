@@ -21,7 +21,7 @@ from tunewright.job.batches.side import Batch, Renewed, Rows
 from tunewright.job.errors import BaseModelError, TrainingFailed
 from tunewright.job.model.layers import frozen_weights, merge_adapters, parameter_groups, thaw
 from tunewright.job.progress import bar, say
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.objective import Objective, Scored
 from tunewright.serving.runtime.runs import plan_runs
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.registry.plugins import Catalogue
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch.nn.functional as functional
 
 from tunewright.job.batches.side import Array, Targets
 from tunewright.job.errors import SettingsError
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.objective import Loss
 
 

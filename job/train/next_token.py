@@ -14,7 +14,7 @@ from torch import nn
 
 from tunewright.job.batches.side import Array, Batch
 from tunewright.job.batches.text import NO_LABEL
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.objective import Objective, Scored, forward
 from tunewright.serving.runtime import scores
 

@@ -16,7 +16,7 @@ import os, resource, sys
 from pathlib import Path
 from tunewright.job.data.check import check, read_roles
 from tunewright.job.errors import DataError
-from tunewright.job.settings.job import DataSettings
+from tunewright.job.settings.data import DataSettings
 from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.tasks import TASKS
 

@@ -12,7 +12,7 @@ from spoiled_files import BUNDLES, DATA, OBJECTS
 from tunewright.job.data.check import check, read_roles
 from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.errors import DataError
-from tunewright.job.settings.job import DataSettings
+from tunewright.job.settings.data import DataSettings
 from tunewright.job.tasks import TASKS
 from tunewright.registry.errors import RegistryError
 from tunewright.registry.program import main as registry_main

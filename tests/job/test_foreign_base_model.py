@@ -13,7 +13,7 @@ from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.build import build_classifier
 from tunewright.job.model.tokenizer import choose_length, length_limit
 from tunewright.job.recipe import run
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.registry.settings import RegistrySettings
 
 

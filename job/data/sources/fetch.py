@@ -5,7 +5,7 @@ from pathlib import Path
 from tunewright.job.data.sources.bucket import fetch_bucket, sizes_in_bucket
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.data.sources.disk import fetch_local, sizes_on_disk
-from tunewright.job.settings.job import Sources
+from tunewright.job.settings.fields import Sources
 
 
 def fetch(sources: Sources, cache: Path) -> list[SourceFile]:

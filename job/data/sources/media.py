@@ -22,7 +22,7 @@ from tunewright.job.data.sources.folders import Folder, Refused, name_inside, op
 from tunewright.job.data.sources.names import say_ignored
 from tunewright.job.errors import DataError
 from tunewright.job.progress import bar
-from tunewright.job.settings.job import Sources
+from tunewright.job.settings.fields import Sources
 from tunewright.registry.transfer.download import sha256_of
 
 _THREADS = 16

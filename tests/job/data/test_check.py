@@ -14,7 +14,7 @@ from tunewright.job.data.columns import Form, Roles
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.kinds.texts import Texts
-from tunewright.job.settings.job import DataSettings
+from tunewright.job.settings.data import DataSettings
 from tunewright.job.tasks import TASKS
 
 CLASSIFY = TASKS["text-classification"]

@@ -6,7 +6,8 @@ from tunewright.job.data.check import read_roles
 from tunewright.job.data.layout import format_faults, layout_of
 from tunewright.job.data.readers.formats import KNOWN_NAMES, READERS
 from tunewright.job.errors import DataError, SettingsError
-from tunewright.job.settings.job import DataSettings, JobSettings
+from tunewright.job.settings.data import DataSettings
+from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings
 from tunewright.job.tasks import TASKS
 

@@ -22,7 +22,7 @@ from tunewright.job.export.graph import (
     strip,
 )
 from tunewright.job.model.build import build_classifier, build_headed
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.tasks import TASKS
 
 # The exporter traces with 2 rows of 16 tokens.
@@ -202,7 +202,7 @@ from pathlib import Path
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.export.graph import EXPORT_TASK, export_variants
 from tunewright.job.model.build import build_classifier
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.registry.settings import RegistrySettings
 import torch
 base, folder = sys.argv[1], Path(sys.argv[2])

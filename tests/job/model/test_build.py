@@ -8,7 +8,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from tunewright.job.errors import BaseModelError, JobError
 from tunewright.job.model.build import build_classifier, last_layer, load_config, save_weights, scale_head
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 
 LABELS = ["negative", "positive"]
 MEAN = TrainSettings(pooling="mean")

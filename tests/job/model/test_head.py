@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from tunewright.job.batches.text import TextRows
 from tunewright.job.model.build import build_classifier
 from tunewright.job.model.head import apply_head, embed, fit_head, write_head
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.serving.runtime.scores import scores
 
 RANDOM = np.random.default_rng(5)

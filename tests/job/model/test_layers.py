@@ -23,7 +23,7 @@ from tunewright.job.export.graph import ARCHITECTURES
 from tunewright.job.model import four_bits
 from tunewright.job.model.build import build_classifier
 from tunewright.job.model.layers import blocks, choose_layers, merge_adapters, parameter_groups, thaw
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 
 LABELS = ["negative", "positive"]
 BLOCK = "bert.encoder.layer"

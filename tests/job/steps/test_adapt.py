@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from tunewright.job.errors import BaseModelError, DataError, SettingsError
 from tunewright.job.recipe import look, run
-from tunewright.job.settings.job import AdaptSettings, DataSettings
+from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.load import load_settings
+from tunewright.job.settings.train import AdaptSettings
 from tunewright.job.steps.adapt import Adaptation, adapt, read_text, sentence
 from tunewright.registry.settings import RegistrySettings
 from tunewright.serving.text.cleaning import Cleaning

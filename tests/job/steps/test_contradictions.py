@@ -3,7 +3,9 @@
 import pytest
 
 from tunewright.job.errors import SettingsError
-from tunewright.job.settings.job import DataSettings, JobSettings, TrainSettings
+from tunewright.job.settings.data import DataSettings
+from tunewright.job.settings.job import JobSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.steps.contradictions import EVERY_TASK, check_settings, used
 from tunewright.job.tasks import TASKS
 

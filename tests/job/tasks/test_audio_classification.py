@@ -29,7 +29,8 @@ from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.build import build_headed, last_layer
 from tunewright.job.model.layers import choose_layers, pretrained_name
 from tunewright.job.recipe import run
-from tunewright.job.settings.job import JobSettings, TrainSettings
+from tunewright.job.settings.job import JobSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.tasks import TASKS
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.pull import pull

@@ -16,7 +16,7 @@ from tunewright.job.measure.cosines import cosine_range
 from tunewright.job.measure.metric import figures
 from tunewright.job.model.build import build_classifier
 from tunewright.job.recipe import look, run
-from tunewright.job.settings.job import AdaptSettings, TrainSettings
+from tunewright.job.settings.train import AdaptSettings, TrainSettings
 from tunewright.job.steps.prepare import prepare
 from tunewright.job.tasks import TASKS
 from tunewright.registry.settings import RegistrySettings

@@ -28,7 +28,8 @@ from tunewright.job.data.check import check, read_roles
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import BaseModelError, DataError
 from tunewright.job.recipe import run
-from tunewright.job.settings.job import DataSettings, JobSettings
+from tunewright.job.settings.data import DataSettings
+from tunewright.job.settings.job import JobSettings
 from tunewright.job.tasks import TASKS
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.pull import pull

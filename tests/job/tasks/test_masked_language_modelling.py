@@ -19,7 +19,7 @@ from tunewright.job.measure.masked import figures, found
 from tunewright.job.model.build import build_classifier, build_masked, save_weights
 from tunewright.job.model.layers import choose_layers
 from tunewright.job.recipe import look, run
-from tunewright.job.settings.job import AdaptSettings, TrainSettings
+from tunewright.job.settings.train import AdaptSettings, TrainSettings
 from tunewright.job.train.loop import train
 from tunewright.job.train.next_token import learned_logits
 from tunewright.registry.settings import RegistrySettings

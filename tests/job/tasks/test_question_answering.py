@@ -13,7 +13,8 @@ from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.options import AnswerOptions
 from tunewright.job.recipe import look, run
-from tunewright.job.settings.job import DataSettings, JobSettings
+from tunewright.job.settings.data import DataSettings
+from tunewright.job.settings.job import JobSettings
 from tunewright.job.tasks import TASKS
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.pull import pull

@@ -8,7 +8,7 @@ from tunewright.job.data.columns import Options
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.measure import labels as measure
 from tunewright.job.measure.metric import figures
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.losses import label_loss
 from tunewright.serving.predictor import open_predictor

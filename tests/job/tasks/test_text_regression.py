@@ -9,7 +9,7 @@ from tunewright.job.data.columns import Options
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.number import read_target
 from tunewright.job.measure.metric import figures
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.losses import number_loss, output_scale
 from tunewright.serving.predictor import open_predictor

@@ -17,7 +17,8 @@ from tunewright.job.kinds.options import TagOptions
 from tunewright.job.measure.metric import figures
 from tunewright.job.measure.tags import details
 from tunewright.job.recipe import look, run
-from tunewright.job.settings.job import DataSettings, JobSettings
+from tunewright.job.settings.data import DataSettings
+from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import read_options
 from tunewright.job.tasks import TASKS
 from tunewright.registry.stores.store import open_store

@@ -12,7 +12,7 @@ from tunewright.job.export.graph import graph_inputs
 from tunewright.job.measure.evaluation import gathered
 from tunewright.job.model.build import MeanPooledClassifier, build_classifier
 from tunewright.job.model.layers import choose_layers
-from tunewright.job.settings.job import TrainSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.loop import train, use_bf16
 from tunewright.job.train.objective import Objective
 

@@ -12,7 +12,7 @@ import yaml
 from tunewright.job.data.check import check, read_roles
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError, SettingsError
-from tunewright.job.settings.job import DataSettings
+from tunewright.job.settings.data import DataSettings
 from tunewright.job.tasks import TASKS
 
 ROWS = [{"text": "so, good", "label": "a"}, {"text": "bad: very", "label": "b"}]

@@ -1,0 +1,110 @@
+"""How to learn, as settings."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tunewright.job.settings.data import DataSettings
+from tunewright.job.settings.fields import Fraction, LabelWeights, Settings
+
+
+class LoraSettings(Settings):
+    """Low-rank adapters: far fewer weights learn, and they are merged before the export."""
+
+    rank: int = Field(default=8, ge=1, le=1024)
+    """Rank of the two matrices of an adapter."""
+    alpha: int = Field(default=16, ge=1)
+    """What an adapter adds is scaled by alpha / rank."""
+    dropout: Fraction = 0.0
+    """Dropout before an adapter."""
+    targets: list[str] | None = None
+    """Names of the linear layers that get one, such as [query, value]; all of them when absent."""
+    quantization: Literal["nf4"] | None = None
+    """QLoRA: the frozen weights beside the adapters in four bits. Needs the package bitsandbytes; saves memory only on
+    a GPU."""
+
+
+class FewShotSettings(Settings):
+    """Few labels: pairs of texts teach the encoder which belong together, then logistic regression is the head."""
+
+    pairs: int = Field(default=1, ge=1, le=1000)
+    """Pairs of one epoch for each training row; every label gets the same number."""
+    temperature: float = Field(default=0.05, gt=0, le=10)
+    """Divides the cosine similarities in the contrastive loss: lower looks more at the texts that are hard to part."""
+    head_c: float = Field(default=10.0, gt=0)
+    """Inverse strength of the head's L2 penalty (C of scikit-learn's LogisticRegression)."""
+
+
+class TrainSettings(Settings):
+    """How to learn."""
+
+    epochs: int = Field(default=3, ge=1, le=1000)
+    """Passes over the training rows."""
+    learning_rate: float = Field(default=1e-4, gt=0, lt=1)
+    """Peak learning rate of AdamW."""
+    batch_size: int = Field(default=32, ge=1)
+    """Rows of one step of one process."""
+    accumulation: int = Field(default=1, ge=1)
+    """Batches whose gradients are averaged into one optimizer step."""
+    seed: int = Field(default=1, ge=0, lt=2**32)
+    """Seeds the split, the order of rows, the new head and dropout."""
+    layers: Literal["all", "head"] | Annotated[int, Field(ge=1)] = "all"
+    """Which weights learn: all, only the new head, or the head and the top k layers."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Learning rate of a layer as a share of the rate of the layer above it."""
+    unfreeze: int | None = Field(default=None, ge=1)
+    """Gradual unfreezing: the first epoch teaches the head alone, each further one so many more layers from the top."""
+    lora: LoraSettings | None = None
+    """Teach low-rank adapters and the head instead of all weights."""
+    few_shot: FewShotSettings | None = None
+    """For 2 to 16 rows a label: teach the encoder with pairs of texts, then fit the head by logistic regression; with
+    layers: head the encoder stays as it is."""
+    pooling: Literal["auto", "native", "mean"] = "auto"
+    """Tokens to one vector: the architecture's own head, the mean, or as the base model was pretrained (auto)."""
+    max_length: int | None = Field(default=None, ge=8)
+    """Longest row in tokens; 256, or the model's own limit where that is lower, when absent."""
+    weight_decay: float = Field(default=0.01, ge=0, lt=1)
+    """Decoupled weight decay; biases and normalization weights have none."""
+    warmup: Fraction = 0.1
+    """Share of the steps in which the learning rate rises."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """How the learning rate falls after the warm-up."""
+    clip: float = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+    dropout: Fraction | None = None
+    """Dropout everywhere in the model; the base model's own when absent."""
+    label_smoothing: Fraction = 0.0
+    """Share of the target spread over all labels; single label only."""
+    class_weights: Literal["balanced"] | LabelWeights | None = None
+    """Weight of each label in the loss: balanced by its count, or given by name."""
+    focal_gamma: float = Field(default=0.0, ge=0, le=10)
+    """Focal loss: how strongly rows that are already right are ignored; 0 is plain cross-entropy."""
+    loss: str | None = None
+    """What training makes small, where it is not the usual loss of the task: one of an installed plug-in."""
+    huber_delta: float | None = Field(default=None, gt=0)
+    """Regression: Huber loss with this delta (in standard deviations of the target) instead of squared error."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the forward pass; auto takes bf16 where the hardware computes in it."""
+    patience: int = Field(default=3, ge=1)
+    """Stop after so many epochs without a better validation metric; the best weights are kept."""
+    metric: str | None = None
+    """Validation metric that decides; the task's headline metric when absent."""
+
+
+class AdaptSettings(Settings):
+    """Let the base model read unlabelled text first: it learns to find masked words in it."""
+
+    data: DataSettings | None = None
+    """The text, described as `data` is; the texts of the training rows when absent."""
+    epochs: int = Field(default=3, ge=1, le=1000)
+    """Passes over the text."""
+    learning_rate: float = Field(default=5e-5, gt=0, lt=1)
+    """Peak learning rate."""
+    batch_size: int = Field(default=32, ge=1)
+    """Rows of one step."""
+    mask: float = Field(default=0.15, gt=0, le=0.5)
+    """Share of the tokens to be found."""
+    whole_words: bool = False
+    """Hide all tokens of a word together."""
+    max_length: int | None = Field(default=None, ge=8)
+    """Longest row in tokens, a longer text goes on in the next row; train.max_length when absent."""
