@@ -29,8 +29,9 @@ from tunewright.job.kinds.texts import kept_breaks
 from tunewright.job.learners import texts
 from tunewright.job.measure.written import rouge
 from tunewright.job.model.base_model import BaseModel
-from tunewright.job.model.build import build_writer, load_config
+from tunewright.job.model.build import build_writer
 from tunewright.job.model.generation_defaults import first_eos, generation_tokens, merged, write_generation_config
+from tunewright.job.model.load import load_config
 from tunewright.job.model.tokenizer import chat_template, choose_length, length_limit, padding_of, special_tokens
 from tunewright.job.progress import say, warn
 from tunewright.job.settings.job import JobSettings

@@ -27,7 +27,8 @@ from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, te
 from tunewright.job.measure.evaluation import Evaluation, evaluated, time_alone
 from tunewright.job.measure.masked import figures, found, of_totals
 from tunewright.job.model.base_model import BaseModel
-from tunewright.job.model.build import build_masked, load_config
+from tunewright.job.model.build import build_masked
+from tunewright.job.model.load import load_config
 from tunewright.job.model.tokenizer import cleans_up, mask_token
 from tunewright.job.progress import say, warn
 from tunewright.job.settings.job import JobSettings

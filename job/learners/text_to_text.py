@@ -25,7 +25,7 @@ from tunewright.job.kinds.options import TextToTextOptions
 from tunewright.job.kinds.task import Graph, Inputs, Learner, Part, Plan
 from tunewright.job.learners import texts
 from tunewright.job.model.base_model import BaseModel
-from tunewright.job.model.build import build_writer, load_config
+from tunewright.job.model.build import build_writer
 from tunewright.job.model.generation_defaults import (
     Tokens,
     first_eos,
@@ -33,6 +33,7 @@ from tunewright.job.model.generation_defaults import (
     merged,
     write_generation_config,
 )
+from tunewright.job.model.load import load_config
 from tunewright.job.model.tokenizer import choose_length, length_limit, padding_of, tokenizer_class
 from tunewright.job.progress import say, warn
 from tunewright.job.settings.job import JobSettings

@@ -13,7 +13,8 @@ from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK, export_varia
 from tunewright.job.kinds.task import Graph, Inputs, Learner, Plan
 from tunewright.job.learners.heads import scale_of
 from tunewright.job.model.base_model import BaseModel
-from tunewright.job.model.build import build_classifier, load_config
+from tunewright.job.model.build import build_classifier
+from tunewright.job.model.load import load_config
 from tunewright.job.model.tokenizer import choose_length, length_limit, padding_of
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.train.objective import forward

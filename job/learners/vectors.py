@@ -26,7 +26,8 @@ from tunewright.job.measure.cosines import cosine_range, ends
 from tunewright.job.measure.evaluation import Evaluation, evaluated, gathered, logits_of, time_alone
 from tunewright.job.measure.metric import figures
 from tunewright.job.model.base_model import BaseModel
-from tunewright.job.model.build import build_encoder, load_config
+from tunewright.job.model.build import build_encoder
+from tunewright.job.model.load import load_config
 from tunewright.job.progress import say
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.train.objective import Loss, Objective, Scored, forward

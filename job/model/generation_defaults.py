@@ -7,7 +7,7 @@ from typing import TypeGuard
 
 from tunewright.job.errors import BaseModelError
 from tunewright.job.model.base_model import BaseModel
-from tunewright.job.model.build import load_config
+from tunewright.job.model.load import load_config
 from tunewright.serving.generation.settings import GenerationSettings
 
 FILE = "generation_config.json"

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
 from tunewright.job.batches.side import Array, Batch, Rows, Targets
-from tunewright.job.model.build import last_layer
+from tunewright.job.model.classifiers import last_layer
 from tunewright.serving.runtime.runs import plan_runs
 
 _TOKENS = 4096

@@ -18,8 +18,10 @@ from tunewright.job.batches.side import NO_TARGETS, Rows
 from tunewright.job.data.columns import Roles
 from tunewright.job.errors import JobError, SettingsError
 from tunewright.job.kinds.task import DataFacts, Plan, Prepared, Text
-from tunewright.job.model.base_model import FILES_OF_ENCODERS, BaseModel
-from tunewright.job.model.build import build_masked, save_weights
+from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.build import build_masked
+from tunewright.job.model.find import FILES_OF_ENCODERS
+from tunewright.job.model.load import save_weights
 from tunewright.job.progress import say, warn
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import GateSettings, JobSettings

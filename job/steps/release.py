@@ -13,8 +13,9 @@ from torch import nn
 from tunewright.job.export.parity import Parity, compare, require
 from tunewright.job.kinds.task import Part, Plan, Prepared
 from tunewright.job.measure.evaluation import Evaluation
-from tunewright.job.model.base_model import FILES_OF_ENCODERS, BaseModel
-from tunewright.job.model.build import save_weights
+from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.find import FILES_OF_ENCODERS
+from tunewright.job.model.load import save_weights
 from tunewright.job.progress import say, warn
 from tunewright.job.steps.gate import check_bounds, drop_reason, short_of_baseline
 from tunewright.job.train.objective import Objective

@@ -6,7 +6,7 @@ from torch import nn
 
 from tunewright.job.batches.side import Rows
 from tunewright.job.kinds.task import Plan
-from tunewright.job.model.build import scale_head
+from tunewright.job.model.classifiers import scale_head
 from tunewright.job.model.layers import Parameters, choose_layers
 from tunewright.job.progress import say
 from tunewright.job.steps import few_shot

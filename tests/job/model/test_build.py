@@ -7,7 +7,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from tunewright.job.errors import BaseModelError, JobError
-from tunewright.job.model.build import build_classifier, last_layer, load_config, save_weights, scale_head
+from tunewright.job.model.build import build_classifier
+from tunewright.job.model.classifiers import last_layer, scale_head
+from tunewright.job.model.load import load_config, save_weights
 from tunewright.job.settings.train import TrainSettings
 
 LABELS = ["negative", "positive"]

@@ -26,7 +26,8 @@ from transformers import (
 )
 
 from tunewright.job.model.base_model import fetch_base_model
-from tunewright.job.model.build import build_headed, last_layer
+from tunewright.job.model.build import build_headed
+from tunewright.job.model.classifiers import last_layer
 from tunewright.job.model.layers import choose_layers, pretrained_name
 from tunewright.job.recipe import run
 from tunewright.job.settings.job import JobSettings

@@ -16,8 +16,9 @@ from tunewright.job.export.graph import ARCHITECTURES, export_fp32, graph_inputs
 from tunewright.job.export.parity import compare
 from tunewright.job.learners.texts import tensors
 from tunewright.job.measure.masked import figures, found
-from tunewright.job.model.build import build_classifier, build_masked, save_weights
+from tunewright.job.model.build import build_classifier, build_masked
 from tunewright.job.model.layers import choose_layers
+from tunewright.job.model.load import save_weights
 from tunewright.job.recipe import look, run
 from tunewright.job.settings.train import AdaptSettings, TrainSettings
 from tunewright.job.train.loop import train

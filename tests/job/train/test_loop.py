@@ -10,7 +10,8 @@ from tunewright.job.batches.text import TextRows
 from tunewright.job.errors import TrainingFailed
 from tunewright.job.export.graph import graph_inputs
 from tunewright.job.measure.evaluation import gathered
-from tunewright.job.model.build import MeanPooledClassifier, build_classifier
+from tunewright.job.model.build import build_classifier
+from tunewright.job.model.classifiers import MeanPooledClassifier
 from tunewright.job.model.layers import choose_layers
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.loop import train, use_bf16

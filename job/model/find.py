@@ -1,0 +1,134 @@
+"""Where a base model lies: a folder, an installed package, a version of the registry, a bucket, the hub."""
+
+import hashlib
+import importlib.util
+import os
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+
+from tunewright.job.errors import BaseModelError
+from tunewright.registry.address import shown_address
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.transfer.download import download
+from tunewright.registry.versions.pull import pull
+
+FILES_OF_ENCODERS = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "preprocessor_config.json",
+    "chat_template.jinja",
+)
+"""What says how inputs become numbers."""
+FILES = ("config.json", *FILES_OF_ENCODERS, "generation_config.json", "modules.json")
+INDEX = "model.safetensors.index.json"
+_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "tf_model.h5", "*.msgpack", "*.pkl")
+
+
+def find(address: str, registry: RegistrySettings) -> Path:
+    """The folder of a base model, fetched where it is not here; BaseModelError where there is none."""
+    if address.startswith("package://"):
+        return _find_package(address)
+    if address.startswith("models:/"):
+        return _find_version(address, registry)
+    if address.startswith("s3://"):
+        return _fetch_bucket(address, registry.cache / "base-downloads")
+    path = Path(address).expanduser()
+    if path.is_dir():
+        return path
+    if address.startswith((".", "/", "~")) or address.count("/") != 1 or "://" in address:
+        raise BaseModelError(
+            f"base model {shown_address(address)!r} is not a folder here; "
+            "expected a folder, a hub id (org/name), s3://bucket/folder, package://module/folder or models:/name@alias"
+        )
+    return _fetch_hub(address)
+
+
+def _find_package(address: str) -> Path:
+    module, _, inside = address.removeprefix("package://").partition("/")
+    try:
+        spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise BaseModelError(f"base model {address!r}: the Python package {module!r} is not installed (pip install it)")
+    root = Path(next(iter(spec.submodule_search_locations))).resolve()
+    folder = (root / inside).resolve()
+    if not folder.is_relative_to(root) or not folder.is_dir():
+        raise BaseModelError(f"base model {address!r}: the package has no folder {inside!r}")
+    return folder
+
+
+def _find_version(address: str, registry: RegistrySettings) -> Path:
+    pulled = pull(
+        open_store(registry.uri),
+        address,
+        cache=registry.cache,
+        only=lambda path: path.startswith("weights/"),
+    )
+    return pulled.folder / "weights"
+
+
+def _fetch_bucket(address: str, cache: Path) -> Path:
+    bucket, _, prefix = address.removeprefix("s3://").partition("/")
+    store = open_store(f"s3://{bucket}", foreign=True)
+    prefix = prefix.rstrip("/") + "/" if prefix else ""
+    folder = cache / hashlib.sha256(address.encode()).hexdigest()[:32]
+    names = [stat.key.removeprefix(prefix) for stat in store.list(prefix)]
+    wanted = [name for name in names if is_wanted(name)]
+    if not any(name.endswith(".safetensors") for name in wanted):
+        raise weightless(names, shown_address(address))
+    for name in wanted:
+        download(store, prefix + name, folder / name)
+    # What an earlier job fetched and the bucket no longer has would be taken for a part of the model.
+    for left in [path for path in folder.rglob("*") if path.is_file()]:
+        if left.suffix in (".json", ".safetensors") and left.relative_to(folder).as_posix() not in wanted:
+            left.unlink()
+    return folder
+
+
+def is_wanted(name: str) -> bool:
+    """Whether a file of a base model is of use, by its path."""
+    return name in (*FILES, INDEX, "1_Pooling/config.json") or ("/" not in name and name.endswith(".safetensors"))
+
+
+def _fetch_hub(address: str) -> Path:
+    # Imported here: it reads its environment when it is imported, and most jobs need no hub.
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    if not sys.stderr.isatty():
+        disable_progress_bars()
+    name, _, revision = address.partition("@")
+    try:
+        found = snapshot_download(
+            name,
+            revision=revision or None,
+            allow_patterns=[*FILES, INDEX, "*.safetensors", "1_Pooling/config.json"],
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BaseModelError(f"base model {address!r} could not be had from the hub{offline}: {first}") from error
+    return Path(found)
+
+
+def shown_names(names: list[str]) -> str:
+    """The first names of several, for an error."""
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") or "no files"
+
+
+def weightless(names: list[str], address: str) -> BaseModelError:
+    """The error of a base model without weights that may be read."""
+    pickles = [name for name in names if any(fnmatch(name, pattern) for pattern in _PICKLES)]
+    if pickles:
+        return BaseModelError(
+            f"base model {address!r} has its weights only as {pickles[0]}, a format that can run code when it is read; "
+            "convert it to model.safetensors (transformers: save_pretrained(..., safe_serialization=True))"
+        )
+    return BaseModelError(
+        f"base model {address!r} has no model.safetensors, the only weights that are read (it has {shown_names(names)})"
+    )
