@@ -96,6 +96,7 @@ TESTED_BY = {
     "serving/http/stream.py": "serving/tasks/test_text_generation.py",
     "job/errors.py": "job/test_program.py",
     "job/inside.py": "job/model/test_base_model.py",
+    "job/data/cells.py": "job/data/test_check.py",
     "job/data/columns.py": "job/data/test_check.py",
     "job/data/readers/media_folder.py": "job/data/sources/test_media.py",
     "job/data/sources/bucket.py": "job/data/sources/test_fetch.py",

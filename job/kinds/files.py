@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import pyarrow as pa
 
-from tunewright.job.data.check import Cells
+from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Form, Roles
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.kinds.task import Columns

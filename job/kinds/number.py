@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from tunewright.job.data.check import Cells
+from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.task import Part, Plan, Target

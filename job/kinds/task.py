@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tunewright.job.data.check import Cells
+from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.data.dataset import Dataset, strings
 from tunewright.job.data.sources.media import Fingerprint

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from tunewright.job.data.check import Cells
+from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Form, Roles
 from tunewright.job.kinds.task import Columns
 from tunewright.serving.text.cleaning import Cleaning

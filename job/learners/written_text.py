@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tunewright.job.data.check import Cells
+from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.kinds.task import Columns, Part, Plan, Target
 from tunewright.job.kinds.texts import TEXT_SETTINGS

@@ -5,8 +5,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from tunewright.job.data.check import read_roles
-from tunewright.job.data.columns import Options, Roles
+from tunewright.job.data.columns import Options, Roles, read_roles
 from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.layout import format_faults
 from tunewright.job.data.readers.formats import READERS
@@ -48,7 +47,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     except SettingsError as error:
         faults += str(error).splitlines()
     try:
-        roles = read_roles(settings.data, task)
+        roles = read_roles(settings.data, task.forms)
     except SettingsError as error:
         faults += str(error).splitlines()
     faults += [*_unread(settings.data), *_layers(settings.train), *_held_out(settings)]

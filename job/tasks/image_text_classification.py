@@ -7,7 +7,7 @@ from typing import TypedDict
 
 import pyarrow as pa
 
-from tunewright.job.data.check import Cells
+from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Form, Roles
 from tunewright.job.kinds.files import FILE_TYPE, File, content, image_size, read_file
 from tunewright.job.kinds.labels import Labels

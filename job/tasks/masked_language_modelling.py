@@ -6,7 +6,7 @@ A base model that has read the texts of a domain so is a better base for the tas
 from functools import cache
 from typing import TYPE_CHECKING
 
-from tunewright.job.data.check import Cells
+from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Options
 from tunewright.job.kinds.options import MaskingOptions
 from tunewright.job.kinds.task import Learner, Part, Plan, Target, Task

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 
-from tunewright.job.data.check import Cells, whole
+from tunewright.job.data.cells import Cells, whole
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.kinds.options import AnswerOptions
 from tunewright.job.kinds.passages import Passages

@@ -14,7 +14,8 @@ CPU_SECONDS = 10
 PROGRAM = """
 import os, resource, sys
 from pathlib import Path
-from tunewright.job.data.check import check, read_roles
+from tunewright.job.data.check import check
+from tunewright.job.data.columns import read_roles
 from tunewright.job.errors import DataError
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.data.sources.fetch import fetch
@@ -23,7 +24,7 @@ from tunewright.job.tasks import TASKS
 def read(name, folder):
     data, task = DataSettings(train=name), TASKS["text-classification"]
     try:
-        check(fetch(data.train, folder), task, read_roles(data, task), data, folder / "rows.arrow")
+        check(fetch(data.train, folder), task, read_roles(data, task.forms), data, folder / "rows.arrow")
     except DataError as error:
         return str(error)
     return "read"

@@ -9,7 +9,8 @@ from random import Random
 import pytest
 from spoiled_files import BUNDLES, DATA, OBJECTS
 
-from tunewright.job.data.check import check, read_roles
+from tunewright.job.data.check import check
+from tunewright.job.data.columns import read_roles
 from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.errors import DataError
 from tunewright.job.settings.data import DataSettings
@@ -74,7 +75,7 @@ def test_a_changed_data_file_is_read_or_refused_in_a_sentence(kind, count, tmp_p
         path = tmp_path / f"{number}.{kind}"
         path.write_bytes(make(Random(f"{SEED}-{kind}-{number}")))
         settings = DataSettings(train=str(path), **given)
-        roles, rows = read_roles(settings, TASKS[task]), tmp_path / f"{number}.rows"
+        roles, rows = read_roles(settings, TASKS[task].forms), tmp_path / f"{number}.rows"
 
         def read(settings=settings, roles=roles, rows=rows):
             check(fetch(settings.train, tmp_path), TASKS[task], roles, settings, rows)

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tunewright.job.data.check import check, read_roles
-from tunewright.job.data.columns import Form, Roles
+from tunewright.job.data.check import check
+from tunewright.job.data.columns import Form, Roles, read_roles
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.kinds.texts import Texts
@@ -29,7 +29,7 @@ def read(write, tmp_path):
         path = write(name, content if isinstance(content, bytes) else content.encode())
         data = DataSettings(train=name, columns=columns or {}, **settings)
         file = SourceFile(name, path, "0" * 64, path.stat().st_size)
-        return check([file], task, read_roles(data, task), data, tmp_path / "rows.arrow", labels=labels)
+        return check([file], task, read_roles(data, task.forms), data, tmp_path / "rows.arrow", labels=labels)
 
     return make
 
@@ -104,7 +104,7 @@ def test_files_with_a_header_alone_are_counted(write, tmp_path, capsys):
     contents = {"a.csv": b"text,label\nx,a\n", "b.csv": b"text,label\n", "c.csv": b"text,label\r\n\r\n"}
     files = [SourceFile(name, write(name, data), "0" * 64, len(data)) for name, data in contents.items()]
     data = DataSettings(train="*.csv")
-    assert len(check(files, CLASSIFY, read_roles(data, CLASSIFY), data, tmp_path / "rows").data) == 1
+    assert len(check(files, CLASSIFY, read_roles(data, CLASSIFY.forms), data, tmp_path / "rows").data) == 1
     assert "2 files have no rows (b.csv, c.csv)" in capsys.readouterr().out
 
 
@@ -263,7 +263,7 @@ CHATS = replace(CLASSIFY, columns=Chats())
 
 
 def roles_of(columns, task=CLASSIFY, **settings):
-    return read_roles(DataSettings(train="x", columns=columns, **settings), task)
+    return read_roles(DataSettings(train="x", columns=columns, **settings), task.forms)
 
 
 def test_the_columns_that_are_named_choose_the_set():
@@ -521,7 +521,7 @@ def test_a_row_without_an_input_is_left_out_in_every_task(read, faults, task, em
 def test_numbers_beside_named_classes_are_told_with_their_names(write, tmp_path, content):
     name = "v.csv" if content[0] == "t" else "v.jsonl"
     path, data = write(name, content.encode()), DataSettings(train=name)
-    file, roles = SourceFile(name, path, "0" * 64, 1), read_roles(data, CLASSIFY)
+    file, roles = SourceFile(name, path, "0" * 64, 1), read_roles(data, CLASSIFY.forms)
     with pytest.raises(DataError) as caught:
         check([file], CLASSIFY, roles, data, tmp_path / "rows", labels=["bad", "good"], classes=("bad", "good"))
     told = "the training labels are bad, good; the file of data.train names its classes and this file does not"
@@ -546,7 +546,7 @@ def test_training_files_with_and_without_names_are_not_mixed(write, tmp_path, hu
 
     def read(**settings):
         data = DataSettings(train="*", **settings)
-        return check(files, CLASSIFY, read_roles(data, CLASSIFY), data, tmp_path / "rows")
+        return check(files, CLASSIFY, read_roles(data, CLASSIFY.forms), data, tmp_path / "rows")
 
     with pytest.raises(DataError) as caught:
         read()
@@ -601,7 +601,7 @@ def test_a_file_without_the_column_is_told_beside_others_that_have_it(write, tmp
     files = [SourceFile(name, write(name, data), "0" * 64, len(data)) for name, data in contents.items()]
     data = DataSettings(train="*", drop_empty=True)
     with pytest.raises(DataError, match=r"^b.jsonl, line 1: has no column 'text'; the columns are 'txt', 'label'"):
-        check(files, CLASSIFY, read_roles(data, CLASSIFY), data, tmp_path / "rows")
+        check(files, CLASSIFY, read_roles(data, CLASSIFY.forms), data, tmp_path / "rows")
 
 
 def test_a_separator_of_labels_that_the_settings_do_not_name_is_warned_about(read, capsys):

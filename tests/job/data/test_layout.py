@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunewright.job.data.check import read_roles
+from tunewright.job.data.columns import read_roles
 from tunewright.job.data.layout import format_faults, layout_of
 from tunewright.job.data.readers.formats import KNOWN_NAMES, READERS
 from tunewright.job.errors import DataError, SettingsError
@@ -88,6 +88,6 @@ def test_a_setting_of_tables_beside_a_txt_file_names_the_format_that_fits(settin
 
 def test_a_number_is_a_score_and_no_name_of_a_class():
     settings = DataSettings(train="a.parquet", columns={"text": "text", "score": "label"})
-    assert not layout_of("a.parquet", settings, read_roles(settings, TASKS["text-regression"])).use_names
+    assert not layout_of("a.parquet", settings, read_roles(settings, TASKS["text-regression"].forms)).use_names
     settings = DataSettings(train="a.parquet")
-    assert layout_of("a.parquet", settings, read_roles(settings, TASKS["text-classification"])).use_names
+    assert layout_of("a.parquet", settings, read_roles(settings, TASKS["text-classification"].forms)).use_names

@@ -24,7 +24,8 @@ from transformers import (
     pipeline,
 )
 
-from tunewright.job.data.check import check, read_roles
+from tunewright.job.data.check import check
+from tunewright.job.data.columns import read_roles
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import BaseModelError, DataError
 from tunewright.job.recipe import run
@@ -158,7 +159,7 @@ def faults(tmp_path):
         data = DataSettings(train=str(path))
         file = SourceFile(str(path), path, "0" * 64, path.stat().st_size)
         with pytest.raises(DataError) as caught:
-            check([file], TASK, read_roles(data, TASK), data, tmp_path / "rows.arrow")
+            check([file], TASK, read_roles(data, TASK.forms), data, tmp_path / "rows.arrow")
         return str(caught.value)
 
     return make
@@ -199,5 +200,5 @@ def test_a_row_without_a_file_is_left_out_on_request_whatever_its_label_is(tmp_p
     path.write_text("\n".join(map(json.dumps, rows)))
     data = DataSettings(train=str(path), drop_empty=True)
     file = SourceFile(str(path), path, "0" * 64, path.stat().st_size)
-    checked = check([file], TASK, read_roles(data, TASK), data, tmp_path / "rows.arrow")
+    checked = check([file], TASK, read_roles(data, TASK.forms), data, tmp_path / "rows.arrow")
     assert (checked.data.targets(), checked.dropped) == ([["red"]], 2)

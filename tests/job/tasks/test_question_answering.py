@@ -8,7 +8,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import pipeline
 
-from tunewright.job.data.check import check, read_roles
+from tunewright.job.data.check import check
+from tunewright.job.data.columns import read_roles
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.options import AnswerOptions
@@ -66,7 +67,7 @@ def read(tmp_path, capsys):
         path.write_text("\n".join(map(json.dumps, rows)))
         data = DataSettings(train=str(path))
         file = SourceFile("rows.jsonl", path, "0" * 64, path.stat().st_size)
-        found = check([file], TASK, read_roles(data, TASK), data, tmp_path / "rows.arrow", options=options)
+        found = check([file], TASK, read_roles(data, TASK.forms), data, tmp_path / "rows.arrow", options=options)
         said = [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()]
         return list(zip(found.data.inputs(), found.data.targets(), strict=True)), said
 

@@ -10,7 +10,8 @@ import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from tunewright.job.batches.text import NO_LABEL
-from tunewright.job.data.check import check, read_roles
+from tunewright.job.data.check import check
+from tunewright.job.data.columns import read_roles
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.kinds.options import TagOptions
@@ -67,7 +68,9 @@ def read(tmp_path):
         path.write_text("\n".join(map(json.dumps, rows)))
         settings = DataSettings(train=str(path), **data)
         file = SourceFile("rows.jsonl", path, "0" * 64, path.stat().st_size)
-        found = check([file], TASK, read_roles(settings, TASK), settings, tmp_path / "rows.arrow", options=options)
+        found = check(
+            [file], TASK, read_roles(settings, TASK.forms), settings, tmp_path / "rows.arrow", options=options
+        )
         return list(zip(found.data.inputs(), found.data.targets(), strict=True))
 
     return make

@@ -9,7 +9,8 @@ import subprocess
 import pytest
 import yaml
 
-from tunewright.job.data.check import check, read_roles
+from tunewright.job.data.check import check
+from tunewright.job.data.columns import read_roles
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.settings.data import DataSettings
@@ -33,7 +34,7 @@ def read(write, tmp_path):
         path = write(name, content if isinstance(content, bytes) else content.encode())
         data = DataSettings(train=name, **settings)
         file = SourceFile(name, path, "0" * 64, path.stat().st_size)
-        rows = check([file], TASKS[task], read_roles(data, TASKS[task]), data, tmp_path / "rows.arrow").data
+        rows = check([file], TASKS[task], read_roles(data, TASKS[task].forms), data, tmp_path / "rows.arrow").data
         return rows.inputs(), rows.targets()
 
     return make
