@@ -53,14 +53,14 @@ def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
         return Outcome(_point_alias(store, done, settings, run_id, short=str(short) if short else None), None)
     folder = settings.output / run_id
     try:
-        plan, sides = look(settings, registry, folder / "work")
-        taught, bought = adapt(plan, sides, folder / "work") if plan.text else (teach(plan, sides), None)
+        plan, sides = prepare_all(settings, registry, folder / "work")
+        taught, adaptation = adapt(plan, sides, folder / "work") if plan.text else (teach(plan, sides), None)
 
         released = release(taught.model, plan, plan.prepared.task.objective(plan), folder / "bundle")
         facts = lineage(plan, taught.trained, taught.parameters, run_id)
-        facts["adaptation"] = asdict(bought) if bought else None
+        facts["adaptation"] = asdict(adaptation) if adaptation else None
         facts["times"] = {"started": started, "seconds": round(time.time() - started, 1)}
-        write_report(released, plan, taught.trained, facts, bought)
+        write_report(released, plan, taught.trained, facts, adaptation)
     finally:
         shutil.rmtree(folder / "work", ignore_errors=True)
     signals.check()
@@ -77,7 +77,7 @@ def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
     return Outcome(_point_alias(store, version, settings, run_id, short=released.short), released)
 
 
-def look(settings: JobSettings, registry: RegistrySettings, work: Path) -> tuple[Plan, tuple[Rows, Rows]]:
+def prepare_all(settings: JobSettings, registry: RegistrySettings, work: Path) -> tuple[Plan, tuple[Rows, Rows]]:
     """Everything up to arrays: all that can be wrong with settings, base model and data is said here."""
     return open_base(prepare(settings, registry.cache, work), settings, registry, work)
 

@@ -21,7 +21,7 @@ from tunewright.registry.errors import (
     SettingsError,
 )
 from tunewright.registry.settings import RegistrySettings
-from tunewright.registry.stores.room import size_text
+from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.versions.alias import aliases, history, move, rollback
 from tunewright.registry.versions.pull import pull_into, read_manifest

@@ -39,7 +39,7 @@ TESTED_BY = {
     "serving/startup.py": "serving/test_program.py",
     "serving/command_line.py": "registry/test_command_line.py",
     "registry/stores/key.py": "registry/stores/test_store.py",
-    "registry/stores/room.py": "registry/transfer/test_download.py",
+    "registry/stores/disk_space.py": "registry/transfer/test_download.py",
     "registry/stores/s3_client.py": "registry/stores/test_s3.py",
     "registry/stores/s3_errors.py": "registry/stores/test_s3.py",
     "registry/stores/s3_upload.py": "registry/stores/test_s3.py",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tunewright.job.batches.side import Array, Rows, Targets
     from tunewright.job.measure.evaluation import Evaluation
-    from tunewright.job.model.base_model import BaseModel
+    from tunewright.job.model.base_model import BaseCheckpoint
     from tunewright.job.train.objective import Objective
     from tunewright.serving.predictor import Predictor
 
@@ -106,7 +106,7 @@ class Plan:
 
     settings: JobSettings
     prepared: Prepared
-    base: "BaseModel"
+    base: "BaseCheckpoint"
     encoder: object
     """What the `open_encoder` of the task's inputs gave."""
     text: "Text | None" = None
@@ -238,7 +238,7 @@ class Inputs(Protocol):
     needs: ClassVar[tuple[str, ...]]
     """Files of the base model that it cannot do without."""
 
-    def open_encoder(self, settings: JobSettings, base: "BaseModel") -> object:
+    def open_encoder(self, settings: JobSettings, base: "BaseCheckpoint") -> object:
         """What the plan holds as its encoder."""
 
     def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> "Rows":

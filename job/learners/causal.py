@@ -28,7 +28,7 @@ from tunewright.job.kinds.task import Graph, Inputs, Learner, Part, Plan
 from tunewright.job.kinds.texts import kept_breaks
 from tunewright.job.learners import texts
 from tunewright.job.measure.written import rouge
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_writer
 from tunewright.job.model.generation_defaults import first_eos, generation_tokens, merged, write_generation_config
 from tunewright.job.model.load import load_config
@@ -55,7 +55,7 @@ class PromptInputs(Inputs):
 
     needs = texts.TOKENIZER
 
-    def open_encoder(self, settings: JobSettings, base: BaseModel) -> CausalEncoder:
+    def open_encoder(self, settings: JobSettings, base: BaseCheckpoint) -> CausalEncoder:
         """The tokenizer, the chat template and the limits."""
         limit = length_limit(base.folder, base.config())
         length = choose_length(settings.train.max_length, limit, base.address)
@@ -211,7 +211,7 @@ def _options(plan: Plan) -> WritingOptions:
     return cast(WritingOptions, plan.prepared.options)
 
 
-def _template_source(settings: JobSettings, base: BaseModel, prompter: Prompter, eos: str) -> str | None:
+def _template_source(settings: JobSettings, base: BaseCheckpoint, prompter: Prompter, eos: str) -> str | None:
     """The chat template as asked, as the base model has it, or the usual one where there are chats to learn from."""
     asked = WritingOptions.model_validate(settings.options).chat_template
     if asked is not None and "{" not in asked:

@@ -14,7 +14,7 @@ from tunewright.job.errors import BaseModelError
 from tunewright.job.kinds.files import File
 from tunewright.job.kinds.task import Inputs, Plan
 from tunewright.job.learners import texts
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.train.objective import Objective
 from tunewright.serving.engines.media import Batch as Arrays
@@ -69,7 +69,7 @@ class MediaRows:
         return {**batch, "targets": torch.from_numpy(self._targets[list(rows)])}
 
 
-Open = Callable[[dict[str, object], str, JobSettings, BaseModel], MediaEncoder]
+Open = Callable[[dict[str, object], str, JobSettings, BaseCheckpoint], MediaEncoder]
 """The content of `preprocessor_config.json`, the `model_type`, the settings and the base to an encoder; ValueError
 says what is not known of them."""
 
@@ -87,7 +87,7 @@ class FileInputs(Inputs):
     tell: Callable[[Plan, str], None] = lambda plan, side: None
     """Says what is worth knowing of the files of a side."""
 
-    def open_encoder(self, settings: JobSettings, base: BaseModel) -> MediaEncoder:
+    def open_encoder(self, settings: JobSettings, base: BaseCheckpoint) -> MediaEncoder:
         """The preprocessing that the base model was trained with."""
         try:
             return self.open(base.preprocessing(), str(base.config()["model_type"]), settings, base)
@@ -128,7 +128,9 @@ IMAGES_AT_ONCE = 32
 """Images of a validation batch."""
 
 
-def open_images(config: dict[str, object], model_type: str, settings: JobSettings, base: BaseModel) -> MediaEncoder:
+def open_images(
+    config: dict[str, object], model_type: str, settings: JobSettings, base: BaseCheckpoint
+) -> MediaEncoder:
     """Resize, crop and normalize as the base model's processor does."""
     image = read_preprocessing(config, model_type=model_type)
 

@@ -26,7 +26,7 @@ from tunewright.job.kinds.task import Graph, Inputs, Learner, Part, Plan
 from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, tensors, torch_rows
 from tunewright.job.measure.evaluation import Evaluation, evaluated, time_alone
 from tunewright.job.measure.masked import figures, found, of_totals
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_masked
 from tunewright.job.model.load import load_config
 from tunewright.job.model.tokenizer import cleans_up, mask_token
@@ -47,7 +47,7 @@ class MaskedInputs(Inputs):
 
     needs = TOKENIZER
 
-    def open_encoder(self, settings: JobSettings, base: BaseModel) -> Encoder:
+    def open_encoder(self, settings: JobSettings, base: BaseCheckpoint) -> Encoder:
         """The tokenizer with its limits; BaseModelError for one without a mask."""
         if mask_token(base.folder) is None:
             raise BaseModelError(

@@ -10,7 +10,7 @@ from tunewright.job.export.graph import describe_variant, export_traced, quantiz
 from tunewright.job.kinds.task import Graph, Learner, Plan
 from tunewright.job.learners.files import IMAGES_AT_ONCE, PREPROCESSING, FileInputs, MediaEncoder
 from tunewright.job.learners.texts import TOKENIZER
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_pair
 from tunewright.job.model.tokenizer import choose_length, length_limit, padding_of
 from tunewright.job.settings.job import JobSettings
@@ -26,7 +26,7 @@ _AXES = {
 }
 
 
-def open_pair(config: dict[str, object], model_type: str, settings: JobSettings, base: BaseModel) -> MediaEncoder:
+def open_pair(config: dict[str, object], model_type: str, settings: JobSettings, base: BaseCheckpoint) -> MediaEncoder:
     """The preprocessing and the tokenizer that the base model was trained with."""
     image = read_preprocessing(config, model_type=model_type)
     stated = base.config()

@@ -14,7 +14,7 @@ from tunewright.job.batches.side import Array
 from tunewright.job.kinds.task import Graph, Learner, Plan
 from tunewright.job.learners.files import FileInputs, MediaEncoder
 from tunewright.job.learners.heads import Headed
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.progress import say
 from tunewright.job.settings.job import JobSettings
 from tunewright.serving.bundle.model_file import Variant
@@ -28,7 +28,9 @@ AUDIO_ARCHITECTURES = ("audio-spectrogram-transformer", "hubert", "wav2vec2", "w
 _SAMPLES_AT_ONCE = 32 * 16_000
 
 
-def open_recordings(config: dict[str, object], model_type: str, settings: JobSettings, base: BaseModel) -> MediaEncoder:
+def open_recordings(
+    config: dict[str, object], model_type: str, settings: JobSettings, base: BaseCheckpoint
+) -> MediaEncoder:
     """Resample and transform as the base model's feature extractor does."""
     audio: AudioPreprocessing = read_preprocessing(config, model_type=model_type)
 

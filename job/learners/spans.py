@@ -21,7 +21,7 @@ from tunewright.job.kinds.passages import Passages
 from tunewright.job.kinds.task import Inputs, Learner, Plan
 from tunewright.job.learners.heads import Headed
 from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, tensors, torch_rows
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.objective import Objective, Scored
@@ -41,7 +41,7 @@ class PassageInputs(Inputs):
 
     needs = TOKENIZER
 
-    def open_encoder(self, settings: JobSettings, base: BaseModel) -> Encoder:
+    def open_encoder(self, settings: JobSettings, base: BaseCheckpoint) -> Encoder:
         """The tokenizer with its limits."""
         return open_encoder(settings, base)
 

@@ -24,7 +24,7 @@ from tunewright.job.export.generation import export_generation
 from tunewright.job.kinds.options import TextToTextOptions
 from tunewright.job.kinds.task import Graph, Inputs, Learner, Part, Plan
 from tunewright.job.learners import texts
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_writer
 from tunewright.job.model.generation_defaults import (
     Tokens,
@@ -55,7 +55,7 @@ class SourceInputs(Inputs):
 
     needs = texts.TOKENIZER
 
-    def open_encoder(self, settings: JobSettings, base: BaseModel) -> Encoder:
+    def open_encoder(self, settings: JobSettings, base: BaseCheckpoint) -> Encoder:
         """The tokenizer of the sources with its limits."""
         length = choose_length(settings.train.max_length, length_limit(base.folder, base.config()), base.address)
         options = TextToTextOptions.model_validate(settings.options)
@@ -210,14 +210,14 @@ def _generation(plan: Plan) -> GenerationSettings:
     return merged(_tokens(plan), usual, options.generation)
 
 
-def _encoder(base: BaseModel, settings: JobSettings, language: str | None, length: int) -> Encoder:
+def _encoder(base: BaseCheckpoint, settings: JobSettings, language: str | None, length: int) -> Encoder:
     padding = padding_of(base.folder, base.config())
     with tempfile.TemporaryDirectory() as work:
         path = _tokenizer_file(base, language, Path(work))
         return Encoder(path, max_length=length, padding=padding, cleaning=settings.data.cleaning)
 
 
-def _tokenizer_file(base: BaseModel, language: str | None, work: Path) -> Path:
+def _tokenizer_file(base: BaseCheckpoint, language: str | None, work: Path) -> Path:
     """The tokenizer; for a multilingual model it puts the code of the language and the end token around a text."""
     if language is None:
         return base.tokenizer
@@ -231,7 +231,7 @@ def _tokenizer_file(base: BaseModel, language: str | None, work: Path) -> Path:
     return work / "tokenizer.json"
 
 
-def _code(base: BaseModel, language: str, option: str) -> int:
+def _code(base: BaseCheckpoint, language: str, option: str) -> int:
     code = load_tokenizer(base.tokenizer).token_to_id(language)
     if code is None:
         raise SettingsError(
@@ -241,7 +241,7 @@ def _code(base: BaseModel, language: str, option: str) -> int:
     return int(code)
 
 
-def _is_code_behind(base: BaseModel) -> bool:
+def _is_code_behind(base: BaseCheckpoint) -> bool:
     return tokenizer_class(base.folder) in _CODES_BEHIND
 
 

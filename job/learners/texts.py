@@ -12,7 +12,7 @@ from tunewright.job.batches.text import TextRows, encode
 from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK, export_variants, graph_inputs
 from tunewright.job.kinds.task import Graph, Inputs, Learner, Plan
 from tunewright.job.learners.heads import scale_of
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_classifier
 from tunewright.job.model.load import load_config
 from tunewright.job.model.tokenizer import choose_length, length_limit, padding_of
@@ -30,7 +30,7 @@ class TextInputs(Inputs):
 
     needs = TOKENIZER
 
-    def open_encoder(self, settings: JobSettings, base: BaseModel) -> Encoder:
+    def open_encoder(self, settings: JobSettings, base: BaseCheckpoint) -> Encoder:
         """The tokenizer with its limits."""
         return open_encoder(settings, base)
 
@@ -66,7 +66,7 @@ class Classifier(Graph):
 TEXT_LEARNER = Learner(TextInputs(), Classifier())
 
 
-def open_encoder(settings: JobSettings, base: BaseModel) -> Encoder:
+def open_encoder(settings: JobSettings, base: BaseCheckpoint) -> Encoder:
     """The tokenizer of a base model of texts with its limits."""
     config = base.config()
     length = choose_length(settings.train.max_length, length_limit(base.folder, config), base.address)

@@ -25,7 +25,7 @@ from tunewright.job.learners import texts
 from tunewright.job.measure.cosines import cosine_range, ends
 from tunewright.job.measure.evaluation import Evaluation, evaluated, gathered, logits_of, time_alone
 from tunewright.job.measure.metric import figures
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_encoder
 from tunewright.job.model.load import load_config
 from tunewright.job.progress import say
@@ -70,7 +70,7 @@ class VectorInputs(Inputs):
 
     needs = texts.TOKENIZER
 
-    def open_encoder(self, settings: JobSettings, base: BaseModel) -> Encoder:
+    def open_encoder(self, settings: JobSettings, base: BaseCheckpoint) -> Encoder:
         """The tokenizer with its limits; BaseModelError for a base whose vectors are made in another way."""
         _refuse_more_modules(base)
         return texts.open_encoder(settings, base)
@@ -223,7 +223,7 @@ def _pooling(plan: Plan) -> Pooling:
     return "cls" if base.pooling == "cls" else "mean"
 
 
-def _refuse_more_modules(base: BaseModel) -> None:
+def _refuse_more_modules(base: BaseCheckpoint) -> None:
     """A base model of sentence-transformers may have layers after its pooling, which would silently be missing."""
     try:
         modules = json.loads((base.folder / "modules.json").read_text())

@@ -39,7 +39,7 @@ _MOST_BYTES_BESIDE = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class BaseModel:
+class BaseCheckpoint:
     """A checked copy of a base model."""
 
     address: str
@@ -75,7 +75,9 @@ class BaseModel:
         return dict(json.loads((self.folder / "config.json").read_text()))
 
 
-def fetch_base_model(address: str, registry: RegistrySettings, needs: Sequence[str] = ("tokenizer.json",)) -> BaseModel:
+def fetch_base_model(
+    address: str, registry: RegistrySettings, needs: Sequence[str] = ("tokenizer.json",)
+) -> BaseCheckpoint:
     """Find, check and copy a base model. BaseModelError says what is missing or not allowed.
 
     `needs`: files that the task cannot do without, such as `preprocessor_config.json`.
@@ -97,7 +99,7 @@ def fetch_base_model(address: str, registry: RegistrySettings, needs: Sequence[s
     digests = {name: sha256_of(found / name) for name in files}
     digests |= {name: hashlib.sha256(data).hexdigest() for name, data in made.items()}
     folder, digest = _copy(found, made, digests, registry.cache / "base"), _digest(digests)
-    return BaseModel(
+    return BaseCheckpoint(
         address, folder, f"sha256:{digest}", _pretrained_pooling(found, allowed), tuple(dropped), registry.cache
     )
 

@@ -20,7 +20,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from tunewright.job.errors import BaseModelError
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.classifiers import (
     HEAD,
     MeanPooledClassifier,
@@ -34,7 +34,7 @@ from tunewright.job.settings.train import TrainSettings
 
 
 def build_classifier(
-    base: BaseModel, labels: list[str], settings: TrainSettings, scale: tuple[float, float] = (0.0, 1.0)
+    base: BaseCheckpoint, labels: list[str], settings: TrainSettings, scale: tuple[float, float] = (0.0, 1.0)
 ) -> nn.Module:
     """The model with the base's weights and a new head; BaseModelError when weights are missing or not finite.
 
@@ -57,7 +57,7 @@ def build_classifier(
 
 def build_headed(
     kind: AutoClass,
-    base: BaseModel,
+    base: BaseCheckpoint,
     labels: list[str],
     settings: TrainSettings,
     scale: tuple[float, float] = (0.0, 1.0),
@@ -79,7 +79,7 @@ def build_headed(
     return model.float()
 
 
-def build_pair(base: BaseModel, labels: list[str], settings: TrainSettings) -> nn.Module:
+def build_pair(base: BaseCheckpoint, labels: list[str], settings: TrainSettings) -> nn.Module:
     """A CLIP-like base with a new head over both of its encoders."""
     torch.manual_seed(settings.seed)
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -89,7 +89,7 @@ def build_pair(base: BaseModel, labels: list[str], settings: TrainSettings) -> n
     return PairClassifier(pair, config).float()
 
 
-def build_masked(base: BaseModel, settings: TrainSettings) -> tuple[nn.Module, bool]:
+def build_masked(base: BaseCheckpoint, settings: TrainSettings) -> tuple[nn.Module, bool]:
     """The base with a head that finds masked words, and whether that head is new.
 
     A pooler of the base has no part in this; it is kept for the tasks that come after.
@@ -106,7 +106,7 @@ def build_masked(base: BaseModel, settings: TrainSettings) -> tuple[nn.Module, b
     return model.float(), any("pooler" not in name for name in absent)
 
 
-def _keep_pooler(part: Any, base: BaseModel, config: PretrainedConfig) -> None:
+def _keep_pooler(part: Any, base: BaseCheckpoint, config: PretrainedConfig) -> None:
     """Put the base's pooler into an encoder that was loaded without one, where it brings one."""
     if getattr(part, "pooler", part) is not None:
         return
@@ -117,7 +117,7 @@ def _keep_pooler(part: Any, base: BaseModel, config: PretrainedConfig) -> None:
         part.pooler_activation = getattr(encoder, "pooler_activation", None)
 
 
-def build_writer(kind: AutoClass, base: BaseModel, settings: TrainSettings) -> tuple[nn.Module, bool]:
+def build_writer(kind: AutoClass, base: BaseCheckpoint, settings: TrainSettings) -> tuple[nn.Module, bool]:
     """A model that writes token after token, and whether its last layer is new. `kind`: its Auto class."""
     torch.manual_seed(settings.seed)
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -127,7 +127,7 @@ def build_writer(kind: AutoClass, base: BaseModel, settings: TrainSettings) -> t
     return model.float(), any(name.endswith("weight") for name in absent)
 
 
-def build_encoder(base: BaseModel, settings: TrainSettings) -> nn.Module:
+def build_encoder(base: BaseCheckpoint, settings: TrainSettings) -> nn.Module:
     """The base without any head or pooler."""
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     config = _configured(load_config(base), ["LABEL_0", "LABEL_1"], settings)
@@ -136,7 +136,7 @@ def build_encoder(base: BaseModel, settings: TrainSettings) -> nn.Module:
     return encoder.float()
 
 
-def _keeps_head(base: BaseModel, labels: list[str], pooling: str) -> bool:
+def _keeps_head(base: BaseCheckpoint, labels: list[str], pooling: str) -> bool:
     config = base.config()
     same_labels = config.get("label2id") == {label: number for number, label in enumerate(labels)}
     return same_labels and config.get("tunewright_pooling", "native") == pooling
@@ -151,21 +151,21 @@ def _configured(config: PretrainedConfig, labels: list[str], settings: TrainSett
     return config
 
 
-def _mean_pooled(base: BaseModel, config: PretrainedConfig, *, keep: bool) -> nn.Module:
+def _mean_pooled(base: BaseCheckpoint, config: PretrainedConfig, *, keep: bool) -> nn.Module:
     model = MeanPooledClassifier(_encoder(base, config), config, _head_dropout(config))
     if keep:
         _restore_head(model, base)
     return model
 
 
-def _encoder(base: BaseModel, config: PretrainedConfig) -> nn.Module:
+def _encoder(base: BaseCheckpoint, config: PretrainedConfig) -> nn.Module:
     """The encoder without the pooler that some bring, which the mean does not use."""
     accepted = inspect.signature(cast(type[PreTrainedModel], MODEL_MAPPING[type(config)])).parameters
     extra = {"add_pooling_layer": False} if "add_pooling_layer" in accepted else {}
     return load(AutoModel, base, config, extra)
 
 
-def _restore_head(model: MeanPooledClassifier, base: BaseModel) -> None:
+def _restore_head(model: MeanPooledClassifier, base: BaseCheckpoint) -> None:
     try:
         with safe_open(base.folder / "model.safetensors", framework="pt") as file:
             head = {name: file.get_tensor(f"{HEAD}.{name}") for name in ("weight", "bias")}
@@ -174,7 +174,7 @@ def _restore_head(model: MeanPooledClassifier, base: BaseModel) -> None:
         raise BaseModelError(f"base model {base.address!r}: its head cannot be loaded: {first_line(error)}") from error
 
 
-def _native(base: BaseModel, config: PretrainedConfig, *, keep: bool) -> nn.Module:
+def _native(base: BaseCheckpoint, config: PretrainedConfig, *, keep: bool) -> nn.Module:
     model = load(AutoModelForSequenceClassification, base, config, {})
     if not keep:
         # A head of the same size, but for other labels, would have to be unlearned first.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from tunewright.job.errors import BaseModelError
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.load import load_config
 from tunewright.serving.generation.settings import GenerationSettings
 
@@ -16,7 +16,7 @@ Tokens = dict[str, int | list[int]]
 _TOKENS = ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "forced_eos_token_id")
 
 
-def generation_tokens(base: BaseModel) -> Tokens:
+def generation_tokens(base: BaseCheckpoint) -> Tokens:
     """The ids of the tokens that begin and end an answer; BaseModelError for a base without an end token."""
     config = load_config(base)
     stated = _stated(base.folder / FILE)

@@ -39,7 +39,7 @@ def choose_layers(model: nn.Module, settings: TrainSettings) -> Parameters:
     return Parameters(sum(count for count, _ in counts), learning)
 
 
-def thaw(model: nn.Module, settings: TrainSettings, epoch: int) -> None:
+def unfreeze(model: nn.Module, settings: TrainSettings, epoch: int) -> None:
     """Gradual unfreezing (Howard and Ruder 2018): epoch 1 teaches the head, each later one `unfreeze` more layers."""
     if settings.unfreeze is None:
         return

@@ -16,14 +16,14 @@ from transformers import (
 )
 
 from tunewright.job.errors import BaseModelError, JobError
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.layers import pretrained_name
 
 AutoClass = type[Any]
 """transformers' class of the models of one task, such as `AutoModelForMaskedLM`: their methods have no types."""
 
 
-def load_config(base: BaseModel) -> PretrainedConfig:
+def load_config(base: BaseCheckpoint) -> PretrainedConfig:
     """The configuration as transformers reads it; BaseModelError when a value in it cannot be used."""
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(base.folder, trust_remote_code=False)
@@ -32,20 +32,20 @@ def load_config(base: BaseModel) -> PretrainedConfig:
     return config
 
 
-def require_finite(model: nn.Module, base: BaseModel) -> None:
+def require_finite(model: nn.Module, base: BaseCheckpoint) -> None:
     """BaseModelError for a model with a weight that is not finite."""
     for name, weight in model.named_parameters():
         if not torch.isfinite(weight).all():
             raise BaseModelError(f"base model {base.address!r}: the weight {name} is not finite: the file is damaged")
 
 
-def load(kind: AutoClass, base: BaseModel, config: PretrainedConfig, extra: Mapping[str, object]) -> nn.Module:
+def load(kind: AutoClass, base: BaseCheckpoint, config: PretrainedConfig, extra: Mapping[str, object]) -> nn.Module:
     """As `load_with_report`, without the report."""
     return load_with_report(kind, base, config, extra)[0]
 
 
 def load_with_report(
-    kind: AutoClass, base: BaseModel, config: PretrainedConfig, extra: Mapping[str, object]
+    kind: AutoClass, base: BaseCheckpoint, config: PretrainedConfig, extra: Mapping[str, object]
 ) -> tuple[nn.Module, list[str]]:
     """Weights from safetensors only; all of the encoder's must be there and of the right shape, but for a pooler.
 
@@ -78,7 +78,7 @@ _ROOM = 64_000_000
 """Numbers that a model may have beyond twice those of its file: a new head over a large vocabulary."""
 
 
-def _check_size(kind: AutoClass, base: BaseModel, config: PretrainedConfig) -> None:
+def _check_size(kind: AutoClass, base: BaseCheckpoint, config: PretrainedConfig) -> None:
     """BaseModelError for a configuration that describes another model than the file holds, before its memory is asked
     for: a model on the meta device has shapes alone."""
     try:
@@ -94,7 +94,7 @@ def _check_size(kind: AutoClass, base: BaseModel, config: PretrainedConfig) -> N
         )
 
 
-def _shapes(base: BaseModel) -> Iterator[list[int]]:
+def _shapes(base: BaseCheckpoint) -> Iterator[list[int]]:
     for path in sorted(base.folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt") as file:

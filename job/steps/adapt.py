@@ -18,7 +18,7 @@ from tunewright.job.batches.side import NO_TARGETS, Rows
 from tunewright.job.data.columns import Roles
 from tunewright.job.errors import JobError, SettingsError
 from tunewright.job.kinds.task import DataFacts, Plan, Prepared, Text
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_masked
 from tunewright.job.model.find import FILES_OF_ENCODERS
 from tunewright.job.model.load import save_weights
@@ -167,17 +167,17 @@ def adapt(plan: Plan, sides: tuple[Rows, Rows], work: Path) -> tuple[Taught, Ada
     return (taught if kept else plain), adaptation
 
 
-def sentence(bought: Adaptation) -> str:
+def sentence(adaptation: Adaptation) -> str:
     """What adaptation bought, for people."""
-    head = " (with a new head)" if bought.new_head else ""
+    head = " (with a new head)" if adaptation.new_head else ""
     return (
-        f"perplexity {bought.perplexity_before:,.1f}{head} -> {bought.perplexity_after:,.1f}; {bought.metric} on "
-        f"validation {bought.without:.4f} without adaptation, {bought.adapted:.4f} with it: "
-        f"the {'adapted' if bought.kept else 'plain'} base is kept"
+        f"perplexity {adaptation.perplexity_before:,.1f}{head} -> {adaptation.perplexity_after:,.1f}; "
+        f"{adaptation.metric} on validation {adaptation.without:.4f} without adaptation, "
+        f"{adaptation.adapted:.4f} with it: the {'adapted' if adaptation.kept else 'plain'} base is kept"
     )
 
 
-def _adapted(text: Text, work: Path) -> tuple[BaseModel, "_Reading"]:
+def _adapted(text: Text, work: Path) -> tuple[BaseCheckpoint, "_Reading"]:
     """The base after reading, and its perplexity before and after."""
     plan, task = text.plan, text.plan.prepared.task
     objective = task.objective(plan)

@@ -5,7 +5,7 @@ from pathlib import Path
 from tunewright.job.batches.side import NoRows, Rows
 from tunewright.job.batches.text import TokenizerFit, percentiles, tokenizer_fit
 from tunewright.job.kinds.task import Plan, Prepared
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.progress import bar, say, warn
 from tunewright.serving.text.encoding import Encoder, load_tokenizer
 
@@ -32,7 +32,7 @@ def encode_sides(plan: Plan, work: Path) -> tuple[Rows, Rows]:
     return train, validation
 
 
-def _judge_tokenizer(prepared: Prepared, base: BaseModel) -> None:
+def _judge_tokenizer(prepared: Prepared, base: BaseCheckpoint) -> None:
     fit = tokenizer_fit(prepared.train.data, load_tokenizer(base.tokenizer))
     _warn_poor_fit(fit)
     prepared.facts["tokenizer_fit"] = {"unknown_letters": fit.unknown, "single_letters": fit.single}

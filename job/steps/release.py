@@ -13,7 +13,7 @@ from torch import nn
 from tunewright.job.export.parity import Parity, compare, require
 from tunewright.job.kinds.task import Part, Plan, Prepared
 from tunewright.job.measure.evaluation import Evaluation
-from tunewright.job.model.base_model import BaseModel
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.find import FILES_OF_ENCODERS
 from tunewright.job.model.load import save_weights
 from tunewright.job.progress import say, warn
@@ -72,7 +72,7 @@ def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) ->
     return Release(folder, final, evaluations, parities, headline, baseline, short, made_bytes)
 
 
-def _copy_encoder(base: BaseModel, folder: Path) -> None:
+def _copy_encoder(base: BaseCheckpoint, folder: Path) -> None:
     """What the server needs to read inputs as the base model does."""
     for name in ("tokenizer.json", "preprocessor_config.json"):
         if (base.folder / name).is_file():
@@ -180,7 +180,7 @@ def _with_golden(model: ModelFile, prepared: Prepared, folder: Path) -> ModelFil
     return model.model_copy(update={"golden": golden})
 
 
-def _keep_weights(model: nn.Module, base: BaseModel, folder: Path) -> None:
+def _keep_weights(model: nn.Module, base: BaseCheckpoint, folder: Path) -> None:
     save_weights(model, folder / "weights")
     for name in FILES_OF_ENCODERS:
         # A task may have written one of its own.

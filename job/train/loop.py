@@ -19,7 +19,7 @@ from tunewright.job import signals
 from tunewright.job.batches.by_length import LengthGroupedBatches
 from tunewright.job.batches.side import Batch, Renewed, Rows
 from tunewright.job.errors import BaseModelError, TrainingFailed
-from tunewright.job.model.layers import frozen_weights, merge_adapters, parameter_groups, thaw
+from tunewright.job.model.layers import frozen_weights, merge_adapters, parameter_groups, unfreeze
 from tunewright.job.progress import bar, say
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.objective import Objective, Scored
@@ -97,7 +97,7 @@ def train(
     trained = Trained("bf16" if loop.bf16 else "fp32", str(loop.accelerator.device))
     best: dict[str, torch.Tensor] = {}
     for epoch in range(1, settings.epochs + 1):
-        thaw(model, settings, epoch)
+        unfreeze(model, settings, epoch)
         started = time.perf_counter()
         loss = _one_epoch(loop, epoch)
         trained.seconds += time.perf_counter() - started

@@ -22,8 +22,8 @@ from tunewright.registry.errors import (
     RegistryError,
     UnsafeStore,
 )
+from tunewright.registry.stores.disk_space import disk_full, is_disk_full
 from tunewright.registry.stores.key import SMALL, Stat, check_key
-from tunewright.registry.stores.room import disk_full, is_disk_full
 
 _TEMPORARY = ".tmp-"  # a name that starts so is a file in the making, or what a crash left of one
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)

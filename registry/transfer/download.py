@@ -19,8 +19,8 @@ from pathlib import Path
 from weakref import WeakSet
 
 from tunewright.registry.errors import AccessDenied, CorruptObject, RegistryError
+from tunewright.registry.stores.disk_space import check_room, disk_full, is_disk_full
 from tunewright.registry.stores.key import Stat
-from tunewright.registry.stores.room import check_room, disk_full, is_disk_full
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.journal import Journal
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright.registry.errors import AccessDenied, Conflict, CorruptObject, RegistryError
-from tunewright.registry.stores.room import disk_full, is_disk_full
+from tunewright.registry.stores.disk_space import disk_full, is_disk_full
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.download import OnBytes, download, sha256_of
 from tunewright.registry.transfer.parallel import each

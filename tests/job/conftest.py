@@ -19,7 +19,7 @@ from transformers import CONFIG_MAPPING, AutoModel, AutoModelForSequenceClassifi
 
 from tunewright.job.batches.text import EncodedSplit
 from tunewright.job.model.base_model import fetch_base_model
-from tunewright.job.recipe import Outcome, look, run
+from tunewright.job.recipe import Outcome, prepare_all, run
 from tunewright.job.settings import job as job_settings
 from tunewright.job.settings.job import JobSettings
 from tunewright.registry.settings import RegistrySettings
@@ -261,7 +261,7 @@ def plan_of(tmp_path):
     """plan_of(made("single")) looks at the data and the base model of a finished run again."""
 
     def look_again(one):
-        plan, _ = look(one.settings, one.registry, tmp_path / "look")
+        plan, _ = prepare_all(one.settings, one.registry, tmp_path / "look")
         return plan
 
     return look_again

@@ -11,7 +11,7 @@ from tunewright.job.export import graph as export_step
 from tunewright.job.export.graph import export_fp32
 from tunewright.job.export.parity import Parity, compare, require
 from tunewright.job.kinds.task import Plan
-from tunewright.job.recipe import look, run
+from tunewright.job.recipe import prepare_all, run
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.record import version_numbers
 from tunewright.serving.bundle.model_file import MODEL_FILE
@@ -54,7 +54,7 @@ class Both:
 @pytest.fixture
 def both(make_settings, registry, tmp_path):
     """A tiny model, exported, and 20 texts."""
-    plan, _ = look(make_settings(train={"pooling": "mean"}), registry, tmp_path / "work")
+    plan, _ = prepare_all(make_settings(train={"pooling": "mean"}), registry, tmp_path / "work")
     task = plan.prepared.task
     model, folder = task.graph.build(plan).eval(), tmp_path / "bundle"
     described = task.model_file(plan, task.graph.export(model, plan, folder, ["fp32"]))

@@ -22,7 +22,7 @@ from tunewright.job.errors import SettingsError
 from tunewright.job.export.graph import ARCHITECTURES
 from tunewright.job.model import four_bits
 from tunewright.job.model.build import build_classifier
-from tunewright.job.model.layers import blocks, choose_layers, merge_adapters, parameter_groups, thaw
+from tunewright.job.model.layers import blocks, choose_layers, merge_adapters, parameter_groups, unfreeze
 from tunewright.job.settings.train import TrainSettings
 
 LABELS = ["negative", "positive"]
@@ -119,7 +119,7 @@ def test_layers_thaw_from_the_top(model):
     choose_layers(model, settings)
     seen = []
     for epoch in (1, 2, 3):
-        thaw(model, settings, epoch)
+        unfreeze(model, settings, epoch)
         seen.append({name for name in learning(model) if name.startswith(("bert", "classifier"))})
     assert seen[0] == {"classifier.weight", "classifier.bias"}
     assert {name.split(".layer.")[1][0] for name in seen[1] if ".layer." in name} == {"1"}

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from tunewright.job.errors import BaseModelError, DataError, SettingsError
-from tunewright.job.recipe import look, run
+from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.load import load_settings
 from tunewright.job.settings.train import AdaptSettings
@@ -102,7 +102,7 @@ def test_a_base_that_reading_makes_better_is_kept(make_settings, registry, fetch
     # Reading cannot teach so small a model much, so it reads nothing and is given the weights of one that knows.
     knows = run(make_settings(train=LEARNS | {"epochs": 4}, export=ONLY_FP32), registry).release.folder / "weights"
     still = AdaptSettings(**(READS | {"learning_rate": 1e-12, "epochs": 1}))
-    plan, sides = look(make_settings(adapt=still, train=HEAD), registry, tmp_path)
+    plan, sides = prepare_all(make_settings(adapt=still, train=HEAD), registry, tmp_path)
     text = replace(plan.text, plan=replace(plan.text.plan, base=fetch(knows)))
     taught, bought = adapt(replace(plan, text=text), sides, tmp_path)
     assert bought.kept
@@ -126,7 +126,7 @@ def test_a_figure_that_is_an_error_decides_the_other_way(make_settings, registry
 
 
 def test_both_texts_of_a_pair_are_read(make_settings, registry, tmp_path):
-    plan, _ = look(make_settings("pair", adapt=AdaptSettings(**READS)), registry, tmp_path)
+    plan, _ = prepare_all(make_settings("pair", adapt=AdaptSettings(**READS)), registry, tmp_path)
     assert len(plan.prepared.train) == 300
     # Long texts have several rows.
     assert len(plan.text.sides[0]) >= 600
@@ -135,7 +135,7 @@ def test_both_texts_of_a_pair_are_read(make_settings, registry, tmp_path):
 def test_text_of_its_own_is_read_and_its_files_are_recorded(make_settings, registry, tmp_path, write_text, reviews):
     texts = [text for text, _ in reviews[420:520]]
     asked = AdaptSettings(data=write_text(texts), mask=0.3, whole_words=True, max_length=16)
-    plan, _ = look(make_settings(adapt=asked), registry, tmp_path)
+    plan, _ = prepare_all(make_settings(adapt=asked), registry, tmp_path)
     text = plan.text.plan
     # Next to nothing is held out for a test that nobody makes.
     assert [len(getattr(text.prepared, side)) for side in ("train", "validation", "test")] == [89, 10, 1]
@@ -149,21 +149,25 @@ def test_text_is_cleaned_like_the_rows_unless_told_otherwise(make_settings, regi
     texts = [f"{text} a &lt; b" for text, _ in reviews[420:460]]
     data = make_settings().data.model_copy(update={"cleaning": Cleaning(html=True)})
     settings = make_settings(data=data, adapt=AdaptSettings(data=write_text(texts)))
-    plan, _ = look(settings, registry, tmp_path / "one")
+    plan, _ = prepare_all(settings, registry, tmp_path / "one")
     assert plan.text.plan.prepared.train.data.inputs()[0].endswith("a < b")
     told_so = write_text(texts, cleaning={"html": False})
-    plan, _ = look(settings.model_copy(update={"adapt": AdaptSettings(data=told_so)}), registry, tmp_path / "two")
+    plan, _ = prepare_all(
+        settings.model_copy(update={"adapt": AdaptSettings(data=told_so)}), registry, tmp_path / "two"
+    )
     assert plan.text.plan.prepared.train.data.inputs()[0].endswith("a &lt; b")
 
 
 def test_test_texts_in_the_text_are_counted(make_settings, registry, tmp_path, write_text, reviews, capsys):
     texts = [text for text, _ in reviews[350:450]]
-    look(make_settings(adapt=AdaptSettings(data=write_text(texts, validation_fraction=0.05))), registry, tmp_path)
+    prepare_all(
+        make_settings(adapt=AdaptSettings(data=write_text(texts, validation_fraction=0.05))), registry, tmp_path
+    )
     assert "of 60 test texts also stand in the text: the figures may flatter" in capsys.readouterr().out
 
 
 def test_rows_of_the_task_itself_are_not_counted(make_settings, registry, tmp_path, capsys):
-    look(make_settings(adapt=AdaptSettings()), registry, tmp_path)
+    prepare_all(make_settings(adapt=AdaptSettings()), registry, tmp_path)
     assert "also stand in the text" not in capsys.readouterr().out
 
 
@@ -172,7 +176,7 @@ def test_rows_of_the_task_itself_are_not_counted(make_settings, registry, tmp_pa
 
 def refusal(settings, registry, tmp_path, kind):
     with pytest.raises(kind) as caught:
-        look(settings, registry, tmp_path)
+        prepare_all(settings, registry, tmp_path)
     return str(caught.value)
 
 
@@ -216,7 +220,7 @@ def test_a_base_without_a_mask_is_refused(make_settings, registry, tmp_path, cop
 
 
 def test_a_base_that_reads_no_text_is_refused(make_settings, registry, tmp_path):
-    plan, _ = look(make_settings(adapt=AdaptSettings()), registry, tmp_path / "look")
+    plan, _ = prepare_all(make_settings(adapt=AdaptSettings()), registry, tmp_path / "look")
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "vit"}))
     plan = replace(plan, base=replace(plan.base, folder=tmp_path))
     with pytest.raises(SettingsError) as caught:

@@ -255,10 +255,10 @@ def job_settings(folder: Path, task: str, base: Path, rows: list[dict[str, Any]]
 @pytest.fixture
 def looked_at(tmp_path):
     """looked_at(task, base, rows, ...): the plan and the encoded sides of such a job, before any training."""
-    from tunewright.job.recipe import look
+    from tunewright.job.recipe import prepare_all
 
     def make(task, base, rows, **changes):
         settings = job_settings(tmp_path, task, base, rows, **changes)
-        return look(settings, _registry(tmp_path), tmp_path / "work")
+        return prepare_all(settings, _registry(tmp_path), tmp_path / "work")
 
     return make

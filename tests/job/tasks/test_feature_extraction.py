@@ -15,7 +15,7 @@ from tunewright.job.learners.vectors import PooledEncoder, cosines, make_loss
 from tunewright.job.measure.cosines import cosine_range
 from tunewright.job.measure.metric import figures
 from tunewright.job.model.build import build_classifier
-from tunewright.job.recipe import look, run
+from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.train import AdaptSettings, TrainSettings
 from tunewright.job.steps.prepare import prepare
 from tunewright.job.tasks import TASKS
@@ -289,7 +289,7 @@ def test_a_setting_of_training_is_refused_where_scores_only_measure(settings_for
 
 
 def test_a_batch_holds_the_first_texts_and_then_the_second_ones(settings_for, registry, tmp_path):
-    plan, (train, _) = look(settings_for("similarity"), registry, tmp_path)
+    plan, (train, _) = prepare_all(settings_for("similarity"), registry, tmp_path)
     rows = [5, 0, 9]
     batch = train.batch(rows)
     pairs = [plan.prepared.train.data.select([row]).inputs()[0] for row in rows]
@@ -303,7 +303,7 @@ def test_a_batch_holds_the_first_texts_and_then_the_second_ones(settings_for, re
 
 
 def test_the_cosine_of_a_pair_is_that_of_its_two_vectors(settings_for, registry, tmp_path):
-    plan, (train, _) = look(settings_for("similarity"), registry, tmp_path)
+    plan, (train, _) = prepare_all(settings_for("similarity"), registry, tmp_path)
     model = plan.prepared.task.graph.build(plan).eval()
     batch = train.batch([0, 1, 2])
     del batch["targets"]
@@ -333,7 +333,7 @@ def test_scores_that_are_equal_on_this_side_do_not_divide_by_nothing():
 
 
 def test_the_range_of_the_cosines_is_said(settings_for, registry, tmp_path, capsys):
-    look(settings_for("similarity"), registry, tmp_path)
+    prepare_all(settings_for("similarity"), registry, tmp_path)
     assert "scores from 0 to 5 stand for cosines from 0 to 1" in capsys.readouterr().out
 
 
@@ -366,7 +366,7 @@ def test_a_setting_of_training_is_refused_where_nothing_is_trained(settings_for,
 
 
 def test_length_and_seed_mean_something_without_training(settings_for, registry, tmp_path):
-    plan, _ = look(settings_for(train={"max_length": 16, "seed": 3}), registry, tmp_path)
+    plan, _ = prepare_all(settings_for(train={"max_length": 16, "seed": 3}), registry, tmp_path)
     assert plan.encoder.max_length == 16
 
 

@@ -12,7 +12,7 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from tunewright.job.errors import BaseModelError
 from tunewright.job.model.build import build_pair
-from tunewright.job.recipe import look, run
+from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.job import JobSettings
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.pull import pull
@@ -82,7 +82,7 @@ def test_a_version_is_registered_and_answers_as_torch(settings, registry, tmp_pa
     together = np.stack(predictor.outputs(inputs))
     alone = np.concatenate([predictor.outputs([one]) for one in inputs])
     assert np.abs(together - alone).max() < 1e-5
-    plan, _ = look(settings, registry, tmp_path / "work")
+    plan, _ = prepare_all(settings, registry, tmp_path / "work")
     model = build_pair(plan.base, plan.prepared.labels, settings.train).eval()
     model.load_state_dict(load_file(folder / "weights" / "model.safetensors"))
     with torch.no_grad():
@@ -94,7 +94,7 @@ def test_a_version_is_registered_and_answers_as_torch(settings, registry, tmp_pa
 
 
 def test_the_text_and_the_image_both_matter(settings, registry, tmp_path):
-    plan, (train, _) = look(settings, registry, tmp_path / "work")
+    plan, (train, _) = prepare_all(settings, registry, tmp_path / "work")
     model = build_pair(plan.base, plan.prepared.labels, settings.train).eval()
     batch = train.batch([0, 1])
     batch.pop("targets")
@@ -116,4 +116,4 @@ def test_a_base_without_a_tokenizer_is_refused(settings, registry, base, tmp_pat
         if file.name != "tokenizer.json":
             (tmp_path / file.name).write_bytes(file.read_bytes())
     with pytest.raises(BaseModelError, match=r"has no tokenizer\.json"):
-        look(settings.model_copy(update={"base_model": str(tmp_path)}), registry, tmp_path / "work")
+        prepare_all(settings.model_copy(update={"base_model": str(tmp_path)}), registry, tmp_path / "work")

@@ -19,7 +19,7 @@ from tunewright.job.measure.masked import figures, found
 from tunewright.job.model.build import build_classifier, build_masked
 from tunewright.job.model.layers import choose_layers
 from tunewright.job.model.load import save_weights
-from tunewright.job.recipe import look, run
+from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.train import AdaptSettings, TrainSettings
 from tunewright.job.train.loop import train
 from tunewright.job.train.next_token import learned_logits
@@ -97,7 +97,7 @@ def test_logits_of_the_masked_tokens_are_those_among_all_logits(fetch, make_mask
 
 def test_loss_and_figures_are_those_of_transformers(fetch, make_masked_base, settings_for, registry, tmp_path):
     base = make_masked_base()
-    plan, (train, _) = look(settings_for(base_model=str(base)), registry, tmp_path)
+    plan, (train, _) = prepare_all(settings_for(base_model=str(base)), registry, tmp_path)
     objective = plan.prepared.task.objective(plan)
     model = plan.prepared.task.graph.build(plan).eval()
     rows = list(range(24))
@@ -131,7 +131,7 @@ def test_a_model_that_is_broken_has_a_perplexity_that_json_can_hold():
 
 def test_training_sees_other_masks_in_each_epoch_and_validation_the_same(settings_for, registry, tmp_path):
     still = {**TRAIN, "learning_rate": 1e-12, "dropout": 0.0, "epochs": 3}
-    plan, sides = look(settings_for(train=still), registry, tmp_path)
+    plan, sides = prepare_all(settings_for(train=still), registry, tmp_path)
     task = plan.prepared.task
     trained = train(task.graph.build(plan), sides, task.objective(plan), plan.settings.train)
     # Nothing is learned, so whatever differs are the masks.
@@ -142,7 +142,7 @@ def test_training_sees_other_masks_in_each_epoch_and_validation_the_same(setting
 
 def test_the_same_settings_teach_the_same_weights(settings_for, registry, tmp_path):
     def weights(name):
-        plan, sides = look(settings_for(train=TRAIN | {"epochs": 1}), registry, tmp_path / name)
+        plan, sides = prepare_all(settings_for(train=TRAIN | {"epochs": 1}), registry, tmp_path / name)
         task = plan.prepared.task
         model = task.graph.build(plan)
         train(model, sides, task.objective(plan), plan.settings.train)
@@ -154,7 +154,7 @@ def test_the_same_settings_teach_the_same_weights(settings_for, registry, tmp_pa
 
 @pytest.mark.parametrize("options", [{}, {"whole_words": True}, {"pack": True}, {"mask": 0.3}])
 def test_words_are_learned(settings_for, registry, tmp_path, options):
-    plan, sides = look(settings_for(options=options), registry, tmp_path)
+    plan, sides = prepare_all(settings_for(options=options), registry, tmp_path)
     task = plan.prepared.task
     trained = train(task.graph.build(plan), sides, task.objective(plan), plan.settings.train)
     assert trained.history[-1]["perplexity"] < 0.9 * trained.history[0]["perplexity"]
@@ -163,7 +163,8 @@ def test_words_are_learned(settings_for, registry, tmp_path, options):
 
 def test_packed_rows_are_longer_and_fewer(settings_for, registry, tmp_path):
     apart, packed = (
-        look(settings_for(options={"pack": pack}), registry, tmp_path / str(pack))[1][0] for pack in (False, True)
+        prepare_all(settings_for(options={"pack": pack}), registry, tmp_path / str(pack))[1][0]
+        for pack in (False, True)
     )
     assert len(packed) < 0.7 * len(apart)
     assert set(packed.lengths[:-1].tolist()) == {64}
@@ -294,7 +295,7 @@ def test_answers_equal_those_of_the_pipeline_on_the_weights(made):
 
 def test_the_test_figures_are_what_torch_computes_for_the_same_masks(made, tmp_path):
     outcome, registry, settings = made
-    plan, _ = look(settings, registry, tmp_path)
+    plan, _ = prepare_all(settings, registry, tmp_path)
     task = plan.prepared.task
     model = AutoModelForMaskedLM.from_pretrained(outcome.release.folder / "weights", use_safetensors=True).eval()
     test_side = task.inputs.encode(plan, "test", tmp_path / "again", on_rows=lambda count: None)
@@ -341,7 +342,7 @@ def test_a_version_is_the_base_of_a_classification(made, make_settings):
 
 def test_one_changed_weight_is_seen_by_parity(made, registry, tmp_path):
     outcome, registry, settings = made
-    plan, _ = look(settings, registry, tmp_path / "work")
+    plan, _ = prepare_all(settings, registry, tmp_path / "work")
     task = plan.prepared.task
     model = AutoModelForMaskedLM.from_pretrained(outcome.release.folder / "weights", use_safetensors=True).eval()
     texts = plan.prepared.validation.data.inputs()
@@ -376,7 +377,7 @@ def test_perplexity_has_no_floor(settings_for, registry):
 
 def test_texts_without_two_known_tokens_are_left_out_and_said(settings_for, registry, tmp_path, reviews, capsys):
     texts = [text for text, _ in reviews[:60]]
-    _, (train, validation) = look(settings_for(texts=[*texts, "龘", "龘龘 龘"]), registry, tmp_path)
+    _, (train, validation) = prepare_all(settings_for(texts=[*texts, "龘", "龘龘 龘"]), registry, tmp_path)
     assert 40 < len(train) + len(validation) < 60
     assert "train texts are left out: fewer than two tokens of each are in the vocabulary" in capsys.readouterr().out
 

@@ -13,7 +13,7 @@ from tunewright.job.data.columns import read_roles
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.options import AnswerOptions
-from tunewright.job.recipe import look, run
+from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.tasks import TASKS
@@ -122,7 +122,7 @@ def test_rows_with_answers_that_are_nowhere_are_left_out_on_request(read):
 
 
 def test_a_window_points_at_the_tokens_of_the_answer(settings, registry, tmp_path):
-    plan, (train, _) = look(settings(), registry, tmp_path / "work")
+    plan, (train, _) = prepare_all(settings(), registry, tmp_path / "work")
     tokenizer = plan.encoder._tokenizer
     wanted = {text for target in plan.prepared.train.data.targets() for text in target["text"]}
     found = 0
@@ -139,7 +139,7 @@ def test_a_window_points_at_the_tokens_of_the_answer(settings, registry, tmp_pat
 
 
 def test_the_loss_is_the_mean_of_both_ends(settings, registry, tmp_path):
-    plan, _ = look(settings(), registry, tmp_path / "work")
+    plan, _ = prepare_all(settings(), registry, tmp_path / "work")
     logits, targets = torch.randn(3, 7, 2), torch.tensor([[1, 2], [0, 0], [4, 6]])
     expected = (cross_entropy(logits[..., 0], targets[:, 0]) + cross_entropy(logits[..., 1], targets[:, 1])) / 2
     assert torch.allclose(TASK.objective(plan).loss(logits, targets), expected)
@@ -149,7 +149,7 @@ def test_questions_about_one_context_stay_on_one_side(settings, registry, tmp_pa
     context = "The lamp is green and the chair is blue."
     rows = [row(f"question {number}?", f"{context} {number // 10}", "green") for number in range(200)]
     (tmp_path / "shared.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    plan, _ = look(settings(data={"train": str(tmp_path / "shared.jsonl")}), registry, tmp_path / "work")
+    plan, _ = prepare_all(settings(data={"train": str(tmp_path / "shared.jsonl")}), registry, tmp_path / "work")
     prepared = plan.prepared
     sides = [{context for _, context in part.data.inputs()} for part in (prepared.train, prepared.test)]
     assert not sides[0] & sides[1]

@@ -136,12 +136,12 @@ def test_the_measured_perplexity_is_that_of_torch(taught, plan_of_taught):
 
 @pytest.fixture
 def plan_of_taught(tmp_path):
-    from tunewright.job.recipe import look
+    from tunewright.job.recipe import prepare_all
     from tunewright.registry.settings import RegistrySettings
 
     def again(one):
         registry = RegistrySettings(uri=str(tmp_path / "registry"), cache=tmp_path / "cache")
-        return look(one.settings, registry, tmp_path / "look")[0]
+        return prepare_all(one.settings, registry, tmp_path / "look")[0]
 
     return again
 

@@ -17,7 +17,7 @@ from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.kinds.options import TagOptions
 from tunewright.job.measure.metric import figures
 from tunewright.job.measure.tags import details
-from tunewright.job.recipe import look, run
+from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import read_options
@@ -172,7 +172,7 @@ def test_figures_are_those_of_conlleval():
 
 
 def test_the_loss_is_on_the_first_token_of_each_word(settings, registry, tmp_path):
-    plan, (train, _) = look(settings(), registry, tmp_path / "work")
+    plan, (train, _) = prepare_all(settings(), registry, tmp_path / "work")
     sentences = zip(plan.prepared.train.data.inputs(), plan.prepared.train.data.targets(), strict=True)
     words, tags = min(sentences, key=lambda sentence: len(sentence[0]))
     expected = AutoTokenizer.from_pretrained(plan.base.folder)(list(words), is_split_into_words=True)
@@ -190,7 +190,7 @@ def test_a_tag_that_training_lacks_counts_as_wrong_in_validation_too(settings, r
         "validation": str(tmp_path / "new.jsonl"),
         "unknown_labels": "wrong",
     }
-    plan, (_, validation) = look(settings(data=data), registry, tmp_path / "work")
+    plan, (_, validation) = prepare_all(settings(data=data), registry, tmp_path / "work")
     labels = plan.prepared.labels
     batch = validation.batch([0])
     number = torch.where(batch["targets"] < 0, 0, batch["targets"]).clip(max=len(labels) - 1)
@@ -206,7 +206,7 @@ def test_a_long_sentence_is_windowed_and_no_word_is_lost(settings, registry, tmp
     (tmp_path / "test.jsonl").write_text("\n".join(map(json.dumps, long[15:])))
     asked = settings(data={"train": str(tmp_path / "long.jsonl"), "validation": str(tmp_path / "long.jsonl"),
                            "test": str(tmp_path / "test.jsonl")}, train={"max_length": 16})  # fmt: skip
-    plan, (train, _) = look(asked, registry, tmp_path / "work")
+    plan, (train, _) = prepare_all(asked, registry, tmp_path / "work")
     assert len(train) > 60
     number = plan.prepared.labels.index("B-LINK")
     per_sentence = sum(int((train.batch([row])["targets"] == number).sum() > 0) for row in range(len(train))) / 30
@@ -243,6 +243,6 @@ def test_real_names_are_read(registry, tiny_base, tmp_path):
     columns = {"tokens": 0, "tags": 1}
     data = {"train": f"{DATA}/wnut17/wnut17train.conll", "columns": columns}
     asked = JobSettings(task="token-classification", base_model=str(tiny_base), model_name="x", data=data)
-    plan, _ = look(asked, registry, tmp_path / "work")
+    plan, _ = prepare_all(asked, registry, tmp_path / "work")
     assert plan.prepared.facts["rows"]["train"] > 2500
     assert len(plan.prepared.labels) == 13

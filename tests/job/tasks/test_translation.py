@@ -194,12 +194,12 @@ def test_the_perplexity_is_that_of_torch(taught, plan_again):
 
 @pytest.fixture
 def plan_again(tmp_path):
-    from tunewright.job.recipe import look
+    from tunewright.job.recipe import prepare_all
     from tunewright.registry.settings import RegistrySettings
 
     def again(one):
         registry = RegistrySettings(uri=str(tmp_path / "registry"), cache=tmp_path / "cache")
-        return look(one.settings, registry, tmp_path / "look")[0]
+        return prepare_all(one.settings, registry, tmp_path / "look")[0]
 
     return again
 
