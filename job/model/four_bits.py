@@ -48,7 +48,7 @@ def is_quantized(layer: nn.Module) -> bool:
 
 def size(weight: nn.Parameter) -> int:
     """How many numbers a weight holds, also where two of them share a byte."""
-    state: Any = getattr(weight, "quant_state", None)
+    state = getattr(weight, "quant_state", None)
     return weight.numel() if state is None else torch.Size(state.shape).numel()
 
 

@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -61,7 +61,7 @@ def _loaded(folder: Path, config: dict[str, object]) -> tuple[Tokenizer | None, 
         # The second class does what a class that fails, or that this transformers does not know, would do at least.
         for kind in (AutoTokenizer, PreTrainedTokenizerFast):
             try:
-                made: Any = kind.from_pretrained(work, trust_remote_code=False, local_files_only=True)
+                made = kind.from_pretrained(work, trust_remote_code=False, local_files_only=True)
                 # A class without a fast form brings no tokenizer of this kind.
                 return Tokenizer.from_str(made.backend_tokenizer.to_str()), str(made.truncation_side)
             except Exception as error:  # a class raises whatever its code raises for such settings

@@ -1,7 +1,6 @@
 """The YAML settings file: plain mappings only, no aliases, no key twice."""
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -18,7 +17,7 @@ class _PlainLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            event: Any = self.get_event()  # type: ignore[no-untyped-call]
+            event = self.get_event()  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(problem=f"alias *{event.anchor} is not allowed", problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
