@@ -172,7 +172,7 @@ def test_the_names_of_the_settings_are_frozen():
         train.epochs train.learning_rate train.batch_size train.accumulation train.seed train.layers train.pooling
         train.max_length train.weight_decay train.warmup train.schedule train.clip train.dropout
         train.label_smoothing train.class_weights train.focal_gamma train.huber_delta train.precision train.patience
-        train.metric train.layer_decay train.unfreeze
+        train.metric train.layer_decay train.unfreeze train.loss metrics
         train.lora.rank train.lora.alpha train.lora.dropout train.lora.targets train.lora.quantization
         train.few_shot.pairs train.few_shot.temperature train.few_shot.head_c
         adapt.epochs adapt.learning_rate adapt.batch_size adapt.mask adapt.whole_words adapt.max_length
