@@ -4,6 +4,7 @@ Only what is installed counts, never a path from settings: settings may come fro
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from importlib import metadata
 from typing import Generic, TypeVar, cast
 
@@ -26,7 +27,7 @@ class Catalogue(Mapping[str, Thing], Generic[Thing]):
     def __iter__(self) -> Iterator[str]:
         """All names; nothing is imported for them."""
         yield from self.built_in
-        yield from sorted({entry.name for entry in self._entries()} - set(self.built_in))
+        yield from sorted({entry.name for entry in self._entries} - set(self.built_in))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -36,7 +37,7 @@ class Catalogue(Mapping[str, Thing], Generic[Thing]):
 
     def __getitem__(self, name: str) -> Thing:
         """KeyError for a name that there is not, PluginError for a plug-in that cannot be used."""
-        entries = [entry for entry in self._entries() if entry.name == name]
+        entries = [entry for entry in self._entries if entry.name == name]
         self._refuse_clash(name, entries)
         if name in self.built_in:
             return self.built_in[name]
@@ -48,16 +49,18 @@ class Catalogue(Mapping[str, Thing], Generic[Thing]):
 
     def refuse_clashes(self) -> None:
         """PluginError where two things have one name."""
-        entries = self._entries()
+        entries = self._entries
         for name in {entry.name for entry in entries}:
             self._refuse_clash(name, [entry for entry in entries if entry.name == name])
 
     def requirement(self, name: str) -> str:
         """The package that brings it, as `name==version`; empty for what is built in."""
-        entries = [] if name in self.built_in else [entry for entry in self._entries() if entry.name == name]
+        entries = [] if name in self.built_in else [entry for entry in self._entries if entry.name == name]
         return _package(entries[0], "==") if entries else ""
 
+    @cached_property
     def _entries(self) -> list[metadata.EntryPoint]:
+        # Reading what all packages say takes a twentieth of a second, and a metric is asked for hundreds of times.
         # One package may be found twice, by its source and where it is installed.
         found = {(entry.name, _package(entry, " ")): entry for entry in metadata.entry_points(group=self.group)}
         return list(found.values())

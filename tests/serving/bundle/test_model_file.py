@@ -26,7 +26,7 @@ def fault(make_bundle, edit_model):
 def test_the_names_of_model_json_are_frozen(reviews):
     model = read_model_file(reviews).model_dump()
     assert set(model) == {
-        *("format", "task", "problem", "labels", "pair", "max_length", "cleaning", "padding", "thresholds"),
+        *("format", "task", "requires", "problem", "labels", "pair", "max_length", "cleaning", "padding", "thresholds"),
         "options",
         *("variants", "default_variant", "left_out", "golden"),
     }
