@@ -11,7 +11,7 @@ import torch
 from tunewright.job import signals
 from tunewright.job.batches.side import Rows
 from tunewright.job.export.graph import check_exportable
-from tunewright.job.kinds.task import Plan, Prepared
+from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.progress import say, warn
 from tunewright.job.report.card import write_report

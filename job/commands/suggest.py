@@ -22,7 +22,7 @@ from tunewright.job.batches.text import tokenizer_fit
 from tunewright.job.commands.candidates import local_candidates
 from tunewright.job.errors import BaseModelError, JobError, SettingsError
 from tunewright.job.export.graph import check_exportable
-from tunewright.job.kinds.task import Part, Plan, Prepared
+from tunewright.job.kinds.plan import Part, Plan, Prepared
 from tunewright.job.measure.evaluation import time_alone
 from tunewright.job.measure.labels import answered
 from tunewright.job.measure.metric import figures

@@ -17,7 +17,8 @@ from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.faults import listed
 from tunewright.job.errors import DataError
-from tunewright.job.kinds.task import Part, Plan, Target
+from tunewright.job.kinds.plan import Part, Plan
+from tunewright.job.kinds.task import Target
 from tunewright.job.measure.labels import Answered, answered, details, tune_thresholds
 from tunewright.job.measure.metric import figures
 from tunewright.job.progress import say, warn

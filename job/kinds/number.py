@@ -16,7 +16,8 @@ import pyarrow as pa
 from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.errors import DataError
-from tunewright.job.kinds.task import Part, Plan, Target
+from tunewright.job.kinds.plan import Part, Plan
+from tunewright.job.kinds.task import Target
 from tunewright.job.measure.metric import figures
 from tunewright.job.progress import say
 from tunewright.serving.bundle.model_file import ModelFile

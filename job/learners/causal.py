@@ -24,7 +24,8 @@ from tunewright.job.data.dataset import Dataset
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.export.generation import export_generation
 from tunewright.job.kinds.options import WritingOptions
-from tunewright.job.kinds.task import Graph, Inputs, Learner, Part, Plan
+from tunewright.job.kinds.plan import Part, Plan
+from tunewright.job.kinds.task import Graph, Inputs, Learner
 from tunewright.job.kinds.texts import kept_breaks
 from tunewright.job.learners import texts
 from tunewright.job.measure.written import rouge

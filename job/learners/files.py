@@ -12,7 +12,8 @@ from torch import nn
 from tunewright.job.batches.side import Array, Batch, Rows, Targets
 from tunewright.job.errors import BaseModelError
 from tunewright.job.kinds.files import File
-from tunewright.job.kinds.task import Inputs, Plan
+from tunewright.job.kinds.plan import Plan
+from tunewright.job.kinds.task import Inputs
 from tunewright.job.learners import texts
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.settings.job import JobSettings

@@ -7,7 +7,8 @@ from pathlib import Path
 from torch import nn
 
 from tunewright.job.export.graph import export_variants
-from tunewright.job.kinds.task import Graph, Plan
+from tunewright.job.kinds.plan import Plan
+from tunewright.job.kinds.task import Graph
 from tunewright.job.model.build import build_headed
 from tunewright.job.model.load import AutoClass
 from tunewright.serving.bundle.model_file import Variant

@@ -22,7 +22,8 @@ from tunewright.job.data.dataset import Dataset, strings
 from tunewright.job.errors import BaseModelError, DataError
 from tunewright.job.export.graph import ARCHITECTURES, export_variants
 from tunewright.job.kinds.options import MaskingOptions
-from tunewright.job.kinds.task import Graph, Inputs, Learner, Part, Plan
+from tunewright.job.kinds.plan import Part, Plan
+from tunewright.job.kinds.task import Graph, Inputs, Learner
 from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, tensors, torch_rows
 from tunewright.job.measure.evaluation import Evaluation, evaluated, time_alone
 from tunewright.job.measure.masked import figures, found, of_totals

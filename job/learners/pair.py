@@ -7,7 +7,8 @@ from typing import cast
 from torch import nn
 
 from tunewright.job.export.graph import describe_variant, export_traced, quantize_int8, strip
-from tunewright.job.kinds.task import Graph, Learner, Plan
+from tunewright.job.kinds.plan import Plan
+from tunewright.job.kinds.task import Graph, Learner
 from tunewright.job.learners.files import IMAGES_AT_ONCE, PREPROCESSING, FileInputs, MediaEncoder
 from tunewright.job.learners.texts import TOKENIZER
 from tunewright.job.model.base_model import BaseCheckpoint

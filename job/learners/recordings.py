@@ -11,7 +11,8 @@ from torch import nn
 from transformers import AutoModelForAudioClassification
 
 from tunewright.job.batches.side import Array
-from tunewright.job.kinds.task import Graph, Learner, Plan
+from tunewright.job.kinds.plan import Plan
+from tunewright.job.kinds.task import Graph, Learner
 from tunewright.job.learners.files import FileInputs, MediaEncoder
 from tunewright.job.learners.heads import Headed
 from tunewright.job.model.base_model import BaseCheckpoint

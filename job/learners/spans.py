@@ -18,7 +18,8 @@ from tunewright.job.batches.side import Array, Batch
 from tunewright.job.batches.text import SplitWriter, TextRows, percentiles
 from tunewright.job.export.graph import ARCHITECTURES
 from tunewright.job.kinds.passages import Passages
-from tunewright.job.kinds.task import Inputs, Learner, Plan
+from tunewright.job.kinds.plan import Plan
+from tunewright.job.kinds.task import Inputs, Learner
 from tunewright.job.learners.heads import Headed
 from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, tensors, torch_rows
 from tunewright.job.model.base_model import BaseCheckpoint

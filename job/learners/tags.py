@@ -17,7 +17,8 @@ from tunewright.job.batches.side import Array
 from tunewright.job.batches.text import NO_LABEL, SplitWriter, TokenRows
 from tunewright.job.export.graph import ARCHITECTURES
 from tunewright.job.kinds.options import TagOptions
-from tunewright.job.kinds.task import Inputs, Learner, Plan
+from tunewright.job.kinds.plan import Plan
+from tunewright.job.kinds.task import Inputs, Learner
 from tunewright.job.learners.heads import Headed
 from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, tensors, torch_rows
 from tunewright.job.measure.metric import figures

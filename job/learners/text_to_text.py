@@ -22,7 +22,8 @@ from tunewright.job.batches.text import NO_LABEL, EncodedSplit, SplitWriter, enc
 from tunewright.job.errors import SettingsError
 from tunewright.job.export.generation import export_generation
 from tunewright.job.kinds.options import TextToTextOptions
-from tunewright.job.kinds.task import Graph, Inputs, Learner, Part, Plan
+from tunewright.job.kinds.plan import Part, Plan
+from tunewright.job.kinds.task import Graph, Inputs, Learner
 from tunewright.job.learners import texts
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_writer

@@ -10,7 +10,8 @@ from torch import nn
 from tunewright.job.batches.side import Array, Batch, Rows
 from tunewright.job.batches.text import TextRows, encode
 from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK, export_variants, graph_inputs
-from tunewright.job.kinds.task import Graph, Inputs, Learner, Plan
+from tunewright.job.kinds.plan import Plan
+from tunewright.job.kinds.task import Graph, Inputs, Learner
 from tunewright.job.learners.heads import scale_of
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_classifier

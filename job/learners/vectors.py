@@ -20,7 +20,8 @@ from tunewright.job.batches.text import EncodedSplit, SplitWriter, TextRows, enc
 from tunewright.job.errors import BaseModelError
 from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK, export_variants
 from tunewright.job.kinds.options import EmbeddingOptions, Pooling
-from tunewright.job.kinds.task import Graph, Inputs, Learner, Part, Plan
+from tunewright.job.kinds.plan import Part, Plan
+from tunewright.job.kinds.task import Graph, Inputs, Learner
 from tunewright.job.learners import texts
 from tunewright.job.measure.cosines import cosine_range, ends
 from tunewright.job.measure.evaluation import Evaluation, evaluated, gathered, logits_of, time_alone

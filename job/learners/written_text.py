@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Form, Options, Roles
-from tunewright.job.kinds.task import Columns, Part, Plan, Target
+from tunewright.job.kinds.plan import Part, Plan
+from tunewright.job.kinds.task import Columns, Target
 from tunewright.job.kinds.texts import TEXT_SETTINGS
 from tunewright.job.measure.metric import figures as more_figures
 from tunewright.job.settings.job import JobSettings

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict
 
-from tunewright.job.kinds.task import Plan, Prepared
+from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.steps.adapt import Adaptation, sentence
 from tunewright.job.steps.release import Release
 from tunewright.job.train.loop import Trained

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from tunewright.job.data.readers.formats import READERS, format_of
-from tunewright.job.kinds.task import Plan
+from tunewright.job.kinds.plan import Plan
 from tunewright.job.measure.metric import METRICS
 from tunewright.job.model.layers import Parameters
 from tunewright.job.tasks import TASKS

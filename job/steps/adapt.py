@@ -17,7 +17,7 @@ from torch import nn
 from tunewright.job.batches.side import NO_TARGETS, Rows
 from tunewright.job.data.columns import Roles
 from tunewright.job.errors import JobError, SettingsError
-from tunewright.job.kinds.task import DataFacts, Plan, Prepared, Text
+from tunewright.job.kinds.plan import DataFacts, Plan, Prepared, Text
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_masked
 from tunewright.job.model.find import FILES_OF_ENCODERS

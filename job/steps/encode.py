@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tunewright.job.batches.side import NoRows, Rows
 from tunewright.job.batches.text import TokenizerFit, percentiles, tokenizer_fit
-from tunewright.job.kinds.task import Plan, Prepared
+from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.progress import bar, say, warn
 from tunewright.serving.text.encoding import Encoder, load_tokenizer

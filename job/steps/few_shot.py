@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tunewright.job.batches.side import Array, Batch, Rows, Targets
-from tunewright.job.kinds.task import Plan
+from tunewright.job.kinds.plan import Plan
 from tunewright.job.measure.evaluation import gathered
 from tunewright.job.measure.labels import answered
 from tunewright.job.measure.metric import figures, lower_is_better

@@ -20,7 +20,8 @@ from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.data.sources.media import Fingerprint, find_folders
 from tunewright.job.data.split import split
 from tunewright.job.errors import DataError
-from tunewright.job.kinds.task import DataFacts, Part, Prepared, Task
+from tunewright.job.kinds.plan import DataFacts, Part, Prepared
+from tunewright.job.kinds.task import Task
 from tunewright.job.progress import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings, used

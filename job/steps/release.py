@@ -11,7 +11,7 @@ import onnx
 from torch import nn
 
 from tunewright.job.export.parity import Parity, compare, require
-from tunewright.job.kinds.task import Part, Plan, Prepared
+from tunewright.job.kinds.plan import Part, Plan, Prepared
 from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.find import FILES_OF_ENCODERS

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from tunewright.job.batches.side import Rows
-from tunewright.job.kinds.task import Plan
+from tunewright.job.kinds.plan import Plan
 from tunewright.job.model.classifiers import scale_head
 from tunewright.job.model.layers import Parameters, choose_layers
 from tunewright.job.progress import say

@@ -14,7 +14,8 @@ from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.kinds.number import Number
 from tunewright.job.kinds.options import EmbeddingOptions
-from tunewright.job.kinds.task import Columns, Learner, Part, Plan, Target, Task
+from tunewright.job.kinds.plan import Part, Plan
+from tunewright.job.kinds.task import Columns, Learner, Target, Task
 from tunewright.job.kinds.texts import TEXT_SETTINGS
 from tunewright.job.progress import say
 from tunewright.job.settings.job import JobSettings

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Options
 from tunewright.job.kinds.options import MaskingOptions
-from tunewright.job.kinds.task import Learner, Part, Plan, Target, Task
+from tunewright.job.kinds.plan import Part, Plan
+from tunewright.job.kinds.task import Learner, Target, Task
 from tunewright.job.kinds.texts import Texts
 from tunewright.serving.bundle.model_file import ModelFile
 

@@ -11,7 +11,8 @@ from tunewright.job.data.cells import Cells, whole
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.kinds.options import AnswerOptions
 from tunewright.job.kinds.passages import Passages
-from tunewright.job.kinds.task import Columns, Learner, Part, Plan, Target, Task
+from tunewright.job.kinds.plan import Part, Plan
+from tunewright.job.kinds.task import Columns, Learner, Target, Task
 from tunewright.job.kinds.texts import TEXT_SETTINGS
 from tunewright.job.measure.metric import figures
 from tunewright.job.progress import say

@@ -11,7 +11,8 @@ import pyarrow as pa
 from tunewright.job.data.cells import Cells, whole
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.kinds.options import WritingOptions
-from tunewright.job.kinds.task import Columns, Learner, Part, Plan, Target, Task
+from tunewright.job.kinds.plan import Part, Plan
+from tunewright.job.kinds.task import Columns, Learner, Target, Task
 from tunewright.job.kinds.texts import TEXT_SETTINGS, kept_breaks
 from tunewright.job.learners.written_text import only_perplexity
 from tunewright.job.settings.job import JobSettings

@@ -15,7 +15,8 @@ from tunewright.job.data.faults import listed
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.labels import LABEL_SETTINGS
 from tunewright.job.kinds.options import TagOptions
-from tunewright.job.kinds.task import Columns, Learner, Part, Plan, Target, Task
+from tunewright.job.kinds.plan import Part, Plan
+from tunewright.job.kinds.task import Columns, Learner, Target, Task
 from tunewright.job.kinds.texts import TEXT_SETTINGS
 from tunewright.job.measure.metric import figures
 from tunewright.job.progress import say

@@ -3,11 +3,12 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import cast
 
+from tunewright.job.commands.guess.facts import Facts, is_whole, scheme_of, stands, wrong_answers
 from tunewright.job.commands.guess.profile import MOST_ROWS, Column, columns_of
 from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.readers.content import refuse_other_content
@@ -35,20 +36,6 @@ _USUAL = frozenset(
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is counted of tags and answers."""
-
-    scheme: str = "plain"
-    """How tags are spelt, as options.scheme calls it."""
-    tags: int = 0
-    """How many different ones there are."""
-    wrong: int = 0
-    """Answers that do not stand where they say."""
-    empty: int = 0
-    """Rows without a question or a context."""
-
-
-@dataclass(frozen=True)
 class Sample:
     """What a file is, and what its first rows hold."""
 
@@ -59,7 +46,7 @@ class Sample:
     """What `data` must say so that the file is read in this way, but for the columns."""
     notes: tuple[str, ...] = ()
     """What these settings were told from."""
-    facts: Facts = Facts()
+    facts: Facts = field(default_factory=Facts)
     """More that was counted."""
 
     @property
@@ -154,10 +141,10 @@ def _rows(file: SourceFile, layout: Layout) -> Sample:
     facts = Facts()
     pair = word_columns(columns)
     if pair:
-        facts = replace(facts, scheme=_scheme(itertools.chain.from_iterable(pair[1].lists)))
+        facts = replace(facts, scheme=scheme_of(itertools.chain.from_iterable(pair[1].lists)))
     answers = next((column.name for column in columns if column.name.lower() == "answers"), "")
     if answers:
-        facts = replace(facts, wrong=_wrong(_values(file, layout)))
+        facts = replace(facts, wrong=wrong_answers(_values(file, layout)))
     return Sample(layout, columns, columns[0].rows if columns else 0, facts=facts)
 
 
@@ -233,7 +220,7 @@ def _sentences(file: SourceFile, layout: Layout) -> Sample:
     if not count:
         # Whoever reads it with these settings is told the fault.
         next(read_rows(file.path, file.address, layout), None)
-    return Sample(layout, [], count, settings, tuple(notes), Facts(scheme=_scheme(tags), tags=len(tags)))
+    return Sample(layout, [], count, settings, tuple(notes), Facts(scheme=scheme_of(tags), tags=len(tags)))
 
 
 def _has_comments(file: SourceFile) -> bool:
@@ -247,38 +234,10 @@ def _has_comments(file: SourceFile) -> bool:
     return False
 
 
-def _scheme(tags: Iterable[object]) -> str:
-    """How tags are spelt, as options.scheme calls it."""
-    prefixes = {str(tag)[:2] for tag in set(tags) if str(tag) != "O"}
-    if prefixes and prefixes <= {"B-", "I-"}:
-        return "BIO"
-    return "BIOES" if prefixes and prefixes <= {"B-", "I-", "E-", "S-"} else "plain"
-
-
 def _questions(file: SourceFile, layout: Layout) -> Sample:
-    rows = [(_stands(row), _is_whole(row)) for row in _values(file, layout)]
+    rows = [(stands(row), is_whole(row)) for row in _values(file, layout)]
     wrong, empty = (sum(not sound for sound in every) for every in zip(*rows, strict=True)) if rows else (0, 0)
     return Sample(layout, [], len(rows), facts=Facts(wrong=wrong, empty=empty))
-
-
-def _wrong(rows: Iterable[Mapping[str, object]]) -> int:
-    """Rows whose answer does not stand where it says."""
-    return sum(not _stands(row) for row in rows)
-
-
-def _is_whole(row: Mapping[str, object]) -> bool:
-    return all(str(row.get(name) or "").strip() for name in ("question", "context"))
-
-
-def _stands(row: Mapping[str, object]) -> bool:
-    answers, context = row.get("answers"), row.get("context")
-    if not isinstance(answers, dict) or not isinstance(context, str):
-        return False
-    texts, starts = answers.get("text"), answers.get("answer_start")
-    if not isinstance(texts, list) or not isinstance(starts, list):
-        return False
-    pairs = zip(texts, starts, strict=False)
-    return all(isinstance(at, int) and context[at : at + len(str(text))] == text for text, at in pairs)
 
 
 def word_columns(columns: Sequence[Column]) -> tuple[Column, Column] | None:

@@ -10,7 +10,7 @@ from tunewright.job.errors import JobError
 from tunewright.job.export import graph as export_step
 from tunewright.job.export.graph import export_fp32
 from tunewright.job.export.parity import Parity, compare, require
-from tunewright.job.kinds.task import Plan
+from tunewright.job.kinds.plan import Plan
 from tunewright.job.recipe import prepare_all, run
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.record import version_numbers

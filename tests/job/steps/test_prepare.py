@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from tunewright.job.data.columns import Options
 from tunewright.job.errors import DataError, SettingsError
-from tunewright.job.kinds.task import Plan
+from tunewright.job.kinds.plan import Plan
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import read_options

@@ -3,8 +3,9 @@
 import pytest
 
 from tunewright.job.commands.guess.columns import FILL, ROLES, Asked, Unclear
+from tunewright.job.commands.guess.facts import Facts
 from tunewright.job.commands.guess.profile import columns_of
-from tunewright.job.commands.guess.sample import Facts, Sample
+from tunewright.job.commands.guess.sample import Sample
 from tunewright.job.commands.guess.task import guess
 from tunewright.job.data.readers.reader import Layout
 from tunewright.job.errors import SettingsError

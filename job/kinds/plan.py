@@ -1,0 +1,110 @@
+"""What a job knows before anything is learned: the data, the base model, and what turns inputs into arrays."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunewright.job.data.columns import Options, Roles
+from tunewright.job.data.dataset import Dataset
+from tunewright.job.data.sources.media import Fingerprint
+from tunewright.job.settings.job import JobSettings
+
+if TYPE_CHECKING:
+    from tunewright.job.batches.side import Rows, Targets
+    from tunewright.job.kinds.task import Task
+    from tunewright.job.model.base_model import BaseCheckpoint
+
+
+Kind = TypeVar("Kind")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One side of the data: its rows and what is to be learned of them."""
+
+    data: Dataset
+    targets: "Targets"
+    keys: NDArray[np.uint64]
+    """One number per row, equal for equal inputs."""
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+class DataFacts(TypedDict, total=False):
+    """What was found in the data, for the report and the lineage."""
+
+    files: dict[str, list[Fingerprint]]
+    rows: dict[str, int]
+    split_digests: dict[str, str]
+    dropped_empty_rows: int
+    left_out_rows: dict[str, dict[str, int]]
+    truncated_rows: int
+    tokenizer_fit: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data that is ready to be learned from."""
+
+    task: "Task"
+    options: Options
+    """The task's own settings, of the class the task names."""
+    roles: Roles
+    labels: list[str]
+    train: Part
+    validation: Part
+    test: Part
+    facts: DataFacts
+    """What was found; steps that come after add to it."""
+    more_metrics: tuple[str, ...] = ()
+    """Those of plug-ins, which the settings add."""
+    requires: str = ""
+    """The package that brings the task, as `name==version`; empty for one that is built in."""
+
+    def part(self, side: str) -> Part:
+        """The rows of `train`, `validation` or `test`."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[side]
+
+    @property
+    def samples(self) -> Part:
+        """Rows that prove the exported files: of validation, or of train where nothing is held out for validation."""
+        return self.validation if len(self.validation) else self.train
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The figures of an evaluation, the headline first, then those that the settings add."""
+        return (*self.task.target.metric_names(self.problem), *self.more_metrics)
+
+    @property
+    def problem(self) -> str:
+        """Which form of the task it is, such as `single_label`."""
+        return self.task.target.problem(self.roles.target_role, self.options)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Data, base model and what turns inputs into arrays: all a task needs to go to work."""
+
+    settings: JobSettings
+    prepared: Prepared
+    base: "BaseCheckpoint"
+    encoder: object
+    """What the `open_encoder` of the task's inputs gave."""
+    text: "Text | None" = None
+    """What the base model reads first, where the settings ask for that."""
+
+    def opened(self, kind: type[Kind]) -> Kind:
+        """The encoder, of the class that the task's inputs open."""
+        assert isinstance(self.encoder, kind)
+        return self.encoder
+
+
+@dataclass(frozen=True)
+class Text:
+    """Unlabelled text that a base is adapted to: the plan of a job of its own, and its rows."""
+
+    plan: Plan
+    sides: "tuple[Rows, Rows]"
