@@ -82,7 +82,7 @@ def _settings(arguments: Sequence[str], command: str) -> "tuple[JobSettings, Reg
 def _init(arguments: Sequence[str]) -> None:
     rest, columns = own_flags(arguments, "columns")
     asked = parser("init").parse_args(rest)
-    from tunewright.job.commands.guess.columns import Asked
+    from tunewright.job.commands.guess.filling import Asked
     from tunewright.job.commands.init import draft
     from tunewright.job.commands.job_file import refuse_to_overwrite, write
     from tunewright.registry.settings import RegistrySettings

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import cast
 
-from tunewright.job.commands.guess.columns import Asked, Guess, Unclear
+from tunewright.job.commands.guess.filling import Asked, Guess, Unclear
 from tunewright.job.commands.guess.profile import columns_of
 from tunewright.job.commands.guess.sample import Sample, sample, sample_as
 from tunewright.job.commands.guess.sides import Sides, divide

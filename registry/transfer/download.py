@@ -6,14 +6,13 @@ want the same file wait for each other on a lock of the part.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakSet
@@ -22,7 +21,7 @@ from tunewright.registry.errors import AccessDenied, CorruptObject, RegistryErro
 from tunewright.registry.stores.disk_space import check_room, disk_full, is_disk_full
 from tunewright.registry.stores.key import Stat
 from tunewright.registry.stores.store import Store
-from tunewright.registry.transfer.journal import Journal
+from tunewright.registry.transfer.part import Part, locked_part, write_at
 
 RANGE = 8 * 1024 * 1024  # bytes of one ranged read
 _PARALLEL = 6  # ranged reads under way at once; with RANGE this bounds the memory
@@ -63,7 +62,7 @@ def download(
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked_part(target) as part:
+        with locked_part(target) as part:
             if sha256 and target.is_file() and sha256_of(target) == sha256:  # somebody else has just fetched it
                 os.truncate(part.descriptor, 0)
                 part.journal.remove()
@@ -78,15 +77,6 @@ def sha256_of(path: Path) -> str:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """An unfinished file, locked by this process."""
-
-    path: Path
-    descriptor: int
-    journal: Journal
-
-
-@dataclass(frozen=True)
 class _Expected:
     """What the object must be, where that is known."""
 
@@ -94,7 +84,7 @@ class _Expected:
     size: int | None  # bytes
 
 
-def _fetch_right(store: Store, key: str, part: _Part, expected: _Expected, tell: OnBytes) -> Downloaded:
+def _fetch_right(store: Store, key: str, part: Part, expected: _Expected, tell: OnBytes) -> Downloaded:
     """Fetch until the bytes are right.
 
     Without an expected digest an ETag that looks like an MD5 is taken for a hint. Where it is none (objects
@@ -118,7 +108,7 @@ def _fetch_right(store: Store, key: str, part: _Part, expected: _Expected, tell:
     )
 
 
-def _fetch(store: Store, key: str, part: _Part, size: int | None, tell: OnBytes) -> tuple[Downloaded, str | None]:
+def _fetch(store: Store, key: str, part: Part, size: int | None, tell: OnBytes) -> tuple[Downloaded, str | None]:
     """Bring the part to the object's present state, hashing every byte; also the MD5 where it can be compared."""
     stat = store.stat(key)
     if size not in (None, stat.size):
@@ -143,7 +133,7 @@ def _fetch(store: Store, key: str, part: _Part, size: int | None, tell: OnBytes)
 
 
 @contextmanager
-def _room(part: _Part, size: int) -> Iterator[None]:
+def _room(part: Part, size: int) -> Iterator[None]:
     """Refuse to begin what does not fit, and clean up when the disk fills all the same."""
     folder = part.path.parent
     check_room(folder, size - os.fstat(part.descriptor).st_blocks * 512)
@@ -157,7 +147,7 @@ def _room(part: _Part, size: int) -> Iterator[None]:
         raise disk_full(folder, size) from error
 
 
-def _in_order(store: Store, stat: Stat, part: _Part) -> Generator[bytes, None, None]:
+def _in_order(store: Store, stat: Stat, part: Part) -> Generator[bytes, None, None]:
     """The object's ranges in their order, fetched several at a time."""
     starts = range(0, stat.size, RANGE)
     if len(starts) <= 1:
@@ -176,7 +166,7 @@ def _in_order(store: Store, stat: Stat, part: _Part) -> Generator[bytes, None, N
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _range(store: Store, stat: Stat, start: int, part: _Part) -> bytes:
+def _range(store: Store, stat: Stat, start: int, part: Part) -> bytes:
     """One range: from the part when an earlier attempt left it whole there, else from the store."""
     stop = min(start + RANGE, stat.size)
     expected = part.journal.digest_at(start)
@@ -185,20 +175,13 @@ def _range(store: Store, stat: Stat, start: int, part: _Part) -> bytes:
         if hashlib.sha256(kept).hexdigest() == expected:
             return kept
     data = store.read_range(stat.key, start, stop, etag=stat.etag)
-    _write_at(part.descriptor, data, start)
+    write_at(part.descriptor, data, start)
     if stat.size > RANGE:
         part.journal.add(start, hashlib.sha256(data).hexdigest())
     return data
 
 
-def _write_at(descriptor: int, data: bytes, start: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, start)
-        view, start = view[written:], start + written
-
-
-def _publish(part: _Part, target: Path, arrived: Downloaded) -> Downloaded:
+def _publish(part: Part, target: Path, arrived: Downloaded) -> Downloaded:
     part.path.replace(target)
     part.journal.remove()
     folder = os.open(target.parent, os.O_RDONLY)
@@ -207,42 +190,6 @@ def _publish(part: _Part, target: Path, arrived: Downloaded) -> Downloaded:
     finally:
         os.close(folder)
     return arrived
-
-
-@contextmanager
-def _locked_part(target: Path) -> Iterator[_Part]:
-    path = target.with_name(target.name + ".part")
-    descriptor = _lock(path)
-    try:
-        yield _Part(path, descriptor, Journal(path.with_name(path.name + ".json")))
-    finally:
-        # Once it is renamed, or was removed, the name may already be the part of somebody else.
-        if os.fstat(descriptor).st_size == 0 and _is_at(descriptor, path):
-            path.unlink()  # nothing arrived
-        os.close(descriptor)  # also gives the lock back
-
-
-def _lock(path: Path) -> int:
-    """Open and lock the part; when its last owner has renamed it to the target meanwhile, a new one."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            # Without locks two processes write the same bytes to the same places, which does no harm.
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                os.close(descriptor)
-                raise
-        if _is_at(descriptor, path):
-            return descriptor
-        os.close(descriptor)
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the path still names the open file."""
-    with suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    return False
 
 
 @contextmanager

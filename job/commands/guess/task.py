@@ -6,7 +6,8 @@ What is not clear is asked, in one sentence that names the choices.
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
-from tunewright.job.commands.guess.columns import FILL, ROLES, Asked, Filling, Guess, Unclear
+from tunewright.job.commands.guess.columns import FILL
+from tunewright.job.commands.guess.filling import ROLES, Asked, Filling, Guess, Unclear
 from tunewright.job.commands.guess.names import (
     LABELS,
     LANGUAGES,

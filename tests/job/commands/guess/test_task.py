@@ -2,8 +2,9 @@
 
 import pytest
 
-from tunewright.job.commands.guess.columns import FILL, ROLES, Asked, Unclear
+from tunewright.job.commands.guess.columns import FILL
 from tunewright.job.commands.guess.facts import Facts
+from tunewright.job.commands.guess.filling import ROLES, Asked, Unclear
 from tunewright.job.commands.guess.profile import columns_of
 from tunewright.job.commands.guess.sample import Sample
 from tunewright.job.commands.guess.task import guess
