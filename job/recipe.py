@@ -54,7 +54,7 @@ def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
     folder = settings.output / run_id
     try:
         plan, sides = prepare_all(settings, registry, folder / "work")
-        taught, adaptation = adapt(plan, sides, folder / "work") if plan.text else (teach(plan, sides), None)
+        taught, adaptation = adapt(plan, sides, folder / "work") if plan.adaptation else (teach(plan, sides), None)
 
         released = release(taught.model, plan, plan.prepared.task.objective(plan), folder / "bundle")
         facts = lineage(plan, taught.trained, taught.parameters, run_id)
@@ -95,7 +95,9 @@ def open_base(
     plan = Plan(settings, prepared, base, prepared.task.inputs.open_encoder(settings, base))
     prepared.task.objective(plan)
     sides = encode_sides(plan, work)
-    return (replace(plan, text=read_text(plan, registry.cache, work / "adapt")) if settings.adapt else plan), sides
+    if settings.adapt:
+        plan = replace(plan, adaptation=read_text(plan, registry.cache, work / "adapt"))
+    return plan, sides
 
 
 def _open_writable(registry: RegistrySettings) -> Store:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
+Positions = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 
 
@@ -18,9 +18,9 @@ Keys = NDArray[np.uint64]
 class Parts:
     """Positions of the rows of each side."""
 
-    train: Rows
-    validation: Rows
-    test: Rows
+    train: Positions
+    validation: Positions
+    test: Positions
 
 
 def split(keys: Keys, labels: Sequence[Sequence[str]], *, validation: float, test: float, seed: int) -> Parts:
@@ -38,7 +38,7 @@ def split(keys: Keys, labels: Sequence[Sequence[str]], *, validation: float, tes
     return Parts(train, held_out, tests)
 
 
-def _strata(group: Rows, labels: Sequence[Sequence[str]], groups: int) -> list[Rows]:
+def _strata(group: NDArray[np.int64], labels: Sequence[Sequence[str]], groups: int) -> list[NDArray[np.int64]]:
     """The groups of equal texts by the rarest label among their rows."""
     counts = Counter(label for row in labels for label in row)
     rank = {label: number for number, label in enumerate(sorted(counts, key=lambda one: (counts[one], one)), 1)}
@@ -50,7 +50,7 @@ def _strata(group: Rows, labels: Sequence[Sequence[str]], groups: int) -> list[R
     return [np.array(members[label], dtype=np.int64) for label in sorted(members)]
 
 
-def _deal(groups: Rows, sizes: Rows, shares: Sequence[float], side: NDArray[np.int8]) -> None:
+def _deal(groups: NDArray[np.int64], sizes: NDArray[np.int64], shares: Sequence[float], side: NDArray[np.int8]) -> None:
     """Give each side (1, 2, ...) its share of the rows of one stratum; train (0) keeps two groups, or all there are.
 
     A label is learned from two texts or more.

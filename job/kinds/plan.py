@@ -93,7 +93,7 @@ class Plan:
     base: "BaseCheckpoint"
     encoder: object
     """What the `open_encoder` of the task's inputs gave."""
-    text: "Text | None" = None
+    adaptation: "AdaptationPlan | None" = None
     """What the base model reads first, where the settings ask for that."""
 
     def opened(self, kind: type[Kind]) -> Kind:
@@ -103,7 +103,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Text:
+class AdaptationPlan:
     """Unlabelled text that a base is adapted to: the plan of a job of its own, and its rows."""
 
     plan: Plan

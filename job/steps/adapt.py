@@ -17,7 +17,7 @@ from torch import nn
 from tunewright.job.batches.side import NO_TARGETS, Rows
 from tunewright.job.data.columns import Roles
 from tunewright.job.errors import JobError, SettingsError
-from tunewright.job.kinds.plan import DataFacts, Plan, Prepared, Text
+from tunewright.job.kinds.plan import AdaptationPlan, DataFacts, Plan, Prepared
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_masked
 from tunewright.job.model.find import FILES_OF_ENCODERS
@@ -69,7 +69,7 @@ class _Reading(TypedDict):
     new_head: bool
 
 
-def read_text(plan: Plan, cache: Path, work: Path) -> Text:
+def read_text(plan: Plan, cache: Path, work: Path) -> AdaptationPlan:
     """The text of `adapt` up to arrays; a JobError says why the base of a job cannot be adapted to it."""
     _check(plan)
     settings = _settings(plan.settings)
@@ -79,7 +79,7 @@ def read_text(plan: Plan, cache: Path, work: Path) -> Text:
         _warn_overlap(plan, prepared)
         text = Plan(settings, prepared, plan.base, prepared.task.inputs.open_encoder(settings, plan.base))
         prepared.task.objective(text)
-        found = Text(text, encode_sides(text, work))
+        found = AdaptationPlan(text, encode_sides(text, work))
     except JobError as error:
         raise type(error)("\n".join(f"adapt: {sentence}" for sentence in str(error).splitlines())) from error
     if not len(found.sides[1]):
@@ -151,7 +151,7 @@ def _own_texts(plan: Plan, settings: JobSettings) -> Prepared:
 
 def adapt(plan: Plan, sides: tuple[Rows, Rows], work: Path) -> tuple[Taught, Adaptation]:
     """The better one of two models on the validation side: from the base as it is, and from the adapted base."""
-    text = plan.text
+    text = plan.adaptation
     assert text is not None
     say("adapt", "first the base reads the text")
     base, told = _adapted(text, work)
@@ -177,7 +177,7 @@ def sentence(adaptation: Adaptation) -> str:
     )
 
 
-def _adapted(text: Text, work: Path) -> tuple[BaseCheckpoint, "_Reading"]:
+def _adapted(text: AdaptationPlan, work: Path) -> tuple[BaseCheckpoint, "_Reading"]:
     """The base after reading, and its perplexity before and after."""
     plan, task = text.plan, text.plan.prepared.task
     objective = task.objective(plan)

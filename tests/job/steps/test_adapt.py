@@ -103,8 +103,8 @@ def test_a_base_that_reading_makes_better_is_kept(make_settings, registry, fetch
     knows = run(make_settings(train=LEARNS | {"epochs": 4}, export=ONLY_FP32), registry).release.folder / "weights"
     still = AdaptSettings(**(READS | {"learning_rate": 1e-12, "epochs": 1}))
     plan, sides = prepare_all(make_settings(adapt=still, train=HEAD), registry, tmp_path)
-    text = replace(plan.text, plan=replace(plan.text.plan, base=fetch(knows)))
-    taught, bought = adapt(replace(plan, text=text), sides, tmp_path)
+    text = replace(plan.adaptation, plan=replace(plan.adaptation.plan, base=fetch(knows)))
+    taught, bought = adapt(replace(plan, adaptation=text), sides, tmp_path)
     assert bought.kept
     assert bought.adapted > bought.without + 0.1
     assert taught.trained.figures["accuracy"] == bought.adapted
@@ -129,19 +129,19 @@ def test_both_texts_of_a_pair_are_read(make_settings, registry, tmp_path):
     plan, _ = prepare_all(make_settings("pair", adapt=AdaptSettings(**READS)), registry, tmp_path)
     assert len(plan.prepared.train) == 300
     # Long texts have several rows.
-    assert len(plan.text.sides[0]) >= 600
+    assert len(plan.adaptation.sides[0]) >= 600
 
 
 def test_text_of_its_own_is_read_and_its_files_are_recorded(make_settings, registry, tmp_path, write_text, reviews):
     texts = [text for text, _ in reviews[420:520]]
     asked = AdaptSettings(data=write_text(texts), mask=0.3, whole_words=True, max_length=16)
     plan, _ = prepare_all(make_settings(adapt=asked), registry, tmp_path)
-    text = plan.text.plan
+    text = plan.adaptation.plan
     # Next to nothing is held out for a test that nobody makes.
     assert [len(getattr(text.prepared, side)) for side in ("train", "validation", "test")] == [89, 10, 1]
     assert text.prepared.facts["files"]["train"][0]["address"] == asked.data.train
     assert (text.prepared.options.mask, text.prepared.options.whole_words) == (0.3, True)
-    assert max(plan.text.sides[0].lengths) <= 16
+    assert max(plan.adaptation.sides[0].lengths) <= 16
     assert (plan.encoder.max_length, text.encoder.max_length) == (64, 16)
 
 
@@ -150,12 +150,12 @@ def test_text_is_cleaned_like_the_rows_unless_told_otherwise(make_settings, regi
     data = make_settings().data.model_copy(update={"cleaning": Cleaning(html=True)})
     settings = make_settings(data=data, adapt=AdaptSettings(data=write_text(texts)))
     plan, _ = prepare_all(settings, registry, tmp_path / "one")
-    assert plan.text.plan.prepared.train.data.inputs()[0].endswith("a < b")
+    assert plan.adaptation.plan.prepared.train.data.inputs()[0].endswith("a < b")
     told_so = write_text(texts, cleaning={"html": False})
     plan, _ = prepare_all(
         settings.model_copy(update={"adapt": AdaptSettings(data=told_so)}), registry, tmp_path / "two"
     )
-    assert plan.text.plan.prepared.train.data.inputs()[0].endswith("a &lt; b")
+    assert plan.adaptation.plan.prepared.train.data.inputs()[0].endswith("a &lt; b")
 
 
 def test_test_texts_in_the_text_are_counted(make_settings, registry, tmp_path, write_text, reviews, capsys):
