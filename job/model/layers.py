@@ -29,14 +29,22 @@ def choose_layers(model: nn.Module, settings: TrainSettings) -> Parameters:
         _add_adapters(model, settings)
     elif settings.layers != "all":
         _only_top(model, 0 if settings.layers == "head" else settings.layers)
+    elif settings.unfreeze:
+        # As the first epoch will have it.
+        unfreeze(model, settings, 1)
     counts = [(four_bits.size(weight), weight.requires_grad) for weight in model.parameters()]
     learning = sum(count for count, learns in counts if learns)
-    if not learning and settings.layers == "head":
+    if not learning and (settings.layers == "head" or settings.unfreeze):
+        given = "train.layers is head" if settings.layers == "head" else "train.unfreeze begins with the head"
         raise SettingsError(
-            "train.layers is head, but this model has no head of its own (none at all, or one that is tied to its "
-            "embeddings); set train.layers to a number of layers, or train.lora"
+            f"{given}, but this model has no head of its own (none at all, or one that is tied to its embeddings); set "
+            "train.layers to a number of layers, or train.lora"
         )
-    return Parameters(sum(count for count, _ in counts), learning)
+    total = sum(count for count, _ in counts)
+    if settings.unfreeze:
+        model.requires_grad_(True)
+        learning = total
+    return Parameters(total, learning)
 
 
 def unfreeze(model: nn.Module, settings: TrainSettings, epoch: int) -> None:
