@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypeGuard
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -58,7 +58,7 @@ def class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, tuple[str, 
     return {column: names for column, names in found.items() if names}
 
 
-def _names(feature: Any) -> tuple[str, ...]:
+def _names(feature: object) -> tuple[str, ...]:
     # Older files: [feature] for a list; newer ones {"_type": "Sequence" or "List", "feature": feature}.
     if isinstance(feature, list) and len(feature) == 1:
         return _names(feature[0])
@@ -75,7 +75,7 @@ def named_row(row: Row, names: Mapping[str, Sequence[str]]) -> Row:
     values = dict(row.values)
     for column, classes in names.items():
         value = values.get(column)
-        numbers: list[Any] = value if isinstance(value, list) else [value]
+        numbers: list[object] = value if isinstance(value, list) else [value]
         for number in numbers:
             if _is_number(number) and not -1 <= number < len(classes):
                 fault = f"column {column!r} holds a number that none of the {len(classes)} names in the file belongs to"
@@ -86,11 +86,11 @@ def named_row(row: Row, names: Mapping[str, Sequence[str]]) -> Row:
     return replace(row, values=values)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _named(value: Any, classes: Sequence[str]) -> Any:
+def _named(value: object, classes: Sequence[str]) -> object:
     if not _is_number(value):
         return value
     return None if value == -1 else classes[value]

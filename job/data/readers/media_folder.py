@@ -24,7 +24,7 @@ FILE_NAME = "file_name"
 
 def class_row(row: Row, column: str) -> Row:
     """A listed file, whose label is the name of the one sub-folder it stands in."""
-    name = row.values[FILE_NAME]
+    name = str(row.values[FILE_NAME])
     depth = len(PurePosixPath(name).parts)
     if depth == 2:
         return replace(row, values={column: name, "label": name.split("/")[0]})

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -63,7 +62,7 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
-def _values(batch: pa.RecordBatch, address: str, wanted: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _values(batch: pa.RecordBatch, address: str, wanted: Sequence[str]) -> Iterator[dict[str, object]]:
     """The rows in values of Python; of a column that nobody asked for None, as Python may have no value for it."""
     names = batch.schema.names
     columns = [
@@ -74,10 +73,10 @@ def _values(batch: pa.RecordBatch, address: str, wanted: Sequence[str]) -> Itera
         yield dict(zip(names, values, strict=True))
 
 
-def _column(column: pa.Array, name: str, address: str) -> list[Any]:
+def _column(column: pa.Array, name: str, address: str) -> list[object]:
     """Its values; DataError where Python has none: nanoseconds, the year 290,000, a time zone that is not installed."""
     try:
-        values: list[Any] = column.to_pylist()
+        values: list[object] = column.to_pylist()
     except UnicodeDecodeError:
         raise
     except (ValueError, OverflowError) as error:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Row:
     """One row: where it stands, and its values by column. `fault` says why the values cannot be used."""
 
     line: int
-    values: dict[str, Any]
+    values: Mapping[str, object]
     fault: str | None = None
     """Worded alike for every row with this fault, so that they can be counted."""
     found: str = ""

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.readers.documents.text import PieceText
@@ -79,25 +78,25 @@ def _json(start: str, text: Iterator[str], layout: Layout) -> Shape | None:
         return None
 
 
-def _loaded(line: str) -> Any:
+def _loaded(line: str) -> object:
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
         return None
 
 
-def _is_row(value: Any, layout: Layout) -> bool:
+def _is_row(value: object, layout: Layout) -> bool:
     """Whether an object holds the wanted columns, each with a value and not with all values of the column."""
     return isinstance(value, dict) and set(layout.wanted) <= set(value) and not holds_columns(value, layout)
 
 
-def holds_columns(members: Mapping[str, Any], layout: Layout) -> bool:
+def holds_columns(members: Mapping[str, object], layout: Layout) -> bool:
     """Whether every wanted key of an object holds many values, where one is meant."""
     wanted = [members[name] for name in layout.wanted if name in members]
     return len(wanted) > 1 and "tokens" not in layout.roles and all(isinstance(one, list | dict) for one in wanted)
 
 
-def _array(inner: str, one: Any, follows: str, layout: Layout) -> Shape | None:
+def _array(inner: str, one: object, follows: str, layout: Layout) -> Shape | None:
     by_place = "{" + ", ".join(f"{json.dumps(name)}: .[{place}]" for place, name in enumerate(layout.wanted)) + "}"
     if inner == "{":
         return Shape("a JSON array of objects", "json")
@@ -141,14 +140,15 @@ def _object(text: PieceText, layout: Layout, is_line: bool) -> Shape:
     return _of_lists(members, lists, layout)
 
 
-def _of_lists(members: Mapping[str, Any], lists: Sequence[str], layout: Layout) -> Shape:
+def _of_lists(members: Mapping[str, object], lists: Sequence[str], layout: Layout) -> Shape:
     if not lists:
         return Shape(
             f"one JSON object with the keys {listed(map(shown, members), 5) or 'none'}",
             do="expected objects, such as {" + _columns(layout) + "}, in an array or one a line",
         )
     key = lists[0]
-    inner = members[key][:1]
+    held = members[key]
+    inner = held[:1] if isinstance(held, list) else []
     turned = ""
     if inner and isinstance(inner[0], list):
         by_place = ", ".join(f"{json.dumps(name)}: .[{place}]" for place, name in enumerate(layout.wanted))
@@ -159,15 +159,15 @@ def _of_lists(members: Mapping[str, Any], lists: Sequence[str], layout: Layout) 
     )
 
 
-def _members(text: PieceText) -> tuple[dict[str, Any], str]:
+def _members(text: PieceText) -> tuple[dict[str, object], str]:
     """The keys of the object, each with its value or the beginning of it, and what stands behind the object.
 
     That is unknown ("?") where the reading ended at a list that is too long to be read.
     """
-    members: dict[str, Any] = {}
+    members: dict[str, object] = {}
     text.take()
     while text.peek() == '"' and len(members) < _MOST_KEYS:
-        key = text.value()
+        key = str(text.value())
         if text.take() != ":":
             raise ValueError("no JSON object")
         if text.peek() == "[":
@@ -181,9 +181,9 @@ def _members(text: PieceText) -> tuple[dict[str, Any], str]:
     return members, text.peek() if text.take() == "}" else "?"
 
 
-def _head(text: PieceText) -> tuple[list[Any], bool]:
+def _head(text: PieceText) -> tuple[list[object], bool]:
     """The first elements of a list, and whether these are all."""
-    found: list[Any] = []
+    found: list[object] = []
     text.take()
     while text.peek() not in ("]", "") and len(found) < _MOST_KEYS:
         found.append(text.value())

@@ -99,7 +99,7 @@ class Media:
         if not isinstance(value, dict) or set(value) != {"bytes", "path"}:
             return row
         one = value["path"] if value["bytes"] is None else value["bytes"]
-        return replace(row, values=row.values | {self._column: one})
+        return replace(row, values={**row.values, self._column: one})
 
     def _begin(self, row: Row, pool: ThreadPoolExecutor) -> Future[SourceFile] | None:
         """Start to fetch the file that a row names; None when there is nothing to fetch."""
@@ -130,7 +130,7 @@ class Media:
         self._count += 1
         self._size += file.size
         self._digest.update(f"{file.address.removeprefix(self._folder.address)}\n{file.sha256}\n".encode())
-        return replace(row, values=row.values | {self._column: file})
+        return replace(row, values={**row.values, self._column: file})
 
 
 def _tables(folder: Folder, kind: str, cache: Path) -> list[SourceFile]:

@@ -1,7 +1,6 @@
 """JSON to rows: the objects of an array, or one a line."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from tunewright.job.data.readers.documents.text import DECODER, read_array
 from tunewright.job.data.readers.lines import of_lines, of_pieces
@@ -30,7 +29,7 @@ def read_jsonl(text: Iterator[str], address: str, _: Layout) -> Iterator[Row]:
         yield json_row(number, value)
 
 
-def json_row(number: int, value: Any) -> Row:
+def json_row(number: int, value: object) -> Row:
     """A row of the columns of an object; a fault for anything else."""
     if not isinstance(value, dict):
         what = f"is a JSON {type(value).__name__}, not an object of columns"

@@ -5,7 +5,6 @@ lists, as the library `datasets` has them, and empty where the question has none
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.readers.documents.text import PieceText
@@ -30,14 +29,14 @@ class _Document:
         self._text, self._place = PieceText(pieces), address
         self._address = address
 
-    def paragraphs(self) -> Iterator[Any]:
+    def paragraphs(self) -> Iterator[object]:
         """Every paragraph of every article, in order."""
         for _ in self._under("data"):
             yield from self._articles()
         if after := self._text.peek():
             raise DataError(f"{self._address}: {after!r} stands after the end of the one JSON object")
 
-    def _articles(self) -> Iterator[Any]:
+    def _articles(self) -> Iterator[object]:
         for number in self._elements():
             self._place = f"{self._address}, article {number}"
             for _ in self._under("paragraphs"):
@@ -93,7 +92,7 @@ class _Document:
             '(expected {"data": [{"paragraphs": [{"context": ..., "qas": [...]}]}]})'
         )
 
-    def _value(self) -> Any:
+    def _value(self) -> object:
         try:
             return self._text.value()
         except RecursionError:
@@ -102,7 +101,7 @@ class _Document:
             raise DataError(f"{self._place} is not JSON: {getattr(error, 'msg', error)}") from error
 
 
-def _questions(paragraph: Any, number: int) -> Iterator[Row]:
+def _questions(paragraph: object, number: int) -> Iterator[Row]:
     """The rows of one paragraph, of which the first is question `number`."""
     if not isinstance(paragraph, dict):
         yield Row(number, {}, "stands in a paragraph that is no JSON object", shown(paragraph))
@@ -116,7 +115,7 @@ def _questions(paragraph: Any, number: int) -> Iterator[Row]:
         yield from (_question(one, context, place) for place, one in enumerate(questions, number))
 
 
-def _question(value: Any, context: str, number: int) -> Row:
+def _question(value: object, context: str, number: int) -> Row:
     if not isinstance(value, dict):
         return Row(number, {}, "is no JSON object", shown(value))
     if not isinstance(value.get("question"), str):
@@ -136,7 +135,7 @@ def _question(value: Any, context: str, number: int) -> Row:
     return Row(number, {"id": value.get("id"), "question": value["question"], "context": context, "answers": flat})
 
 
-def _is_answer(answer: Any) -> bool:
+def _is_answer(answer: object) -> bool:
     return (
         isinstance(answer, dict)
         and isinstance(answer.get("text"), str)
@@ -145,7 +144,7 @@ def _is_answer(answer: Any) -> bool:
     )
 
 
-def _missing(number: int, fault: str, value: dict[str, Any]) -> Row:
+def _missing(number: int, fault: str, value: dict[str, object]) -> Row:
     return Row(number, {}, fault, shown(value), f"its keys are {listed(map(shown, value)) or 'none'}")
 
 

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 from tunewright.job.data.readers.lines import LINE_LIMIT
 from tunewright.job.errors import DataError
@@ -44,7 +43,7 @@ DECODER = json.JSONDecoder(parse_int=_whole)
 """Reads one value, of which a whole number may have any length."""
 
 
-def read_array(pieces: Iterator[str], address: str) -> Iterator[Any]:
+def read_array(pieces: Iterator[str], address: str) -> Iterator[object]:
     """The elements of the one array in the text; DataError names the row where it stops being one."""
     text = PieceText(pieces)
     first = text.take()
@@ -68,7 +67,7 @@ def read_array(pieces: Iterator[str], address: str) -> Iterator[Any]:
         )
 
 
-def _element(text: "PieceText", place: str) -> Any:
+def _element(text: "PieceText", place: str) -> object:
     try:
         return text.value()
     except RecursionError:
@@ -100,7 +99,7 @@ class PieceText:
         self._at += len(character)
         return character
 
-    def value(self) -> Any:
+    def value(self) -> object:
         """The next value. ValueError where there is none."""
         self.peek()
         while True:
