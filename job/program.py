@@ -125,12 +125,15 @@ def _train(arguments: Sequence[str]) -> None:
 
 def _check(arguments: Sequence[str]) -> None:
     settings, registry = _settings(arguments, "check")
+    from tunewright.job.model.find import find
     from tunewright.job.steps.prepare import prepare
 
     signals.unwind()
     with tempfile.TemporaryDirectory(prefix="tunewright-") as work:
         prepared = prepare(settings, registry.cache, Path(work))
-        # torch is imported for data that is known to be good: a mistake is told in a second.
+        # torch is imported for data that is known to be good and a base that is there: a mistake is told in a second.
+        if not settings.base_model.startswith("s3://"):
+            find(settings.base_model, registry)
         with signals.held():
             from tunewright.job.recipe import open_base
         open_base(prepared, settings, registry, Path(work))

@@ -13,6 +13,7 @@ from tunewright.job.batches.side import Rows
 from tunewright.job.export.graph import check_exportable
 from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.model.base_model import fetch_base_model
+from tunewright.job.model.build import check_dropout
 from tunewright.job.progress import say, warn
 from tunewright.job.report.card import write_report
 from tunewright.job.report.lineage import lineage
@@ -92,6 +93,7 @@ def open_base(
     if base.dropped:
         say("model", f"left out of the base model's configuration: {', '.join(base.dropped)}")
     check_exportable(str(base.config()["model_type"]), base.address, prepared.task.graph.architectures)
+    check_dropout(base, settings.train)
     plan = Plan(settings, prepared, base, prepared.task.inputs.open_encoder(settings, base))
     prepared.task.objective(plan)
     sides = encode_sides(plan, work)

@@ -115,6 +115,8 @@ def found() -> list[Group]:
             groups.append(entry.load())
         except ModuleNotFoundError:  # an image that holds some of the rooms
             continue
+        except (Exception, SystemExit) as error:  # another package raises whatever its code raises
+            _fail(f"the commands of {entry.value} cannot be imported: {type(error).__name__}: {error}")
     return groups
 
 

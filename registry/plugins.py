@@ -77,7 +77,7 @@ class Catalogue(Mapping[str, Thing], Generic[Thing]):
         where = f"the {self.what} {entry.name!r} of {_package(entry, ' ')} ({entry.value})"
         try:
             loaded = entry.load()
-        except Exception as error:  # a plug-in raises whatever its code raises
+        except (Exception, SystemExit) as error:  # a plug-in raises whatever its code raises
             said = f"{type(error).__name__}: {error}".splitlines()[0]
             raise PluginError(f"{where} cannot be imported: {said}") from error
         if not isinstance(loaded, self._kind):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tunewright.job.measure import labels, numbers, squad, tags
+from tunewright.registry.errors import PluginError
 from tunewright.registry.plugins import Catalogue
 
 Figure = Callable[[Any, Any], float]
@@ -60,7 +61,19 @@ METRICS = Catalogue("metric", "tunewright.metrics", Metric, {one.name: one for o
 
 def figures(names: Iterable[str], problem: str, truths: object, answers: object) -> dict[str, float]:
     """These metrics of some rows."""
-    return {name: float(METRICS[name].of[problem](truths, answers)) for name in names}
+    return {name: _figure(name, problem, truths, answers) for name in names}
+
+
+def _figure(name: str, problem: str, truths: object, answers: object) -> float:
+    figure = METRICS[name].of[problem]
+    package = METRICS.requirement(name)
+    if not package:
+        return float(figure(truths, answers))
+    try:
+        return float(figure(truths, answers))
+    except Exception as error:  # a plug-in raises whatever its code raises
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise PluginError(f"the metric {name!r} of {package} cannot measure: {said}") from error
 
 
 def lower_is_better(name: str) -> bool:

@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from tunewright.job.errors import BaseModelError
+from tunewright.job.errors import BaseModelError, SettingsError
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.classifiers import (
     HEAD,
@@ -193,14 +193,36 @@ _HEAD_DROPOUTS = (
 """What the architectures call the dropout before the last layer, the most particular name first."""
 
 
+def check_dropout(base: BaseCheckpoint, settings: TrainSettings) -> None:
+    """SettingsError for a dropout where the architecture has none."""
+    config = load_config(base)
+    if settings.dropout is not None and not any(_dropouts(part) for part in _with_parts(config)):
+        raise SettingsError(
+            f"train.dropout would have no effect: models of the architecture {config.model_type} have no dropout; "
+            "remove it"
+        )
+
+
 def _set_dropout(config: PretrainedConfig, dropout: float | None) -> None:
-    """Every probability of dropout that the architecture has; a flag such as `token_dropout` is none."""
     if dropout is None:
         return
-    for name, value in list(vars(config).items()):
-        # GPT-2 and its kin say attn_pdrop, embd_pdrop, resid_pdrop.
-        if ("dropout" in name or name.endswith("pdrop")) and (value is None or _is_number(value)):
-            setattr(config, name, dropout)
+    for part in _with_parts(config):
+        for name in _dropouts(part):
+            setattr(part, name, dropout)
+
+
+def _with_parts(config: PretrainedConfig) -> list[PretrainedConfig]:
+    return [config, *(part for part in vars(config).values() if isinstance(part, PretrainedConfig))]
+
+
+def _dropouts(config: PretrainedConfig) -> list[str]:
+    """Every probability of dropout that the architecture has; a flag such as `token_dropout` is none."""
+    # GPT-2 and its kin say attn_pdrop, embd_pdrop, resid_pdrop.
+    return [
+        name
+        for name, value in vars(config).items()
+        if ("dropout" in name or name.endswith("pdrop")) and (value is None or _is_number(value))
+    ]
 
 
 def _head_dropout(config: PretrainedConfig) -> float:

@@ -116,11 +116,12 @@ def _settings(settings: JobSettings) -> JobSettings:
         seed=train.seed,
         precision=train.precision,
     )
-    changes = {
+    changes: dict[str, object] = {
         "task": TASK,
         "options": {"mask": asked.mask, "whole_words": asked.whole_words},
         "adapt": None,
         "gate": GateSettings(),
+        "metrics": [],
         "train": steps,
         "data": _text_settings(asked.data, settings.data) if asked.data else settings.data,
     }

@@ -51,6 +51,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     except SettingsError as error:
         faults += str(error).splitlines()
     faults += [*_unread(settings.data), *_layers(settings.train), *_held_out(settings)]
+    faults += _adapted_text(settings)
     if options is None or roles is None:
         raise _told(faults)
     problem = task.target.problem(roles.target_role, options)
@@ -161,6 +162,19 @@ def _held_out(settings: JobSettings) -> Iterator[str]:
     for name in ("patience", "metric") if not untaught else ():
         if name in train.model_fields_set and getattr(train, name) is not None:
             yield _useless(f"train.{name}", "no rows are held out for validation (data.validation_fraction)")
+
+
+def _adapted_text(settings: JobSettings) -> Iterator[str]:
+    """Settings of the text of `adapt` that finding words in it has no use for."""
+    text = settings.adapt.data if settings.adapt else None
+    if text is None:
+        return
+    for name in ("test", "test_fraction"):
+        if name in text.model_fields_set:
+            yield _useless(f"adapt.data.{name}", "adaptation is measured on validation")
+    for name in _given(text, "data"):
+        if name not in used(TASKS["masked-language-modelling"]):
+            yield _useless(f"adapt.{name}", "the text of adapt has no labels")
 
 
 def _few_shot(settings: JobSettings, task: Task, problem: str) -> Iterator[str]:

@@ -109,6 +109,11 @@ def test_one_of_each_is_trained_with_named_in_the_lineage_and_served(tunewright,
             "the metric 'kapa' of other-package 0.3 (broken:X) cannot be imported: ModuleNotFoundError: No module "
             "named 'nowhere_to_be_found'",
         ),
+        (
+            "kapa = broken:X",
+            "raise SystemExit(0)",
+            "the metric 'kapa' of other-package 0.3 (broken:X) cannot be imported: SystemExit: 0",
+        ),
         ("kapa = broken:X", "X = 3", "the metric 'kapa' of other-package 0.3 (broken:X) is int; expected Metric"),
         (
             "accuracy = broken:X",

@@ -84,12 +84,17 @@ def test_check_reads_everything_and_registers_nothing(arguments, capsys, tmp_pat
         (["--data.columns.lable", "label"], 2, "data.columns has a role 'lable'"),
         (["--data.train", "nowhere.csv"], 3, "data source 'nowhere.csv': no such file"),
         (["--data.columns.label", "stars"], 3, "train.csv, line 2: has no column 'stars'"),
-        ([], 3, "the training rows hold 1 label ('good')"),
+        (["--data.train", "one.csv"], 3, "the training rows hold 1 label ('good')"),
+        (["--base_model", "./nothing"], 2, "base model './nothing' is not a folder here"),
+        (["--base_model", "package://nothing/model"], 2, "base model 'package://nothing/model': the Python package"),
     ],
 )
 def test_a_check_that_fails_imports_nothing_that_trains(tmp_path, flags, code, said):
-    (tmp_path / "train.csv").write_text("text,label\n" + "some text,good\n" * 9)
-    words = ["check", "--model_name", "x", "--data.train", "train.csv", *flags]
+    (tmp_path / "one.csv").write_text("text,label\n" + "some text,good\n" * 9)
+    rows = "".join(f"text {number},{('good', 'bad')[number % 2]}\n" for number in range(40))
+    (tmp_path / "train.csv").write_text("text,label\n" + rows)
+    usual = [] if "--data.train" in flags else ["--data.train", "train.csv"]
+    words = ["check", "--model_name", "x", *usual, *flags]
     program = f"import sys; from tunewright.job import program; code = program.main({words!r})\n"
     program += "print(code, sorted({'torch', 'transformers', 'optimum', 'peft', 'sklearn'} & set(sys.modules)))"
     environment = os.environ | {"REGISTRY_CACHE": str(tmp_path / "cache")}

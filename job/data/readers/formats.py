@@ -28,6 +28,7 @@ from tunewright.registry.plugins import Catalogue
 def format_of(name: str) -> str | None:
     """The format a file name promises, None for a name of no known format."""
     plain = name.lower().removesuffix(".gz")
+    # Those of plug-ins come last, and are imported only where no other has the name.
     for reader in (READERS[one] for one in READERS):
         if plain.endswith(reader.suffixes) and (reader.is_text or plain == name.lower()):
             return reader.name

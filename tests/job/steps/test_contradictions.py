@@ -190,6 +190,10 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             "adapt needs validation rows to tell what it bought: give data.validation or a data.validation_fraction "
             "over 0",
         ),
+        (
+            {"adapt": {"data": {"train": "t.txt", "skip_labels": ["a"]}}},
+            "adapt.data.skip_labels would have no effect: the text of adapt has no labels; remove it",
+        ),
         ({"gate": {"min": {"bleu": 0.3}}}, "gate.min names 'bleu'; this task measures accuracy, macro_f1, mcc"),
         ({"train": {"metric": "bleu"}}, "train.metric names 'bleu'; this task measures accuracy, macro_f1, mcc"),
         (

@@ -16,6 +16,7 @@ from transformers import (
     ViTImageProcessor,
 )
 
+from tunewright.job.errors import SettingsError
 from tunewright.job.recipe import run
 from tunewright.job.settings.job import JobSettings
 from tunewright.registry.stores.store import open_store
@@ -99,12 +100,19 @@ def test_a_number_is_learned_and_answered_in_the_unit_of_the_data(settings, regi
     predictor.close()
 
 
+def test_dropout_is_refused_where_the_architecture_has_none(settings, registry, tmp_path):
+    for part in FAMILIES["resnet"]():
+        part.save_pretrained(tmp_path / "base")
+    with pytest.raises(SettingsError, match=r"^train\.dropout would have no effect: .* resnet have no dropout; remove"):
+        run(settings(tmp_path / "base", train={"dropout": 0.3}), registry)
+
+
 def test_what_was_registered_goes_on_from_where_it_ended(settings, registry, tmp_path):
     torch.manual_seed(5)
     for part in FAMILIES["resnet"]():
         part.save_pretrained(tmp_path / "base")
     first = run(settings(tmp_path / "base"), registry).release.evaluations["fp32"].metrics
-    still = {"epochs": 1, "learning_rate": 1e-9, "batch_size": 8, "precision": "fp32", "dropout": 0.0}
+    still = {"epochs": 1, "learning_rate": 1e-9, "batch_size": 8, "precision": "fp32"}
     again = run(settings("models:/brightness/1", train=still), registry).release.evaluations["fp32"].metrics
     # The head answers in the unit of the data: it is brought back to numbers of size 1 before it learns on.
     assert again["rmse"] == pytest.approx(first["rmse"], rel=0.5)
