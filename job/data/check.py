@@ -163,15 +163,7 @@ def check(
     if reading.bare and len(reading.bare) < len(files):
         have = "file has" if len(reading.bare) == 1 else "files have"
         warn("data", f"{len(reading.bare):,} {have} no rows ({listed(reading.bare, 3)})")
-    for what, count in tally.notes.items():
-        example = tally.examples.get(what)
-        warn(
-            "data",
-            f"{what}: {count:,} {'row' if count == 1 else 'rows'}" + (f"; {example}" if example else ""),
-            rows=count,
-        )
-    if joined := tally.joined.sentence(settings.label_separator):
-        warn("data", f"column {roles.target!r}: {joined}")
+    _warn_notes(tally)
     data = open_dataset(target)
     if not len(data):
         left = {"without text": reading.dropped, **reading.left_out}
@@ -179,6 +171,19 @@ def check(
         raise DataError(f"{', '.join(file.address for file in files)}: no rows{dropped}")
     keys = np.frombuffer(reading.keys, dtype=np.uint64)
     return Checked(data, keys, files, reading.dropped, reading.left_out, media, tally.known_classes)
+
+
+def _warn_notes(tally: Tally) -> None:
+    """Tell what is odd and does not keep rows from being used."""
+    for what, count in tally.notes.items():
+        example = tally.examples.get(what)
+        warn(
+            "data",
+            f"{what}: {count:,} {'row' if count == 1 else 'rows'}" + (f"; {example}" if example else ""),
+            rows=count,
+        )
+    if joined := tally.joined.sentence(tally.settings.label_separator):
+        warn("data", f"column {tally.roles.target!r}: {joined}")
 
 
 def _rows(file: SourceFile, media: Media | None, layout: Layout) -> Iterator[tuple[Row, str]]:
