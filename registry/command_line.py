@@ -23,7 +23,7 @@ exit codes:
   3    the data cannot be used
   4    a gate was missed: nothing was registered
   75   stopped by SIGTERM; the same job may simply run again
-  130  stopped by Ctrl-C
+  130  stopped by Ctrl-C; a server that listens drains and ends with 0
 """
 _USAGE = """\
 usage: tunewright COMMAND [WORDS ...] [--registry URI]
