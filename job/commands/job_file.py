@@ -34,7 +34,9 @@ def write(made: Draft, output: Path, sources: Sequence[str]) -> None:
 
 
 def refuse_to_overwrite(output: Path) -> None:
-    """SettingsError where there is a file already."""
+    """SettingsError where there is a file already, or no place of this machine."""
+    if output.parts[:1] and output.parts[0].endswith(":"):
+        raise SettingsError(f"--output is {str(output)!r}; expected a file of this machine, such as job.yaml")
     if output.exists():
         raise SettingsError(f"{output} is there already, and is never overwritten; name another file with --output")
 

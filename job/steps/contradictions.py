@@ -28,7 +28,7 @@ EVERY_TASK = frozenset(
 """Settings that every task uses. What stands neither here nor with a task's parts is refused."""
 AFTER_EPOCHS = ("single_label", "multi_label", "regression", "similarity")
 """Problems whose metrics are known after each epoch."""
-_OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "unfreeze")
+_OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "unfreeze", "loss")
 """Settings of plain fine-tuning's loss and course that pairs have no use for."""
 _OF_ENCODERS = """epochs learning_rate layer_decay batch_size accumulation weight_decay warmup schedule clip dropout
 precision patience metric""".split()

@@ -82,6 +82,13 @@ def test_nothing_is_overwritten(init, write):
     assert Path("job.yaml").read_text() == "mine"
 
 
+def test_a_bucket_is_no_place_for_the_file(init, write):
+    write("reviews.csv", REVIEWS.encode())
+    code, _, err = init("reviews.csv", "--output", "s3://bucket/job.yaml")
+    assert code == 2
+    assert err.startswith("error: --output is 's3:/bucket/job.yaml'; expected a file of this machine")
+
+
 def test_flags_settle_what_the_data_does_not(init, write, prepared):
     rows = "text,a,b\n" + "".join(f"this is the review of number {n},x{n % 2},y{n % 3}\n" for n in range(60))
     write("reviews.csv", rows.encode())

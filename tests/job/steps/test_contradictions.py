@@ -160,6 +160,11 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             "by itself; remove it",
         ),
         (
+            {"train": FEW | {"loss": "cross_entropy"}},
+            "train.loss would have no effect: train.few_shot teaches the encoder with pairs and fits the head by "
+            "itself; remove it",
+        ),
+        (
             {"train": FEW | {"layers": "head", "epochs": 3}},
             "train.epochs would have no effect: with train.few_shot and train.layers: head the encoder is not taught; "
             "remove it",
