@@ -124,6 +124,8 @@ def _unread(data: DataSettings) -> Iterator[str]:
     for name in ("validation", "test"):
         if getattr(data, name) is not None and f"{name}_fraction" in data.model_fields_set:
             yield _useless(f"data.{name}_fraction", f"data.{name} is given")
+    if data.quote is not None and data.quoting is False:
+        yield _useless("data.quote", "data.quoting is false")
     if "unknown_labels" in data.model_fields_set and data.validation is None and data.test is None:
         yield _useless("data.unknown_labels", "it is for data.validation and data.test, and neither is given")
 

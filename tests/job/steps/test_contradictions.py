@@ -132,6 +132,10 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             "remove it",
         ),
         (
+            {"data": {"train": "a.csv", "quoting": False, "quote": "'"}},
+            "data.quote would have no effect: data.quoting is false; remove it",
+        ),
+        (
             {"data": {"train": "a.csv", "test": "b.csv", "test_fraction": 0.2}},
             "data.test_fraction would have no effect: data.test is given; remove it",
         ),
