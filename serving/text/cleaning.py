@@ -3,7 +3,7 @@
 import html
 import re
 import unicodedata
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from pydantic import BaseModel, ConfigDict
 
@@ -12,21 +12,35 @@ _SPACE = re.compile(r"\s+")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
-# What Unicode calls default ignorable, white space, control characters, and the Braille pattern without a dot.
-_UNSEEN = re.compile(
-    "[\\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
-    "\U000e0000-\U000e0fff]*"
-)
-# In a name they change nothing that is seen. Joiners (U+200C, U+200D) do so inside Persian, Indic and emoji, variation
-# selectors behind symbols; there they stay.
-_JOINED = "\u0590-\u1fff\u2190-\ufdff\ufe0f\U00010000-\U0010ffff"
-_HIDDEN = re.compile(
-    "[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff]"
-    f"|(?<![{_JOINED}])[\u200c\u200d]|[\u200c\u200d](?![{_JOINED}])|(?<=[^\\W\\d_])[\ufe0e\ufe0f]+"
-)
-# No writing joins so, but for a symbol in colour with the next; one after the other they would take a pass each.
-_ROW_OF_JOINERS = re.compile("(?!\ufe0f\u200d(?![\u200c\u200d\ufe0e\ufe0f]))[\u200c\u200d\ufe0e\ufe0f]{2,}")
+# The patterns below take a twentieth of a second to compile: at their first use, which help never comes to.
+
+
+@cache
+def _unseen() -> re.Pattern[str]:
+    """What Unicode calls default ignorable, white space, control characters, and the Braille pattern without a dot."""
+    return re.compile(
+        "[\\s\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+        "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+        "\U000e0000-\U000e0fff]*"
+    )
+
+
+@cache
+def _hidden() -> re.Pattern[str]:
+    """What changes nothing that is seen in a name. Joiners (U+200C, U+200D) do so inside Persian, Indic and emoji,
+    variation selectors behind symbols; there they stay."""
+    joined = "\u0590-\u1fff\u2190-\ufdff\ufe0f\U00010000-\U0010ffff"
+    return re.compile(
+        "[\u00ad\u034f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff]"
+        f"|(?<![{joined}])[\u200c\u200d]|[\u200c\u200d](?![{joined}])|(?<=[^\\W\\d_])[\ufe0e\ufe0f]+"
+    )
+
+
+@cache
+def _row_of_joiners() -> re.Pattern[str]:
+    """No writing joins so, but for a symbol in colour with the next; one by one they would take a pass each."""
+    return re.compile("(?!\ufe0f\u200d(?![\u200c\u200d\ufe0e\ufe0f]))[\u200c\u200d\ufe0e\ufe0f]{2,}")
+
 
 _MARKS_IN_A_ROW = 30
 """The Stream-Safe Text Format of UAX #15 allows so many combining marks in a row; no writing system needs more."""
@@ -67,7 +81,7 @@ def clean_label(text: str) -> str:
     """The name of a label: cleaned as a text is, without what nobody sees, so that names that look alike are equal."""
     before = None
     while before != text:
-        before, text = text, clean(_HIDDEN.sub("", _ROW_OF_JOINERS.sub("", text)), Cleaning())
+        before, text = text, clean(_hidden().sub("", _row_of_joiners().sub("", text)), Cleaning())
     return text
 
 
@@ -78,7 +92,7 @@ def legible(text: str) -> str:
 
 def is_visible(text: str) -> bool:
     """Whether the text has anything to see: more than white space, control characters and characters of no width."""
-    return not _UNSEEN.fullmatch(text)
+    return not _unseen().fullmatch(text)
 
 
 def _composed(text: str) -> str:
