@@ -116,6 +116,10 @@ def _refuse_ranks(environment: Mapping[str, str]) -> None:
 def _train(arguments: Sequence[str]) -> None:
     _refuse_ranks(os.environ)
     settings, registry = _settings(arguments, "train")
+    from tunewright.job.steps.contradictions import check_settings
+
+    # Told at once; what follows imports torch first.
+    check_settings(settings)
     from tunewright.job.commands.summary import show
     from tunewright.job.recipe import run
 
