@@ -130,11 +130,6 @@ def _settings(settings: JobSettings) -> JobSettings:
 
 def _text_settings(text: DataSettings, rows: DataSettings) -> DataSettings:
     """Those of the text; cleaned like the rows unless told otherwise, and with next to nothing held out for test."""
-    for name in ("test", "test_fraction"):
-        if name in text.model_fields_set:
-            raise SettingsError(
-                f"adapt.data.{name} would have no effect: adaptation is measured on validation; remove it"
-            )
     cleaning = text.cleaning if "cleaning" in text.model_fields_set else rows.cleaning
     return text.model_copy(update={"cleaning": cleaning, "test_fraction": _LEAST})
 

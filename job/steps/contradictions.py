@@ -28,7 +28,9 @@ EVERY_TASK = frozenset(
 """Settings that every task uses. What stands neither here nor with a task's parts is refused."""
 AFTER_EPOCHS = ("single_label", "multi_label", "regression", "similarity")
 """Problems whose metrics are known after each epoch."""
-_OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "unfreeze", "loss")
+_OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "huber_delta")
+"""Settings that a loss may use."""
+_OF_FINE_TUNING = ("class_weights", "label_smoothing", "focal_gamma", "unfreeze", "loss")
 """Settings of plain fine-tuning's loss and course that pairs have no use for."""
 _OF_ENCODERS = """epochs learning_rate layer_decay batch_size accumulation weight_decay warmup schedule clip dropout
 precision patience metric""".split()
@@ -188,7 +190,7 @@ def _few_shot(settings: JobSettings, task: Task, problem: str) -> Iterator[str]:
     if train.pooling == "native":
         yield "train.few_shot takes the mean over the tokens of a text: remove train.pooling: native"
     reason = "train.few_shot teaches the encoder with pairs and fits the head by itself"
-    yield from _set(train, _OF_LOSSES, reason)
+    yield from _set(train, _OF_FINE_TUNING, reason)
     if train.layers == "head":
         yield from _set(train, _OF_ENCODERS, "with train.few_shot and train.layers: head the encoder is not taught")
         for name in sorted(train.few_shot.model_fields_set - {"head_c"}):
@@ -237,7 +239,7 @@ def _loss(train: TrainSettings, problem: str) -> Iterator[str]:
     loss = LOSSES[train.loss]
     if problem not in loss.problems:
         yield f"train.loss is {train.loss!r}, which is for {listed(loss.problems)}, not {problem}; remove it"
-    useless = sorted(set(_OF_LOSSES[:3]) - loss.uses) + ([] if "huber_delta" in loss.uses else ["huber_delta"])
+    useless = [name for name in _OF_LOSSES if name not in loss.uses]
     yield from _set(train, useless, f"the loss {train.loss} does not use it")
 
 
