@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.kinds.plan import Part, Plan
-from tunewright.job.kinds.task import Columns, Target
+from tunewright.job.kinds.task import Columns, Learner, Target
 from tunewright.job.kinds.texts import TEXT_SETTINGS
 from tunewright.job.measure.metric import figures as more_figures
 from tunewright.job.settings.job import JobSettings
@@ -122,6 +122,13 @@ class WrittenText(Target[object, str]):
         found = perplexity(cast(TextToTextEngine, predictor.engine), part, plan)
         more = more_figures(plan.prepared.more_metrics, "text_to_text", truths, written)
         return replace(measured, metrics={**measured.metrics, **figures.of_all, "perplexity": found, **more})
+
+
+def text_to_text_learner() -> Learner:
+    """Models that write a text for a text."""
+    from tunewright.job.learners.text_to_text import TEXT_TO_TEXT_LEARNER
+
+    return TEXT_TO_TEXT_LEARNER
 
 
 def only_perplexity(settings: JobSettings) -> list[str]:

@@ -1,13 +1,10 @@
 """Audio classification, taught: recordings to one label or several; each at the sampling rate of the base model."""
 
-from functools import cache
-
 from tunewright.job.kinds.files import Files, recording_size
 from tunewright.job.kinds.labels import Labels
 from tunewright.job.kinds.task import Learner, Task
 
 
-@cache
 def audio_learner() -> Learner:
     """Models of recordings."""
     from tunewright.job.learners.recordings import AUDIO_LEARNER

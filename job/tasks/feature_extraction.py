@@ -5,7 +5,6 @@ texts and scores the cosine of two vectors learns to follow the score, or is onl
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
@@ -133,7 +132,6 @@ class Similarity(Target[object, float]):
         return vectors.similarity(predictor, part, plan)
 
 
-@cache
 def _learner() -> Learner:
     from tunewright.job.learners.vectors import VECTOR_LEARNER
 

@@ -3,7 +3,6 @@
 A base model that has read the texts of a domain so is a better base for the tasks of that domain.
 """
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 from tunewright.job.data.cells import Cells
@@ -58,7 +57,6 @@ class HiddenWords(Target[object, None]):
         return masked.baseline(part, plan)
 
 
-@cache
 def _learner() -> Learner:
     from tunewright.job.learners.masked import MASKED_LEARNER
 

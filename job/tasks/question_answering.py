@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
@@ -127,7 +126,6 @@ class Answers(Target[tuple[str, str], Passages]):
         )
 
 
-@cache
 def _learner() -> Learner:
     from tunewright.job.learners.spans import SPAN_LEARNER
 

@@ -1,11 +1,10 @@
 """Summarization, taught: texts to shorter ones, measured by ROUGE of what is written."""
 
 from collections.abc import Sequence
-from functools import cache
 
 from tunewright.job.kinds.options import TextToTextOptions
-from tunewright.job.kinds.task import Learner, Task
-from tunewright.job.learners.written_text import Sources, TextFigures, WrittenText
+from tunewright.job.kinds.task import Task
+from tunewright.job.learners.written_text import Sources, TextFigures, WrittenText, text_to_text_learner
 from tunewright.job.progress import say
 
 _KINDS = ("rougeL", "rouge1", "rouge2")
@@ -21,18 +20,11 @@ def compare(found: Sequence[str], truths: Sequence[str]) -> TextFigures:
     return TextFigures(lambda rows: dict(zip(_KINDS, scores[rows].mean(axis=0).tolist(), strict=True)))
 
 
-@cache
-def _learner() -> Learner:
-    from tunewright.job.learners.text_to_text import TEXT_TO_TEXT_LEARNER
-
-    return TEXT_TO_TEXT_LEARNER
-
-
 SUMMARIZATION = Task(
     about="A text to a shorter one.",
     columns=Sources(),
     target=WrittenText("Says what a text says in fewer words", _KINDS, compare, "summary_text"),
-    learner=_learner,
+    learner=text_to_text_learner,
     options=TextToTextOptions,
     uses=frozenset({"train.max_length"}),
 )

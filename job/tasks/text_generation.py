@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
@@ -129,7 +128,6 @@ class WhatFollows(Target[object, str]):
         return causal.baseline(part, plan)
 
 
-@cache
 def _learner() -> Learner:
     from tunewright.job.learners.causal import CAUSAL_LEARNER
 

@@ -3,7 +3,6 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
@@ -142,7 +141,6 @@ class Tags(Target[list[str], list[str]]):
         )
 
 
-@cache
 def _learner() -> Learner:
     from tunewright.job.learners.tags import TAG_LEARNER
 

@@ -1,11 +1,10 @@
 """Translation, taught: texts to texts in another language, measured by BLEU and chrF of what is written."""
 
 from collections.abc import Sequence
-from functools import cache
 
 from tunewright.job.kinds.options import TextToTextOptions
-from tunewright.job.kinds.task import Learner, Task
-from tunewright.job.learners.written_text import Sources, TextFigures, WrittenText
+from tunewright.job.kinds.task import Task
+from tunewright.job.learners.written_text import Sources, TextFigures, WrittenText, text_to_text_learner
 from tunewright.job.progress import say
 
 
@@ -19,18 +18,11 @@ def compare(found: Sequence[str], truths: Sequence[str]) -> TextFigures:
     return TextFigures(lambda rows: {"bleu": bleu.of(rows)}, {"chrf": chrf(found, truths)})
 
 
-@cache
-def _learner() -> Learner:
-    from tunewright.job.learners.text_to_text import TEXT_TO_TEXT_LEARNER
-
-    return TEXT_TO_TEXT_LEARNER
-
-
 TRANSLATION = Task(
     about="A text to one in another language.",
     columns=Sources(),
     target=WrittenText("Translates a text", ("bleu", "chrf"), compare, "translation_text"),
-    learner=_learner,
+    learner=text_to_text_learner,
     options=TextToTextOptions,
     uses=frozenset({"train.max_length"}),
 )
