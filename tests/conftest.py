@@ -50,7 +50,7 @@ def _no_settings_from_outside(monkeypatch):
 def s3_endpoint():
     """The address of a real moto server."""
     port = free_port()
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    command = [sys.executable, str(Path(__file__).parent / "registry/stores/moto_server.py"), str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for_port(port, server)
