@@ -16,8 +16,14 @@ class Settings(BaseModel):
     """A group of settings."""
 
     # Labels are often numbers, which YAML reads as such: {0: negative, 1: positive}.
+    # Built when a value is first read, so that help does not wait for it.
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False, coerce_numbers_to_str=True
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        coerce_numbers_to_str=True,
+        defer_build=True,
     )
 
 

@@ -55,6 +55,7 @@ class JobSettings(BaseSettings):
         env_nested_delimiter=NESTED,
         env_ignore_empty=True,
         protected_namespaces=(),
+        defer_build=True,
     )
 
     task: TaskName = "text-classification"
@@ -67,15 +68,15 @@ class JobSettings(BaseSettings):
     """Name in the registry: lower-case letters, digits, dot, dash and underscore."""
     data: DataSettings
     """What to learn from."""
-    train: TrainSettings = TrainSettings()
+    train: TrainSettings = Field(default_factory=TrainSettings)
     """How to learn."""
     adapt: AdaptSettings | None = None
     """Adapt the base model to unlabelled text first, and keep what is better on validation; {} takes the defaults."""
     metrics: list[str] = []
     """More metrics to measure, of installed plug-ins."""
-    export: ExportSettings = ExportSettings()
+    export: ExportSettings = Field(default_factory=ExportSettings)
     """What to serve."""
-    gate: GateSettings = GateSettings()
+    gate: GateSettings = Field(default_factory=GateSettings)
     """When not to release."""
     alias: Name | None = None
     """Alias to move to the new version when the gates pass, for example production."""

@@ -13,7 +13,6 @@ from pydantic_settings import SettingsError as UnreadableSetting
 
 from tunewright.job.errors import SettingsError
 from tunewright.job.settings.entries import Tree, merged, take_flags, take_variables
-from tunewright.job.settings.file import read_config
 from tunewright.job.settings.job import PREFIX, JobSettings
 from tunewright.registry.variables import build_settings, leaves, mappings
 
@@ -31,7 +30,7 @@ def load_settings(arguments: Sequence[str], program: str) -> JobSettings:
     others, entries = take_flags(arguments, JobSettings)
     flags = vars(parser.parse_args(others))
     config = flags.pop("config")
-    file = {"data": {}, **(read_config(config) if config else {})}
+    file = {"data": {}, **(_of_file(config) if config else {})}
     environ = {name: value for name, value in os.environ.items() if name != _OF_KUBERNETES}
     built = build_settings(
         lambda: JobSettings.model_validate(_layered(file, _of_environment(), _of_flags(source, flags), entries)),
@@ -53,6 +52,13 @@ def settings_parser(program: str) -> tuple[argparse.ArgumentParser, CliSettingsS
     return parser, CliSettingsSource[object](
         JobSettings, root_parser=parser, cli_avoid_json=True, cli_hide_none_type=True, cli_enforce_required=False
     )
+
+
+def _of_file(config: str) -> Tree:
+    # YAML and the stores take a tenth of the time that help may take.
+    from tunewright.job.settings.file import read_config
+
+    return read_config(config)
 
 
 def _of_environment() -> Tree:

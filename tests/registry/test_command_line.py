@@ -101,7 +101,7 @@ def test_a_registry_without_an_address_is_refused(words):
 
 @pytest.mark.parametrize("words", [(), ("--version",), ("list", "--help"), ("serve", "--help"), ("train", "--help")])
 def test_help_imports_nothing_that_trains(words):
-    heavy = ("torch", "transformers", "pyarrow", "onnx", "sklearn")
+    heavy = ("torch", "transformers", "pyarrow", "onnx", "sklearn", "tunewright.job.settings.file")
     code = f"import sys; sys.argv = {['tunewright', *words]!r}\n"
     code += "from tunewright.registry.command_line import main\n"
     code += "try: main()\nexcept SystemExit: pass\n"
