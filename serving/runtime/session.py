@@ -1,6 +1,6 @@
 """One ONNX graph in ONNX Runtime: opened, asked for its inputs, run under a deadline."""
 
-import threading
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tunewright.serving.errors import BundleError, DeadlineExceeded
 from tunewright.serving.onnx_runtime import ort
+from tunewright.serving.runtime.watchdog import WATCHDOG
 
 Array = NDArray[np.float32]
 
@@ -27,8 +28,6 @@ class TimeLimit:
         self.seconds = seconds
         self.options = ort.RunOptions()
         self.options.log_severity_level = _SILENT
-        self._timer = threading.Timer(seconds, setattr, (self.options, "terminate", True))
-        self._timer.daemon = True
 
     @property
     def is_over(self) -> bool:
@@ -45,11 +44,11 @@ class TimeLimit:
             raise DeadlineExceeded(f"the model did not answer within {self.seconds:.3g} s")
 
     def __enter__(self) -> Self:
-        self._timer.start()
+        WATCHDOG.watch(self.end, time.monotonic() + self.seconds)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
+        WATCHDOG.let_go(self.end)
 
 
 class Session:
