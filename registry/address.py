@@ -11,7 +11,8 @@ def shown_address(text: str) -> str:
     scheme, slashes, rest = text.partition("://")
     if not slashes:
         return text
-    is_bucket = scheme.lower() == "s3"
+    # Neither has a user name; in both an `@` may stand further on: in a key, before a revision.
+    is_bucket = scheme.lower() in ("s3", "hf")
     first = rest.partition("/")[0]
     # A password may hold a slash where nobody has escaped it.
     if "@" in rest and (not is_bucket or "@" in first or ":" in first):

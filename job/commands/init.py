@@ -51,7 +51,7 @@ def draft(sources: Sequence[str], asked: Asked, cache: Path, **given: str | None
     try:
         # What the readers say of the data, `check` says again.
         with contextlib.redirect_stdout(io.StringIO()):
-            sides = _sides(sources)
+            sides = _sides(sources, cache)
             found = _of_media(sides, cache) if sides.media else _of_files(sides, cache)
             made = guess(found.seen, asked)
             settings, reasons, samples = _data(found, made, cache)
@@ -87,13 +87,13 @@ class _Found:
     first: SourceFile | None = None
 
 
-def _sides(sources: Sequence[str]) -> Sides:
+def _sides(sources: Sequence[str], cache: Path) -> Sides:
     """The sides of all files at these places; of several places the names of the places tell too."""
     if len(sources) == 1:
-        return divide(files_at(sources[0]), sources[0])
+        return divide(files_at(sources[0], cache), sources[0])
     files: dict[str, int] = {}
     for source in sources:
-        files |= files_at(source)
+        files |= files_at(source, cache)
     above = str(PurePosixPath(*_shared([PurePosixPath(source).parts for source in sources])))
     return divide(files, above.replace("s3:/", "s3://", 1))
 

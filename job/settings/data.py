@@ -12,7 +12,7 @@ class DataSettings(Settings):
     """What to learn from."""
 
     train: Sources
-    """File, glob, folder or list of these; local or s3://."""
+    """File, glob, folder or list of these, local or s3://; or hf://org/name[@revision][:config][/split]."""
     validation: Sources | None = None
     """Rows to choose the best epoch and thresholds on; split off from train when absent."""
     test: Sources | None = None

@@ -28,6 +28,7 @@ def test_what_only_its_owner_may_know_is_left_out(address, shown):
     [
         "s3://bucket/part-?.csv",
         "s3://bucket/icon@2x/#1.png",
+        "hf://org/set@v1:en/train",
         "models:/reviews@production",
         "a?b#c@d",
         "",

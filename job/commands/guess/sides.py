@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from tunewright.job.data.faults import listed
 from tunewright.job.data.readers.formats import format_of
 from tunewright.job.data.readers.media_folder import METADATA, SUFFIXES
+from tunewright.job.data.sources.hub_files import SCHEME
 from tunewright.job.data.sources.names import SPLITS
 from tunewright.job.errors import SettingsError
 from tunewright.registry.address import shown_address
@@ -68,6 +69,9 @@ def divide(files: Mapping[str, int], asked: str) -> Sides:
 
 
 def _below(address: str, asked: str) -> str:
+    if asked.startswith(SCHEME):
+        # hf://org/name@commit/path: what was asked for has another revision, or none.
+        return address.split("/", 4)[-1]
     start = asked.rstrip("/") + "/"
     return address.removeprefix(start) if address.startswith(start) else PurePosixPath(address).name
 

@@ -29,16 +29,16 @@ def fetch_object(store: Store, one: Stat, address: str, cache: Path, advance: Ca
     """The object from the cache when its ETag and its digest still match, else downloaded."""
     path = cache / hashlib.sha256(f"{address}\n{one.etag}\n{one.size}".encode()).hexdigest()[:32]
     record = path.with_suffix(".json")
-    digest = _recorded(record)
+    digest = recorded_digest(record)
     if digest is not None and path.is_file() and sha256_of(path) == digest:
         advance(one.size)
         return SourceFile(address, path, digest, one.size)
     got = download(store, one.key, path, on_bytes=advance)
-    _write_record(record, address, got.sha256)
+    record_digest(record, address, got.sha256)
     return SourceFile(address, path, got.sha256, got.size)
 
 
-def _recorded(record: Path) -> str | None:
+def recorded_digest(record: Path) -> str | None:
     """The digest in a record; None where there is none that can be read."""
     try:
         return str(json.loads(record.read_bytes())["sha256"])
@@ -46,7 +46,9 @@ def _recorded(record: Path) -> str | None:
         return None
 
 
-def _write_record(record: Path, address: str, sha256: str) -> None:
+def record_digest(record: Path, address: str, sha256: str) -> None:
+    """Keep the digest of a file that has arrived."""
+    record.parent.mkdir(parents=True, exist_ok=True)
     new = record.with_suffix(f".{os.getpid()}.new")
     new.write_text(json.dumps({"address": address, "sha256": sha256}))
     new.replace(record)

@@ -45,7 +45,8 @@ def sizes_on_disk(source: str) -> dict[str, int]:
 def _refuse_scheme(source: str) -> None:
     if "://" in source:
         raise DataError(
-            f"data source {shown_address(source)!r} is not a place to read from; use a path or s3://bucket/key"
+            f"data source {shown_address(source)!r} is not a place to read from; "
+            "use a path, s3://bucket/key or hf://org/name"
         )
 
 

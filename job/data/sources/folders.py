@@ -11,6 +11,7 @@ from typing import Protocol
 from tunewright.job.data.sources.cache import SourceFile, fetch_object
 from tunewright.job.data.sources.disk import beside
 from tunewright.job.data.sources.hidden import is_hidden, not_hidden
+from tunewright.job.data.sources.hub_files import SCHEME
 from tunewright.job.errors import DataError
 from tunewright.job.inside import leaves
 from tunewright.registry.address import shown_address
@@ -65,6 +66,8 @@ class Folder(Protocol):
 def open_folder(address: str, cache: Path) -> Folder:
     if address.startswith("s3://"):
         return _BucketFolder(address, cache)
+    if address.startswith(SCHEME):
+        return _HubFolder(address)
     if "://" in address:
         raise DataError(
             f"data source {shown_address(address)!r} is not a place to read from; use a folder or s3://bucket/folder"
@@ -141,6 +144,22 @@ class _BucketFolder:
         except (NotFound, AddressError) as error:
             raise Refused(f"names no file of {self.address}", _hint(name)) from error
         return fetch_object(self._store, one, self.address + name, self._cache, _nobody)
+
+
+class _HubFolder:
+    """The place of a table of the hub: its rows hold their files as bytes, and no other file is fetched."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def names(self) -> Iterator[str]:
+        raise DataError(
+            f"data source {self.address!r}: of the hub only tables are read; where they hold the files themselves, "
+            "leave data.format out, else download the data set and name its folder"
+        )
+
+    def fetch(self, name: str) -> SourceFile:
+        raise Refused("names a file of the hub, of which only tables are fetched", "download it and name its folder")
 
 
 def _hint(name: str) -> str:

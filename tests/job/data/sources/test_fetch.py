@@ -95,7 +95,8 @@ def test_a_file_can_be_opened_by_its_source(folder, tmp_path):
         ),
         (
             "https://example.org/a.csv",
-            "data source 'https://example.org/a.csv' is not a place to read from; use a path or s3://bucket/key",
+            "data source 'https://example.org/a.csv' is not a place to read from; use a path, s3://bucket/key "
+            "or hf://org/name",
         ),
     ],
 )
