@@ -1,15 +1,33 @@
 """Tiny base models that write, with tokenizers trained on the spot, and jobs that teach them."""
 
+import io
 import json
 import random
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTImageProcessor,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForAudioClassification,
+    pipeline,
+)
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from tunewright.job.recipe import Outcome, run
@@ -262,3 +280,105 @@ def looked_at(tmp_path):
         return prepare_all(settings, _registry(tmp_path), tmp_path / "work")
 
     return make
+
+
+# A job of every task, over rows made of the example's texts.
+
+_SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+_TEXTS = 48
+
+
+def _seeing() -> tuple[Any, Any]:
+    config = ViTConfig(**_SMALL, image_size=16, patch_size=8)
+    return ViTForImageClassification(config), ViTImageProcessor(size={"height": 16, "width": 16})
+
+
+def _seeing_and_reading() -> tuple[Any, Any]:
+    reads = {**_SMALL, "vocab_size": 1200, "max_position_embeddings": 32, "eos_token_id": 3, "pad_token_id": 0}
+    sees = {**_SMALL, "image_size": 16, "patch_size": 8}
+    model = CLIPModel(CLIPConfig(text_config=reads, vision_config=sees, projection_dim=16))
+    return model, CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+
+
+def _hearing() -> tuple[Any, Any]:
+    config = WhisperConfig(
+        d_model=16, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2, decoder_attention_heads=2,
+        encoder_ffn_dim=32, decoder_ffn_dim=16, max_source_positions=50, num_mel_bins=32, vocab_size=100,
+        pad_token_id=0, bos_token_id=1, eos_token_id=2,
+    )  # fmt: skip
+    return WhisperForAudioClassification(config), WhisperFeatureExtractor(feature_size=32, chunk_length=1)
+
+
+_OF_FILES = {"image-text": _seeing_and_reading, "image": _seeing, "audio": _hearing}
+
+
+@pytest.fixture(scope="session")
+def base_of(tiny_base, writer_base, tmp_path_factory):
+    """base_of("audio-regression"): the folder of a tiny base model for that task."""
+    made: dict[str, Path] = {}
+
+    def make(task):
+        kind = next((kind for kind in _OF_FILES if task.startswith(kind)), "text")
+        if task in ("translation", "summarization", "text-generation"):
+            kind = "llama" if task == "text-generation" else "t5"
+        if kind not in made:
+            made[kind] = writer_base(kind) if kind in CONFIGS else tmp_path_factory.mktemp("base") / "base"
+            if kind in ("text", "image-text"):
+                shutil.copytree(tiny_base, made[kind])
+                config = json.loads((made[kind] / "tokenizer_config.json").read_text())
+                (made[kind] / "tokenizer_config.json").write_text(json.dumps(config | {"mask_token": "[MASK]"}))
+            if kind in _OF_FILES:
+                torch.manual_seed(5)
+                for part in _OF_FILES[kind]():
+                    part.save_pretrained(made[kind])
+        return made[kind]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def rows_of(reviews, picture, tmp_path_factory):
+    """rows_of("translation"): 48 rows of that task, and the folder of the files they name."""
+    folder = tmp_path_factory.mktemp("named")
+    texts = [" ".join(text.split()[:12]) for text, _ in reviews if text.split()][:_TEXTS]
+
+    def make(task):
+        return [_row(task, number, text, picture, folder) for number, text in enumerate(texts)], folder
+
+    return make
+
+
+def _tone(number: int) -> bytes:
+    content = io.BytesIO()
+    wave = np.sin(2 * np.pi * (200 + 20 * number) * np.arange(3200) / 16_000)
+    soundfile.write(content, 0.5 * wave, 16_000, format="WAV")
+    return content.getvalue()
+
+
+def _row(task: str, number: int, text: str, picture: Any, folder: Path) -> dict[str, Any]:
+    """A row, and `spare`: another one's input."""
+    words = text.split()
+    kind, _, aim = task.partition("-")
+    if kind in ("image", "audio"):
+        name = f"{number}.{'png' if kind == 'image' else 'wav'}"
+        colour = ["red", "green", "blue"][number % 3]
+        (folder / name).write_bytes(picture(colour, number, (16, 16)) if kind == "image" else _tone(number))
+        target = {"score": float(number)} if aim == "regression" else {"label": "aab"[number % 3]}
+        beside = {"text": text} if aim == "text-classification" else {}
+        return {kind: name, **beside, **target, "spare": "0" + name[len(str(number)) :]}
+    label = "with" if "the" in words else "without"
+    return {
+        "text-classification": {"text": text, "label": label},
+        "text-regression": {"text": text, "score": float(sum(map(len, words)))},
+        "token-classification": {"tokens": words, "tags": ["B-T" if word == "the" else "O" for word in words]},
+        "question-answering": {
+            "question": "what is first?",
+            "context": text,
+            "answers": {"text": words[:1], "answer_start": [0]},
+        },
+        "feature-extraction": {"text": text, "text_pair": " ".join(words[::-1]), "score": float(len(words))},
+        "masked-language-modelling": {"text": text},
+        "text-generation": {"prompt": text, "response": " ".join(words[::-1])},
+        "translation": {"source": text, "target": " ".join(words[::-1])},
+        "summarization": {"source": text, "target": " ".join(words[:2])},
+    }[task] | {"spare": words[:2] if task == "token-classification" else f"{number} {text}"}

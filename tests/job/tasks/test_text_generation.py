@@ -1,6 +1,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tunewright.job.batches.causal import packed
 from tunewright.job.batches.text import NO_LABEL
 from tunewright.job.errors import BaseModelError, DataError, SettingsError
-from tunewright.job.learners.causal import Decoder
+from tunewright.job.learners.causal import Decoder, rouge_of_answers
 from tunewright.job.train.next_token import learned_logits
 from tunewright.serving.errors import InputError
 from tunewright.serving.golden import replay
@@ -132,6 +133,18 @@ def test_the_measured_perplexity_is_that_of_torch(taught, plan_of_taught):
     assert metrics["perplexity"] == pytest.approx(np.exp(losses / tokens), rel=1e-4)
     assert set(metrics) == {"perplexity", "rougeL"}
     assert 0 < metrics["rougeL"] < 1
+
+
+def test_so_many_rows_are_answered_as_asked(taught, answering, plan_of_taught):
+    one = taught("llama", "prompt")
+    plan, predictor = plan_of_taught(one), answering(one)
+
+    def rouge(rows):
+        options = plan.prepared.options.model_copy(update={"generated_rows": rows})
+        asked = replace(plan, prepared=replace(plan.prepared, options=options))
+        return rouge_of_answers(predictor, plan.prepared.test, asked)
+
+    assert len({rouge(1), rouge(2), rouge(20)}) > 1
 
 
 @pytest.fixture
