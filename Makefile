@@ -54,7 +54,7 @@ docs: $(VENV)/.dev ## write the generated pages and the wings in the README
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-generate bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-generate bench-export bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## texts per second of Predictor against a bare ONNX Runtime loop
 	$(BIN)/python tests/bench/bench_serve.py
@@ -67,6 +67,9 @@ bench-tasks: $(VENV)/.dev ## real data sets from a bucket to an answer (SETS="ss
 
 bench-generate: $(VENV)/.dev ## cost per token of the generation loop against optimum on the same files
 	$(BIN)/python tests/bench/bench_generate.py
+
+bench-export: $(VENV)/.dev ## time, size and making of exported graphs against those of an older commit
+	$(BIN)/python tests/bench/bench_export.py
 
 bench-few-shot: $(VENV)/.dev ## banking77 with 8 rows a label: contrastive, plain and frozen, several draws
 	$(BIN)/python tests/bench/bench_few_shot.py
@@ -125,10 +128,11 @@ lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
 	  && sed -i "/^#/d; /^tunewright @/d" requirements/serving.txt
 	$(COMPILE) --extra dev --extra job --extra serving -c requirements/job.txt -c requirements/quickstart.txt \
 	  -c requirements/serving.txt -o requirements/dev.txt pyproject.toml && $(PLAIN) requirements/dev.txt
+	$(COMPILE) -o requirements/optimum.txt requirements/optimum.in && $(PLAIN) requirements/optimum.txt
 	$(INDEX_ONLY) $(COMPILE) --generate-hashes --all-build-deps --only-build-deps -o requirements/build.txt pyproject.toml \
 	  && sed -i "/^#/d; /^$$/d" requirements/build.txt
 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs site bench bench-serve bench-train bench-tasks bench-generate bench-few-shot bench-bombs images submit install lock clean
+.PHONY: help train serve test test-slow check docs site bench bench-serve bench-train bench-tasks bench-generate bench-export bench-few-shot bench-bombs images submit install lock clean

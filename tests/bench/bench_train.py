@@ -18,8 +18,9 @@ import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+import peers
+
 ROWS, SEED, BATCH, RATE = 2000, 42, 32, 5e-5
-PEER = Path("var/bench/peer")
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
     data = os.environ.get("TUNEWRIGHT_DATA")
     if not data:
         sys.exit("bench-train needs the data sets: set TUNEWRIGHT_DATA to their folder")
-    python = peer_environment()
+    python = peers.environment("peer", [*peers.pins("torch", "transformers", "accelerate"), "datasets"])
     results: dict[str, list[dict]] = {"tunewright": [], "trainer, dynamic": [], "trainer, default": []}
     with tempfile.TemporaryDirectory() as work:
         train, dev = write_rows(Path(data) / "sst2", Path(work))
@@ -43,23 +44,6 @@ def main() -> None:
                 results[name].append(run(number))
                 print(f"round {number + 1}: {name} {results[name][-1]}", flush=True)
     show(results)
-
-
-def peer_environment() -> Path:
-    """An environment with the peer's packages, at the versions that this project pins."""
-    python = PEER / "bin" / "python"
-    if not (PEER / ".made").exists():
-        subprocess.run([sys.executable, "-m", "venv", PEER], check=True)
-        pins = [
-            line
-            for line in Path("requirements/job.txt").read_text().splitlines()
-            if line.startswith(("torch=", "transformers=", "accelerate="))
-        ]
-        subprocess.run(
-            [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *pins, "datasets"], check=True
-        )
-        (PEER / ".made").touch()
-    return python
 
 
 def write_rows(source: Path, work: Path) -> tuple[Path, Path]:

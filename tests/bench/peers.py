@@ -1,0 +1,35 @@
+"""Environments of their own for what this project is measured against: var/bench/<name>, made once for each list of
+packages."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+REQUIREMENTS = Path(__file__).parents[2] / "requirements"
+
+
+def environment(name: str, packages: list[str]) -> Path:
+    """The Python of an environment with these packages."""
+    folder = Path("var/bench") / name
+    stamp, python = folder / ".made", folder / "bin" / "python"
+    told = "\n".join(packages)
+    if not stamp.exists() or stamp.read_text() != told:
+        print(f"{folder}: installing {' '.join(packages)}", file=sys.stderr, flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages], check=True)
+        stamp.write_text(told)
+    return python.absolute()
+
+
+def optimum() -> Path:
+    """optimum's ONNX half, with the last transformers that it works with."""
+    return environment("optimum", _pinned("optimum"))
+
+
+def pins(*names: str) -> list[str]:
+    """These packages at the versions that this project is developed with."""
+    return [pin for pin in _pinned("dev") if pin.partition("==")[0] in names]
+
+
+def _pinned(name: str) -> list[str]:
+    return [line for line in (REQUIREMENTS / f"{name}.txt").read_text().splitlines() if "==" in line]
