@@ -10,7 +10,7 @@ from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.faults import Faults, listed, shown
 from tunewright.job.data.joined_labels import JoinedLabels
 from tunewright.job.data.labels import label_of, parts_of
-from tunewright.job.data.readers.class_names import advised_names, is_class
+from tunewright.job.data.readers.columnar.class_names import advised_names, is_class
 from tunewright.job.data.readers.reader import Layout, Row
 from tunewright.job.settings.data import DataSettings
 from tunewright.serving.text.cleaning import clean, clean_label, is_visible, legible

@@ -21,7 +21,7 @@ from tunewright.job.data.columns import Form, Options, Roles
 from tunewright.job.data.dataset import Dataset, DatasetWriter, open_dataset
 from tunewright.job.data.faults import Faults, listed
 from tunewright.job.data.layout import layout_of
-from tunewright.job.data.readers.class_names import told_names
+from tunewright.job.data.readers.columnar.class_names import told_names
 from tunewright.job.data.readers.formats import read_rows, unit_of
 from tunewright.job.data.readers.reader import Layout, Row
 from tunewright.job.data.sources.cache import SourceFile

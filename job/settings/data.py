@@ -59,5 +59,5 @@ class DataSettings(Settings):
     limit: int | None = Field(default=None, ge=1)
     """Use only so many train rows, drawn with the seed."""
     max_expansion: float = Field(default=20.0, ge=1)
-    """A compressed file may unpack to so many times its size (and always to 2 MiB, a Parquet file to
-    32); a larger one is refused."""
+    """A compressed file may unpack to so many times its size (and always to 2 MiB, a Parquet or
+    Arrow file to 32); a larger one is refused."""

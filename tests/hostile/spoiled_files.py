@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 from mutations import VALUES, spoiled, spoiled_json
 
@@ -89,6 +90,21 @@ def changed_parquet(random: Random) -> bytes:
     return data[:at] + spoiled(data[at:], random)
 
 
+def changed_arrow(random: Random) -> bytes:
+    """An Arrow file of either form with changed bytes, some inside compressed columns."""
+    columns: dict[str, Any] = {name: pa.array([row[name] for row in ROWS]) for name in ("text", "label")}
+    if random.random() < 0.3:
+        columns[random.choice(["text", "label", "more"])] = pa.array(*random.choice(ARRAYS))
+    if random.random() < 0.5 and pa.types.is_string(columns["label"].type):
+        columns["label"] = columns["label"].dictionary_encode()
+    table, file = pa.table(columns), io.BytesIO()
+    options = pa.ipc.IpcWriteOptions(compression=random.choice([None, "lz4", "zstd"]))
+    write = random.choice([pa.ipc.new_stream, pa.ipc.new_file])
+    with write(file, table.schema, options=options) as writer:
+        writer.write_table(table)
+    return file.getvalue() if random.random() < 0.1 else spoiled(file.getvalue(), random)
+
+
 NUMBERS = list(range(len(ROWS)))
 ARRAYS: list[tuple[Any, ...]] = [
     (NUMBERS, pa.decimal128(38, 10)),
@@ -143,6 +159,7 @@ DATA: dict[str, tuple[str, dict[str, Any], Callable[[Random], bytes]]] = {
     "json": ("text-classification", {}, changed_json(ROWS)),
     "jsonl": ("text-classification", {}, changed_lines),
     "parquet": ("text-classification", {}, changed_parquet),
+    "arrow": ("text-classification", {}, changed_arrow),
     "squad.json": ("question-answering", {"format": "squad"}, changed_json(QUESTIONS)),
     "conll": ("token-classification", {}, changed_bytes(CONLL)),
     "conllu": ("token-classification", {}, changed_bytes(CONLLU)),

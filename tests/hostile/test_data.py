@@ -5,7 +5,9 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
@@ -84,6 +86,31 @@ def null_strings(path):
     pq.write_table(table, path)
 
 
+def arrow(path, table, **options):
+    with pa.ipc.new_stream(str(path), table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table)
+
+
+def arrow_nulls(path):
+    arrow(path, pa.table({"text": pa.nulls(200_000_000), "label": pa.nulls(200_000_000)}))
+
+
+def arrow_of_one_long_text(path):
+    arrow(path, pa.table({"text": ["x" * (200 << 20)], "label": ["a"]}), compression="zstd")
+
+
+def arrow_of_lists_of_nulls(path):
+    inside = pa.ListArray.from_arrays(pa.array([0, 2**31 - 1], pa.int32()), pa.nulls(2**31 - 1))
+    arrow(path, pa.table({"text": ["x"], "label": ["a"], "labels": inside}))
+
+
+def arrow_of_one_value_many_times(path):
+    """A row whose list holds a text of a megabyte ten million times."""
+    words = pa.DictionaryArray.from_arrays(np.zeros(10_000_000, np.int8), ["x" * (1 << 20)])
+    lists = pa.ListArray.from_arrays(pa.array([0, len(words)], pa.int32()), words)
+    arrow(path, pa.table({"text": lists, "label": ["a"]}))
+
+
 def flipped_name(path):
     pq.write_table(pa.table({"text": ["x"], "label": ["a"]}), path)
     data = bytearray(path.read_bytes())
@@ -112,7 +139,8 @@ def deep_value(path):
 BOMBS = {
     "a.csv": ragged, "b.csv": ragged_without_a_header, "c.csv": wide_header, "d.csv": wide_rows, "e.jsonl": keys,
     "f.jsonl": long_key, "g.jsonl": many_kinds, "h.parquet": nulls, "i.parquet": null_strings,
-    "j.parquet": flipped_name,
+    "j.parquet": flipped_name, "p.arrow": arrow_nulls, "q.arrow": arrow_of_one_long_text,
+    "r.arrow": arrow_of_lists_of_nulls, "s.arrow": arrow_of_one_value_many_times,
     "k.csv.gz": zipped_rows, "l.csv.gz": zipped_line, "m.jsonl": deep, "n.json": deep, "o.jsonl": deep_value,
 }  # fmt: skip
 

@@ -4,11 +4,18 @@ from pathlib import Path
 
 from tunewright.job.errors import DataError
 
+PARQUET_FILE = b"PAR1"
+ARROW_FILE = b"ARROW1"
+"""How a file of Arrow begins that has a footer."""
+ARROW_STREAM = b"\xff\xff\xff\xff"
+_BINARY = {"parquet": ((PARQUET_FILE,), "Parquet"), "arrow": ((ARROW_FILE, ARROW_STREAM), "Arrow")}
+"""How the files of formats begin that are no text."""
 _KINDS = (
     (b"PK\x03\x04", "a ZIP archive or a spreadsheet (.xlsx); unpack it, or save the sheet as CSV (UTF-8)"),
     (b"\xd0\xcf\x11\xe0", "an old spreadsheet (.xls); save the sheet as CSV (UTF-8)"),
-    (b"PAR1", "Parquet; name it *.parquet, or add `format: parquet` under data:"),
-    (b"ARROW1", "an Arrow file; write it as Parquet: datasets' to_parquet, pandas' read_feather(...).to_parquet"),
+    (PARQUET_FILE, "Parquet; name it *.parquet, or add `format: parquet` under data:"),
+    (ARROW_FILE, "an Arrow file; name it *.arrow, or add `format: arrow` under data:"),
+    (ARROW_STREAM, "an Arrow stream; name it *.arrow, or add `format: arrow` under data:"),
     (b"BZh", "compressed with bzip2; unpack it, or compress it with gzip"),
     (b"\x28\xb5\x2f\xfd", "compressed with zstd; unpack it, or compress it with gzip"),
     (b"\xfd7zXZ", "compressed with xz; unpack it, or compress it with gzip"),
@@ -26,13 +33,14 @@ _LONGEST = max(len(start) for start, _ in _KINDS)
 
 
 def refuse_other_content(path: Path, address: str, kind: str) -> None:
-    """DataError for a file that is read as text and is something else, or as Parquet and is none."""
+    """DataError for a file that is read as text and is something else, or as Parquet or Arrow and is none."""
     with path.open("rb") as file:
         start = file.read(_LONGEST)
     found = next((what for mark, what in _KINDS if start.startswith(mark)), None)
-    if kind == "parquet":
-        if start.startswith(b"PAR1"):
+    if kind in _BINARY:
+        marks, name = _BINARY[kind]
+        if start.startswith(marks):
             return
-        found = found or "not a whole Parquet file: it does not begin as one; copy or write it again"
+        found = found or f"not a whole {name} file: it does not begin as one; copy or write it again"
     if found:
         raise DataError(f"{address} is {found}")

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from tunewright.job.data.readers.columnar.arrow import ARROW
+from tunewright.job.data.readers.columnar.parquet import PARQUET
 from tunewright.job.data.readers.conll import CONLL, CONLLU
 from tunewright.job.data.readers.content import refuse_other_content
 from tunewright.job.data.readers.documents.rows import JSON, JSONL
 from tunewright.job.data.readers.documents.squad import SQUAD
 from tunewright.job.data.readers.fasttext import FASTTEXT
 from tunewright.job.data.readers.media_folder import FILE_NAME, MEDIA, class_row, metadata_row
-from tunewright.job.data.readers.parquet import PARQUET
 from tunewright.job.data.readers.plain_text import TEXT
 from tunewright.job.data.readers.reader import Layout, Reader, Row
 from tunewright.job.data.readers.shape import holds_columns, shape_of
@@ -97,7 +98,7 @@ def _read_media(path: Path, address: str, layout: Layout) -> Iterator[Row]:
 
 _FOLDERS = [Reader(name, _read_media, unit="file", settings=SETTINGS, is_text=False) for name in MEDIA]
 """Of their settings the table of a folder is read with."""
-_BUILT_IN = (CSV, TSV, JSON, JSONL, PARQUET, CONLL, CONLLU, SQUAD, TEXT, FASTTEXT, *_FOLDERS)
+_BUILT_IN = (CSV, TSV, JSON, JSONL, PARQUET, ARROW, CONLL, CONLLU, SQUAD, TEXT, FASTTEXT, *_FOLDERS)
 READERS = Catalogue("reader", "tunewright.readers", Reader, {one.name: one for one in _BUILT_IN})
 """Every format by the name that `data.format` calls it by."""
 KNOWN_NAMES = "*" + ", *".join(suffix for one in _BUILT_IN for suffix in one.suffixes)

@@ -9,6 +9,7 @@ from tunewright.job.data.faults import shown
 from tunewright.job.data.sources.cache import SourceFile, fetch_object
 from tunewright.job.data.sources.hidden import not_hidden
 from tunewright.job.data.sources.names import GLOB, NEIGHBOURS, not_empty, readable, warn_of_splits
+from tunewright.job.data.sources.saved import refuse_splits, rows_of_saved
 from tunewright.job.errors import DataError
 from tunewright.job.progress import bar, warn
 from tunewright.registry.address import shown_address
@@ -16,7 +17,7 @@ from tunewright.registry.errors import AddressError, NotFound
 from tunewright.registry.stores.key import check_key
 from tunewright.registry.stores.store import Stat, Store, open_store
 
-_Pick = Callable[[Sequence[Stat], str, str], list[Stat]]
+_Pick = Callable[[Store, Sequence[Stat], str, str], list[Stat]]
 """The objects of a folder that are taken."""
 
 
@@ -75,16 +76,19 @@ def _object_or_folder(store: Store, key: str, source: str, pick: _Pick) -> list[
             # An empty object of the folder's name is how some tools mark that there is a folder.
             if one.size or not any(True for _ in store.list(folder)):
                 return [one]
-    return pick(list(store.list(folder)), folder, source)
+    return pick(store, list(store.list(folder)), folder, source)
 
 
-def _all_in_folder(objects: Sequence[Stat], folder: str, source: str) -> list[Stat]:
-    return _worth_reading({one.key.removeprefix(folder): one for one in objects}, source)
+def _all_in_folder(store: Store, objects: Sequence[Stat], folder: str, source: str) -> list[Stat]:
+    named = {one.key.removeprefix(folder): one for one in objects}
+    rows = rows_of_saved(list(named), lambda name: store.read(folder + name), source)
+    return _worth_reading({name: named[name] for name in rows}, source)
 
 
-def _in_folder(objects: Sequence[Stat], folder: str, source: str) -> list[Stat]:
+def _in_folder(store: Store, objects: Sequence[Stat], folder: str, source: str) -> list[Stat]:
     """The data files of a folder in a bucket."""
-    inside = _worth_reading({one.key.removeprefix(folder): one for one in objects}, source)
+    refuse_splits([one.key.removeprefix(folder) for one in objects], lambda name: store.read(folder + name), source)
+    inside = _all_in_folder(store, objects, folder, source)
     names = readable([PurePosixPath(one.key).name for one in inside], source)
     data = [one for one in inside if PurePosixPath(one.key).name in names]
     warn_of_splits([PurePosixPath(one.key).name for one in data], source)

@@ -1,11 +1,13 @@
 """Data files of this disk: one, those that a glob matches, or those of a folder."""
 
+from functools import partial
 from pathlib import Path
 
 from tunewright.job.data.readers.formats import KNOWN_NAMES
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.data.sources.hidden import not_hidden
 from tunewright.job.data.sources.names import GLOB, NEIGHBOURS, not_empty, readable, warn_of_splits
+from tunewright.job.data.sources.saved import refuse_splits, rows_of_saved
 from tunewright.job.errors import DataError
 from tunewright.job.inside import leaves
 from tunewright.registry.address import shown_address
@@ -31,7 +33,7 @@ def sizes_on_disk(source: str) -> dict[str, int]:
     try:
         if not folder.is_dir():
             return {str(path): path.stat().st_size for path in _local_files(source)}
-        names = sorted(one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file())
+        names = rows_of_saved(_names(folder), partial(_read, folder), source)
         sizes = {name: (folder / name).stat().st_size for name in not_hidden(names, source)}
     except OSError as error:
         raise DataError(
@@ -65,11 +67,13 @@ def _local_files(source: str) -> list[Path]:
 
 
 def _data_files(folder: Path, source: str) -> list[Path]:
-    found = sorted(one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file())
+    names = _names(folder)
+    refuse_splits(names, partial(_read, folder), source)
+    found = rows_of_saved(names, partial(_read, folder), source)
     sizes = {name: (folder / name).stat().st_size for name in not_hidden(found, source)}
     files = [folder / name for name in not_empty(sizes, source)]
-    names = readable([path.name for path in files], source)
-    data = [path for path in files if path.name in names]
+    known = readable([path.name for path in files], source)
+    data = [path for path in files if path.name in known]
     outside = [path for path in data if leaves(folder, path)]
     if outside:
         raise DataError(
@@ -83,6 +87,14 @@ def _data_files(folder: Path, source: str) -> list[Path]:
         )
     warn_of_splits([path.name for path in data], source)
     return data
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(one.relative_to(folder).as_posix() for one in folder.rglob("*") if one.is_file())
+
+
+def _read(folder: Path, name: str) -> bytes:
+    return (folder / name).read_bytes()
 
 
 def beside(path: Path) -> str:

@@ -14,8 +14,8 @@ from tunewright.job.tasks import TASKS
 
 def test_a_format_that_is_none_is_told_with_those_that_are():
     assert format_faults(DataSettings(train="a", format="cvs")) == [
-        "data.format is 'cvs': expected 'csv', 'tsv', 'json', 'jsonl', 'parquet', 'conll', 'conllu', 'squad', 'text', "
-        "'fasttext', 'imagefolder', 'audiofolder'"
+        "data.format is 'cvs': expected 'csv', 'tsv', 'json', 'jsonl', 'parquet', 'arrow', 'conll', 'conllu', 'squad', "
+        "'text', 'fasttext', 'imagefolder', 'audiofolder'"
     ]
     assert format_faults(DataSettings(train="a", format="")) != []
     assert format_faults(DataSettings(train="a")) == []

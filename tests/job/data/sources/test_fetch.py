@@ -90,7 +90,7 @@ def test_a_file_can_be_opened_by_its_source(folder, tmp_path):
         (
             "empty",
             "data source 'empty' is a folder without a data file; data files are named "
-            "*.csv, *.tsv, *.json, *.jsonl, *.ndjson, *.parquet, *.conll, *.bio, *.iob, *.iob2, *.conllu, "
+            "*.csv, *.tsv, *.json, *.jsonl, *.ndjson, *.parquet, *.arrow, *.conll, *.bio, *.iob, *.iob2, *.conllu, "
             "*.txt, *.text (text formats also with .gz); a glob such as empty/* takes others too",
         ),
         (

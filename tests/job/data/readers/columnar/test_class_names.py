@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tunewright.job.data.readers.class_names import advised_names, class_names, is_class, told_names
+from tunewright.job.data.readers.columnar.class_names import advised_names, class_names, is_class, told_names
 from tunewright.job.data.readers.formats import read_rows
 from tunewright.job.data.readers.reader import Layout
 

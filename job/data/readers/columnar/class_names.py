@@ -1,4 +1,4 @@
-"""Names of classes that a Parquet file tells for its whole numbers, as the library `datasets` writes them."""
+"""Names of classes that a file of columns tells for its whole numbers, as the library `datasets` writes them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import TypeGuard
 
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from tunewright.job.data.faults import listed, shown
+from tunewright.job.data.readers.columnar.messages import open_arrow
+from tunewright.job.data.readers.content import ARROW_FILE, ARROW_STREAM, PARQUET_FILE
 from tunewright.job.data.readers.reader import Layout, Row
 
 _KEY = b"huggingface"
 """The entry of the file's metadata: {"info": {"features": {column: {"_type": "ClassLabel", "names": [...]}}}}."""
-
-
-_PARQUET = b"PAR1"
-"""How such a file begins."""
 _MOST = 50
 """Names that a sentence gives so that they can be copied."""
 
@@ -25,11 +24,15 @@ _MOST = 50
 def told_names(path: Path, layout: Layout) -> dict[str, tuple[str, ...]]:
     """Column to the names of its classes, as a file tells them; nothing where they are not used, or none is told."""
     with path.open("rb") as file:
-        if not layout.use_names or file.read(len(_PARQUET)) != _PARQUET:
-            return {}
+        start = file.read(len(ARROW_FILE))
+    if not layout.use_names or not start.startswith((PARQUET_FILE, ARROW_FILE, ARROW_STREAM)):
+        return {}
     try:
-        return class_names(pq.read_schema(path).metadata)
-    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        if start.startswith(PARQUET_FILE):
+            return class_names(pq.read_schema(path).metadata)
+        with open_arrow(path) as source:
+            return class_names(pa.ipc.read_schema(source).metadata)
+    except (pa.ArrowException, OSError, ValueError):
         return {}
 
 

@@ -1,0 +1,1 @@
+"""Files that hold columns with types, and what they tell of these: Parquet and Arrow."""
