@@ -171,3 +171,34 @@ def test_a_task_that_no_server_answers_is_refused(tunewright, other, config):
         "error: task is 'whispering': an installed package teaches it, and none answers it (entry points "
         "tunewright.answers)\n",
     )
+
+
+READER = "from tunewright.job.data.readers.reader import Reader\nX = Reader('bars', None, ('.pipes',))"
+
+
+def test_two_readers_of_one_suffix_are_refused_by_name(tunewright, installed, other, config, tmp_path):
+    site = [installed, other("tunewright.readers", "bars = broken:X", READER)]
+    done = tunewright("check", "--config", config(), site=site)
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        "train.pipes: the formats 'bars' of other-package==0.3 and 'pipes' of tunewright-shouts==1.2 both claim files "
+        "of this name; set data.format to one of them\n"
+    )
+    # The base model is looked for once the data is known to be good.
+    words = ("--data.format", "pipes", "--base_model", tmp_path / "nowhere")
+    named = tunewright("check", "--config", config(), *words, site=site)
+    assert "base model" in named.stderr, named.stderr
+
+
+def test_a_reader_that_fails_is_met_where_no_other_reads_the_file(tunewright, other, config, tmp_path):
+    site = [other("tunewright.readers", "bars = broken:X", "raise RuntimeError('no')")]
+    for name in ("train.csv", "train"):
+        rows = (f"text {number},{'ab'[number % 2]}\n" for number in range(40))
+        (tmp_path / name).write_text("text,label\n" + "".join(rows))
+        data = {"train": str(tmp_path / name)}
+        plain = config(task="text-classification", data=data, train={}, gate={}, metrics=[])
+        done = tunewright("check", "--config", plain, "--base_model", tmp_path / "nowhere", site=site)
+        assert "base model" in done.stderr, done.stderr
+    done = tunewright("check", "--config", plain, "--data.train", tmp_path / "train.pipes", site=site)
+    sentence = "error: the reader 'bars' of other-package 0.3 (broken:X) cannot be imported: RuntimeError: no\n"
+    assert (done.returncode, done.stderr) == (2, sentence)

@@ -7,7 +7,7 @@ A fault that hides where rows begin (an encoding, a quote) ends the reading at o
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from tunewright.job.data.readers.columnar.arrow import ARROW
 from tunewright.job.data.readers.columnar.parquet import PARQUET
@@ -23,17 +23,27 @@ from tunewright.job.data.readers.shape import holds_columns, shape_of
 from tunewright.job.data.readers.tables.table import CSV, SETTINGS, TSV
 from tunewright.job.errors import DataError
 from tunewright.job.progress import say
+from tunewright.registry.errors import PluginError
 from tunewright.registry.plugins import Catalogue
 
 
 def format_of(name: str) -> str | None:
-    """The format a file name promises, None for a name of no known format."""
+    """The format a file name promises, None for a name of no known format; PluginError where two plug-ins have it."""
     plain = name.lower().removesuffix(".gz")
-    # Those of plug-ins come last, and are imported only where no other has the name.
-    for reader in (READERS[one] for one in READERS):
-        if plain.endswith(reader.suffixes) and (reader.is_text or plain == name.lower()):
+
+    def reads(reader: Reader) -> bool:
+        return plain.endswith(reader.suffixes) and (reader.is_text or plain == name.lower())
+
+    for reader in READERS.built_in.values():
+        if reads(reader):
             return reader.name
-    return None
+    # Those of plug-ins are imported only where no other has the name.
+    others = [one for one in READERS if one not in READERS.built_in] if PurePosixPath(plain).suffix else []
+    found = [one for one in others if reads(READERS[one])]
+    if len(found) > 1:
+        claims = " and ".join(f"{one!r} of {READERS.requirement(one)}" for one in found)
+        raise PluginError(f"{name}: the formats {claims} both claim files of this name; set data.format to one of them")
+    return found[0] if found else None
 
 
 def told_format(path: Path, address: str, layout: Layout) -> str | None:
