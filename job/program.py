@@ -75,8 +75,18 @@ def _settings(arguments: Sequence[str], command: str) -> "tuple[JobSettings, Reg
     from tunewright.job.settings.load import load_settings
     from tunewright.registry.settings import RegistrySettings
 
-    settings = load_settings(arguments, f"tunewright {command}")
+    settings = load_settings(arguments, f"tunewright {command}", _contradictions)
     return settings, RegistrySettings()
+
+
+def _contradictions(settings: "JobSettings") -> list[str]:
+    from tunewright.job.steps.contradictions import check_settings
+
+    try:
+        check_settings(settings)
+    except (SettingsError, RegistryError) as error:
+        return str(error).splitlines()
+    return []
 
 
 def _init(arguments: Sequence[str]) -> None:

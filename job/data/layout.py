@@ -7,6 +7,7 @@ from tunewright.job.data.columns import Roles
 from tunewright.job.data.faults import shown
 from tunewright.job.data.readers.conll import positions_of
 from tunewright.job.data.readers.formats import KNOWN_NAMES, READERS, format_of, told_format
+from tunewright.job.data.readers.media_folder import MEDIA
 from tunewright.job.data.readers.plain_text import TEXT
 from tunewright.job.data.readers.reader import Layout, Reader
 from tunewright.job.data.readers.tables.table import CSV
@@ -24,7 +25,8 @@ def format_faults(settings: DataSettings) -> list[str]:
     if settings.format not in READERS:
         return [f"data.format is {shown(settings.format)}: expected {', '.join(map(repr, READERS))}"]
     reader = READERS[settings.format]
-    faults = [f"data.{setting} has no meaning for {reader.name}; remove it" for setting in _useless(settings, reader)]
+    useless = _useless(settings, reader.settings)
+    faults = [f"data.{setting} has no meaning for {reader.name}; remove it" for setting in useless]
     try:
         _positions(settings, reader)
     except SettingsError as error:
@@ -43,16 +45,25 @@ def layout_of(name: str, settings: DataSettings, roles: Roles | None = None, pat
     if found is None:
         raise DataError(f"{name}: the format is not told by the name ({KNOWN_NAMES}); rename it or set data.format")
     reader = READERS[found]
-    for setting in _useless(settings, reader):
-        what = f"data.{setting} has no meaning for {found} ({name})"
+    for setting in _useless(settings, _settings_of(reader, name)):
+        lacks = ", which has no table" if reader.name in MEDIA and name.endswith("/") else ""
+        what = f"data.{setting} has no meaning for {found} ({name}){lacks}"
         if settings.format is None and reader is TEXT and setting in CSV.settings:
             raise SettingsError(f"{what}; if this is a table, add `format: csv` under data:, else remove it")
         raise SettingsError(f"{what}; remove it")
     return _layout(reader, settings, roles)
 
 
-def _useless(settings: DataSettings, reader: Reader) -> Iterator[str]:
-    return (name for name in _OF_FORMATS if name in settings.model_fields_set and name not in reader.settings)
+def _settings_of(reader: Reader, name: str) -> frozenset[str]:
+    """The settings of a format; of a folder's files those of the table that stands beside them, if one does."""
+    table = format_of(name) if reader.name in MEDIA else None
+    if reader.name in MEDIA and name.endswith("/"):
+        return frozenset()
+    return READERS[table or reader.name].settings
+
+
+def _useless(settings: DataSettings, legal: frozenset[str]) -> Iterator[str]:
+    return (name for name in _OF_FORMATS if name in settings.model_fields_set and name not in legal)
 
 
 def _positions(settings: DataSettings, reader: Reader) -> dict[str, int] | None:

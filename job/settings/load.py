@@ -4,10 +4,11 @@ import argparse
 import functools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import NoReturn, cast
 
+from pydantic import ValidationError
 from pydantic_settings import CliSettingsSource, EnvSettingsSource
 from pydantic_settings import SettingsError as UnreadableSetting
 
@@ -24,24 +25,64 @@ of the file that are not given; in a variable the key is taken in lower case. Th
 s3://bucket/prefix); credentials and endpoint are AWS's own (AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, ...)."""
 
 
-def load_settings(arguments: Sequence[str], program: str) -> JobSettings:
-    """The settings of `--config FILE`, the environment and the flags. SettingsError names every mistake at once."""
+def load_settings(
+    arguments: Sequence[str], program: str, contradictions: Callable[[JobSettings], list[str]] = lambda rest: []
+) -> JobSettings:
+    """The settings of `--config FILE`, the environment and the flags. SettingsError names every mistake at once.
+
+    `contradictions`: what is wrong with settings that can be read, which is asked about the rest where some cannot.
+    """
     parser, source = settings_parser(program)
     others, entries = take_flags(arguments, JobSettings)
     flags = vars(parser.parse_args(others))
     config = flags.pop("config")
     file = {"data": {}, **(_of_file(config) if config else {})}
     environ = {name: value for name, value in os.environ.items() if name != _OF_KUBERNETES}
-    built = build_settings(
-        lambda: JobSettings.model_validate(_layered(file, _of_environment(), _of_flags(source, flags), entries)),
-        JobSettings,
-        PREFIX,
-        environ,
-        only_variables=False,
-    )
+    rest: list[str] = []
+
+    def build() -> JobSettings:
+        tree = _layered(file, _of_environment(), _of_flags(source, flags), entries)
+        try:
+            return JobSettings.model_validate(tree)
+        except ValidationError as error:
+            rest.extend(_of_rest(tree, error, contradictions))
+            raise
+
+    built = build_settings(build, JobSettings, PREFIX, environ, only_variables=False)
     if isinstance(built, list):
-        raise SettingsError("\n".join(built))
+        raise SettingsError("\n".join([*built, *rest]))
     return built
+
+
+_DECIDING = ("task", "options", "data.columns")
+"""Settings without which little can be said of the others."""
+_STANDING_IN: dict[str, Tree] = {"model_name": {"model_name": "model"}, "data.train": {"data": {"train": "train"}}}
+"""For what must be set and is not."""
+
+
+def _of_rest(tree: Tree, error: ValidationError, contradictions: Callable[[JobSettings], list[str]]) -> list[str]:
+    """What is wrong with the settings beside those that cannot be read, and not because of these."""
+    paths = [tuple(map(str, fault["loc"])) for fault in error.errors(include_url=False)]
+    mistaken = {next((one for one in leaves(JobSettings) if path[: len(one)] == one), path) for path in paths}
+    names = {".".join(path) for path in mistaken}
+    if any(name.startswith(_DECIDING) for name in names):
+        return []
+    for path in mistaken:
+        tree = _without(tree, path)
+    tree = functools.reduce(merged, (value for name, value in _STANDING_IN.items() if name in names), tree)
+    try:
+        said = contradictions(JobSettings.model_validate(tree))
+    except ValidationError:
+        return []
+    return [sentence for sentence in said if not any(name in sentence for name in names)]
+
+
+def _without(tree: Tree, path: Sequence[str]) -> Tree:
+    """The tree without what stands at this place."""
+    inner = tree.get(path[0])
+    if len(path) > 1 and isinstance(inner, dict):
+        return {**tree, path[0]: _without(inner, path[1:])}
+    return {key: value for key, value in tree.items() if key != path[0]}
 
 
 def settings_parser(program: str) -> tuple[argparse.ArgumentParser, CliSettingsSource[object]]:

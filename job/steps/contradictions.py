@@ -257,9 +257,10 @@ def _bounds(gate: GateSettings) -> Iterator[str]:
 
 def _variants(settings: JobSettings) -> Iterator[str]:
     """Variants that will not be made."""
-    # int8 has a default, which is no mistake when int8 is not asked for; fp32 is what the others are compared with.
-    droppable = dict.fromkeys([*settings.export.variants, "int8"])
-    droppable.pop("fp32", None)
-    for name in settings.gate.max_drop:
-        if name not in droppable:
-            yield f"gate.max_drop names {name!r}; it may name {', '.join(droppable)}"
+    # fp32 is what the others are compared with. The default for int8 is no mistake where int8 is not asked for.
+    droppable = [name for name in dict.fromkeys(settings.export.variants) if name != "fp32"]
+    for name in settings.gate.max_drop if "max_drop" in settings.gate.model_fields_set else ():
+        if name == "int8" and name not in droppable:
+            yield _useless(f"gate.max_drop.{name}", "export.variants does not make that variant")
+        elif name not in droppable:
+            yield f"gate.max_drop names {name!r}; it may name {', '.join(droppable) or 'none of export.variants'}"

@@ -237,7 +237,10 @@ def make_settings(write_rows, tiny_base, tmp_path_factory):
             "gate": {"max_drop": {"int8": 0.5}},
             "output": str(tmp_path_factory.mktemp("runs")),
         }
-        return JobSettings(**(common | changes))
+        asked = common | changes
+        if "int8" not in asked.get("export", {}).get("variants", ["int8"]):
+            asked["gate"] = {name: value for name, value in asked["gate"].items() if name != "max_drop"}
+        return JobSettings(**asked)
 
     return make
 

@@ -20,6 +20,7 @@ from tunewright.job.errors import (
     SettingsError,
     TrainingFailed,
 )
+from tunewright.job.tasks import TASKS
 from tunewright.registry.errors import AccessDenied, Conflict, NotFound, RegistryError, Unreachable
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.record import version_numbers
@@ -296,3 +297,42 @@ def test_an_offline_hub_ends_the_program_with_one_sentence(start, monkeypatch, t
     _, err = process.communicate(timeout=120)
     assert process.returncode == 2
     assert err.startswith("error: base model 'org/tiny' could not be had from the hub (HF_HUB_OFFLINE is set): ")
+
+
+MISTAKEN = ["--train.epochs", "many", "--train.huber_delta", "1", "--data.validation_fraction", "0"]
+
+
+@pytest.mark.parametrize(
+    ("more", "sentences"),
+    [
+        (
+            [],
+            [
+                "model_name must be set",
+                "data.train must be set",
+                "train.epochs is 'many': input should be a valid integer, unable to parse string as an integer",
+                "train.huber_delta would have no effect: text-classification does not use it (it is for "
+                "audio-regression, image-regression, text-regression); remove it",
+            ],
+        ),
+        # What is said of a setting that cannot be read may be wrong, and so may all be that is said of another task.
+        (
+            ["--model_name", "x", "--data.train", "a.csv", "--train.patience", "few", "--train.huber_delta", "-1"],
+            [
+                "train.epochs is 'many': input should be a valid integer, unable to parse string as an integer",
+                "train.huber_delta is '-1': input should be greater than 0",
+                "train.patience is 'few': input should be a valid integer, unable to parse string as an integer",
+            ],
+        ),
+        (
+            ["--model_name", "x", "--data.train", "a.csv", "--task", "text-regresion"],
+            [
+                "task is 'text-regresion': expected " + ", ".join(map(repr, sorted(TASKS))),
+                "train.epochs is 'many': input should be a valid integer, unable to parse string as an integer",
+            ],
+        ),
+    ],
+)
+def test_contradictions_are_told_beside_values_that_cannot_be_read(more, sentences, capsys):
+    assert program.main(["check", *MISTAKEN, *more]) == 2
+    assert capsys.readouterr().err.splitlines() == [f"error: {sentence}" for sentence in sentences]

@@ -66,6 +66,19 @@ def test_a_setting_of_tables_is_refused_for_other_formats(setting, value):
     assert str(caught.value) == f"data.{setting} has no meaning for jsonl (a.jsonl); remove it"
 
 
+def test_a_setting_of_tables_is_refused_for_a_folder_without_one_that_has_it():
+    settings = DataSettings(train="signs", format="imagefolder", delimiter=";")
+    with pytest.raises(SettingsError) as caught:
+        layout_of("signs/", settings)
+    assert str(caught.value) == (
+        "data.delimiter has no meaning for imagefolder (signs/), which has no table; remove it"
+    )
+    with pytest.raises(SettingsError) as caught:
+        layout_of("signs/metadata.jsonl", settings)
+    assert str(caught.value) == "data.delimiter has no meaning for imagefolder (signs/metadata.jsonl); remove it"
+    assert layout_of("signs/metadata.csv", settings).delimiter == ";"
+
+
 def test_a_name_that_tells_no_format_needs_one():
     with pytest.raises(DataError) as caught:
         layout_of("SMSSpamCollection", DataSettings(train="x"))

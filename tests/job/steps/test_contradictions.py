@@ -220,6 +220,10 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
         ({"gate": {"max_drop": {"fp16": 0.1}}}, "gate.max_drop names 'fp16'; it may name int8"),
         ({"gate": {"max_drop": {"fp32": 0.1}}}, "gate.max_drop names 'fp32'; it may name int8"),
         (
+            {"export": {"variants": ["fp32"]}, "gate": {"max_drop": {"int8": 0.1}}},
+            "gate.max_drop.int8 would have no effect: export.variants does not make that variant; remove it",
+        ),
+        (
             {"task": "feature-extraction", "train": {"epochs": 2}},
             "train.epochs would have no effect: without a column of scores nothing is trained; remove it",
         ),
