@@ -36,13 +36,14 @@ def _spent(request: Request) -> float:
 
 
 async def _read(request: Request, share: Share, most: int) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > most:
+    pieces, size = [], 0
+    async for piece in request.stream():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
             raise _too_large(f"more than {most}", most)
-        share.grow(len(body))
-    return bytes(body)
+        share.grow(size)
+    return b"".join(pieces)
 
 
 def _too_large(size: str, most: int) -> TooLarge:

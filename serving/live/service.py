@@ -14,8 +14,9 @@ from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.live.job import Job
 from tunewright.serving.predictor import Predictor
 from tunewright.serving.queue.admission import Admission
-from tunewright.serving.queue.bodies import Bodies
+from tunewright.serving.queue.bodies import SMALL_BODY, Bodies
 from tunewright.serving.queue.limits import check_files, check_texts
+from tunewright.serving.queue.turns import Turns
 from tunewright.serving.request.request import Request
 from tunewright.serving.runtime.capacity import available_cpus
 from tunewright.serving.runtime.session import TimeLimit
@@ -25,6 +26,7 @@ from tunewright.serving.watch.meters import Meters, Served
 _GRACE_SECONDS = 1.0
 """A run stops itself at the deadline; this much later its request is given up even if it did not."""
 
+Asked = TypeVar("Asked")
 Result = TypeVar("Result")
 
 
@@ -68,20 +70,29 @@ class Service:
             bodies_bytes=lambda: self.bodies.taken,
         )
         self._workers = ThreadPoolExecutor(threads or available_cpus(), thread_name_prefix="service")
+        self._turns = Turns()
+        # Of its own, so that no large body, however long it takes to read, holds a thread that small ones wait for.
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
 
     def __str__(self) -> str:
         return f"{self.version}/{self.predictor.variant}"
 
-    async def run(self, work: Callable[[Job], Result]) -> Result:
-        """What the work for one request gives, done in a thread; a ServingError says why there is nothing.
+    async def run(self, read: Callable[[], Asked], answer: Callable[[Asked, Job], Result], *, size: int) -> Result:
+        """What a request of so many bytes is answered; a ServingError says why there is nothing.
 
-        A task that is cancelled takes its work with it: what waits is not begun, what runs ends.
+        Both steps are done in threads. A task that is cancelled takes its work with it: what waits is not begun, what
+        runs ends.
         """
         job = Job(self.limits.deadline_seconds)
-        running = asyncio.get_running_loop().run_in_executor(self._workers, work, job)
+        in_thread = asyncio.get_running_loop().run_in_executor
         try:
             async with asyncio.timeout(self.limits.deadline_seconds + _GRACE_SECONDS):
-                return await running
+                if size <= SMALL_BODY:
+                    with self._turns.small():
+                        return await in_thread(self._workers, lambda: answer(read(), job))
+                async with self._turns.large():
+                    asked = await in_thread(self._reader, read)
+                return await in_thread(self._workers, answer, asked, job)
         except TimeoutError:
             raise self._too_late() from None
         finally:
@@ -115,6 +126,12 @@ class Service:
             job.give_up()
             running.cancel()
 
+    def check(self, request: Request) -> None:
+        """TooLarge for what is over the limits of this server."""
+        check_texts(request.inputs, self.limits)
+        # The headers of the files are looked at, up to the first that is too much, before any file is decoded.
+        check_files(self.predictor.unfolded(request.inputs), self.limits)
+
     def answers(self, request: Request, job: Job) -> list[object]:
         """One answer per input, of which JSON can be made."""
         return self._answered(
@@ -127,7 +144,8 @@ class Service:
 
     def close(self) -> None:
         """End the threads; what is being computed is finished first."""
-        self._workers.shutdown(wait=True)
+        for threads in (self._reader, self._workers):
+            threads.shutdown(wait=True)
         self.predictor.close()
 
     async def _next(self, pieces: "asyncio.Queue[str | None]", deadline: float) -> str | None:
@@ -139,9 +157,6 @@ class Service:
 
     def _answered(self, request: Request, job: Job, answer: Callable[[Sequence[Row], TimeLimit], Result]) -> Result:
         """Prepare the inputs and answer them, before the deadline."""
-        check_texts(request.inputs, self.limits)
-        # The headers of the files are looked at, up to the first that is too much, before any file is decoded.
-        check_files(self.predictor.unfolded(request.inputs), self.limits)
         try:
             with job.limit() as limit:
                 with self.meters.tokenizing(self.served):

@@ -20,12 +20,12 @@ _KEYS = ("inputs", "parameters", "options")
 async def predict(service: Service, body: bytes) -> bytes:
     """The JSON answer to the JSON body of a request: to a list of inputs a list, to a single one its answer."""
 
-    def work(job: Job) -> bytes:
-        request, are_many = _read(service, body)
+    def answer(asked: tuple[Request, bool], job: Job) -> bytes:
+        request, are_many = asked
         answers = service.answers(request, job)
         return to_json(answers if are_many else answers[0])
 
-    return await service.run(work)
+    return await service.run(lambda: _read(service, body), answer, size=len(body))
 
 
 async def stream(service: Service, body: bytes) -> AsyncGenerator[dict[str, str]]:
@@ -78,12 +78,14 @@ def read_envelope(body: bytes, *, beside: Collection[str] = ()) -> Envelope:
 
 
 def _read(service: Service, body: bytes) -> tuple[Request, bool]:
-    """The request, and whether its inputs came as a list."""
+    """The request, within the limits of this server, and whether its inputs came as a list."""
     task, model = service.predictor.task, service.predictor.model
     envelope = read_envelope(body, beside=service.shapes.beside)
     parameters = task.read_parameters(envelope.parameters, model)
     inputs, are_many = task.read_inputs(envelope.inputs, model)
-    return Request(inputs, parameters), are_many
+    request = Request(inputs, parameters)
+    service.check(request)
+    return request, are_many
 
 
 def _check_options(options: object) -> None:

@@ -39,6 +39,21 @@ def test_a_body_that_is_no_json_object_is_malformed(body, sentence):
 
 
 @pytest.mark.parametrize(
+    ("body", "inputs"),
+    [
+        (b'\xef\xbb\xbf{"inputs": "a"}', "a"),
+        (b'{"inputs": "\\ud83d\\ude00"}', "\U0001f600"),
+        (b'{"inputs": "\\ud83d"}', "\ufffd"),
+        (b'{"inputs": "a", "inputs": "b"}', "b"),
+        (b'{"inputs": ' + b"[" * 900 + b"]" * 900 + b"}", json.loads("[" * 900 + "]" * 900)),
+    ],
+    ids=["a byte order mark", "a pair of halves", "half a character", "a name twice", "nested deeply"],
+)
+def test_json_is_read_as_python_reads_it(body, inputs):
+    assert read_envelope(body).inputs == inputs
+
+
+@pytest.mark.parametrize(
     ("content", "sentence"),
     [
         ({}, "'inputs' is missing: send {\"inputs\": ...}"),
