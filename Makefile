@@ -132,7 +132,12 @@ lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
 	$(INDEX_ONLY) $(COMPILE) --generate-hashes --all-build-deps --only-build-deps -o requirements/build.txt pyproject.toml \
 	  && sed -i "/^#/d; /^$$/d" requirements/build.txt
 
+outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` would take, and what the bounds keep out
+	@mkdir -p var && rm -f var/allowed.txt
+	@$(COMPILE) --extra dev --extra job --extra serving --extra quickstart -o var/allowed.txt pyproject.toml
+	@$(BIN)/python -m pip list --disable-pip-version-check --outdated --format json | $(BIN)/python requirements/outdated.py var/allowed.txt
+
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs site bench bench-serve bench-train bench-tasks bench-generate bench-export bench-few-shot bench-bombs images submit install lock clean
+.PHONY: help train serve test test-slow check docs site bench bench-serve bench-train bench-tasks bench-generate bench-export bench-few-shot bench-bombs images submit install lock outdated clean
