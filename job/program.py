@@ -126,31 +126,30 @@ def _refuse_ranks(environment: Mapping[str, str]) -> None:
 def _train(arguments: Sequence[str]) -> None:
     _refuse_ranks(os.environ)
     settings, registry = _settings(arguments, "train")
+    from tunewright.job.steps.begin import begin
     from tunewright.job.steps.contradictions import check_settings
 
-    # Told at once; what follows imports torch first.
     check_settings(settings)
-    from tunewright.job.commands.summary import show
-    from tunewright.job.recipe import run
-
     signals.unwind()
-    show(run(settings, registry))
+    with begin(settings, registry) as begun:
+        # torch is imported for data that is known to be good and a base that is there: a mistake is told in a second.
+        with signals.held():
+            from tunewright.job.commands.summary import show
+            from tunewright.job.recipe import finish
+        outcome = finish(begun, settings, registry)
+    show(outcome)
 
 
 def _check(arguments: Sequence[str]) -> None:
     settings, registry = _settings(arguments, "check")
-    from tunewright.job.model.find import find
-    from tunewright.job.steps.prepare import prepare
+    from tunewright.job.steps.begin import get_ready
 
     signals.unwind()
     with tempfile.TemporaryDirectory(prefix="tunewright-") as work:
-        prepared = prepare(settings, registry.cache, Path(work))
-        # torch is imported for data that is known to be good and a base that is there: a mistake is told in a second.
-        if not settings.base_model.startswith("s3://"):
-            find(settings.base_model, registry)
+        ready = get_ready(settings, registry, Path(work))
         with signals.held():
             from tunewright.job.recipe import open_base
-        open_base(prepared, settings, registry, Path(work))
+        open_base(ready, settings, registry, Path(work))
     print("the settings and the data can be used")  # noqa: T201 - the answer of a command line
 
 

@@ -1,6 +1,5 @@
 """The job on one screen: data, check, split, encode, fine-tune, export, parity, test, gate, publish, alias."""
 
-import secrets
 import shutil
 import time
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +10,7 @@ import torch
 from tunewright.job import signals
 from tunewright.job.batches.side import Rows
 from tunewright.job.export.graph import check_exportable
-from tunewright.job.kinds.plan import Plan, Prepared
+from tunewright.job.kinds.plan import Plan
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.build import check_dropout
 from tunewright.job.progress import say, warn
@@ -19,16 +18,15 @@ from tunewright.job.report.card import write_report
 from tunewright.job.report.lineage import lineage
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.adapt import adapt, read_text
+from tunewright.job.steps.begin import Begun, Ready, begin, get_ready
 from tunewright.job.steps.encode import encode_sides
-from tunewright.job.steps.prepare import prepare
 from tunewright.job.steps.release import Release, release
 from tunewright.job.steps.teach import teach
 from tunewright.registry.errors import Conflict
 from tunewright.registry.settings import RegistrySettings
-from tunewright.registry.stores.probe import probe
-from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.stores.store import Store
 from tunewright.registry.versions import alias
-from tunewright.registry.versions.publish import find_run, publish
+from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Version
 from tunewright.serving.runtime.capacity import available_cpus
@@ -44,26 +42,28 @@ class Outcome:
 
 def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
     """Make and register one version; nothing is registered after a JobError, nor twice when a run is tried again."""
-    started = time.time()
-    run_id = settings.run_id or f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
-    store = _open_writable(registry)
-    if done := find_run(store, settings.model_name, run_id):
+    with begin(settings, registry) as begun:
+        return finish(begun, settings, registry)
+
+
+def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> Outcome:
+    """The rest of a run."""
+    store, run_id = begun.store, begun.run_id
+    if done := begun.done:
         say("registry", f"run {run_id} has already published {done.name}:{done.number}")
         # What the first try found is part of the version.
         short = read_manifest(store, done).config.get("short_of_baseline")
         return Outcome(_point_alias(store, done, settings, run_id, short=str(short) if short else None), None)
-    folder = settings.output / run_id
-    try:
-        plan, sides = prepare_all(settings, registry, folder / "work")
-        taught, adaptation = adapt(plan, sides, folder / "work") if plan.adaptation else (teach(plan, sides), None)
+    assert begun.ready is not None
+    plan, sides = open_base(begun.ready, settings, registry, begun.work)
+    taught, adaptation = adapt(plan, sides, begun.work) if plan.adaptation else (teach(plan, sides), None)
 
-        released = release(taught.model, plan, plan.prepared.task.objective(plan), folder / "bundle")
-        facts = lineage(plan, taught.trained, taught.parameters, run_id)
-        facts["adaptation"] = asdict(adaptation) if adaptation else None
-        facts["times"] = {"started": started, "seconds": round(time.time() - started, 1)}
-        write_report(released, plan, taught.trained, facts, adaptation)
-    finally:
-        shutil.rmtree(folder / "work", ignore_errors=True)
+    released = release(taught.model, plan, plan.prepared.task.objective(plan), begun.folder / "bundle")
+    facts = lineage(plan, taught.trained, taught.parameters, run_id)
+    facts["adaptation"] = asdict(adaptation) if adaptation else None
+    facts["times"] = {"started": begun.started, "seconds": round(time.time() - begun.started, 1)}
+    write_report(released, plan, taught.trained, facts, adaptation)
+    shutil.rmtree(begun.work, ignore_errors=True)
     signals.check()
     version = publish(
         store,
@@ -80,16 +80,17 @@ def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
 
 def prepare_all(settings: JobSettings, registry: RegistrySettings, work: Path) -> tuple[Plan, tuple[Rows, Rows]]:
     """Everything up to arrays: all that can be wrong with settings, base model and data is said here."""
-    return open_base(prepare(settings, registry.cache, work), settings, registry, work)
+    return open_base(get_ready(settings, registry, work), settings, registry, work)
 
 
 def open_base(
-    prepared: Prepared, settings: JobSettings, registry: RegistrySettings, work: Path
+    ready: Ready, settings: JobSettings, registry: RegistrySettings, work: Path
 ) -> tuple[Plan, tuple[Rows, Rows]]:
     """The base model beside data that is known to be good, and the rows as arrays."""
     # torch counts the processors of the machine, also where a container may use few of them: its threads would fight.
     torch.set_num_threads(min(torch.get_num_threads(), available_cpus()))
-    base = fetch_base_model(settings.base_model, registry, prepared.task.inputs.needs)
+    prepared = ready.prepared
+    base = fetch_base_model(settings.base_model, registry, prepared.task.inputs.needs, found=ready.base)
     if base.dropped:
         say("model", f"left out of the base model's configuration: {', '.join(base.dropped)}")
     check_exportable(str(base.config()["model_type"]), base.address, prepared.task.graph.architectures)
@@ -100,14 +101,6 @@ def open_base(
     if settings.adapt:
         plan = replace(plan, adaptation=read_text(plan, registry.cache, work / "adapt"))
     return plan, sides
-
-
-def _open_writable(registry: RegistrySettings) -> Store:
-    """The registry's store, proven before any training to take versions without losing them."""
-    store = open_store(registry.uri, single_writer=registry.single_writer)
-    if not registry.single_writer:
-        probe(store)
-    return store
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -76,13 +76,14 @@ class BaseCheckpoint:
 
 
 def fetch_base_model(
-    address: str, registry: RegistrySettings, needs: Sequence[str] = ("tokenizer.json",)
+    address: str, registry: RegistrySettings, needs: Sequence[str] = ("tokenizer.json",), *, found: Path | None = None
 ) -> BaseCheckpoint:
     """Find, check and copy a base model. BaseModelError says what is missing or not allowed.
 
-    `needs`: files that the task cannot do without, such as `preprocessor_config.json`.
+    `needs`: files that the task cannot do without, such as `preprocessor_config.json`. `found`: its folder, where that
+    was looked for already.
     """
-    found = find(address, registry)
+    found = found or find(address, registry)
     address = shown_address(address)
     _refuse_strange_files(found, address)
     config = _read_json(found / "config.json", address)
