@@ -114,7 +114,6 @@ TESTED_BY = {
     "job/batches/conversations.py": "job/tasks/test_text_generation.py",
     "job/batches/side.py": "job/batches/test_by_length.py",
     "job/model/classifiers.py": "job/model/test_build.py",
-    "job/model/configuration.py": "job/model/test_base_model.py",
     "job/model/find.py": "job/model/test_base_model.py",
     "job/model/load.py": "job/model/test_build.py",
     "job/model/four_bits.py": "job/model/test_layers.py",

@@ -68,10 +68,18 @@ class PairClassifier(nn.Module):
     ) -> dict[str, torch.Tensor]:
         """Token ids `[B, T]` and pixels `[B, 3, H, W]` to logits `[B, L]`."""
         pair: Any = self.pair
-        text_BD = functional.normalize(pair.get_text_features(input_ids=input_ids, attention_mask=attention_mask))
-        image_BD = functional.normalize(pair.get_image_features(pixel_values=pixel_values))
+        text_BD = functional.normalize(
+            _vectors(pair.get_text_features(input_ids=input_ids, attention_mask=attention_mask))
+        )
+        image_BD = functional.normalize(_vectors(pair.get_image_features(pixel_values=pixel_values)))
         both = torch.cat([text_BD, image_BD, text_BD * image_BD], dim=-1)
         return {"logits": self.classifier(self.dropout(both))}
+
+
+def _vectors(features: Any) -> torch.Tensor:
+    """The vectors of one encoder, which transformers 5 gives with more beside them."""
+    vectors: torch.Tensor = getattr(features, "pooler_output", features)
+    return vectors
 
 
 def make_new(layer: nn.Linear, config: PretrainedConfig) -> None:

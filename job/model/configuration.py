@@ -18,6 +18,21 @@ _COMMON_KEYS = frozenset(
     norm_rel_ebd position_buckets share_att_key talking_head""".split()
 )
 """The last two lines are what the code of DeBERTa looks for in its configuration."""
+# What transformers 4 wrote into a config.json, and 5 still reads from there although its classes do not have it: how
+# positions turn, in place of which 5 has rope_parameters; what every configuration had, and how a model writes.
+_ROTARY_KEYS = frozenset(
+    """rope_theta rope_scaling partial_rotary_factor rotary_pct rotary_emb_base global_rope_theta local_rope_theta
+    rope_local_base_freq global_attn_every_n_layers""".split()
+)
+_EARLIER_KEYS = frozenset(
+    """position_embedding_type sliding_window_pattern
+    tie_word_embeddings tie_encoder_decoder is_decoder add_cross_attention cross_attention_hidden_size tokenizer_class
+    prefix task_specific_params bad_words_ids begin_suppress_tokens decoder_start_token_id diversity_penalty do_sample
+    early_stopping encoder_no_repeat_ngram_size exponential_decay_length_penalty forced_bos_token_id
+    forced_eos_token_id length_penalty max_length min_length no_repeat_ngram_size num_beam_groups num_beams
+    num_return_sequences remove_invalid_values repetition_penalty suppress_tokens temperature top_k top_p
+    typical_p""".split()
+)
 # Ours to set: they change what a model returns or in which pieces it computes, and not what it has learnt. The
 # number of labels follows from their names.
 _HOW_TO_RUN = frozenset(
@@ -68,13 +83,31 @@ def allowed_keys(config: dict[str, object], address: str) -> tuple[dict[str, obj
         raise BaseModelError(
             f"base model {address!r}: config.json has model_type {kind!r}, which this transformers does not know"
         )
-    # Some architectures also read the usual names of their own settings (hidden_size for dim).
-    known = {*vars(CONFIG_MAPPING[kind]()), *CONFIG_MAPPING[kind].attribute_map, *_COMMON_KEYS}
+    known = _known(kind)
     allowed = {key: value for key, value in _own(config).items() if key in known and not key.startswith("_")}
+    _refuse_relative_positions(allowed, address)
     for key, value in allowed.items():
         for inner, one in _numbers(key, value):
             _check_number(inner, one, address)
     return allowed, sorted(set(config) - set(allowed))
+
+
+def _known(kind: str) -> set[str]:
+    """What may stand in the configuration of an architecture."""
+    own = vars(CONFIG_MAPPING[kind]())
+    rotary = _ROTARY_KEYS if "rope_parameters" in own else frozenset[str]()
+    # Some architectures also read the usual names of their own settings (hidden_size for dim).
+    return {*own, *CONFIG_MAPPING[kind].attribute_map, *_COMMON_KEYS, *_EARLIER_KEYS, *rotary}
+
+
+def _refuse_relative_positions(config: dict[str, object], address: str) -> None:
+    """transformers 5 has one kind of positions for BERT and its kin, and would run the others as that one."""
+    positions = config.get("position_embedding_type")
+    if positions not in (None, "absolute"):
+        raise BaseModelError(
+            f"base model {address!r}: config.json sets position_embedding_type to {shown(positions)}, which "
+            "transformers no longer has; only 'absolute' is supported"
+        )
 
 
 def _own(config: dict[str, object]) -> dict[str, object]:

@@ -19,7 +19,8 @@ _TOKENS = ("eos_token_id", "decoder_start_token_id", "forced_bos_token_id", "for
 def generation_tokens(base: BaseCheckpoint) -> Tokens:
     """The ids of the tokens that begin and end an answer; BaseModelError for a base without an end token."""
     config = load_config(base)
-    stated = _stated(base.folder / FILE)
+    # transformers 5 takes what says how a model writes out of a config.json that it has read.
+    stated = base.config() | _stated(base.folder / FILE)
     found: dict[str, object] = {name: stated.get(name, getattr(config, name, None)) for name in _TOKENS}
     tokens: Tokens = {name: value for name, value in found.items() if _are_ids(value, config.vocab_size)}
     if "eos_token_id" not in tokens:

@@ -17,7 +17,7 @@ from transformers import (
 
 from tunewright.job.errors import BaseModelError, JobError
 from tunewright.job.model.base_model import BaseCheckpoint
-from tunewright.job.model.layers import pretrained_name
+from tunewright.job.model.layers import pretrained_name, pretrained_part
 
 AutoClass = type[Any]
 """transformers' class of the models of one task, such as `AutoModelForMaskedLM`: their methods have no types."""
@@ -47,7 +47,8 @@ def load(kind: AutoClass, base: BaseCheckpoint, config: PretrainedConfig, extra:
 def load_with_report(
     kind: AutoClass, base: BaseCheckpoint, config: PretrainedConfig, extra: Mapping[str, object]
 ) -> tuple[nn.Module, list[str]]:
-    """Weights from safetensors only; all of the encoder's must be there and of the right shape, but for a pooler.
+    """Weights from safetensors only; all of the encoder's must be there and of the right shape, but for a pooler, and
+    none may be left over.
 
     Also the names of those that are new.
     """
@@ -64,12 +65,20 @@ def load_with_report(
         )
     except Exception as error:  # an architecture's class raises whatever its code raises for such a configuration
         raise BaseModelError(f"base model {base.address!r} cannot be loaded: {first_line(error)}") from error
-    absent = [*report["missing_keys"], *report["mismatched_keys"]]
+    # transformers 5 gives the two shapes with the name.
+    other_shape = [one if isinstance(one, str) else one[0] for one in report["mismatched_keys"]]
+    absent = [*report["missing_keys"], *other_shape]
     missing = sorted(name for name in absent if _is_encoders(name, model))
     if missing:
         raise BaseModelError(
             f"base model {base.address!r}: model.safetensors lacks {len(missing)} weights that config.json asks for, "
             f"or has them in another shape, such as {missing[0]}"
+        )
+    left_over = sorted(name for name in report["unexpected_keys"] if _is_left_over(name, model))
+    if left_over:
+        raise BaseModelError(
+            f"base model {base.address!r}: model.safetensors holds {len(left_over)} weights that a model of its "
+            f"config.json does not have, such as {left_over[0]}: it would answer otherwise than it was taught"
         )
     return model, absent
 
@@ -110,6 +119,20 @@ def _is_encoders(name: str, model: nn.Module) -> bool:
     """Whether a weight belongs to the pretrained encoder, whose pooler may be new as the head is."""
     part = pretrained_name(model)
     return name.startswith(f"{part}." if part else "") and "pooler" not in name
+
+
+_NOT_LEARNED = ("position_ids", "inv_freq", "masked_bias", "relative_position_index", "version")
+_FOR_PRETRAINING = ("mask_token", "masked_spec_embed")
+
+
+def _is_left_over(name: str, model: nn.Module) -> bool:
+    """Whether a weight that was not loaded belongs to the pretrained encoder: to one of its parts by name, not to a
+    pooler or another head, and neither computed nor of use in pretraining alone."""
+    part = pretrained_name(model)
+    inside = name.removeprefix(f"{part}.") if part else name
+    child = inside.partition(".")[0]
+    known = child in dict(pretrained_part(model).named_children()) and "pooler" not in inside
+    return known and not inside.endswith((*_NOT_LEARNED, *_FOR_PRETRAINING))
 
 
 def first_line(error: Exception) -> str:

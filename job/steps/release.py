@@ -196,10 +196,10 @@ def _tell_inputs(folder: Path) -> None:
     """Write which tensors the model reads into the configuration of its tokenizer, without which transformers 5 gives
     no token types and a pair is answered wrongly."""
     path = folder / "weights" / "tokenizer_config.json"
-    if not path.is_file():
+    if not path.with_name("tokenizer.json").is_file():
         return
     graphs = [onnx.load(one, load_external_data=False).graph for one in sorted((folder / "onnx/fp32").glob("*.onnx"))]
     read = {value.name for graph in graphs for value in graph.input}
-    settings = json.loads(path.read_text())
+    settings = json.loads(path.read_text()) if path.is_file() else {}
     settings["model_input_names"] = [name for name in _TEXT_INPUTS if name in read]
     path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n")

@@ -177,6 +177,18 @@ def test_the_weights_name_the_tensors_their_tokenizer_makes(made, shape):
     assert PreTrainedTokenizerFast.from_pretrained(folder / "weights").model_input_names == named
 
 
+def test_the_weights_name_their_tensors_where_the_base_says_nothing_of_its_tokenizer(
+    copied_base, make_settings, registry
+):
+    (copied_base / "tokenizer_config.json").unlink()
+    quick = {"epochs": 1, "learning_rate": 1e-3, "batch_size": 32, "precision": "fp32", "max_length": 64}
+    made = run(make_settings("pair", base_model=str(copied_base), train=quick, export={"variants": ["fp32"]}), registry)
+    weights = made.release.folder / "weights"
+    named = json.loads((weights / "tokenizer_config.json").read_text())["model_input_names"]
+    assert named == ["input_ids", "token_type_ids", "attention_mask"]
+    assert PreTrainedTokenizerFast.from_pretrained(weights).model_input_names == named
+
+
 def test_nothing_but_the_bundle_is_left_of_a_run(made):
     folder = made("single").settings.output / "first"
     assert [path.name for path in folder.iterdir()] == ["bundle"]

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import pytest
-from huggingface_hub.utils import reset_sessions
+from huggingface_hub import utils as hub_utils
 from safetensors.torch import load_file
 
 from tunewright.job.errors import BaseModelError
@@ -279,7 +279,9 @@ def hub(tiny_base, monkeypatch, tmp_path):
     # The library reads its environment once, when it is imported.
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     template = f"http://127.0.0.1:{server.server_port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    # huggingface-hub 2 reads it from its constants, earlier ones from the module that imported it.
+    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     yield server
     server.shutdown()
@@ -298,13 +300,18 @@ class _Hub(BaseHTTPRequestHandler):
         parts = self.path.strip("/").split("/")
         if parts[:4] == ["api", "models", "org", "tiny"]:
             names = [*(path.name for path in self.folder.iterdir()), "pytorch_model.bin", "modeling_evil.py"]
-            self.answer(json.dumps({"id": "org/tiny", "sha": COMMIT, "siblings": [{"rfilename": n} for n in names]}))
+            listed = {"id": "org/tiny", "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
+            tree = [{"type": "file", "path": name, "size": self.size(name), "oid": name} for name in names]
+            self.answer(json.dumps(tree if parts[4:5] == ["tree"] else listed))
         elif parts[:2] == ["org", "tiny"] and (self.folder / parts[-1]).is_file():
             self.answer((self.folder / parts[-1]).read_bytes())
         else:
             self.answer('{"error": "Repository not found"}', 404, {"X-Error-Code": "RepoNotFound"})
 
     do_HEAD = do_GET
+
+    def size(self, name):
+        return (self.folder / name).stat().st_size if (self.folder / name).is_file() else 1
 
     def answer(self, body, status=200, headers=None):
         data = body.encode() if isinstance(body, str) else body
@@ -339,6 +346,10 @@ def test_a_model_that_the_hub_does_not_have_is_named(registry, hub):
     assert str(caught.value).startswith("base model 'org/other' could not be had from the hub: 404 Client Error")
 
 
+# Its name before huggingface-hub 1, and since.
+close_session = getattr(hub_utils, "close_session", None) or hub_utils.reset_sessions
+
+
 @pytest.fixture
 def go_offline(monkeypatch):
     """A function that does what HF_HUB_OFFLINE=1 does when the library is imported."""
@@ -346,11 +357,11 @@ def go_offline(monkeypatch):
     def go():
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        reset_sessions()
+        close_session()
 
     yield go
     monkeypatch.undo()
-    reset_sessions()
+    close_session()
 
 
 def test_nothing_is_asked_of_the_hub_when_it_is_offline(registry, hub, go_offline):
