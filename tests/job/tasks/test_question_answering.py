@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import pytest
 import torch
+from pipelines import Reader
 from torch.nn.functional import cross_entropy
-from transformers import pipeline
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from tunewright.job.data.check import check
 from tunewright.job.data.columns import read_roles
@@ -161,7 +162,8 @@ def test_a_version_is_registered_and_answers_as_the_pipeline(settings, registry)
     folder = pull(open_store(registry.uri), "finder:1", cache=registry.cache).folder
     predictor = open_predictor(folder, variant="fp32")
     assert predictor.model.options["handle_impossible_answer"]
-    reader = pipeline("question-answering", str(folder / "weights"))
+    model = AutoModelForQuestionAnswering.from_pretrained(folder / "weights")
+    reader = Reader(model, AutoTokenizer.from_pretrained(folder / "weights"))
     asked = ("what is it about?", "I took the lamp back to the shop after three days of waiting.")
     (answer,) = predictor.predict([asked], {"handle_impossible_answer": False})
     expected = reader(question=asked[0], context=asked[1], max_seq_len=32, max_answer_len=15)

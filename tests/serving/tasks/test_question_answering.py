@@ -1,8 +1,9 @@
-"""Extractive question answering: held against `transformers.pipeline` with the same weights."""
+"""Extractive question answering: held against the pipeline of transformers (tests/reference) with the same weights."""
 
 import jsonschema
 import numpy as np
 import pytest
+from pipelines import Reader
 
 from tunewright.serving.bundle.model_file import read_model_file
 from tunewright.serving.errors import BundleError, InputError, ModelFault
@@ -36,9 +37,7 @@ def reader(tiny):
 
 
 def pipeline_of(model):
-    from transformers import pipeline
-
-    return pipeline("question-answering", model=model.torch_model, tokenizer=model.tokenizer, device="cpu")
+    return Reader(model.torch_model, model.tokenizer)
 
 
 def listed(found):
@@ -111,14 +110,10 @@ def test_an_answer_in_chinese_is_not_widened_to_the_sentence(reader, served, arc
 
 def windows_one_by_one(pipe, context, *, handle_impossible_answer=False, **parameters):
     """The pipeline's answers to each window of a context, in the order of the windows."""
-    from transformers import SquadExample
-
     cut = {name: parameters.pop(name) for name in ("doc_stride", "max_seq_len") if name in parameters}
-    example = SquadExample(None, QUESTION, context, None, None, None)
-    outputs = [pipe.forward(window) for window in pipe.preprocess(example, **cut)]
     return [
-        listed(pipe.postprocess([output], handle_impossible_answer=handle_impossible_answer, **parameters))
-        for output in outputs
+        listed(pipe.answer(context, [window], handle_impossible_answer=handle_impossible_answer, **parameters))
+        for window in pipe.windows(QUESTION, context, **cut)
     ]
 
 
