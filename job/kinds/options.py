@@ -24,7 +24,8 @@ class TagOptions(Options):
     scheme: Scheme = "BIO"
     """How tags are spelt: BIO, BIOES, or plain (any tag a word, such as parts of speech)."""
     repair: bool = False
-    """Begin an entity where a tag goes on with one that was never begun, instead of refusing the data."""
+    """Begin an entity where a tag goes on with one that was never begun, and end one that BIOES leaves open, instead of
+    refusing the data."""
 
 
 class EmbeddingOptions(Options):

@@ -201,7 +201,8 @@ def _tags(value: object, cells: Cells) -> list[str] | None:
 
 
 def _checked(tags: list[str], cells: Cells) -> list[str]:
-    """Tags of the scheme; an entity that goes on without having begun is refused, or begun there."""
+    """Tags of the scheme; an entity that goes on without having begun, or of BIOES breaks off, is refused or
+    repaired."""
     options = cast(TagOptions, cells.options)
     pattern = _TAG.get(options.scheme)
     if pattern is None:
@@ -223,7 +224,25 @@ def _checked(tags: list[str], cells: Cells) -> list[str]:
                 )
                 return tags
             repaired[place] = f"B-{tag[2:]}"
-    return repaired
+    return _ended(repaired, cells) if options.scheme == "BIOES" else repaired
+
+
+def _ended(tags: list[str], cells: Cells) -> list[str]:
+    """Tags whose entities end with E- or S-; one that breaks off is refused, or ended there."""
+    ended = list(tags)
+    for place, (tag, after) in enumerate(pairwise([*tags, OUTSIDE])):
+        goes_on = after[:2] in ("I-", "E-") and after[2:] == tag[2:]
+        if tag[:2] in ("B-", "I-") and not goes_on:
+            if not cast(TagOptions, cells.options).repair:
+                hint = (
+                    "BIOES ends entities with E- (S- for one word); set options.scheme to BIO where the data does not, "
+                    "or options.repair to true"
+                )
+                what = f"column {cells.column('tags')!r}: an entity breaks off"
+                cells.fault(what, hint, value=f"{tag} {after}" if place + 1 < len(tags) else tag)
+                return tags
+            ended[place] = ("S" if tag[0] == "B" else "E") + tag[1:]
+    return ended
 
 
 def _goes_on_from_nothing(before: str, tag: str, scheme: Scheme) -> bool:

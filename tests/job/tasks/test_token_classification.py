@@ -108,6 +108,17 @@ def test_a_sentence_is_words_and_as_many_tags(read):
             TagOptions(scheme="BIOES"),
             "line 1: value 'S-LOC E-LOC': column 'tags': a tag goes on with an entity that was not begun",
         ),
+        (
+            {"tokens": ["a", "b", "c"], "tags": ["B-LOC", "I-LOC", "O"]},
+            TagOptions(scheme="BIOES"),
+            "line 1: value 'I-LOC O': column 'tags': an entity breaks off; BIOES ends entities with E- (S- for one "
+            "word); set options.scheme to BIO where the data does not, or options.repair to true",
+        ),
+        (
+            {"tokens": ["a", "b"], "tags": ["O", "B-LOC"]},
+            TagOptions(scheme="BIOES"),
+            "line 1: value 'B-LOC': column 'tags': an entity breaks off",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_sentence_is_said(read, row, options, said):
@@ -149,6 +160,12 @@ def test_tags_that_are_not_of_the_scheme_are_one_kind_of_fault(read):
 def test_an_entity_without_a_beginning_is_begun_on_request(read):
     row = {"tokens": ["a", "b", "c"], "tags": ["I-LOC", "I-LOC", "I-PER"]}
     assert read(row, options=TagOptions(repair=True))[0][1] == ["B-LOC", "I-LOC", "B-PER"]
+
+
+def test_an_entity_without_an_end_is_ended_on_request(read):
+    row = {"tokens": [*"abcdefg"], "tags": ["I-LOC", "O", "B-LOC", "I-LOC", "B-PER", "S-PER", "B-LOC"]}
+    ended = ["S-LOC", "O", "B-LOC", "E-LOC", "S-PER", "S-PER", "S-LOC"]
+    assert read(row, options=TagOptions(scheme="BIOES", repair=True))[0][1] == ended
 
 
 def test_plain_tags_may_be_anything(read):
