@@ -102,6 +102,9 @@ def _init() -> argparse.ArgumentParser:
     made.add_argument("--task", default="", help="what the model shall do, such as text-classification")
     made.add_argument("--base_model", metavar="BASE", help="the base model, in place of a small one")
     made.add_argument("--model_name", metavar="NAME", help="the name in the registry, in place of the data's")
+    made.add_argument(
+        "--encoding", default="", metavar="NAME", help="how the files are written, as data.encoding says it"
+    )
     output = made.add_argument("--output", type=Path, default=Path("job.yaml"), metavar="FILE", help="(job.yaml)")
     names_a(output, "file")
     return made

@@ -100,7 +100,7 @@ def _init(arguments: Sequence[str]) -> None:
     signals.unwind()
     refuse_to_overwrite(asked.output)
     given = {"model_name": asked.model_name, "base_model": asked.base_model}
-    made = draft(asked.data, Asked(asked.task, columns), RegistrySettings().cache, **given)
+    made = draft(asked.data, Asked(asked.task, columns, asked.encoding), RegistrySettings().cache, **given)
     write(made, asked.output, asked.data)
     for name, reasons in made.reasons.items():
         for reason in reasons:

@@ -41,6 +41,10 @@ _BASES = {
 _MOST_NAMED = 20
 """Files of a setting that are named one by one."""
 _CODE = re.compile("[a-z]{2,3}")
+_ENCODING = re.compile("add `encoding: ([^`]+)` under data:")
+"""What readers of data advise to those who have settings."""
+_OTHER = 0.5
+"""Share of the rows of a file whose labels training does not have, from which it is another data set's."""
 
 
 def draft(sources: Sequence[str], asked: Asked, cache: Path, **given: str | None) -> Draft:
@@ -52,11 +56,11 @@ def draft(sources: Sequence[str], asked: Asked, cache: Path, **given: str | None
         # What the readers say of the data, `check` says again.
         with contextlib.redirect_stdout(io.StringIO()):
             sides = _sides(sources, cache)
-            found = _of_media(sides, cache) if sides.media else _of_files(sides, cache)
+            found = _of_media(sides, cache) if sides.media else _of_files(sides, cache, asked.encoding)
             made = guess(found.seen, asked)
             settings, reasons, samples = _data(found, made, cache)
     except DataError as error:
-        raise SettingsError(str(error)) from error
+        raise SettingsError(_ENCODING.sub(r"say --encoding \1", str(error))) from error
     if any(seen.facts.wrong for seen in samples):
         made = replace(made, options={**made.options, "drop_wrong": True})
     if len(sources) == 1 and set(settings) & {"train", "validation", "test"} == {"train"}:
@@ -108,10 +112,10 @@ def _shared(paths: Sequence[Sequence[str]]) -> list[str]:
     return shared
 
 
-def _of_files(sides: Sides, cache: Path) -> _Found:
+def _of_files(sides: Sides, cache: Path, encoding: str) -> _Found:
     _refuse_parallel(sides.train)
     file = fetch(sides.train[0], cache)[0]
-    seen = sample(file)
+    seen = sample(file, encoding)
     folders = sorted({PurePosixPath(address).parent.name for address in sides.train})
     if seen.format == "text" and len(folders) > 1:
         raise Unclear(
@@ -162,8 +166,11 @@ def _data(found: _Found, made: Guess, cache: Path) -> tuple[dict[str, object], d
         addresses: list[str] = getattr(found.sides, side)
         looked = {address: _looked(address, found, made, cache) for address in addresses}
         samples[side] = {address: seen for address, seen in looked.items() if seen}
-        if left := [PurePosixPath(address).name for address in addresses if address not in samples[side]]:
-            reasons[""].append(f"left out, as they do not have these columns: {listed(left, 3)}")
+        if left := [address for address in addresses if address not in samples[side]]:
+            reasons[""].append(f"left out, as they do not have these columns: {_listed(left)}")
+        if others := _of_other_labels(samples[side], samples["train"], made):
+            samples[side] = {address: seen for address, seen in samples[side].items() if address not in others}
+            reasons[""].append(f"left out, as most of their labels are none of train's: {_listed(others)}")
         if fit := list(samples[side]):
             settings[side] = fit[0] if len(fit) == 1 else fit
     told = dict(found.seen.settings)
@@ -174,6 +181,26 @@ def _data(found: _Found, made: Guess, cache: Path) -> tuple[dict[str, object], d
         told["columns"] = {role: int(name) if _is_position(name) else name for role, name in made.columns.items()}
     told |= _of_labels(made, samples, reasons["data"]) | _of_empty(made, samples, reasons["data"])
     return settings | told, reasons, [seen for some in samples.values() for seen in some.values()]
+
+
+def _listed(addresses: Sequence[str]) -> str:
+    """The files with the folder that each stands in."""
+    return listed(("/".join(PurePosixPath(address).parts[-2:]) for address in addresses), 3)
+
+
+def _of_other_labels(samples: Mapping[str, Sample], train: Mapping[str, Sample], made: Guess) -> list[str]:
+    """Files of another data set with as many columns: most of their labels are their own, and not in all files."""
+    name = made.columns.get("label", "")
+    known = {label for seen in train.values() if (column := seen.column(name)) for label in column.counts}
+    others = []
+    for address, seen in samples.items():
+        column = seen.column(name)
+        if (
+            column
+            and sum(count for label, count in column.counts.items() if label not in known) > _OTHER * column.filled
+        ):
+            others.append(address)
+    return others if len(others) < len(samples) else []
 
 
 def _shorter(addresses: str | list[str], source: str) -> str | list[str]:

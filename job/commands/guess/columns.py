@@ -1,6 +1,7 @@
 """Which column plays which part in a task, told from what the columns hold and how they are called."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from tunewright.job.commands.guess.filling import Filling, Guess, Unclear
 from tunewright.job.commands.guess.names import (
@@ -19,6 +20,9 @@ from tunewright.job.commands.guess.profile import Column
 from tunewright.job.commands.guess.sample import word_columns
 from tunewright.job.data.faults import listed
 
+_LEAST_STEPS, _MOST_STEPS = 3, 11
+"""Whole numbers that may be a scale, such as 1 to 5 stars or 0 to 10."""
+
 
 def _classification(filling: Filling) -> Guess:
     seen = filling.seen
@@ -30,9 +34,19 @@ def _classification(filling: Filling) -> Guess:
     also = [f"--columns.{_role(column)} {column.name}" for column in others] + [
         f"--columns.score {name}" for name in numbers
     ]
-    return filling.guess(
-        {**_texts(filling, target), role: target}, reason, also=f"it might also be {' or '.join(also)}" if also else ""
-    )
+    texts = _texts(filling, target)
+    if role == "label" and _is_scale(target) and not filling.asked.task:
+        also.append(f"--columns.score {target.name} (text-regression, to which 4 is nearer to 5 than to 1)")
+    also_be = f"it might also be {' or '.join(also)}" if also else ""
+    return filling.guess({**texts, role: target}, reason, also=also_be)
+
+
+def _is_scale(column: Column) -> bool:
+    """Whether labels are whole numbers one after the other, as stars are, and more than a yes and a no."""
+    if column.is_words or not _LEAST_STEPS <= len(column.counts) <= _MOST_STEPS:
+        return False
+    steps = sorted(float(value) for value in column.counts)
+    return all(after - before == 1 for before, after in pairwise(steps))
 
 
 def _target(filling: Filling) -> tuple[str, Column, list[Column]]:

@@ -21,6 +21,8 @@ class Asked:
     task: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Role to column."""
+    encoding: str = ""
+    """How characters are written as bytes."""
 
 
 @dataclass(frozen=True)

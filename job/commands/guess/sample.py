@@ -1,5 +1,6 @@
 """A data file looked at: its format, how it is laid out, and what its columns hold."""
 
+import codecs
 import itertools
 import re
 from collections import Counter
@@ -12,7 +13,7 @@ from tunewright.job.commands.guess.facts import Facts, is_whole, scheme_of, stan
 from tunewright.job.commands.guess.profile import MOST_ROWS, Column, columns_of
 from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.readers.content import refuse_other_content
-from tunewright.job.data.readers.formats import KNOWN_NAMES, format_of, read_rows
+from tunewright.job.data.readers.formats import KNOWN_NAMES, READERS, format_of, read_rows
 from tunewright.job.data.readers.lines import lines, open_data
 from tunewright.job.data.readers.reader import Layout
 from tunewright.job.data.readers.shape import shape_of
@@ -23,6 +24,12 @@ from tunewright.job.errors import DataError
 TABLES = ("csv", "tsv")
 _LOOKED_AT = 30
 """Lines of a table that tell its separator."""
+_BYTES = 16 * 1024 * 1024
+"""Of a file that tell its encoding."""
+_MOST_HIGH = 0.2
+"""Share of the bytes of a Western text that are no ASCII; of Chinese or Russian ones it is half and more."""
+_UNDEFINED = frozenset(b"\x81\x8d\x8f\x90\x9d")
+"""Bytes that windows-1252 does not have."""
 _COMMON = (",", ";", "\t", "|")
 _NAME = re.compile(r"[^\W\d][\w .:/()#-]{0,40}")
 """What a header calls a column."""
@@ -63,11 +70,13 @@ class Sample:
         return next((column for column in self.columns if column.name == name), None)
 
 
-def sample(file: SourceFile) -> Sample:
-    """A file looked at. DataError for one that is no data, or that has no rows."""
+def sample(file: SourceFile, encoding: str = "") -> Sample:
+    """A file looked at. DataError for one that is no data, or that has no rows. `encoding`: where it is known."""
     name = PurePosixPath(file.address).name
     named = format_of(name)
-    kind = _format(file, named)
+    has_one = "encoding" in READERS[named].settings if named else True
+    encoding = encoding or (encoding_of(file) if has_one else "utf-8")
+    kind = _format(file, named, encoding)
     found = {
         "csv": _table,
         "tsv": _table,
@@ -76,9 +85,12 @@ def sample(file: SourceFile) -> Sample:
         "conllu": _sentences,
         "squad": _questions,
     }
-    seen = found.get(kind, _rows)(file, Layout(kind, quoting=kind != "tsv"))
+    seen = found.get(kind, _rows)(file, Layout(kind, quoting=kind != "tsv", encoding=encoding))
     if not seen.rows:
         raise DataError(f"{file.address}: no rows")
+    if encoding != "utf-8":
+        note = f"{name} is no UTF-8, and reads well as {encoding}: look at a few of its letters that are not English"
+        seen = replace(seen, settings={**seen.settings, "encoding": encoding}, notes=(*seen.notes, note))
     if kind == named:
         return seen
     note = f"{name} is read as {kind}, as its content shows"
@@ -91,7 +103,22 @@ def sample_as(file: SourceFile, other: Sample) -> Sample:
     return replace(other, columns=columns, rows=columns[0].rows if columns else 0, facts=Facts())
 
 
-def _format(file: SourceFile, named: str | None) -> str:
+def encoding_of(file: SourceFile) -> str:
+    """How the file is written: UTF-8 (or with a mark that tells), or where it is not and a few of its letters are no
+    ASCII, as Western files of old are."""
+    with open_data(file.path, file.address, Layout("csv").max_expansion) as opened:
+        start = opened.read(_BYTES)
+    try:
+        codecs.utf_8_decode(start, "strict", False)
+    except UnicodeDecodeError:
+        high = sum(byte > 127 for byte in start)
+        if b"\0" in start or high > _MOST_HIGH * len(start):
+            return "utf-8"
+        return "latin-1" if _UNDEFINED & set(start) else "windows-1252"
+    return "utf-8"
+
+
+def _format(file: SourceFile, named: str | None, encoding: str) -> str:
     """The format of a file: what its name promises, or what its content shows where that is another one."""
     refuse_other_content(file.path, file.address, named or "")
     if named is None and _is_binary(file):
@@ -101,10 +128,11 @@ def _format(file: SourceFile, named: str | None) -> str:
         )
     if named in ("parquet", "conllu", *TABLES):
         return named
-    first = _first_lines(file)
+    first = _first_lines(file, encoding)
     # A name that no object has: one whole file on a line is not taken for a row.
     wanted = ("\0",) if "".join(first[:1]).lstrip("\ufeff \t")[:1] in ("{", "[") else ()
-    shape = shape_of(file.path, file.address, Layout(named or "csv", roles=("tokens", "tags"), wanted=wanted))
+    layout = Layout(named or "csv", roles=("tokens", "tags"), wanted=wanted, encoding=encoding)
+    shape = shape_of(file.path, file.address, layout)
     if shape and shape.format:
         return shape.format
     if shape and shape.do:
@@ -123,9 +151,9 @@ def _is_binary(file: SourceFile) -> bool:
     return controls > 0.05 * len(start) and not start.startswith((b"\xff\xfe", b"\xfe\xff"))
 
 
-def _first_lines(file: SourceFile) -> list[str]:
+def _first_lines(file: SourceFile, encoding: str) -> list[str]:
     with open_data(file.path, file.address, Layout("csv").max_expansion) as opened:
-        return list(itertools.islice(lines(opened, file.address), _LOOKED_AT))
+        return list(itertools.islice(lines(opened, file.address, encoding), _LOOKED_AT))
 
 
 def _values(file: SourceFile, layout: Layout) -> Generator[Mapping[str, object]]:
@@ -149,7 +177,7 @@ def _rows(file: SourceFile, layout: Layout) -> Sample:
 
 
 def _table(file: SourceFile, layout: Layout) -> Sample:
-    first = _first_lines(file)
+    first = _first_lines(file, layout.encoding)
     usual = "\t" if layout.format == "tsv" else ","
     found = separator(first, replace(layout, delimiter=usual)) or usual
     settings: dict[str, object] = {}
@@ -209,7 +237,7 @@ def _sentences(file: SourceFile, layout: Layout) -> Sample:
     tags: Counter[str] = Counter()
     settings: dict[str, object] = {}
     notes = []
-    if layout.format == "conll" and _has_comments(file):
+    if layout.format == "conll" and _has_comments(file, layout.encoding):
         layout = replace(layout, comment="# ")
         settings["comment"] = "# "
         notes.append('lines that begin with "# " are comments')
@@ -223,11 +251,11 @@ def _sentences(file: SourceFile, layout: Layout) -> Sample:
     return Sample(layout, [], count, settings, tuple(notes), Facts(scheme=scheme_of(tags), tags=len(tags)))
 
 
-def _has_comments(file: SourceFile) -> bool:
+def _has_comments(file: SourceFile, encoding: str) -> bool:
     """Whether lines `# id 7` stand where a sentence begins, and a word is never alone in its line."""
     with open_data(file.path, file.address, Layout("conll").max_expansion) as opened:
         before = ""
-        for line in itertools.islice(lines(opened, file.address), MOST_ROWS):
+        for line in itertools.islice(lines(opened, file.address, encoding), MOST_ROWS):
             if line.startswith("# ") and "\t" not in line and not before.strip():
                 return True
             before = line

@@ -62,7 +62,10 @@ def divide(files: Mapping[str, int], asked: str) -> Sides:
         sides.setdefault(side_of(names[address]), []).append(address)
     notes: list[str] = []
     _choose_train(sides, files, notes)
-    left = [name for address, name in names.items() if not any(address in some for some in sides.values())]
+    # Files that a table may name are no data of their own.
+    media = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+    kept = {address for some in sides.values() for address in some}
+    left = [name for address, name in names.items() if address not in kept and not name.lower().endswith(media)]
     if left:
         notes.append(f"not read: {listed(left, 5)}")
     return Sides(sides.get("train", []), sides.get("validation", []), sides.get("test", []), notes=tuple(notes))
@@ -81,9 +84,16 @@ def _media_kind(names: Sequence[str]) -> str:
     for kind, suffixes in SUFFIXES.items():
         media = [name for name in names if name.lower().endswith(suffixes)]
         tables = [name for name in names if PurePosixPath(name).name in METADATA]
-        if media and (tables or len(media) > len(names) / 2):
+        if media and (tables or (len(media) > len(names) / 2 and not _are_named(media, names))):
             return kind
     return ""
+
+
+def _are_named(media: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether a table beside the files names them: there is one, and their folders tell no labels."""
+    tables = [name for name in names if format_of(PurePosixPath(name).name) not in (None, "text")]
+    labels = {folder for name in media if (folder := PurePosixPath(name).parent.name) and folder.lower() not in SPLITS}
+    return bool(tables) and len(labels) < 2
 
 
 def _folders(names: Mapping[str, str], asked: str, kind: str) -> Sides:

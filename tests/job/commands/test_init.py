@@ -273,3 +273,66 @@ def test_real_data_that_is_not_clear_is_asked_about(init, data_set):
     code, out, err = init(data_set)
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert ASKED[data_set.name] in err
+
+
+GERMAN = "text,label\n" + "".join(
+    f"Die Gr\u00f6\u00dfe der Stra\u00dfe {n},{['gut', 'schlecht'][n % 2]}\n" for n in range(40)
+)
+
+
+def test_a_western_file_that_is_no_utf8_is_read_as_what_it_reads_well_as(init, prepared, write):
+    path = write("old.csv", GERMAN.encode("windows-1252"))
+    code, _, err = init(path)
+    assert code == 0
+    assert "data: old.csv is no UTF-8, and reads well as windows-1252: look at a few of its letters" in err
+    settings, data = prepared("job.yaml")
+    assert settings.data.encoding == "windows-1252"
+    assert any("Gr\u00f6\u00dfe" in text for text in data.train.data.inputs())
+
+
+def test_an_encoding_that_cannot_be_told_is_asked_for(init, prepared, write):
+    rows = "".join(f"\u8fd9\u662f\u7b2c {n} \u7bc7\u5f88\u597d\u7684\u8bc4\u8bba,{n % 2}\n" for n in range(40))
+    path = write("old.csv", ("text,label\n" + rows).encode("gbk"))
+    code, _, err = init(path)
+    assert code == 2
+    assert err.rstrip().endswith("say --encoding windows-1252")
+    assert init(path, "--encoding", "gbk")[0] == 0
+    settings, data = prepared("job.yaml")
+    assert settings.data.encoding == "gbk"
+    assert data.train.data.inputs()[0].startswith("\u8fd9\u662f\u7b2c")
+
+
+@pytest.mark.parametrize("below", ["", "images/"])
+def test_a_table_beside_pictures_that_it_names_is_seen(init, prepared, write, picture, below):
+    names = [f"{below}{n}.png" for n in range(40)]
+    for n, name in enumerate(names):
+        write(f"pictures/{name}", picture("red", n))
+    rows = "".join(f"{name},{n / 2}\n" for n, name in enumerate(names))
+    path = write("pictures/train.csv", f"image,score\n{rows}".encode())
+    code, _, err = init(path.parent)
+    assert code == 0, err
+    assert "not read" not in err
+    settings, _ = prepared("job.yaml")
+    assert (settings.task, settings.data.columns) == ("image-regression", {"image": "image", "score": "score"})
+
+
+def test_stars_may_be_a_scale(init, write):
+    rows = "".join(f"this is the review of number {n},{n % 5 + 1}\n" for n in range(200))
+    assert init(write("stars.csv", f"text,stars\n{rows}".encode()))[0] == 0
+    scale = "it might also be --columns.score stars (text-regression, to which 4 is nearer to 5 than to 1)"
+    assert f"# {scale}\n" in Path("job.yaml").read_text()
+    assert init("stars.csv", "--columns.score", "stars", "--output", "score.yaml")[0] == 0
+    assert load_settings(["--config", "score.yaml"], "x").task == "text-regression"
+
+
+def test_files_of_another_data_set_are_left_out(init, prepared, write):
+    for side, count in (("train", 60), ("test", 30)):
+        one = "".join(f"this is the text of number {n},{['good', 'bad'][n % 2]}\n" for n in range(count))
+        other = "".join(f"this is a text {n},and this one is what is made of it {n}\n" for n in range(30))
+        write(f"sets/topics/{side}.csv", one.encode())
+        write("sets/titles/test.csv", other.encode())
+    code, _, err = init("sets")
+    assert code == 0, err
+    assert "files: left out, as most of their labels are none of train's: titles/test.csv\n" in err
+    settings, _ = prepared("job.yaml")
+    assert settings.data.test == "sets/topics/test.csv"
