@@ -65,7 +65,7 @@ bench-train: $(VENV)/.dev ## rows per second and accuracy against a plain Traine
 bench-tasks: $(VENV)/.dev ## real data sets from a bucket to an answer (SETS="sst2 stsb" for some)
 	$(BIN)/python tests/bench/bench_tasks.py $(SETS)
 
-bench-generate: $(VENV)/.dev ## cost per token of the generation loop against optimum on the same files
+bench-generate: $(VENV)/.dev ## cost per token of the generation loop against optimum
 	$(BIN)/python tests/bench/bench_generate.py
 
 bench-export: $(VENV)/.dev ## time, size and making of exported graphs against those of an older commit

@@ -1,57 +1,38 @@
-"""`make bench-generate`: milliseconds per token of `generate` against optimum's ORTModel on the same ONNX session.
+"""`make bench-generate`: milliseconds per token of `generate` against optimum's ORTModel, which lends the loop of
+transformers.
 
-The models have random weights and the sizes of small real ones: what is compared is the loop around the graph, which
-is the dearer the smaller the model is. Both sides get the same prompts and one thread, and must have written the same
-tokens before anything is timed. The two take turns; the ratio is the median of the ratios of the rounds. Time is the
-process's own on its processor, which with one thread is the time on an idle machine, also where others compute.
-Printed, and written to var/bench/generate.json.
+The models have random weights and the sizes of small real ones: what is compared is mostly the loop around the graph,
+which is the dearer the smaller the model is. Decoders are the same file on both sides; an encoder-decoder is what each
+side writes of it, as optimum reads no other. The peer is a process with an environment of its own (var/bench/optimum).
+Both get the same prompts and one thread, and must write the same tokens. They take turns, and open their models anew
+each time, as of two sessions over one file one may be 5 % faster; the ratio is the median of the ratios of the rounds.
+Time is the process's own on its processor. Printed, and written to var/bench/generate.json.
 """
 
 import argparse
 import json
 import logging
+import shutil
 import statistics
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import peers
 import torch
 import transformers
-from optimum.exporters.onnx.convert import onnx_export_from_model
-from optimum.onnxruntime import ORTModelForCausalLM, ORTModelForSeq2SeqLM
 
+from tunewright.job.export.generation import export_generation
 from tunewright.serving.generation.graph import CausalGraph, Seq2SeqGraph
 from tunewright.serving.generation.loop import generate
 from tunewright.serving.generation.settings import GenerationSettings
 
+HERE = Path("var/bench/generate")
+PEER = Path(__file__).with_name("peer_generate.py")
+MODELS = ("gpt2", "qwen2", "t5-small")
 START = 0
-
-
-def gpt2():
-    config = transformers.GPT2Config(vocab_size=16_000, n_embd=256, n_layer=6, n_head=8, n_positions=1024)
-    return transformers.GPT2LMHeadModel(config)
-
-
-def qwen2():
-    config = transformers.Qwen2Config(
-        vocab_size=32_000,
-        hidden_size=512,
-        num_hidden_layers=8,
-        num_attention_heads=8,
-        num_key_value_heads=2,
-        intermediate_size=1408,
-        max_position_embeddings=2048,
-    )
-    return transformers.Qwen2ForCausalLM(config)
-
-
-def t5_small():
-    sizes = {"vocab_size": 32_128, "d_model": 512, "d_kv": 64, "d_ff": 2048, "num_layers": 6, "num_heads": 8}
-    return transformers.T5ForConditionalGeneration(transformers.T5Config(**sizes, decoder_start_token_id=START))
-
-
-MODELS = {"gpt2": gpt2, "qwen2": qwen2, "t5-small": t5_small}
 
 
 @dataclass(frozen=True)
@@ -69,6 +50,31 @@ class Case:
 CASES = (Case(1, 1, 32, 64), Case(1, 1, 256, 64), Case(8, 1, 32, 48), Case(1, 4, 32, 48), Case(4, 4, 32, 32))
 
 
+class Peer:
+    """optimum's side, in a process that waits for its turn."""
+
+    def __init__(self) -> None:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([peers.optimum(), PEER], **pipes)
+
+    def turn(self, name: str, case: Case) -> tuple[list[list[int]], float]:
+        """What it wrote, and the milliseconds of its processor."""
+        asked = {
+            **vars(case),
+            "prompts": prompts(case),
+            "folder": str(HERE / name / "optimum"),
+            "seq2seq": is_seq2seq(name),
+        }
+        self.process.stdin.write(json.dumps(asked) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        return answer["written"], answer["milliseconds"]
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        self.process.wait()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
@@ -76,80 +82,63 @@ def main() -> None:
     asked = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    table = []
+    export()
+    peer, table = Peer(), []
     print(f"{'model':10} {'rows':>4} {'beams':>5} {'prompt':>6} {'ms/token':>9} {'optimum':>9} {'ratio':>7}")
     for name in asked.models:
-        folder = export(name)
         for case in CASES:
-            row = {"model": name, **vars(case), **compare(folder, case, asked.rounds)}
+            row = {"model": name, **vars(case), **compare(peer, name, case, asked.rounds)}
             table.append(row)
             figures = f"{row['ours']:9.3f} {row['optimum']:9.3f} {row['ratio']:7.3f}"
             print(f"{name:10} {case.rows:4} {case.beams:5} {case.prompt:6} {figures}", flush=True)
-    out = Path("var/bench/generate.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(table, indent=2))
+    peer.close()
+    (HERE.parent / "generate.json").write_text(json.dumps(table, indent=2))
 
 
-def export(name: str) -> Path:
-    """The ONNX files of a model, made once."""
-    folder = Path("var/bench/generate") / name
-    if not (folder / "config.json").exists():
-        torch.manual_seed(0)
-        model = MODELS[name]().eval()
-        task = "text2text-generation-with-past" if model.config.is_encoder_decoder else "text-generation-with-past"
-        onnx_export_from_model(model, output=folder, task=task, do_validation=False)
-    return folder
+def export() -> None:
+    """The models, our graphs of them, and what optimum opens: made once."""
+    if (HERE / ".made").exists():
+        return
+    shutil.rmtree(HERE, ignore_errors=True)
+    subprocess.run([peers.optimum(), PEER, "--make", HERE], check=True)
+    for name in MODELS:
+        kind = transformers.AutoModelForSeq2SeqLM if is_seq2seq(name) else transformers.AutoModelForCausalLM
+        export_generation(kind.from_pretrained(HERE / name / "weights").eval(), HERE / name, ["fp32"])
+        if not is_seq2seq(name):
+            shutil.copytree(HERE / name / "onnx" / "fp32", HERE / name / "optimum")
+            shutil.copyfile(HERE / name / "weights" / "config.json", HERE / name / "optimum" / "config.json")
+    (HERE / ".made").touch()
 
 
-def compare(folder: Path, case: Case, rounds: int) -> dict[str, float]:
+def compare(peer: Peer, name: str, case: Case, rounds: int) -> dict[str, float]:
     """Take turns; milliseconds for each token of the answers."""
-    graph = open_graph(folder)
-    loops = {"ours": our_loop(graph, case), "optimum": optimum_loop(folder, graph, case)}
-    written = {name: loop() for name, loop in loops.items()}  # this warms up, too
-    if written["ours"] != written["optimum"]:
-        raise SystemExit(f"{folder.name}: the two did not write the same tokens for {case}")
-    costs = {name: [] for name in loops}
+    sides = {"ours": our_turn, "optimum": peer.turn}
+    costs: dict[str, list[float]] = {side: [] for side in sides}
     for turn in range(rounds):
-        for name in sorted(loops, reverse=bool(turn % 2)):
-            started = time.process_time()
-            loops[name]()
-            costs[name].append(1000 * (time.process_time() - started) / (case.rows * case.tokens))
+        written = {}
+        for side in sorted(sides, reverse=bool(turn % 2)):
+            written[side], milliseconds = sides[side](name, case)
+            costs[side].append(milliseconds / (case.rows * case.tokens))
+        if written["ours"] != written["optimum"]:
+            raise SystemExit(f"{name}: the two did not write the same tokens for {case}")
     ratios = np.divide(costs["ours"], costs["optimum"]).tolist()
-    medians = {name: statistics.median(values) for name, values in costs.items()}
+    medians = {side: statistics.median(values) for side, values in costs.items()}
     return {**medians, "ratio": statistics.median(ratios), "rounds": rounds}
 
 
-def open_graph(folder: Path) -> CausalGraph | Seq2SeqGraph:
-    return (Seq2SeqGraph if is_seq2seq(folder) else CausalGraph)(folder)
-
-
-def our_loop(graph: CausalGraph | Seq2SeqGraph, case: Case):
-    start = START if isinstance(graph, Seq2SeqGraph) else None
+def our_turn(name: str, case: Case) -> tuple[list[list[int]], float]:
+    graph = (Seq2SeqGraph if is_seq2seq(name) else CausalGraph)(HERE / name / "onnx" / "fp32")
+    start = START if is_seq2seq(name) else None
     settings = GenerationSettings(max_new_tokens=case.tokens, num_beams=case.beams, decoder_start_token_id=start)
-    return lambda: [answer.ids for answer in generate(graph, prompts(case), settings)]
+    for _ in range(2):  # the first one warms up
+        started = time.process_time()
+        written = [answer.ids for answer in generate(graph, prompts(case), settings)]
+        milliseconds = 1000 * (time.process_time() - started)
+    return written, milliseconds
 
 
-def optimum_loop(folder: Path, graph: CausalGraph | Seq2SeqGraph, case: Case):
-    """The loop of transformers over optimum's model, which is given our sessions: of two sessions over one file, opened
-    alike in one process, one was 5 % faster than the other."""
-    kind = ORTModelForSeq2SeqLM if is_seq2seq(folder) else ORTModelForCausalLM
-    model = kind.from_pretrained(folder)
-    if isinstance(graph, Seq2SeqGraph):
-        model.encoder.session, model.decoder.session = graph._encoder.session.onnx, graph._first.session.onnx
-    else:
-        model.session = graph._onnx.session.onnx
-    model.generation_config = transformers.GenerationConfig()
-    config = transformers.GenerationConfig(
-        max_new_tokens=case.tokens, num_beams=case.beams, pad_token_id=0, decoder_start_token_id=START
-    )
-    ids = torch.tensor(prompts(case))
-    mask = torch.ones_like(ids)
-    beginning = 1 if is_seq2seq(folder) else case.prompt
-    return lambda: model.generate(ids, attention_mask=mask, generation_config=config)[:, beginning:].tolist()
-
-
-def is_seq2seq(folder: Path) -> bool:
-    return (folder / "encoder_model.onnx").exists()
+def is_seq2seq(name: str) -> bool:
+    return name.startswith("t5")
 
 
 def prompts(case: Case) -> list[list[int]]:
