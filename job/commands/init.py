@@ -146,8 +146,8 @@ def _of_media(sides: Sides, cache: Path) -> _Found:
     sound = [row.values for row in rows if not row.fault]
     if not sound:
         fault = rows[0] if rows else None
-        told = f"{fault.found} {fault.fault}; {fault.hint}" if fault else "no rows"
-        raise Unclear(f"{table.address}: {told}")
+        sentence = f"{fault.found} {fault.fault}; {fault.hint}" if fault else "no rows"
+        raise Unclear(f"{table.address}: {sentence}")
     labels = {str(values.get("label")) for values in sound}
     if len(labels) == 1 and table.address.endswith("/"):
         raise Unclear(
@@ -173,14 +173,14 @@ def _data(found: _Found, made: Guess, cache: Path) -> tuple[dict[str, object], d
             reasons[""].append(f"left out, as most of their labels are none of train's: {_listed(others)}")
         if fit := list(samples[side]):
             settings[side] = fit[0] if len(fit) == 1 else fit
-    told = dict(found.seen.settings)
+    how = dict(found.seen.settings)
     names = [PurePosixPath(address).name for some in samples.values() for address in some]
     if found.first and any(format_of(name) != found.seen.format for name in names):
-        told = {"format": found.seen.format} | told
+        how = {"format": found.seen.format} | how
     if made.columns:
-        told["columns"] = {role: int(name) if _is_position(name) else name for role, name in made.columns.items()}
-    told |= _of_labels(made, samples, reasons["data"]) | _of_empty(made, samples, reasons["data"])
-    return settings | told, reasons, [seen for some in samples.values() for seen in some.values()]
+        how["columns"] = {role: int(name) if _is_position(name) else name for role, name in made.columns.items()}
+    how |= _of_labels(made, samples, reasons["data"]) | _of_empty(made, samples, reasons["data"])
+    return settings | how, reasons, [seen for some in samples.values() for seen in some.values()]
 
 
 def _listed(addresses: Sequence[str]) -> str:

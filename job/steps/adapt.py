@@ -150,7 +150,7 @@ def adapt(plan: Plan, sides: tuple[Rows, Rows], work: Path) -> tuple[Taught, Ada
     text = plan.adaptation
     assert text is not None
     say("adapt", "first the base reads the text")
-    base, told = _adapted(text, work)
+    base, reading = _adapted(text, work)
     say("adapt", "then the task is learned from the plain base")
     plain = teach(plan, sides)
     say("adapt", "and from the adapted base")
@@ -158,7 +158,7 @@ def adapt(plan: Plan, sides: tuple[Rows, Rows], work: Path) -> tuple[Taught, Ada
     objective = plan.prepared.task.objective(plan)
     without, adapted = (one.trained.figures[objective.metric] for one in (plain, taught))
     kept = objective.better(adapted, without)
-    adaptation = Adaptation(kept, objective.metric, without, adapted, **told, text=text.plan.prepared.facts)
+    adaptation = Adaptation(kept, objective.metric, without, adapted, **reading, text=text.plan.prepared.facts)
     say("adapt", sentence(adaptation), without=without, adapted=adapted, kept=kept)
     return (taught if kept else plain), adaptation
 
@@ -184,8 +184,8 @@ def _adapted(text: AdaptationPlan, work: Path) -> tuple[BaseCheckpoint, "_Readin
     for name in FILES_OF_ENCODERS:
         if (plan.base.folder / name).is_file():
             shutil.copyfile(plan.base.folder / name, work / "adapted" / name)
-    told = _Reading(perplexity_before=before, perplexity_after=trained.figures["perplexity"], new_head=new_head)
-    return replace(plan.base, folder=work / "adapted"), told
+    reading = _Reading(perplexity_before=before, perplexity_after=trained.figures["perplexity"], new_head=new_head)
+    return replace(plan.base, folder=work / "adapted"), reading
 
 
 @torch.no_grad()

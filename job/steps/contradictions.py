@@ -55,7 +55,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     faults += [*_unread(settings.data), *_layers(settings.train), *_held_out(settings)]
     faults += _adapted_text(settings)
     if options is None or roles is None:
-        raise _told(faults)
+        raise _error(faults)
     problem = task.target.problem(roles.target_role, options)
     measured = (*task.target.metric_names(problem), *settings.metrics)
     faults += [*_labels(settings, roles), *_few_shot(settings, task, problem), *_smoothing(settings, problem)]
@@ -63,11 +63,11 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
     faults += task.target.contradictions(settings, roles, options)
     if faults:
-        raise _told(faults)
+        raise _error(faults)
     return options, roles
 
 
-def _told(faults: Iterable[str]) -> SettingsError:
+def _error(faults: Iterable[str]) -> SettingsError:
     """Each setting once, with its first reason."""
     first: dict[str, str] = {}
     for fault in faults:
@@ -146,7 +146,7 @@ def _layers(train: TrainSettings) -> Iterator[str]:
     if train.lora and (train.layers == "head" or train.unfreeze):
         yield "train.lora teaches adapters in the layers: remove train.layers: head and train.unfreeze"
     elif train.unfreeze and train.layers != "all":
-        yield "train.unfreeze thaws all layers one after the other; remove it, or set train.layers to all"
+        yield "train.unfreeze unfreezes all layers one after the other; remove it, or set train.layers to all"
     if train.layers == "head" and "layer_decay" in train.model_fields_set and not train.few_shot:
         yield _useless("train.layer_decay", "with train.layers: head no layer learns")
 

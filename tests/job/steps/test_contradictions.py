@@ -183,7 +183,7 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
         ),
         (
             {"train": {"unfreeze": 1, "layers": 1}},
-            "train.unfreeze thaws all layers one after the other; remove it, or set train.layers to all",
+            "train.unfreeze unfreezes all layers one after the other; remove it, or set train.layers to all",
         ),
         (
             {"train": {"layers": "head", "layer_decay": 0.9}},
