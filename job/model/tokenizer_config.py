@@ -1,19 +1,19 @@
-"""What `tokenizer_config.json` and the tokenizer's class change of `tokenizer.json`, applied once, by transformers.
+"""What `tokenizer_config.json` and the tokenizer's class change of `tokenizer.json`, applied once.
 
-Training and serving encode with the file alone. transformers does not: its fast classes put lower case, prefix spaces,
-added tokens and more into the tokenizer when they load it. So they load it here, and what they made is the file that
-everything after uses.
+Training and serving encode with the file alone. transformers does not: the fast classes of its versions up to 4, which
+these files were written for, put lower case, prefix spaces, added tokens and more into the tokenizer when they loaded
+it. So that is done here, and what comes out is the file that everything after uses. Those of version 5 make many a
+tokenizer anew from its vocabulary, whatever the rest of the file says; they are not asked.
 """
 
-import contextlib
 import json
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
-from tokenizers import Tokenizer
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from tokenizers import Tokenizer, processors
+from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from tunewright.job.progress import say, warn
@@ -29,21 +29,22 @@ class _AddedToken(TypedDict):
 
 
 def applied_tokenizer(folder: Path, config: dict[str, object]) -> bytes | None:
-    """The `tokenizer.json` that transformers makes of the files in a folder; None where it leaves the file as it is.
+    """The `tokenizer.json` that the other files of a folder make of it; None where they leave it as it is.
 
     `config`: the model's, which decides the class where the tokenizer does not. The side on which texts are cut is
     written into the file too, as its truncation.
     """
     plain = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    made, side = _loaded(folder, config)
+    plain.no_padding()
+    plain.no_truncation()
+    before, settings = json.loads(plain.to_str()), _settings(folder)
+    made = _loaded(folder, settings)
     if made is None:
         return None
-    for one in (plain, made):
-        one.no_padding()
-        one.no_truncation()
-    before, after = json.loads(plain.to_str()), json.loads(made.to_str())
-    after["added_tokens"] = _known(before["added_tokens"], after["added_tokens"], config.get("vocab_size"))
-    if side == "left":
+    added = _known(before["added_tokens"], json.loads(made.backend_tokenizer.to_str())["added_tokens"], config)
+    after = before | {"added_tokens": added}
+    _apply(_class_of(settings, config), settings, after)
+    if made.truncation_side == "left":
         after["truncation"] = {"direction": "Left", "max_length": 512, "strategy": "LongestFirst", "stride": 0}
     changed = [name for name in after if after[name] != before.get(name)]
     if not changed:
@@ -52,39 +53,116 @@ def applied_tokenizer(folder: Path, config: dict[str, object]) -> bytes | None:
     return json.dumps(after, ensure_ascii=False).encode()
 
 
-def _loaded(folder: Path, config: dict[str, object]) -> tuple[Tokenizer | None, str]:
-    """What transformers makes of the tokenizer, and the side on which it cuts texts."""
+def _loaded(folder: Path, settings: dict[str, Any]) -> Any:
+    """The tokenizer with the added tokens that the settings name, as transformers loads it; None where it cannot."""
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory() as work:
-        _copy_without_places(folder, Path(work))
-        (Path(work) / "config.json").write_text(json.dumps(config))
-        # The second class does what a class that fails, or that this transformers does not know, would do at least.
-        for kind in (AutoTokenizer, PreTrainedTokenizerFast):
-            try:
-                made = kind.from_pretrained(work, trust_remote_code=False, local_files_only=True)
-                # A class without a fast form brings no tokenizer of this kind.
-                return Tokenizer.from_str(made.backend_tokenizer.to_str()), str(made.truncation_side)
-            except Exception as error:  # a class raises whatever its code raises for such settings
-                reason = str(error).strip().partition("\n")[0] or type(error).__name__
-                warn("model", f"transformers cannot load the base model's tokenizer with {kind.__name__}: {reason}")
-    return None, "right"
+        shutil.copyfile(folder / "tokenizer.json", Path(work) / "tokenizer.json")
+        if (folder / "special_tokens_map.json").is_file():
+            shutil.copyfile(folder / "special_tokens_map.json", Path(work) / "special_tokens_map.json")
+        (Path(work) / "tokenizer_config.json").write_text(json.dumps(settings))
+        try:
+            return PreTrainedTokenizerFast.from_pretrained(work, trust_remote_code=False, local_files_only=True)
+        except Exception as error:  # the class raises whatever its code raises for such settings
+            reason = str(error).strip().partition("\n")[0] or type(error).__name__
+            warn("model", f"transformers cannot load the base model's tokenizer, so its file is used alone: {reason}")
+    return None
 
 
-def _copy_without_places(folder: Path, work: Path) -> None:
-    for name in ("tokenizer.json", "special_tokens_map.json"):
-        if (folder / name).is_file():
-            shutil.copyfile(folder / name, work / name)
-    with contextlib.suppress(OSError, ValueError, RecursionError):
+def _settings(folder: Path) -> dict[str, Any]:
+    """What tokenizer_config.json says, but for code and the places of other files."""
+    try:
         stated = json.loads((folder / "tokenizer_config.json").read_bytes())
-        kept = {
-            key: value
-            for key, value in stated.items()
-            if key not in _LEFT_OUT and not key.startswith("_") and not key.endswith("_file")
-        }
-        (work / "tokenizer_config.json").write_text(json.dumps(kept))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    left_out = {key for key in stated if key in _LEFT_OUT or key.startswith("_") or key.endswith("_file")}
+    return {key: value for key, value in stated.items() if key not in left_out}
 
 
-def _known(before: list[_AddedToken], after: list[_AddedToken], size: object) -> list[_AddedToken]:
-    """The added tokens without those that a class adds of its own and the model has no row for (T5's `extra_ids`)."""
-    own = {token["id"] for token in before}
+def _known(before: list[_AddedToken], after: list[_AddedToken], config: dict[str, object]) -> list[_AddedToken]:
+    """The added tokens without those that the model has no row for."""
+    own, size = {token["id"] for token in before}, config.get("vocab_size")
     return [token for token in after if token["id"] in own or not isinstance(size, int) or token["id"] < size]
+
+
+_LOWER = """bert convbert distilbert electra funnel layoutlm lxmert mobilebert mpnet roformer splinter
+squeezebert""".split()
+"""Classes that lower, strip accents and split Chinese as the settings say, and by default as BERT does."""
+_KEEP_CHINESE = ("mpnet", "roformer", "splinter")
+_TRIM = "bart blenderbot layoutlmv3 led longformer markuplm mvp roberta".split()
+"""Classes that trim the offsets of a word's space as the settings say."""
+_ENDS = {
+    "llama": ("<s>", "</s>", True),
+    "codellama": ("<s>", "</s>", True),
+    "gemma": ("<bos>", "<eos>", True),
+    "gptneox": ("<|endoftext|>", "<|endoftext|>", False),
+}
+"""Classes that put the begin and end tokens around a text as the settings say: by default of these names, the end not
+at all."""
+_LANGUAGES = {"mbart": "en_XX", "mbart50": "en_XX", "nllb": "eng_Latn"}
+"""Classes that put the code of a language, here their default one, beside the end token."""
+_KINDS = {
+    "megatronbert": "bert",
+    "nystromformer": "albert",
+    "data2vectext": "roberta",
+    "mistral": "llama",
+    "mixtral": "llama",
+    "phi3": "llama",
+    "gemma2": "gemma",
+    "gemma3": "gemma",
+    "gemma3text": "gemma",
+}
+"""Architectures whose tokenizers have the class of another one."""
+
+
+def _class_of(settings: dict[str, Any], config: dict[str, object]) -> str:
+    """The tokenizer's class, in lower case and without what all their names have; else that of the architecture."""
+    named = str(settings.get("tokenizer_class") or config.get("tokenizer_class") or "")
+    if named:
+        return named.removesuffix("Fast").removesuffix("Tokenizer").lower()
+    kind = str(config.get("model_type")).replace("-", "").replace("_", "")
+    return _KINDS.get(kind, kind)
+
+
+def _apply(kind: str, settings: dict[str, Any], tokenizer: dict[str, Any]) -> None:
+    """Change a `tokenizer.json` as a class of transformers 4 did."""
+    normalizer = tokenizer.get("normalizer") or {}
+    if kind in _LOWER and normalizer.get("type") == "BertNormalizer":
+        tokenizer["normalizer"] = normalizer | {
+            "lowercase": settings.get("do_lower_case", True),
+            "strip_accents": settings.get("strip_accents"),
+        }
+        if kind not in _KEEP_CHINESE:
+            tokenizer["normalizer"]["handle_chinese_chars"] = settings.get("tokenize_chinese_chars", True)
+    space = bool(settings.get("add_prefix_space", False))
+    splitter, processor = tokenizer.get("pre_tokenizer") or {}, tokenizer.get("post_processor") or {}
+    if "add_prefix_space" in splitter:
+        tokenizer["pre_tokenizer"] = splitter | {"add_prefix_space": space}
+    if kind in _TRIM and "trim_offsets" in processor:
+        trimmed = {"add_prefix_space": space, "trim_offsets": settings.get("trim_offsets", True)}
+        tokenizer["post_processor"] = processor | trimmed
+    if kind in _ENDS or kind in _LANGUAGES:
+        _put_around(kind, settings, tokenizer)
+
+
+def _put_around(kind: str, settings: dict[str, Any], tokenizer: dict[str, Any]) -> None:
+    """The tokens before and after a text, where the tokenizer has them all."""
+    if kind in _LANGUAGES:
+        code, end = settings.get("src_lang") or _LANGUAGES[kind], _content(settings.get("eos_token", "</s>"))
+        behind = kind == "mbart" or bool(settings.get("legacy_behaviour"))
+        first, last = ([], [end, code]) if behind else ([code], [end])
+        pair = [*first, "$A", "$B", *last]
+    else:
+        begin, end, begins = _ENDS[kind]
+        first = [_content(settings.get("bos_token", begin))] if settings.get("add_bos_token", begins) else []
+        last = [_content(settings.get("eos_token", end))] if settings.get("add_eos_token", False) else []
+        pair = [*first, "$A", *last, *(f"{one}:1" for one in first), "$B:1", *(f"{one}:1" for one in last)]
+    ids = {token: Tokenizer.from_str(json.dumps(tokenizer)).token_to_id(token) for token in (*first, *last)}
+    if None not in ids.values():
+        made = processors.TemplateProcessing(single=[*first, "$A", *last], pair=pair, special_tokens=list(ids.items()))
+        tokenizer["post_processor"] = json.loads(made.__getstate__())
+
+
+def _content(token: object) -> str:
+    """A token that is given by itself or with how it is found."""
+    return str(token.get("content")) if isinstance(token, dict) else str(token)
