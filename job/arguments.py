@@ -7,7 +7,6 @@ from pathlib import Path
 from tunewright.job.errors import SettingsError
 from tunewright.registry.command_line import Parser
 from tunewright.registry.completion import names_a
-from tunewright.registry.variables import words
 
 _SUGGEST = """Measure base models on the data of a job, and recommend one.
 
@@ -57,6 +56,7 @@ def every_word(command: str) -> argparse.ArgumentParser:
     from tunewright.job.data.readers.formats import READERS
     from tunewright.job.settings.job import JobSettings
     from tunewright.job.settings.load import settings_parser
+    from tunewright.registry.variables import words
     from tunewright.serving.tasks import TASKS
 
     made, _ = settings_parser(f"tunewright {command}")
