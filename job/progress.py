@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,12 +14,40 @@ from tunewright.job.errors import visible
 from tunewright.serving.events import json_line
 
 _console = Console(highlight=False, emoji=False)
+_recordings: "list[list[Said]]" = []
 _EVERY = 10.0
 """Seconds between two progress events where there is no terminal."""
 
 
+class Said(NamedTuple):
+    """What was reported: enough to report it again."""
+
+    level: str
+    event: str
+    text: str
+    facts: dict[str, object]
+
+
+@contextmanager
+def recorded() -> Iterator[list[Said]]:
+    """What is said and warned of meanwhile, which is reported all the same."""
+    said: list[Said] = []
+    _recordings.append(said)
+    try:
+        yield said
+    finally:
+        _recordings.remove(said)
+
+
+def repeat(said: Iterable[Said]) -> None:
+    """Report again what was recorded."""
+    for one in said:
+        (warn if one.level == "warning" else say)(one.event, one.text, **one.facts)
+
+
 def say(event: str, text: str, **facts: object) -> None:
     """Report one step or decision: `text` for people, `event` and `facts` for machines."""
+    _record("info", event, text, facts)
     if _console.is_terminal:
         _console.print(f"[bold]{event:>10}[/bold]  ", end="")
         _console.print(visible(text), markup=False)
@@ -28,11 +57,17 @@ def say(event: str, text: str, **facts: object) -> None:
 
 def warn(event: str, text: str, **facts: object) -> None:
     """Report something the user should look at; the job goes on."""
+    _record("warning", event, text, facts)
     if _console.is_terminal:
         _console.print(f"[bold yellow]{event:>10}  warning:[/bold yellow] ", end="")
         _console.print(visible(text), markup=False)
     else:
         _emit(event, level="warning", message=text, **facts)
+
+
+def _record(level: str, event: str, text: str, facts: dict[str, object]) -> None:
+    for said in _recordings:
+        said.append(Said(level, event, text, facts))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Nothing here needs torch: what is wrong with settings or data is told within a s
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,10 @@ from tunewright.job.data.check import Checked, check
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.dataset import Dataset
 from tunewright.job.data.faults import listed
+from tunewright.job.data.readers.formats import READERS, format_of
 from tunewright.job.data.readers.media_folder import MEDIA
+from tunewright.job.data.reuse import check_or_reuse
+from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.data.sources.media import Fingerprint, find_folders
 from tunewright.job.data.split import split
@@ -31,6 +35,8 @@ _FEW = 16
 """Rows a label up to which pairs are ahead of plain fine-tuning: measured in docs/guides/few-labels.md."""
 _MANY = 64
 """Rows a label from which the lead is about gone (Tunstall et al. 2022, figure 2)."""
+_AFTERWARDS = {"train", "validation", "test", "limit", "validation_fraction", "test_fraction"}
+"""Settings of the data that say which rows are used, not what they are."""
 _VALIDATION = 0.1
 """Share of the training rows that is split off for validation when the settings name none."""
 
@@ -97,17 +103,33 @@ def _read(
         if source is None:
             continue
         allowed = labels if task.target.closed else None
-        files = find_folders(source, kind, cache) if kind in MEDIA else fetch(source, cache)
-        target = work / f"{name}.arrow"
         classes = checked["train"].classes if checked else ()
-        checked[name] = check(
-            files, task, roles, settings.data, target, labels=allowed, classes=classes, options=options, cache=cache
+        files = find_folders(source, kind, cache) if kind in MEDIA else fetch(source, cache)
+        read = partial(
+            check, files, task, roles, settings.data, labels=allowed, classes=classes, options=options, cache=cache
         )
+        if _is_reusable(files, task, settings):
+            asked = _asked(settings, options) | {"labels": allowed, "classes": classes}
+            checked[name] = check_or_reuse(read, files, asked, cache / "rows")
+        else:
+            checked[name] = read(target=work / f"{name}.arrow")
         _say_read(name, checked[name])
         if labels is None:
             labels = task.target.learn(checked[name].data.targets(), roles.target_role)
     _refuse_same_bytes(checked)
     return checked, labels or []
+
+
+def _is_reusable(files: Sequence[SourceFile], task: Task, settings: JobSettings) -> bool:
+    """Whether the bytes of the tables and our code alone decide what the rows are: no other files, no plug-ins."""
+    formats = {settings.data.format or format_of(file.address) for file in files} - {None}
+    return not task.media and not TASKS.requirement(settings.task) and formats <= set(READERS.built_in)
+
+
+def _asked(settings: JobSettings, options: Options) -> dict[str, object]:
+    """The settings that checked rows depend on."""
+    data = settings.data.model_dump(mode="json", exclude=_AFTERWARDS)
+    return {"task": settings.task, "data": data, "options": options.model_dump(mode="json")}
 
 
 def _refuse_same_bytes(checked: dict[str, Checked]) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tunewright.job import progress
-from tunewright.job.progress import bar, say, show_table, warn
+from tunewright.job.progress import bar, recorded, repeat, say, show_table, warn
 
 
 @pytest.fixture
@@ -27,6 +27,16 @@ def test_an_event_is_one_json_object(capsys):
     assert said.pop("time").endswith("Z")
     assert said == {"level": "info", "event": "data", "message": "train: 7 rows\nfrom a.csv", "rows": 7}
     assert (warned["level"], warned["message"]) == ("warning", "ünusual")
+
+
+def test_what_was_said_can_be_said_again(capsys):
+    with recorded() as said:
+        say("data", "one", rows=1)
+        warn("split", "two")
+    warn("split", "three")
+    first = [{**event, "time": ""} for event in events(capsys)]
+    repeat(said)
+    assert [{**event, "time": ""} for event in events(capsys)] == first[:2]
 
 
 def test_no_text_of_the_data_can_break_a_line(capsys):

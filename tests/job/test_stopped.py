@@ -76,12 +76,13 @@ def test_a_download_that_is_stopped_leaves_nothing_to_trip_over(job, bucket, fau
 def test_a_check_that_is_stopped_takes_its_files_away(job, write, tmp_path, number):
     write("train.csv", b"text,label\n" + ROWS.encode() * 10_000)
     process = job("--data.train", "train.csv")
-    wait_until(lambda: any(path.suffix == ".arrow" for path in leftovers(tmp_path / "temporary")), process)
+    wait_until(lambda: any(path.suffix == ".arrow" for path in leftovers(tmp_path / "cache")), process)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said.splitlines()) == (STOPPED[number][0], [STOPPED[number][1]])
     # Libraries leave small files of their own beside it.
     assert list((tmp_path / "temporary").glob("tunewright-*")) == leftovers(tmp_path / "registry") == []
+    assert leftovers(tmp_path / "cache") == []
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_a_download_that_does_not_fit_is_refused_before_it_starts(job, bucket, s
 
 def test_a_disk_that_fills_while_rows_are_written_is_one_sentence(job, write, small_disk):
     write("train.csv", b"text,label\n" + (b"word " * 1000 + b",good\n") * 1000)
-    process = job("--data.train", "train.csv", before=small_disk("temporary"))
+    process = job("--data.train", "train.csv", before=small_disk("cache"))
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     (line,) = said.splitlines()
