@@ -220,7 +220,7 @@ def _looked(address: str, found: _Found, made: Guess, cache: Path) -> Sample | N
         return found.seen
     file = fetch(address, cache)[0]
     try:
-        seen = sample_as(file, found.seen) if found.seen.columns else sample(file)
+        seen = sample_as(file, found.seen) if found.seen.columns else sample(file, found.seen.layout.encoding)
     except DataError:
         return None
     has_all = all(seen.column(name) for name in made.columns.values()) or not found.seen.columns

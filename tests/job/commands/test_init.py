@@ -302,6 +302,15 @@ def test_an_encoding_that_cannot_be_told_is_asked_for(init, prepared, write):
     assert data.train.data.inputs()[0].startswith("\u8fd9\u662f\u7b2c")
 
 
+def test_every_file_is_read_in_the_encoding_that_is_given(init, prepared, write):
+    for side in ("train", "test"):
+        lines = "".join(f"\u8fd9\u662f {side} \u7b2c {n} \u7bc7\u5f88\u597d\u7684\u8bc4\u8bba\n" for n in range(30))
+        write(f"texts/{side}.txt", lines.encode("gbk"))
+    assert init("texts", "--encoding", "gbk", "--task", "masked-language-modelling")[0] == 0
+    settings, data = prepared("job.yaml")
+    assert (settings.data.encoding, len(data.test)) == ("gbk", 30)
+
+
 @pytest.mark.parametrize("below", ["", "images/"])
 def test_a_table_beside_pictures_that_it_names_is_seen(init, prepared, write, picture, below):
     names = [f"{below}{n}.png" for n in range(40)]
