@@ -1,23 +1,32 @@
 """One connection of the web server: how long its requests may take to arrive, in how many pieces, and who makes room.
 
-uvicorn, which reads HTTP by h11, has no limit on the time of a head, on connections that send nothing, and on the
-pieces of a body. What a caller can hold without sending a whole request must not be what callers compete for.
+uvicorn, which reads HTTP by httptools, has no limit on the time and size of a head, on connections that send nothing,
+on requests that wait behind others, and on the pieces of a body. What a caller can hold without sending a whole request
+must not be what callers compete for.
 """
 
 import asyncio
+import functools
 import json
+import time
+from collections import deque
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 
-import h11
+import httptools
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 _FREE_PIECES = 4_096
 _BYTES_PER_PIECE = 64
 """Of a body in more than so many pieces each must have so many bytes on average: a piece costs as much as 1 kB."""
+_HEAD_BYTES = 64 << 10
+"""Of a head, and of what comes between and after the pieces of a body."""
+_WAITING = 100
+"""Requests of one connection that are sent before the first of them is answered."""
+_MALFORMED = (400, "Malformed", "this is not HTTP/1.1 as this server reads it")
 
 
 @dataclass(frozen=True)
@@ -35,29 +44,10 @@ class Arrival:
     """When the request began that a connection is reading."""
 
     begun: float | None = None
-    """By the clock of the event loop, which is `time.monotonic`; None where it came in one piece."""
+    """By `time.monotonic`; None where it came in one piece."""
 
 
-class _Parser(h11.Connection):
-    """h11 that counts the pieces of a body."""
-
-    pieces = size = 0
-    is_crumbled = False
-
-    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
-        event = super().next_event()
-        if isinstance(event, h11.Request):
-            self.pieces = self.size = 0
-        elif isinstance(event, h11.Data):
-            self.pieces += 1
-            self.size += len(event.data)
-            if self.pieces > _FREE_PIECES and self.size < self.pieces * _BYTES_PER_PIECE:
-                self.is_crumbled = True
-                raise h11.RemoteProtocolError("the body comes in crumbs")
-        return event
-
-
-class Connection(H11Protocol):
+class Connection(HttpToolsProtocol):
     """uvicorn's connection, with the bounds it does not have. A protocol of asyncio must be a class derived from it."""
 
     def __init__(
@@ -71,11 +61,16 @@ class Connection(H11Protocol):
     ) -> None:
         self.arrival = Arrival()
         super().__init__(config, server_state, {**app_state, "arrival": self.arrival}, _loop)
-        self.conn = self._parser = _Parser(h11.SERVER)
         self._bounds = bounds
         self._clock: asyncio.TimerHandle | None = None
         self.waits_since = self.loop.time()
         """When it last had a whole request, or began."""
+        self._cycles: deque[RequestResponseCycle] = deque()
+        """Requests that are not answered yet; the first of them is worked on."""
+        self._is_arriving = self._is_in_head = self._is_upgrade = False
+        self._head_bytes = self._silent_bytes = self._pieces = self._body_bytes = 0
+        self._fault: tuple[int, str, str] | None = None
+        """What is wrong with a request; nothing is read any more, and earlier ones are answered first."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -84,50 +79,160 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
+        self._leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+        if self._fault is not None or self.transport.is_closing():
+            return
+        self._silent_bytes += len(data)
+        try:
+            self._feed(data)
+            if self._silent_bytes > _HEAD_BYTES:
+                self._refuse_head()
+        except httptools.HttpParserError:
+            self._fail(self._fault or _MALFORMED)
         self._watch()
 
-    def on_response_complete(self) -> None:
-        self.waits_since = self.loop.time()
-        super().on_response_complete()
-        self._watch()
+    def on_message_begin(self) -> None:
+        # Not with any byte, as uvicorn does: empty lines would keep a connection for ever.
+        self._unset_keepalive_if_required()
+        super().on_message_begin()
+        self._is_arriving = self._is_in_head = True
+        self._head_bytes = self._silent_bytes = self._pieces = self._body_bytes = 0
 
-    def send_400_response(self, msg: str) -> None:
-        if self._parser.is_crumbled:
-            self.refuse(
+    def on_url(self, url: bytes) -> None:
+        self._count_head(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_head(len(name) + len(value) + 4)
+        # What stands after a body is nobody's header: the application may have begun with those before it.
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._check_head()
+        if self.parser.should_upgrade():
+            self._is_upgrade = True
+            return
+        app = self.app
+        if self.parser.get_http_version() == "1.0":
+            self.app = functools.partial(_without_chunks, app, self._cycles)
+        super().on_headers_complete()
+        self.app = app
+        self._is_in_head = False
+        self._cycles.append(self.cycle)
+        if len(self._cycles) > _WAITING:
+            self._raise(429, "Overloaded", f"more than {_WAITING} requests wait on this connection; read their answers")
+
+    def on_body(self, body: bytes) -> None:
+        self._silent_bytes = 0
+        self._pieces += 1
+        self._body_bytes += len(body)
+        if self._pieces > _FREE_PIECES and self._body_bytes < self._pieces * _BYTES_PER_PIECE:
+            self._raise(
                 413,
                 "TooLarge",
                 f"the body comes in more than {_FREE_PIECES} pieces of less than {_BYTES_PER_PIECE} bytes; "
                 "send larger ones",
             )
-        else:
-            self.refuse(400, "Malformed", "this is not HTTP/1.1 as this server reads it")
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._is_upgrade:
+            self._is_arriving = False
+            self._silent_bytes = 0
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._cycles.popleft()
+        self.waits_since = self.loop.time()
+        super().on_response_complete()
+        if self._is_arriving:
+            self._unset_keepalive_if_required()
+        if self._fault is not None and not self._cycles:
+            self.refuse(*self._fault)
+        self._watch()
 
     @property
     def has_whole_request(self) -> bool:
         """Whether an answer is being made."""
-        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
+        return bool(self._cycles) and not self._cycles[0].more_body
 
     def refuse(self, status: int, kind: str, sentence: str) -> None:
         """Answer in place of the application, where no answer has begun, and close."""
-        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        if self._may_answer() and not self.transport.is_closing():
             content = json.dumps({"error": sentence, "error_type": kind}).encode()
-            headers = [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
-            answer = [
-                h11.Response(
-                    status_code=status, headers=[*headers, ("Connection", "close")], reason=HTTPStatus(status).phrase
-                ),
-                h11.Data(data=content),
-                h11.EndOfMessage(),
-            ]
-            self.transport.write(b"".join(self.conn.send(event) or b"" for event in answer))
-        if self.cycle is not None:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            head = [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(content))]
+            lines = [*self.server_state.default_headers, *head, (b"Connection", b"close")]
+            written = b"".join(b"%b: %b\r\n" % line for line in lines)
+            self.transport.write(STATUS_LINE[status] + written + b"\r\n" + content)
+        self._leave()
         self.transport.close()
+
+    def _may_answer(self) -> bool:
+        if self._cycles:
+            return self.cycle is self._cycles[0] and not self.cycle.response_started
+        return self._is_in_head or not self._is_arriving
+
+    def _leave(self) -> None:
+        """Tell who works on requests of this connection that nobody waits any more."""
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.pipeline.clear()
+
+    def _feed(self, data: bytes) -> None:
+        """Read; a wish for another protocol is passed over, as HTTP allows: httptools would read no body after it."""
+        while True:
+            try:
+                return self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+                version = self.parser.get_http_version().encode()
+                line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)
+                data = line + b"".join(lines) + b"\r\n" + data[upgrade.args[0] :]
+                self._is_upgrade = False
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _check_head(self) -> None:
+        """What HTTP asks for and httptools does not."""
+        version, method = self.parser.get_http_version(), self.parser.get_method()
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
+        if version not in ("1.0", "1.1") or hosts > 1 or (version == "1.1" and not hosts):
+            self._raise(*_MALFORMED)
+        if codings and (version == "1.0" or codings != [b"chunked"]):
+            self._raise(*_MALFORMED)
+        if method == b"CONNECT":
+            self._raise(405, "MethodNotAllowed", "CONNECT is not possible: this server is no proxy")
+
+    def _count_head(self, size: int) -> None:
+        self._silent_bytes = 0
+        self._head_bytes += size
+        if self._head_bytes > _HEAD_BYTES:
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        self._raise(431, "TooLarge", f"the head of the request has more than {_HEAD_BYTES} bytes")
+
+    def _raise(self, status: int, kind: str, sentence: str) -> None:
+        """End the reading, from within a callback of the parser."""
+        self._fault = (status, kind, sentence)
+        raise httptools.HttpParserError(sentence)
+
+    def _fail(self, fault: tuple[int, str, str]) -> None:
+        """Refuse the request that is read, once those before it are answered."""
+        self._fault = fault
+        has_begun = self._is_arriving and not self._is_in_head
+        if has_begun and len(self._cycles) > 1:
+            self._cycles.pop()
+            self.pipeline.popleft()
+            self._is_arriving = has_begun = False
+        if not self._cycles or (has_begun and self.cycle is self._cycles[0]):
+            self.refuse(*fault)
 
     def _make_room(self) -> None:
         """Where there is one connection too many, close the one that has longest not had a whole request."""
@@ -143,16 +248,13 @@ class Connection(H11Protocol):
         )
 
     def _watch(self) -> None:
-        """Start the clock with the first byte of a request, stop it with the last."""
-        if self.transport.is_closing() or not self._is_arriving():
+        """Start the clock with the first byte of a request, stop it with the last; who waits for others has time."""
+        has_turn = not self._cycles or (not self._is_in_head and self.cycle is self._cycles[0])
+        if not self._is_arriving or not has_turn or self.transport.is_closing():
             self._stop_clock()
         elif self._clock is None:
-            self.arrival.begun = self.loop.time()
+            self.arrival.begun = time.monotonic()
             self._clock = self.loop.call_later(self._bounds.seconds, self._late)
-
-    def _is_arriving(self) -> bool:
-        state = self.conn.their_state
-        return state is h11.SEND_BODY or (state is h11.IDLE and bool(self.conn.trailing_data[0]))
 
     def _stop_clock(self) -> None:
         self.arrival.begun = None
@@ -163,9 +265,30 @@ class Connection(H11Protocol):
     def _late(self) -> None:
         self._clock = None
         # A handler that reads the body knows the same limit, and says more than can be said here.
-        if self.cycle is None or self.cycle.response_complete:
+        if not self._cycles:
             self.refuse(
                 408,
                 "Incomplete",
                 f"the request did not arrive within {self._bounds.seconds:g} s (SERVING_LIMITS__BODY_SECONDS)",
             )
+
+
+async def _without_chunks(
+    app: ASGI3Application,
+    cycles: deque[RequestResponseCycle],
+    scope: Scope,
+    receive: ASGIReceiveCallable,
+    send: ASGISendCallable,
+) -> None:
+    """Answer a caller that knows HTTP/1.0 alone: an answer whose length is not known ends with the connection."""
+    cycle = cycles[0]
+
+    async def plain(message: ASGISendEvent) -> None:
+        if message["type"] == "http.response.start":
+            names = {name.lower() for name, _ in message.get("headers", ())}
+            cycle.chunked_encoding = None if b"content-length" in names else False
+        elif message["type"] == "http.response.body" and cycle.chunked_encoding is False:
+            cycle.expected_content_length = cycle.expected_content_length or len(message.get("body", b""))
+        await send(message)
+
+    await app(scope, receive, plain)

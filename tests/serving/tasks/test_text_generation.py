@@ -2,6 +2,7 @@ import copy
 import json
 import logging
 import re
+import socket
 import time
 import warnings
 
@@ -157,6 +158,19 @@ def test_an_answer_is_streamed_over_http_while_it_is_written(folder, predictor, 
         assert events(reply) == [*({"text": piece} for piece in pieces), {"finish": finish}]
         assert 'tunewright_requests_total{code="200"' in client.get("/metrics").text
         assert service.admission.in_flight == 0
+
+
+def test_a_caller_of_an_older_http_gets_a_stream_without_chunks(folder, predictor, serve_bundle):
+    pieces, finish = streamed(predictor, "abc")
+    body = b'{"inputs": "abc"}'
+    with serve_bundle(folder) as (client, _):
+        address = (client.base_url.host, client.base_url.port)
+        with socket.create_connection(address, timeout=30) as caller:
+            caller.sendall(b"POST /predict/stream HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            head, _, rest = caller.makefile("rb").read().partition(b"\r\n\r\n")
+    assert b"chunked" not in head.lower()
+    told = [json.loads(line.removeprefix(b"data: ")) for line in rest.splitlines() if line]
+    assert told == [*({"text": piece} for piece in pieces), {"finish": finish}]
 
 
 @pytest.mark.parametrize(
