@@ -4,7 +4,7 @@ import json
 import re
 from typing import NoReturn
 
-import orjson
+import pydantic_core
 
 from tunewright.serving.errors import Malformed
 from tunewright.serving.text.cleaning import legible
@@ -16,9 +16,10 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 def read_json(body: bytes) -> object:
     """What a body says; Malformed where it is not JSON."""
     try:
-        content: object = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # Python's reader says better what is wrong, and reads halves of characters and a byte order mark.
+        # A seventh of the time of Python's own, which would hold up all other requests.
+        content: object = pydantic_core.from_json(body, allow_inf_nan=False, cache_strings="none")
+    except ValueError:
+        # Python's says better what is wrong, and reads halves of characters, a byte order mark and any depth.
         return _read_slowly(body)
     return content
 
