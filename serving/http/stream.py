@@ -1,5 +1,6 @@
 """POST /predict/stream: one request, and events while the answer is written."""
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -81,6 +82,8 @@ async def _events(
         yield _event(first)
         async for piece in answer:
             yield _event(piece)
+            # Pieces that are there already would be written one after the other to a connection that is gone.
+            await asyncio.sleep(0)
         outcome.status = 200
     except ServingError as error:
         outcome.status = status_of(error)
