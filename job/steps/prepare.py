@@ -127,8 +127,8 @@ def _is_reusable(files: Sequence[SourceFile], task: Task, settings: JobSettings)
 
 
 def _asked(settings: JobSettings, options: Options) -> dict[str, object]:
-    """The settings that checked rows depend on."""
-    data = settings.data.model_dump(mode="json", exclude=_AFTERWARDS)
+    """The settings that checked rows depend on: those that are given, as some mean another thing where they are not."""
+    data = settings.data.model_dump(mode="json", exclude=_AFTERWARDS, exclude_unset=True)
     return {"task": settings.task, "data": data, "options": options.model_dump(mode="json")}
 
 
