@@ -99,7 +99,7 @@ def _sides(sources: Sequence[str], cache: Path) -> Sides:
     for source in sources:
         files |= files_at(source, cache)
     above = str(PurePosixPath(*_shared([PurePosixPath(source).parts for source in sources])))
-    return divide(files, above.replace("s3:/", "s3://", 1))
+    return divide(files, above.replace("s3:/", "s3://", 1).replace("hf:/", "hf://", 1))
 
 
 def _shared(paths: Sequence[Sequence[str]]) -> list[str]:

@@ -210,3 +210,13 @@ def test_a_job_learns_from_a_data_set_of_the_hub(hub, tiny_base, capsys, monkeyp
     sources = ["--data.train", "hf://org/set:en/train", "--data.test", "hf://org/set/test"]
     assert main(["check", "--model_name", "x", "--base_model", str(tiny_base), *sources]) == 0
     assert "the numbers in 'label' stand for bad, good" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("sources", [["hf://org/set"], ["hf://org/set/train", "hf://org/set/test"]])
+def test_init_writes_settings_for_a_data_set_of_the_hub(sources, hub, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    hub.files = {f"{split}/0000.csv": ROWS.encode() for split in ("train", "test")} | {"README.md": b"# A set"}
+    assert main(["init", *sources]) == 0
+    written = (tmp_path / "job.yaml").read_text()
+    for split in ("train", "test"):
+        assert f"{split}: hf://org/set@{COMMIT}/{split}/0000.csv" in written
