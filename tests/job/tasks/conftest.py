@@ -167,6 +167,9 @@ def _enliven(model: Any) -> None:
             model.config.tie_word_embeddings = False
             table = model.get_output_embeddings().weight
             model.lm_head.weight = torch.nn.Parameter(table[torch.randperm(len(table))].clone())
+            # Without tied weights transformers 5 looks for each of these tables in the file.
+            for part in (model.get_encoder(), model.get_decoder()):
+                part.embed_tokens.weight = torch.nn.Parameter(part.embed_tokens.weight.clone())
         else:
             model.final_logits_bias.normal_(0, 4)
 

@@ -87,8 +87,8 @@ def _make(architecture, task, folder, *, labels=(), max_length=MAX_LENGTH, conte
     tokenizer, special = build()
     tokenizer.save(str(folder / "tokenizer.json"))
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length, **special)
-    if kind in ("roberta", "xlm-roberta", "distilbert"):
-        wrapped.model_input_names = ["input_ids", "attention_mask"]
+    typed = ["token_type_ids"] if kind in ("bert", "deberta-v2") else []
+    wrapped.model_input_names = ["input_ids", *typed, "attention_mask"]
     torch.manual_seed(11)
     model = _model(kind, task, wrapped, 0 if context_free else 2, labels).eval()
     if context_free:  # what a token answers is the same wherever it stands
@@ -113,6 +113,7 @@ def _make(architecture, task, folder, *, labels=(), max_length=MAX_LENGTH, conte
 
 
 def _model(kind, task, tokenizer, layers, labels):
+    import torch
     from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoModelForTokenClassification
 
     size = {"hidden_size": 32, "num_hidden_layers": layers, "num_attention_heads": 2, "intermediate_size": 64}
@@ -133,7 +134,13 @@ def _model(kind, task, tokenizer, layers, labels):
         **size,
     )
     auto = AutoModelForTokenClassification if task == "token-classification" else AutoModelForQuestionAnswering
-    return auto.from_config(config)
+    model = auto.from_config(config)
+    if kind == "roberta":  # whose weights transformers 5 draws in another order
+        generator = torch.Generator().manual_seed(11)
+        for _, weight in sorted(model.named_parameters()):
+            if weight.ndim > 1:
+                weight.data.normal_(0, config.initializer_range, generator=generator)
+    return model
 
 
 def _export(model, task, target):
