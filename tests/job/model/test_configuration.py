@@ -10,6 +10,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 from tunewright.job.errors import BaseModelError
+from tunewright.job.export.graph import ARCHITECTURES, check_exportable
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.generation_defaults import generation_tokens
 from tunewright.job.model.load import load, load_config
@@ -130,6 +131,26 @@ def test_relative_positions_that_transformers_no_longer_has_are_refused_by_name(
         f"base model '{folder}': config.json sets position_embedding_type to {kind!r}, which transformers no longer "
         "has; only 'absolute' is supported"
     )
+
+
+def test_an_architecture_that_only_earlier_versions_knew_is_refused_before_training(registry, tmp_path):
+    folder = spoilt("bert", tmp_path, model_type="nezha")
+    with pytest.raises(BaseModelError) as caught:
+        base = fetch_base_model(str(folder), registry, needs=())
+        check_exportable(str(base.config()["model_type"]), base.address, ARCHITECTURES)
+    assert "'nezha'" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "scaling", [{"rope_type": "martian", "factor": 2.0}, {"factor": "many", "rope_type": "linear"}]
+)
+def test_rotary_positions_of_an_unknown_kind_are_refused_before_training(registry, tmp_path, scaling):
+    folder = spoilt("llama", tmp_path, rope_scaling=scaling)
+    with pytest.raises(BaseModelError) as caught:
+        loaded(folder, registry)
+    assert str(caught.value).startswith(f"base model '{folder}'")
+    assert "\n" not in str(caught.value)
 
 
 def with_weight(name, tmp_path, weight, shape=(4, 4)):
