@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import CONFIG_MAPPING, AutoModel, AutoModelForSequenceClassification
+from transformers.utils import logging as transformers_logging
 
 from tunewright.job.batches.text import EncodedSplit
 from tunewright.job.model.base_model import fetch_base_model
@@ -28,6 +29,8 @@ from tunewright.registry.versions.pull import pull
 from tunewright.serving.text.cleaning import Cleaning
 from tunewright.serving.text.encoding import Encoder, Padding
 
+# transformers 5 draws a bar on stderr for each model that it saves.
+transformers_logging.disable_progress_bar()
 REVIEWS = Path(job_settings.__file__).parents[1] / "examples" / "reviews"
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 TINY = {
