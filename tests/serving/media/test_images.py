@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
@@ -98,10 +99,11 @@ def test_a_large_photo_has_the_pixels_of_the_processor():
 
 
 def test_a_picture_three_pixels_high_is_not_taken_for_one_of_three_channels():
-    """A fault of transformers that we do not share: it guesses the axes, and guesses wrong."""
+    """A fault of transformers up to 4 that we do not share: it guesses the axes, and guesses wrong."""
     image, processor = picture(40, 3), ViTImageProcessor()
     guessed = processor(image, return_tensors="np")["pixel_values"][0]
-    assert not np.allclose(pixels(image, read_preprocessing(processor.to_dict())), guessed)
+    is_right = np.allclose(pixels(image, read_preprocessing(processor.to_dict())), guessed)
+    assert is_right is not transformers.__version__.startswith("4.")
     assert_equal_pixels(processor, image)
 
 
@@ -138,6 +140,8 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_decodes_to_what_a_pipeline_reads(name):
     expected = load_image(base64.b64encode(FILES[name]).decode())
+    if name == "palette with a transparent colour":  # which transformers 5 paints white
+        expected = Image.open(io.BytesIO(FILES[name])).convert("RGB")
     got = decode(FILES[name])
     assert got.mode == "RGB"
     np.testing.assert_array_equal(got, expected)
