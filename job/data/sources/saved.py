@@ -26,8 +26,8 @@ def rows_of_saved(names: Sequence[str], read: Read, source: str) -> list[str]:
 
 
 def refuse_splits(names: Sequence[str], read: Read, source: str) -> None:
-    """DataError for a folder whose folders are splits, as one of them is meant."""
-    if _SPLITS not in names:
+    """DataError for a folder whose folders are saved splits, as one of them is meant."""
+    if _SPLITS not in names or not any(PurePosixPath(name).name == _STATE for name in names):
         return
     try:
         splits = [str(split) for split in json.loads(read(_SPLITS))["splits"]]

@@ -100,7 +100,8 @@ def test_a_state_that_lists_anything_else_is_refused(put, tmp_path, content, sai
 
 
 def test_a_list_of_splits_that_is_none_is_refused(put, tmp_path):
-    source = put({"dataset_dict.json": b"[]", "train/a.csv": b"text,label\n"})
+    split = {f"train/{name}": content for name, content in saved().items()}
+    source = put({"dataset_dict.json": b"[]", **split})
     assert refusal(source, tmp_path) == ": dataset_dict.json is not as `datasets` writes it"
 
 
