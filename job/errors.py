@@ -54,6 +54,11 @@ class Interrupted(BaseException):
     exit_code = 75
 
 
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in a line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def visible(text: str) -> str:
     """A sentence without what moves the cursor or changes the colours of a terminal: names in it come from the data."""
     return "".join(one if one.isprintable() else "\ufffd" for one in text)

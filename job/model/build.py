@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from tunewright.job.errors import BaseModelError, SettingsError
+from tunewright.job.errors import BaseModelError, SettingsError, first_line
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.classifiers import (
     HEAD,
@@ -29,7 +29,7 @@ from tunewright.job.model.classifiers import (
     make_new,
     scale_head,
 )
-from tunewright.job.model.load import AutoClass, first_line, load, load_config, load_with_report, require_finite
+from tunewright.job.model.load import AutoClass, load, load_config, load_with_report, require_finite
 from tunewright.job.settings.train import TrainSettings
 
 

@@ -7,7 +7,7 @@ import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
-from tunewright.job.errors import BaseModelError
+from tunewright.job.errors import BaseModelError, first_line
 from tunewright.registry.address import shown_address
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
@@ -111,8 +111,9 @@ def _fetch_hub(address: str) -> Path:
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BaseModelError(f"base model {address!r} could not be had from the hub{offline}: {first}") from error
+        raise BaseModelError(
+            f"base model {address!r} could not be had from the hub{offline}: {first_line(error)}"
+        ) from error
     return Path(found)
 
 

@@ -15,7 +15,7 @@ from transformers import (
     PretrainedConfig,
 )
 
-from tunewright.job.errors import BaseModelError, JobError
+from tunewright.job.errors import BaseModelError, JobError, first_line
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.layers import pretrained_name, pretrained_part
 
@@ -133,11 +133,6 @@ def _is_left_over(name: str, model: nn.Module) -> bool:
     child = inside.partition(".")[0]
     known = child in dict(pretrained_part(model).named_children()) and "pooler" not in inside
     return known and not inside.endswith((*_NOT_LEARNED, *_FOR_PRETRAINING))
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in a line."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def save_weights(model: nn.Module, folder: Path) -> None:

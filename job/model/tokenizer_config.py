@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, processors
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
+from tunewright.job.errors import first_line
 from tunewright.job.progress import say, warn
 
 # Names of other files, which may lie anywhere, and of code; and what no token depends on.
@@ -64,8 +65,8 @@ def _loaded(folder: Path, settings: dict[str, Any]) -> Any:
         try:
             return PreTrainedTokenizerFast.from_pretrained(work, trust_remote_code=False, local_files_only=True)
         except Exception as error:  # the class raises whatever its code raises for such settings
-            reason = str(error).strip().partition("\n")[0] or type(error).__name__
-            warn("model", f"transformers cannot load the base model's tokenizer, so its file is used alone: {reason}")
+            why = first_line(error)
+            warn("model", f"transformers cannot load the base model's tokenizer, so its file is used alone: {why}")
     return None
 
 

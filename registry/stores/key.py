@@ -31,6 +31,15 @@ def check_key(key: str, *, foreign: bool = False) -> None:
         raise AddressError(f"the key {key[:40]!r}... is {len(key.encode())} bytes long; at most 1024 are allowed")
 
 
+def is_key(key: str, *, foreign: bool = False) -> bool:
+    """Whether `check_key` lets it pass."""
+    try:
+        check_key(key, foreign=foreign)
+    except AddressError:
+        return False
+    return True
+
+
 def _encodable(text: str) -> bool:
     try:
         text.encode()

@@ -13,8 +13,8 @@ from tunewright.job.data.sources.saved import refuse_splits, rows_of_saved
 from tunewright.job.errors import DataError
 from tunewright.job.progress import bar, warn
 from tunewright.registry.address import shown_address
-from tunewright.registry.errors import AddressError, NotFound
-from tunewright.registry.stores.key import check_key
+from tunewright.registry.errors import NotFound
+from tunewright.registry.stores.key import is_key
 from tunewright.registry.stores.store import Stat, Store, open_store
 
 _Pick = Callable[[Store, Sequence[Stat], str, str], list[Stat]]
@@ -97,21 +97,13 @@ def _in_folder(store: Store, objects: Sequence[Stat], folder: str, source: str) 
 
 def _worth_reading(named: Mapping[str, Stat], source: str, asked: Sequence[str] = ()) -> list[Stat]:
     """The objects that are neither hidden nor empty, and whose keys can be asked for."""
-    usable = [name for name, one in named.items() if _is_usable(one.key)]
+    usable = [name for name, one in named.items() if is_key(one.key, foreign=True)]
     odd = [name for name in named if name not in set(usable)]
     if odd:
         warn("data", f"{source}: {_keys(len(odd))} '.', '..' or control characters and cannot be read, such as "
              f"{shown(odd[0])}", left_out=len(odd))  # fmt: skip
     sizes = {name: named[name].size for name in not_hidden(usable, source, asked)}
     return [named[name] for name in not_empty(sizes, source)]
-
-
-def _is_usable(key: str) -> bool:
-    try:
-        check_key(key, foreign=True)
-    except AddressError:
-        return False
-    return True
 
 
 def _keys(count: int) -> str:

@@ -48,7 +48,12 @@ def recorded_digest(record: Path) -> str | None:
 
 def record_digest(record: Path, address: str, sha256: str) -> None:
     """Keep the digest of a file that has arrived."""
-    record.parent.mkdir(parents=True, exist_ok=True)
-    new = record.with_suffix(f".{os.getpid()}.new")
-    new.write_text(json.dumps({"address": address, "sha256": sha256}))
-    new.replace(record)
+    write_whole(record, json.dumps({"address": address, "sha256": sha256}))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file of the cache whole or not at all, whoever else writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(f".{os.getpid()}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)

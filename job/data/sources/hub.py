@@ -14,13 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright.job.data.sources.cache import SourceFile, record_digest, recorded_digest
+from tunewright.job.data.sources.cache import SourceFile, record_digest, recorded_digest, write_whole
 from tunewright.job.data.sources.hub_files import SCHEME, HubAddress, choose, hub_address
-from tunewright.job.errors import DataError
+from tunewright.job.errors import DataError, first_line
 from tunewright.job.progress import bar, say
-from tunewright.registry.errors import AddressError
 from tunewright.registry.stores.disk_space import check_room, disk_full, is_disk_full, size_text
-from tunewright.registry.stores.key import check_key
+from tunewright.registry.stores.key import is_key
 from tunewright.registry.transfer.download import sha256_of
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def _list(address: HubAddress, cache: Path) -> _Listing:
     with _told(address, cache):
         info = HfApi().dataset_info(address.name, revision=address.revision or None, files_metadata=True)
         files = [_file(one) for one in info.siblings or []]
-        listing = _Listing(address, str(info.sha), {file.name: file for file in files if _is_usable(file.name)})
+        listing = _Listing(address, str(info.sha), {file.name: file for file in files if is_key(file.name)})
         _keep(listing, cache)
     return listing
 
@@ -111,19 +110,8 @@ def _record(address: HubAddress, cache: Path) -> Path:
 
 
 def _keep(listing: _Listing, cache: Path) -> None:
-    record = _record(listing.address, cache)
-    record.parent.mkdir(parents=True, exist_ok=True)
-    new = record.with_suffix(f".{os.getpid()}.new")
-    new.write_text(json.dumps({"commit": listing.commit, "files": [asdict(file) for file in listing.files.values()]}))
-    new.replace(record)
-
-
-def _is_usable(name: str) -> bool:
-    try:
-        check_key(name)
-    except AddressError:
-        return False
-    return True
+    facts = {"commit": listing.commit, "files": [asdict(file) for file in listing.files.values()]}
+    write_whole(_record(listing.address, cache), json.dumps(facts))
 
 
 def _list_again(address: HubAddress, cache: Path) -> _Listing:
@@ -146,7 +134,7 @@ def _list_again(address: HubAddress, cache: Path) -> _Listing:
             "unset it, or fetch the data set where the network is"
         )
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return _Listing(address, commit, {name: _File(name) for name in names if _is_usable(name)})
+    return _Listing(address, commit, {name: _File(name) for name in names if is_key(name)})
 
 
 def _fetch(listing: _Listing, cache: Path, advance: Callable[[], None], file: _File) -> SourceFile:
@@ -223,8 +211,7 @@ def _told(address: HubAddress, folder: Path, name: str = "") -> Iterator[None]:
             raise disk_full(folder) from error
         what = f"{start}{f' ({name})' if name else ''} could not be had from the hub"
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise DataError(f"{what}{offline}: {reason}") from error
+        raise DataError(f"{what}{offline}: {first_line(error)}") from error
 
 
 def _library_cache() -> Path:

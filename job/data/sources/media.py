@@ -5,7 +5,6 @@ A name is relative to the folder of the table it stands in, local or in a bucket
 
 import hashlib
 import json
-import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,7 @@ from tunewright.job.data.faults import shown
 from tunewright.job.data.readers.formats import read_rows
 from tunewright.job.data.readers.media_folder import FILE_NAME, METADATA, SUFFIXES
 from tunewright.job.data.readers.reader import Layout, Row
-from tunewright.job.data.sources.cache import SourceFile
+from tunewright.job.data.sources.cache import SourceFile, write_whole
 from tunewright.job.data.sources.folders import Folder, Refused, name_inside, open_folder
 from tunewright.job.data.sources.names import say_ignored
 from tunewright.job.errors import DataError
@@ -167,8 +166,5 @@ def _fetch_tables(folder: Folder, tables: list[str]) -> list[SourceFile]:
 def _write_list(address: str, names: list[str], cache: Path) -> SourceFile:
     """The names as a table of its own, under the address of their folder."""
     path = cache / "data" / f"{hashlib.sha256(address.encode()).hexdigest()[:32]}.list"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(f".{os.getpid()}.new")
-    new.write_text("".join(json.dumps({FILE_NAME: name}) + "\n" for name in names), encoding="utf-8")
-    new.replace(path)
+    write_whole(path, "".join(json.dumps({FILE_NAME: name}) + "\n" for name in names))
     return SourceFile(address, path, sha256_of(path), path.stat().st_size)
