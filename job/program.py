@@ -127,9 +127,7 @@ def _train(arguments: Sequence[str]) -> None:
     _refuse_ranks(os.environ)
     settings, registry = _settings(arguments, "train")
     from tunewright.job.steps.begin import begin
-    from tunewright.job.steps.contradictions import check_settings
 
-    check_settings(settings)
     signals.unwind()
     with begin(settings, registry) as begun:
         # torch is imported for data that is known to be good and a base that is there: a mistake is told in a second.

@@ -46,7 +46,7 @@ def layout_of(name: str, settings: DataSettings, roles: Roles | None = None, pat
         raise DataError(f"{name}: the format is not told by the name ({KNOWN_NAMES}); rename it or set data.format")
     reader = READERS[found]
     for setting in _useless(settings, _settings_of(reader, name)):
-        lacks = ", which has no table" if reader.name in MEDIA and name.endswith("/") else ""
+        lacks = ", which has no table" if _is_bare_folder(reader, name) else ""
         what = f"data.{setting} has no meaning for {found} ({name}){lacks}"
         if settings.format is None and reader is TEXT and setting in CSV.settings:
             raise SettingsError(f"{what}; if this is a table, add `format: csv` under data:, else remove it")
@@ -56,10 +56,15 @@ def layout_of(name: str, settings: DataSettings, roles: Roles | None = None, pat
 
 def _settings_of(reader: Reader, name: str) -> frozenset[str]:
     """The settings of a format; of a folder's files those of the table that stands beside them, if one does."""
-    table = format_of(name) if reader.name in MEDIA else None
-    if reader.name in MEDIA and name.endswith("/"):
+    if _is_bare_folder(reader, name):
         return frozenset()
+    table = format_of(name) if reader.name in MEDIA else None
     return READERS[table or reader.name].settings
+
+
+def _is_bare_folder(reader: Reader, name: str) -> bool:
+    """Whether these are files without a table beside them."""
+    return reader.name in MEDIA and name.endswith("/")
 
 
 def _useless(settings: DataSettings, legal: frozenset[str]) -> Iterator[str]:

@@ -66,12 +66,12 @@ def figures(names: Iterable[str], problem: str, truths: object, answers: object)
 
 def _figure(name: str, problem: str, truths: object, answers: object) -> float:
     figure = METRICS[name].of[problem]
-    package = METRICS.requirement(name)
-    if not package:
-        return float(figure(truths, answers))
     try:
         return float(figure(truths, answers))
     except Exception as error:  # a plug-in raises whatever its code raises
+        package = METRICS.requirement(name)
+        if not package:
+            raise
         said = f"{type(error).__name__}: {error}".splitlines()[0]
         raise PluginError(f"the metric {name!r} of {package} cannot measure: {said}") from error
 

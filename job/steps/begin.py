@@ -11,6 +11,7 @@ from pathlib import Path
 from tunewright.job.kinds.plan import Prepared
 from tunewright.job.model.find import find
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.steps.contradictions import check_settings
 from tunewright.job.steps.prepare import prepare
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.probe import probe
@@ -58,6 +59,8 @@ def get_ready(settings: JobSettings, registry: RegistrySettings, work: Path) -> 
 def begin(settings: JobSettings, registry: RegistrySettings) -> Iterator[Begun]:
     """Begin a run; however it ends, what only it needs is removed, and its folder where nothing is in it."""
     started = time.time()
+    # Before the registry is asked for anything.
+    check_settings(settings)
     run_id = settings.run_id or f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
     store = _open_writable(registry)
     folder = settings.output / run_id

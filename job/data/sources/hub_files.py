@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from tunewright.job.data.faults import listed
-from tunewright.job.data.readers.formats import format_of
+from tunewright.job.data.readers.formats import READERS, format_of
 from tunewright.job.data.sources.hidden import is_hidden
 from tunewright.job.data.sources.names import SPLITS
 from tunewright.job.errors import DataError, SettingsError
@@ -14,12 +14,13 @@ from tunewright.registry.address import shown_address
 
 SCHEME = "hf://"
 _FORMATS = ("parquet", "csv", "tsv", "json", "jsonl")
-_READ = "*.parquet, *.csv, *.tsv, *.json, *.jsonl, *.ndjson"
+_SUFFIXES = tuple(suffix for name in _FORMATS for suffix in READERS[name].suffixes)
+_READ = "*" + ", *".join(_SUFFIXES)
 _ADDRESS = re.compile(
     r"hf://(?P<name>[\w.-]+/[\w.-]+)"
     r"(@(?P<revision>refs/convert/[\w.-]+|refs/pr/\d+|[^/:@]+))?(:(?P<config>[^/:@]+))?(/(?P<inside>.+))?"
 )
-_ENDING = re.compile(r"\.(parquet|csv|tsv|json|jsonl|ndjson)(\.gz)?$", re.IGNORECASE)
+_ENDING = re.compile(rf"({'|'.join(map(re.escape, _SUFFIXES))})(\.gz)?$", re.IGNORECASE)
 _SHARD = re.compile(r"(?P<stem>.*?)[-_.]?(?P<number>\d{4,6})-of-(?P<total>\d{4,6})(-[0-9a-f]{8,40})?")
 """`train-00000-of-00002`, as `datasets` and many programs number the parts of a split."""
 _NUMBERED = re.compile(r"((part|data|chunk|shard|file|batch)?[-_]?\d+([-_].*)?|data)?", re.IGNORECASE)
