@@ -14,19 +14,8 @@ from tunewright.registry.settings import RegistrySettings
 from tunewright.serving.text.cleaning import Cleaning, clean
 from tunewright.serving.text.encoding import Encoder, Padding
 
-TEXTS = [
-    "The KETTLE Works!",
-    "Crème brûlée à la CARTE, naïve café",
-    "很好吃 and 東京 ok",
-    "[MASK] <mask> </s> <s> [SEP] <new> <|endoftext|>",
-    "👩‍👩‍👧 good 😀",
-    "don't can't I'm 3.14 $5 a_b",
-    "word " * 60 + "end",
-    "x",
-]
-
-
 TOKENIZERS = Path(__file__).parent / "tokenizers"
+TEXTS = json.loads((TOKENIZERS / "texts.json").read_text())
 RECORDED = json.loads((TOKENIZERS / "recorded.json").read_text())
 """What transformers 4.57 made of the texts (write.py): its versions are what these settings were written for."""
 

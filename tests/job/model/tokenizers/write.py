@@ -20,16 +20,7 @@ from tunewright.serving.text.cleaning import Cleaning, clean
 HERE = Path(__file__).parent
 ROOT = HERE.parents[3]
 MAX_LENGTH = 32
-TEXTS = [
-    "The KETTLE Works!",
-    "Crème brûlée à la CARTE, naïve café",
-    "很好吃 and 東京 ok",
-    "[MASK] <mask> </s> <s> [SEP] <new> <|endoftext|>",
-    "👩‍👩‍👧 good 😀",
-    "don't can't I'm 3.14 $5 a_b",
-    "word " * 60 + "end",
-    "x",
-]
+TEXTS = json.loads((HERE / "texts.json").read_text())
 
 
 def word_pieces(texts: list[str]) -> tuple[Tokenizer, dict[str, str]]:
