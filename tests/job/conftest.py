@@ -5,14 +5,19 @@ import io
 import json
 import re
 import shutil
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import utils as hub_utils
 from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import CONFIG_MAPPING, AutoModel, AutoModelForSequenceClassification
@@ -302,3 +307,71 @@ def picture():
         return content.getvalue()
 
     return make
+
+
+@pytest.fixture
+def start_hub(monkeypatch, tmp_path):
+    """A function that starts a small hub: `respond` makes of a path a body, and a status and a code where it is none.
+
+    `requests` of what it gives are the paths that were asked for.
+    """
+    started = []
+
+    def start(respond, commit):
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+        server.respond, server.commit, server.requests = respond, commit, []
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        started.append(server)
+        address = f"http://127.0.0.1:{server.server_port}"
+        # The library reads its environment once, when it is imported.
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        template = address + "/{repo_id}/resolve/{revision}/{filename}"
+        # huggingface-hub 2 reads it from its constants, earlier ones from the module that imported it.
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+        return server
+
+    yield start
+    for server in started:
+        server.shutdown()
+        server.server_close()
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """As much of the hub's protocol as a download takes: answers with their commit and ETag."""
+
+    def do_GET(self):
+        path = unquote(urlsplit(self.path).path)
+        self.server.requests.append(path)
+        data, status, code = self.server.respond(path)
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("X-Repo-Commit", self.server.commit)
+        self.send_header("ETag", f'"{sha256(data).hexdigest()}"')
+        if code:
+            self.send_header("X-Error-Code", code)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def go_offline(monkeypatch):
+    """A function that does what HF_HUB_OFFLINE=1 does when the library is imported."""
+    # Its name before huggingface-hub 1, and since.
+    close_session = getattr(hub_utils, "close_session", None) or hub_utils.reset_sessions
+
+    def go():
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        close_session()
+
+    yield go
+    monkeypatch.undo()
+    close_session()

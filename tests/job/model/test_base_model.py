@@ -1,13 +1,9 @@
 import json
 import shutil
-import threading
 from functools import partial
-from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import pytest
-from huggingface_hub import utils as hub_utils
 from safetensors.torch import load_file
 
 from tunewright.job.errors import BaseModelError
@@ -271,60 +267,26 @@ COMMIT = "a" * 40
 
 
 @pytest.fixture
-def hub(tiny_base, monkeypatch, tmp_path):
+def hub(start_hub, tiny_base):
     """A small hub that has the repository org/tiny; `requests` holds the paths that were asked for."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Hub, tiny_base))
-    server.requests = []
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    # The library reads its environment once, when it is imported.
-    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    template = f"http://127.0.0.1:{server.server_port}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
-    # huggingface-hub 2 reads it from its constants, earlier ones from the module that imported it.
-    monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr("huggingface_hub.file_download.HUGGINGFACE_CO_URL_TEMPLATE", template, raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    yield server
-    server.shutdown()
-    server.server_close()
+    return start_hub(partial(_respond, tiny_base), COMMIT)
 
 
-class _Hub(BaseHTTPRequestHandler):
-    """As much of the hub's protocol as a download takes: a listing, and files with their commit and ETag."""
+def _respond(folder, path):
+    """A listing, or a file of the folder."""
+    parts = path.strip("/").split("/")
+    if parts[:4] == ["api", "models", "org", "tiny"]:
+        names = [*(path.name for path in folder.iterdir()), "pytorch_model.bin", "modeling_evil.py"]
+        listed = {"id": "org/tiny", "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
+        tree = [{"type": "file", "path": name, "size": _size(folder / name), "oid": name} for name in names]
+        return json.dumps(tree if parts[4:5] == ["tree"] else listed).encode(), 200, ""
+    if parts[:2] == ["org", "tiny"] and (folder / parts[-1]).is_file():
+        return (folder / parts[-1]).read_bytes(), 200, ""
+    return b'{"error": "Repository not found"}', 404, "RepoNotFound"
 
-    def __init__(self, folder, *arguments):
-        self.folder = folder
-        super().__init__(*arguments)
 
-    def do_GET(self):
-        self.server.requests.append(self.path)
-        parts = self.path.strip("/").split("/")
-        if parts[:4] == ["api", "models", "org", "tiny"]:
-            names = [*(path.name for path in self.folder.iterdir()), "pytorch_model.bin", "modeling_evil.py"]
-            listed = {"id": "org/tiny", "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
-            tree = [{"type": "file", "path": name, "size": self.size(name), "oid": name} for name in names]
-            self.answer(json.dumps(tree if parts[4:5] == ["tree"] else listed))
-        elif parts[:2] == ["org", "tiny"] and (self.folder / parts[-1]).is_file():
-            self.answer((self.folder / parts[-1]).read_bytes())
-        else:
-            self.answer('{"error": "Repository not found"}', 404, {"X-Error-Code": "RepoNotFound"})
-
-    do_HEAD = do_GET
-
-    def size(self, name):
-        return (self.folder / name).stat().st_size if (self.folder / name).is_file() else 1
-
-    def answer(self, body, status=200, headers=None):
-        data = body.encode() if isinstance(body, str) else body
-        self.send_response(status)
-        common = {"Content-Length": str(len(data)), "X-Repo-Commit": COMMIT, "ETag": f'"{sha256(data).hexdigest()}"'}
-        for name, value in (common | (headers or {})).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
+def _size(path):
+    return path.stat().st_size if path.is_file() else 1
 
 
 def test_a_base_model_is_fetched_from_the_hub_without_its_pickles_and_code(tiny_base, registry, hub, capsys):
@@ -344,24 +306,6 @@ def test_a_model_that_the_hub_does_not_have_is_named(registry, hub):
     with pytest.raises(BaseModelError) as caught:
         fetch_base_model("org/other", registry)
     assert str(caught.value).startswith("base model 'org/other' could not be had from the hub: 404 Client Error")
-
-
-# Its name before huggingface-hub 1, and since.
-close_session = getattr(hub_utils, "close_session", None) or hub_utils.reset_sessions
-
-
-@pytest.fixture
-def go_offline(monkeypatch):
-    """A function that does what HF_HUB_OFFLINE=1 does when the library is imported."""
-
-    def go():
-        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-        close_session()
-
-    yield go
-    monkeypatch.undo()
-    close_session()
 
 
 def test_nothing_is_asked_of_the_hub_when_it_is_offline(registry, hub, go_offline):
