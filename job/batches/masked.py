@@ -75,12 +75,12 @@ class Cutter:
         tokenizer.no_truncation()
         special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
         vocabulary = tokenizer.get_vocab()
-        special.add(vocabulary.get(getattr(tokenizer.model, "unk_token", None), -1))
+        special.add(vocabulary.get(getattr(tokenizer.model, "unk_token", None) or "", -1))
         self._tokenizer, self._whole_words = tokenizer, whole_words
         self._special = np.array(sorted(special), dtype=np.int64)
         self.ordinary: Ids = np.array(sorted(set(vocabulary.values()) - special), dtype=np.int64)
         """Ids of the vocabulary without special tokens."""
-        self._before, self._after = _frame(tokenizer, tokenizer.id_to_token(int(self.ordinary[0])))
+        self._before, self._after = _frame(tokenizer, str(tokenizer.id_to_token(int(self.ordinary[0]))))
         self._room = max_length - len(self._before) - len(self._after)
 
     def rows(self, texts: Sequence[str]) -> Iterator[tuple[int, Encoded, Words]]:

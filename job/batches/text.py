@@ -198,7 +198,7 @@ def tokenizer_fit(data: Dataset, tokenizer: Tokenizer) -> TokenizerFit:
     letters = unknown = single = tokens = lost = 0
     for text, encoding in zip(plain, _encoded(plain, tokenizer), strict=True):
         tokens += len(encoding)
-        lost += encoding.tokens.count(unknown_token)
+        lost += encoding.tokens.count(unknown_token) if unknown_token else 0
         for token, (start, end) in zip(encoding.tokens, encoding.offsets, strict=True):
             count = sum(character.isalpha() for character in text[start:end])
             letters += count

@@ -1,32 +1,34 @@
-"""Torch to ONNX, then to int8; behind this file, so that the exporter can be replaced."""
+"""Models that answer at once, to ONNX and then to int8: which tensors their graph takes, and which axes may vary."""
 
 import logging
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-import onnx
 import torch
-from optimum.exporters.onnx.convert import export as export_onnx
-from optimum.exporters.tasks import TasksManager
 from torch import nn
 from transformers import PretrainedConfig
 
-from tunewright.job.errors import BaseModelError, JobError
+from tunewright.job.errors import BaseModelError
+from tunewright.job.export.trace import INLINE, Axes, Tracer, by_transformers, strip, to_onnx
 from tunewright.serving.bundle.model_file import Variant
 from tunewright.serving.golden import TOLERANCE
 
 EXPORT_TASK = "text-classification"
-"""What optimum calls a graph from token ids to one row of logits."""
+"""The task of a graph from token ids to one row of logits."""
 _BATCHING: dict[str, Literal["padded", "alone"]] = {"fp32": "padded", "int8": "alone"}
 
 
 ARCHITECTURES = """albert bert camembert convbert data2vec-text deberta deberta-v2 distilbert electra megatron-bert
 mobilebert modernbert mpnet rembert roberta roformer squeezebert xlm-roberta""".split()
-"""Encoders whose graph was compared with torch at lengths it was not traced with. The exporter knows others, but some
-of those graphs hold the length they were traced with (big_bird, nystromformer) or want more than token ids."""
+"""Encoders whose graph was compared with torch at lengths it was not traced with."""
+_SEGMENTS = frozenset("albert bert convbert electra megatron-bert mobilebert rembert roformer squeezebert".split())
+"""Encoders whose graph is told which of two texts a token belongs to."""
+_ROWS: Axes = {0: "batch", 1: "tokens"}
+_IMAGES: Axes = {0: "batch", 2: "height", 3: "width"}
+_ANY_SIZE = ("convnext", "resnet")
+"""Networks of convolutions alone, which take images of any size; others take those they are traced with."""
 
 
 def check_exportable(model_type: str, address: str, architectures: Sequence[str]) -> None:
@@ -40,26 +42,30 @@ def check_exportable(model_type: str, address: str, architectures: Sequence[str]
 
 def graph_inputs(config: PretrainedConfig, task: str = EXPORT_TASK) -> list[str]:
     """The tensors that the graph of such a model takes; the model is trained on the same ones."""
-    return list(_export_config(config, task).inputs)
-
-
-def _export_config(config: PretrainedConfig, task: str) -> Any:
-    constructor = TasksManager.get_exporter_config_constructor(
-        exporter="onnx", model_type=config.model_type, task=task, library_name="transformers"
-    )
-    return constructor(config)
+    if task == "image-classification":
+        return ["pixel_values"]
+    if task == "audio-classification":
+        return ["input_features" if config.model_type == "whisper" else "input_values"]
+    kind = config.model_type
+    # DeBERTa has segments where it was pretrained with them.
+    segments = kind in _SEGMENTS or (kind in ("deberta", "deberta-v2") and config.type_vocab_size > 0)
+    return ["input_ids", "attention_mask", *(["token_type_ids"] if segments else [])]
 
 
 def export_variants(
-    model: nn.Module, task: str, folder: Path, variants: Sequence[str], *, unit: float = 1.0
+    model: nn.Module,
+    task: str,
+    folder: Path,
+    variants: Sequence[str],
+    *,
+    unit: float = 1.0,
+    rows: dict[str, torch.Tensor] | None = None,
 ) -> dict[str, Variant]:
-    """Write `onnx/<variant>/model.onnx` for each variant; `unit` is the unit of the outputs."""
+    """Write `onnx/<variant>/model.onnx` for each variant; `unit` is the unit of the outputs, `rows` two real ones."""
     made = {name: folder / "onnx" / name / "model.onnx" for name in variants}
-    export_fp32(model, made["fp32"], task)
+    export_fp32(model, made["fp32"], task, rows=rows)
     if "int8" in made:
         quantize_int8(made["fp32"], made["int8"])
-    for graph in made.values():
-        strip(graph.parent)
     return {name: describe_variant(folder, graph, name, unit=unit) for name, graph in made.items()}
 
 
@@ -73,73 +79,65 @@ def describe_variant(folder: Path, graph: Path, name: str, *, unit: float = 1.0)
     )
 
 
-def export_fp32(model: nn.Module, target: Path, task: str = EXPORT_TASK) -> None:
-    """Write the graph of `model` (token ids `[B, T]` to logits) as one float32 ONNX file."""
-    config = cast(PretrainedConfig, model.config)
-    onnx_config = _export_config(config, task)
-    # The exporter takes Whisper's usual window of 30 s where it is not told another one; a position is two frames.
-    shapes = {"nb_max_frames": 2 * config.max_source_positions} if config.model_type == "whisper" else None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # The tracer warns of every Python number in the architecture's code; parity is what proves the graph.
-    with warnings.catch_warnings(), _only_errors("optimum"), torch.no_grad():
-        warnings.simplefilter("ignore")
-        try:
-            export_onnx(model, onnx_config, target, opset=onnx_config.DEFAULT_ONNX_OPSET, input_shapes=shapes)
-        except Exception as error:  # the exporter raises whatever the architecture's code raises while traced
-            raise JobError(f"the ONNX export of a {config.model_type} failed: {error}") from error
+def export_fp32(
+    model: nn.Module,
+    target: Path,
+    task: str = EXPORT_TASK,
+    *,
+    rows: dict[str, torch.Tensor] | None = None,
+    through: Tracer = by_transformers,
+) -> None:
+    """Write the graph of `model` (token ids `[B, T]` to logits) as one float32 ONNX file.
+
+    `rows`: two of them to trace with, where the model's configuration does not say of which size all of them are.
+    """
+    example, axes = _example(cast(PretrainedConfig, model.config), task)
+    names = ("start_logits", "end_logits") if task == "question-answering" else ("logits",)
+    to_onnx(_Outputs(model, names), rows or example, axes, target, through=through)
 
 
 def export_traced(model: nn.Module, example: dict[str, torch.Tensor], axes: dict[str, list[str]], target: Path) -> None:
     """Write the graph of a model of our own, traced with an example: inputs by name, their axes that may vary."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    dynamic = {name: {at: axis for at, axis in enumerate(names) if axis} for name, names in axes.items()}
-
-    class Logits(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.model(**dict(zip(example, tensors, strict=True)))["logits"]
-            return logits
-
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            Logits().eval(),
-            tuple(example.values()),
-            str(target),
-            input_names=list(example),
-            output_names=["logits"],
-            dynamic_axes={**dynamic, "logits": {0: "batch"}},
-            opset_version=18,
-            dynamo=False,
-        )
+    varying = {name: {at: axis for at, axis in enumerate(names) if axis} for name, names in axes.items()}
+    to_onnx(_Outputs(model, ("logits",)), example, varying, target)
 
 
-def strip(folder: Path) -> None:
-    """Take out of the graphs in a folder what no run needs: the shapes of every value between two nodes, which cost
-    int8 files a tenth of their speed, and what tells of the machine that wrote them (stack traces, paths)."""
-    for path in sorted(folder.glob("*.onnx")):
-        model = onnx.load(path, load_external_data=False)
-        for part in (model, *model.functions):
-            part.doc_string = ""
-            del part.metadata_props[:]
-        _strip_graph(model.graph)
-        onnx.save(model, path)
+class _Outputs(nn.Module):
+    """Only these outputs of a model, under their names."""
+
+    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.model, self.names, self.config = model, names, model.config
+
+    def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The model's inputs to its outputs."""
+        answered = self.model(**inputs)
+        return {name: answered[name] for name in self.names}
 
 
-def _strip_graph(graph: onnx.GraphProto) -> None:
-    graph.doc_string = ""
-    del graph.value_info[:], graph.metadata_props[:]
-    for value in (*graph.input, *graph.output, *graph.initializer):
-        value.doc_string = ""
-    for node in graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs) if attribute.HasField("g") or attribute.graphs else ():
-                _strip_graph(inner)
+def _example(config: PretrainedConfig, task: str) -> tuple[dict[str, torch.Tensor], Mapping[str, Axes]]:
+    """Two rows to trace with, and which of their axes may vary."""
+    (*_, name) = names = graph_inputs(config, task)
+    if task == "image-classification":
+        size = getattr(config, "image_size", None) or 64
+        height, width = (size, size) if isinstance(size, int) else size
+        axes = _IMAGES if config.model_type in _ANY_SIZE else {0: "batch"}
+        return {name: torch.zeros(2, config.num_channels, height, width)}, {name: axes}
+    if task == "audio-classification":
+        shape, axes = _recording(config)
+        return {name: torch.zeros(shape)}, {name: axes}
+    ids = torch.arange(32).reshape(2, 16) % config.vocab_size
+    rows = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+    return {one: rows[one] for one in names}, dict.fromkeys(names, _ROWS)
+
+
+def _recording(config: PretrainedConfig) -> tuple[tuple[int, ...], Axes]:
+    """Samples of any length, or a spectrogram of the model's own length; of Whisper's, a position is two frames."""
+    if config.model_type == "whisper":
+        return (2, config.num_mel_bins, 2 * config.max_source_positions), {0: "batch"}
+    if config.model_type == "audio-spectrogram-transformer":
+        return (2, config.max_length, config.num_mel_bins), {0: "batch"}
+    return (2, 16_000), {0: "batch", 1: "samples"}
 
 
 def quantize_int8(source: Path, target: Path) -> None:
@@ -151,6 +149,7 @@ def quantize_int8(source: Path, target: Path) -> None:
     from onnxruntime import quantization  # here, since serving.onnx_runtime comes first
 
     target.parent.mkdir(parents=True, exist_ok=True)
+    weights = sum(path.stat().st_size for path in source.parent.glob(f"{source.name}*"))
     # It recommends a preparation of the graph that makes the result slower.
     with _only_errors(None):
         quantization.quantize_dynamic(
@@ -159,7 +158,9 @@ def quantize_int8(source: Path, target: Path) -> None:
             op_types_to_quantize=["MatMul", "Gather"],
             per_channel=True,
             weight_type=quantization.QuantType.QInt8,
+            use_external_data_format=weights > INLINE,
         )
+    strip(target)
 
 
 @contextmanager

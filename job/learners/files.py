@@ -142,3 +142,9 @@ def open_images(
 
 
 IMAGE_INPUTS = FileInputs(open_images, IMAGES_AT_ONCE)
+
+
+def two_rows(plan: Plan) -> Batch:
+    """The tensors of two training rows."""
+    inputs, served = plan.prepared.train.data.select([0, 1]).inputs(), plan.prepared.task.columns.served
+    return plan.opened(MediaEncoder).arrays([served(one) for one in inputs])

@@ -1,9 +1,10 @@
 """Models of transformers' Auto classes with a head: built with a new one, exported as one graph a variant."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from tunewright.job.export.graph import export_variants
@@ -25,6 +26,8 @@ class Headed(Graph):
     architectures: tuple[str, ...]
     labels: tuple[str, ...] = ()
     """What the head has a number for; the labels of the data where none are named."""
+    rows: Callable[[Plan], dict[str, torch.Tensor]] | None = None
+    """Two real rows, where the base model does not say of which size all of them are."""
 
     def build(self, plan: Plan) -> nn.Module:
         """The base with a new head."""
@@ -33,7 +36,8 @@ class Headed(Graph):
 
     def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
         """One graph a variant."""
-        return export_variants(model, self.export_task, folder, variants, unit=scale_of(plan)[1])
+        rows = self.rows(plan) if self.rows else None
+        return export_variants(model, self.export_task, folder, variants, unit=scale_of(plan)[1], rows=rows)
 
 
 def scale_of(plan: Plan) -> tuple[float, float]:

@@ -174,7 +174,7 @@ def _cutter(plan: Plan) -> Cutter:
 
 def _masking(plan: Plan, cutter: Cutter) -> Masking:
     mask = load_tokenizer(plan.base.tokenizer).token_to_id(str(mask_token(plan.base.folder)))
-    return Masking(_options(plan).mask, mask, cutter.ordinary)
+    return Masking(_options(plan).mask, cast(int, mask), cutter.ordinary)
 
 
 def _texts(data: Dataset, on_rows: Callable[[int], None]) -> Iterator[list[str]]:

@@ -6,10 +6,10 @@ from typing import cast
 
 from torch import nn
 
-from tunewright.job.export.graph import describe_variant, export_traced, quantize_int8, strip
+from tunewright.job.export.graph import describe_variant, export_traced, quantize_int8
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.kinds.task import Graph, Learner
-from tunewright.job.learners.files import IMAGES_AT_ONCE, PREPROCESSING, FileInputs, MediaEncoder
+from tunewright.job.learners.files import IMAGES_AT_ONCE, PREPROCESSING, FileInputs, MediaEncoder, two_rows
 from tunewright.job.learners.texts import TOKENIZER
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_pair
@@ -59,13 +59,10 @@ class PairGraph(Graph):
     def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
         """One graph a variant, traced with a training row."""
         made = {name: folder / "onnx" / name / "model.onnx" for name in variants}
-        inputs, served = plan.prepared.train.data.select([0, 1]).inputs(), plan.prepared.task.columns.served
-        example = plan.opened(MediaEncoder).arrays([served(one) for one in inputs])
+        example = two_rows(plan)
         export_traced(model, {name: example[name] for name in _AXES}, _AXES, made["fp32"])
         if "int8" in made:
             quantize_int8(made["fp32"], made["int8"])
-        for graph in made.values():
-            strip(graph.parent)
         return {name: describe_variant(folder, graph, name) for name, graph in made.items()}
 
 

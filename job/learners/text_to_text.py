@@ -223,7 +223,7 @@ def _tokenizer_file(base: BaseCheckpoint, language: str | None, work: Path) -> P
     if language is None:
         return base.tokenizer
     tokenizer = load_tokenizer(base.tokenizer)
-    eos = tokenizer.id_to_token(first_eos(generation_tokens(base)))
+    eos = str(tokenizer.id_to_token(first_eos(generation_tokens(base))))
     _code(base, language, "source_lang")
     around = f"$A {eos} {language}" if _is_code_behind(base) else f"{language} $A {eos}"
     ids = [(token, tokenizer.token_to_id(token)) for token in (eos, language)]

@@ -3,7 +3,7 @@
 Axes: B rows of a batch, T tokens, D hidden size, L labels.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as functional
@@ -28,7 +28,7 @@ class MeanPooledClassifier(nn.Module):
         self.base_model_prefix: str = encoder.base_model_prefix  # type: ignore[assignment]
         self.add_module(self.base_model_prefix, encoder)
         self.dropout = nn.Dropout(dropout)
-        self.add_module(HEAD, nn.Linear(config.hidden_size, config.num_labels))
+        self.add_module(HEAD, nn.Linear(cast(int, config.hidden_size), cast(int, config.num_labels)))
         make_new(getattr(self, HEAD), config)
 
     def forward(
@@ -60,7 +60,7 @@ class PairClassifier(nn.Module):
         self.config = config
         self.pair = pair
         self.dropout = nn.Dropout(0.1)
-        self.classifier = nn.Linear(3 * config.projection_dim, config.num_labels)
+        self.classifier = nn.Linear(3 * config.projection_dim, cast(int, config.num_labels))
         make_new(self.classifier, config)
 
     def forward(

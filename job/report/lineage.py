@@ -18,7 +18,7 @@ from tunewright.job.train.loop import Trained
 from tunewright.job.train.loss import LOSSES
 from tunewright.registry.plugins import Catalogue
 
-_PACKAGES = ("accelerate", "numpy", "onnx", "onnxruntime", "optimum", "optimum-onnx", "pyarrow", "tokenizers", "torch",
+_PACKAGES = ("accelerate", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "pyarrow", "tokenizers", "torch",
              "transformers", "tunewright")  # fmt: skip
 
 

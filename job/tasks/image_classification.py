@@ -12,10 +12,11 @@ def image_learner() -> Learner:
     """Models of images."""
     from transformers import AutoModelForImageClassification
 
-    from tunewright.job.learners.files import IMAGE_ARCHITECTURES, IMAGE_INPUTS
+    from tunewright.job.learners.files import IMAGE_ARCHITECTURES, IMAGE_INPUTS, two_rows
     from tunewright.job.learners.heads import Headed
 
-    return Learner(IMAGE_INPUTS, Headed(AutoModelForImageClassification, "image-classification", IMAGE_ARCHITECTURES))
+    auto, kinds = AutoModelForImageClassification, IMAGE_ARCHITECTURES
+    return Learner(IMAGE_INPUTS, Headed(auto, "image-classification", kinds, rows=two_rows))
 
 
 IMAGE_CLASSIFICATION = Task(

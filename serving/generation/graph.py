@@ -22,6 +22,7 @@ Prompts = Sequence[Sequence[int]]
 Caches = dict[str, NDArray[np.generic]]
 
 _PAST, _PRESENT, _BRANCH = "past_key_values", "present", "use_cache_branch"
+_DECODER = "decoder_model.onnx"
 _FLOAT = "tensor(float)"
 
 
@@ -59,7 +60,7 @@ class CausalGraph:
         """`context`: most tokens the model's positions reach. `threads`: of one run."""
         self.context = context
         self._onnx = _Onnx(folder, "model.onnx", threads)
-        self._caches = _CacheLayout(self._onnx, first=self._onnx)
+        self._caches = _CacheLayout(self._onnx, first=self._onnx, given=self._onnx)
         self.vocabulary = self._onnx.vocabulary()
         self._onnx.check_inputs(["input_ids", "attention_mask", "position_ids"])
 
@@ -109,19 +110,25 @@ class _CausalState:
 
 
 class Seq2SeqGraph:
-    """`encoder_model.onnx` and a decoder in a variant's folder: `decoder_model_merged.onnx`, which has a branch for the
-    first token and one for the others, or `decoder_model.onnx` and `decoder_with_past_model.onnx`."""
+    """`encoder_model.onnx` and a decoder in a variant's folder.
+
+    The encoder hands out the decoder's caches of the prompts, and `decoder_model.onnx` reads every token. Versions made
+    before that have an encoder that hands out its last hidden states, and either `decoder_model_merged.onnx`, which has
+    a branch for the first token and one for the others, or `decoder_model.onnx` and `decoder_with_past_model.onnx`.
+    """
 
     def __init__(self, folder: Path, *, context: int | None = None, threads: int = 1) -> None:
         """`context`: most tokens the decoder's positions reach. `threads`: of one run."""
         self.context = context
         self._encoder = _Onnx(folder, "encoder_model.onnx", threads)
         self._encoder.check_inputs(["input_ids", "attention_mask"])
-        self._encoder.check_outputs(["last_hidden_state"])
-        merged = (folder / "decoder_model_merged.onnx").exists() or not (folder / "decoder_model.onnx").exists()
-        self._first = _Onnx(folder, "decoder_model_merged.onnx" if merged else "decoder_model.onnx", threads)
-        self._next = self._first if merged else _Onnx(folder, "decoder_with_past_model.onnx", threads)
-        self._caches = _CacheLayout(self._next, first=self._first)
+        self._hands_caches = any(name.startswith(_PRESENT) for name in self._encoder.outputs)
+        self._first, self._next = self._decoders(folder, threads)
+        given = self._encoder if self._hands_caches else self._first
+        self._caches = _CacheLayout(self._next, first=self._first, given=given)
+        self._handed = self._caches.given if self._hands_caches else {"encoder_hidden_states": "last_hidden_state"}
+        """Inputs of a decoder to the outputs of the encoder that they are."""
+        self._encoder.check_outputs(self._handed.values())
         self.vocabulary = self._next.vocabulary()
         for decoder in (self._first, self._next):
             decoder.check_inputs(["input_ids", "encoder_attention_mask", "encoder_hidden_states", _BRANCH])
@@ -136,25 +143,34 @@ class Seq2SeqGraph:
         self, prompts: Prompts, beginnings: Prompts, *, limit: TimeLimit | None = None
     ) -> tuple[Array, DecoderState]:
         """Encode the prompts, padded on the right, and run the beginnings."""
-        width = max(map(len, prompts))
-        inputs = {"input_ids": _right_padded(prompts, width), "attention_mask": _mask(prompts, width)}
-        [hidden_NSH] = self._encoder.run(["last_hidden_state"], inputs, limit)
-        fixed = {"encoder_attention_mask": inputs["attention_mask"], "encoder_hidden_states": hidden_NSH}
-        caches = self._caches.empty(len(prompts)) if self._first is self._next else {}
+        fixed, caches = self._read(prompts, limit)
         feed = fixed | {"input_ids": np.array(beginnings, np.int64), _BRANCH: np.array([False])}
-        scores, caches = self._caches.run(self._first, feed, caches, limit)
+        scores, caches = self._caches.run(self._first, feed, caches, limit, growing=self._hands_caches)
         return scores, _Seq2SeqState(self._next, self._caches, fixed, caches, limit)
 
     def scores(self, prompt: Sequence[int], row: Sequence[int]) -> Array:
         """Scores `[T, V]` of what follows each token of one row of the decoder, all at once."""
-        mask = np.ones((1, len(prompt)), np.int64)
-        inputs = {"input_ids": np.array([prompt], np.int64), "attention_mask": mask}
-        [hidden_NSH] = self._encoder.run(["last_hidden_state"], inputs, None)
-        feed = {"encoder_attention_mask": mask, "encoder_hidden_states": hidden_NSH}
-        feed |= {"input_ids": np.array([row], np.int64), _BRANCH: np.array([False])}
-        caches = self._caches.empty(1) if self._first is self._next else {}
-        [logits] = self._first.run(["logits"], {**feed, **caches}, None)
+        fixed, caches = self._read([prompt], None)
+        feed = fixed | caches | {"input_ids": np.array([row], np.int64), _BRANCH: np.array([False])}
+        [logits] = self._first.run(["logits"], feed, None)
         return np.asarray(logits[0], dtype=np.float32)
+
+    def _decoders(self, folder: Path, threads: int) -> tuple["_Onnx", "_Onnx"]:
+        """What reads the first token, and what reads the others."""
+        if not self._hands_caches and not (folder / _DECODER).exists():
+            one = _Onnx(folder, "decoder_model_merged.onnx", threads)
+            return one, one
+        first = _Onnx(folder, _DECODER, threads)
+        return first, first if self._hands_caches else _Onnx(folder, "decoder_with_past_model.onnx", threads)
+
+    def _read(self, prompts: Prompts, limit: TimeLimit | None) -> tuple[Caches, Caches]:
+        """What the decoder is told in every step, and its caches before the first token."""
+        width = max(map(len, prompts))
+        inputs = {"input_ids": _right_padded(prompts, width), "attention_mask": _mask(prompts, width)}
+        handed = dict(zip(self._handed, self._encoder.run([*self._handed.values()], inputs, limit), strict=True))
+        fixed: Caches = {"encoder_attention_mask": inputs["attention_mask"]}
+        caches = self._caches.empty(len(prompts)) if self._first is self._next else {}
+        return (fixed, caches | handed) if self._hands_caches else (fixed | handed, caches)
 
 
 class _Seq2SeqState:
@@ -183,15 +199,17 @@ class _Seq2SeqState:
 class _CacheLayout:
     """Which inputs of a decoder are caches, which outputs hold them next, and how they look when empty."""
 
-    def __init__(self, onnx: "_Onnx", *, first: "_Onnx") -> None:
-        """`first`: the graph that makes the caches."""
+    def __init__(self, onnx: "_Onnx", *, first: "_Onnx", given: "_Onnx") -> None:
+        """`first`: the graph that makes the caches that grow; `given`: the one that makes the others."""
         self.names = [name for name in onnx.inputs if name.startswith(_PAST)]
         if not self.names:
             raise BundleError(f"{onnx.path} has no {_PAST} inputs; export the model for generation with a cache")
         self._presents = {name: _PRESENT + name.removeprefix(_PAST) for name in self.names}
-        first.check_outputs(["logits", *self._presents.values()])
         self.growing = {name for name in self.names if ".encoder." not in name}
-        """The others hold what a decoder made of the encoder's output, once."""
+        self.given = {name: present for name, present in self._presents.items() if name not in self.growing}
+        """Those that hold what a decoder makes of the encoder's output, once."""
+        first.check_outputs(["logits", *(self._presents[name] for name in self.names if name in self.growing)])
+        given.check_outputs(self.given.values())
         onnx.check_outputs(["logits", *(self._presents[name] for name in self.growing)])
         self._empty = {name: onnx.empty_shape(name) for name in self.names}
 

@@ -134,9 +134,9 @@ class Windower:
         encoding = self._encoded(align(first, self._cleaning).text, aligned.text)
         return _windowed(second, encoding, self._tokens(encoding, 1, aligned), cut, sequence=1)
 
-    def _encoded(self, *texts: str | list[str]) -> Encoding:
+    def _encoded(self, first: str | list[str], second: str | None = None) -> Encoding:
         try:
-            return self._tokenizer.encode(*texts, is_pretokenized=isinstance(texts[0], list))
+            return self._tokenizer.encode(first, second, is_pretokenized=isinstance(first, list))
         except BaseException as error:
             if is_panic(error):
                 raise InputError(f"the tokenizer gives up on a text: {error}") from error
@@ -160,7 +160,7 @@ class Windower:
         return tokens
 
 
-def _parts(encoding: Encoding, sequence: int) -> Iterator[tuple[int, str, Span, int]]:
+def _parts(encoding: Encoding, sequence: int) -> Iterator[tuple[int, str, Span, int | None]]:
     """Id, spelling, offsets and word of each token of one of the sequences."""
     columns = zip(
         encoding.sequence_ids, encoding.ids, encoding.tokens, encoding.offsets, encoding.word_ids, strict=True

@@ -5,7 +5,6 @@ Each comes as the ONNX bundle that we serve and as the torch model that `transfo
 
 import json
 import shutil
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,7 @@ class Tiny:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """A function of architecture and optimum's task: a `Tiny`, made once."""
+    """A function of architecture and task: a `Tiny`, made once."""
     made = {}
 
     def make(architecture, task, **options):
@@ -144,17 +143,9 @@ def _model(kind, task, tokenizer, layers, labels):
 
 
 def _export(model, task, target):
-    from optimum.exporters.onnx.convert import export
-    from optimum.exporters.tasks import TasksManager
+    from tunewright.job.export.graph import export_fp32
 
-    target.parent.mkdir(parents=True)
-    constructor = TasksManager.get_exporter_config_constructor(
-        exporter="onnx", model_type=model.config.model_type, task=task, library_name="transformers"
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        config = constructor(model.config, task=task)
-        export(model, config, target, opset=config.DEFAULT_ONNX_OPSET)
+    export_fp32(model, target, task)
 
 
 def _wordpiece(*, lowercase):

@@ -1,19 +1,16 @@
-import copy
 import json
-import logging
 import re
 import socket
 import time
-import warnings
 
 import pytest
 import torch
 import transformers
 from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import validate
-from optimum.exporters.onnx.convert import onnx_export_from_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from tunewright.job.export.generation import export_graphs
 from tunewright.serving.bundle.model_file import ModelFile, Variant
 from tunewright.serving.errors import BundleError, InputError
 from tunewright.serving.predictor import open_predictor
@@ -59,13 +56,7 @@ def write_bundle(folder, described):
         vocab_size=len(words), n_embd=32, n_layer=2, n_head=4, n_positions=context, initializer_range=0.5
     )
     model = transformers.GPT2LMHeadModel(config).eval()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        onnx_export_from_model(
-            copy.deepcopy(model), output=folder / "onnx/fp32", task="text-generation-with-past", do_validation=False
-        )
-        logging.disable(logging.NOTSET)
+    export_graphs(model, folder / "onnx/fp32")
     (folder / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}.")
     (folder / "model.json").write_text(described.model_dump_json())
     return folder
