@@ -122,6 +122,7 @@ class Windower:
         places = [(start, start + len(word)) for start, word in zip(starts, words, strict=False)]
         tokens: list[Token] = []
         for id_, text, (start, end), word in _parts(encoding, 0):
+            assert word is not None  # each token of words that were told apart is of one of them
             span = aligned[word].span(max(0, start - spaces[word]), max(0, end - spaces[word]))
             opens = not tokens or word != tokens[-1].word
             first = places[word][0]

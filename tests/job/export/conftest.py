@@ -1,0 +1,54 @@
+"""Tiny models with their graphs, each exported once: an export takes seconds."""
+
+from functools import cache
+from types import SimpleNamespace
+
+import onnxruntime
+import pytest
+from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassification
+
+from tunewright.job.export.graph import EXPORT_TASK, export_fp32
+from tunewright.job.model.base_model import fetch_base_model
+from tunewright.job.model.build import build_classifier, build_headed
+from tunewright.job.settings.train import TrainSettings
+from tunewright.registry.settings import RegistrySettings
+
+POSITIONS = 140
+HEADS = {
+    "token-classification": (AutoModelForTokenClassification, ["O", "B-X", "I-X"]),
+    "question-answering": (AutoModelForQuestionAnswering, ["start", "end"]),
+}
+
+
+@pytest.fixture(scope="session")
+def build_tiny(make_base, tmp_path_factory):
+    """build_tiny(kind, task, pooling) gives a tiny model of three labels or two ends, ready to answer."""
+
+    def make(kind="bert", task=EXPORT_TASK, pooling="native"):
+        registry = RegistrySettings(cache=tmp_path_factory.mktemp("cache"))
+        base = fetch_base_model(str(make_base(kind, max_position_embeddings=POSITIONS)), registry)
+        if task == EXPORT_TASK:
+            return build_classifier(base, ["a", "b", "c"], TrainSettings(pooling=pooling)).eval()
+        auto, labels = HEADS[task]
+        return build_headed(auto, base, labels, TrainSettings()).eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def exported(build_tiny, tmp_path_factory):
+    """exported(kind, task, pooling) gives such a model and the path of its graph. Neither is to be changed."""
+
+    @cache
+    def make(kind, task, pooling):
+        model, path = build_tiny(kind, task, pooling), tmp_path_factory.mktemp(kind) / "onnx/fp32/model.onnx"
+        export_fp32(model, path, task)
+        return SimpleNamespace(model=model, path=path, task=task)
+
+    return lambda kind="bert", task=EXPORT_TASK, pooling="native": make(kind, task, pooling)
+
+
+@pytest.fixture(scope="session")
+def open_session():
+    """open_session(path) gives ONNX Runtime's session of a graph."""
+    return lambda path: onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
