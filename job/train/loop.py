@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
@@ -11,9 +11,8 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import DataLoader, Dataset
-from transformers import get_scheduler
 
 from tunewright.job import signals
 from tunewright.job.batches.by_length import LengthGroupedBatches
@@ -144,12 +143,25 @@ def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: Train
     loader = DataLoader(_Numbers(len(rows)), batch_sampler=batches, collate_fn=_Collate(rows))
     optimizer = torch.optim.AdamW(parameter_groups(model, settings), fused=True)
     steps = settings.epochs * math.ceil(len(batches) / settings.accumulation)
-    # Its "constant" knows no warm-up.
-    kind = "constant_with_warmup" if settings.schedule == "constant" else settings.schedule
-    schedule = get_scheduler(kind, optimizer, round(steps * settings.warmup), steps)
+    schedule = LambdaLR(optimizer, learning_rate(settings.schedule, round(steps * settings.warmup), steps))
     model, optimizer, loader, schedule = accelerator.prepare(model, optimizer, loader, schedule)
     bf16 = use_bf16(settings.precision)
     return _Loop(accelerator, model, optimizer, schedule, loader, batches, rows, objective, settings, bf16)
+
+
+def learning_rate(kind: str, warmup: int, steps: int) -> Callable[[int], float]:
+    """The share of the learning rate at each step: up in a line, then as asked for.
+
+    These are transformers' schedules; the module that has them imports peft and bitsandbytes, which takes seconds.
+    """
+
+    def share(step: int) -> float:
+        if step < warmup:
+            return step / warmup
+        done = min(1.0, (step - warmup) / max(1, steps - warmup))
+        return {"linear": 1 - done, "cosine": (1 + math.cos(math.pi * done)) / 2, "constant": 1.0}[kind]
+
+    return share
 
 
 def _one_epoch(loop: _Loop, epoch: int) -> float:

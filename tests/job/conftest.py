@@ -19,7 +19,7 @@ import pytest
 import torch
 from huggingface_hub import utils as hub_utils
 from PIL import Image
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import CONFIG_MAPPING, AutoModel, AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
@@ -93,6 +93,7 @@ def tiny_tokenizer(tmp_path_factory, reviews):
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
+    tokenizer.decoder = decoders.WordPiece()
     folder = tmp_path_factory.mktemp("tokenizer")
     tokenizer.save(str(folder / "tokenizer.json"))
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}

@@ -144,8 +144,8 @@ def test_a_difference_over_the_tolerance_is_refused(largest):
 
 
 def test_a_job_whose_graph_was_damaged_registers_nothing(make_settings, registry, monkeypatch):
-    def export_damaged(model, path, *task):
-        export_fp32(model, path, *task)
+    def export_damaged(model, path, *task, **options):
+        export_fp32(model, path, *task, **options)
         spoil_one_weight(path)
 
     monkeypatch.setattr(export_step, "export_fp32", export_damaged)

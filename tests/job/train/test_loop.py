@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch.nn.functional import cross_entropy
 
 from tunewright.job.batches.by_length import LengthGroupedBatches
@@ -14,7 +15,7 @@ from tunewright.job.model.build import build_classifier
 from tunewright.job.model.classifiers import MeanPooledClassifier
 from tunewright.job.model.layers import choose_layers
 from tunewright.job.settings.train import TrainSettings
-from tunewright.job.train.loop import train, use_bf16
+from tunewright.job.train.loop import learning_rate, train, use_bf16
 from tunewright.job.train.objective import Objective
 
 LABELS = ["negative", "positive"]
@@ -266,3 +267,14 @@ def test_bf16_learns_as_well(fine_tune):
 def test_the_precision_is_as_asked():
     assert use_bf16("bf16")
     assert not use_bf16("fp32")
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine", "constant"])
+@pytest.mark.parametrize(("warmup", "steps"), [(0, 7), (3, 10), (10, 10)])
+def test_the_learning_rate_goes_as_that_of_transformers(kind, warmup, steps):
+    name = "constant_with_warmup" if kind == "constant" else kind
+    theirs = transformers.get_scheduler(name, torch.optim.SGD([torch.nn.Parameter(torch.ones(1))]), warmup, steps)
+    share = learning_rate(kind, warmup, steps)
+    assert [share(step) for step in range(steps)] == pytest.approx(
+        [theirs.lr_lambdas[0](step) for step in range(steps)]
+    )
