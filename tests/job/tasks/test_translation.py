@@ -84,7 +84,7 @@ def test_the_files_are_an_encoder_and_one_decoder(taught):
     one = taught("t5", lively=False)
     for variant in ("fp32", "int8"):
         names = {path.name for path in (one.bundle / "onnx" / variant).iterdir()}
-        assert names == {"encoder_model.onnx", "decoder_model_merged.onnx"}
+        assert names == {"encoder_model.onnx", "decoder_model.onnx"}
     release = one.outcome.release
     assert release.sizes["int8"] < release.sizes["fp32"]
     assert release.parities["fp32"].largest < 1e-4
