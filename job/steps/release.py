@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,11 @@ def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) ->
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _copy_encoder(plan.base, folder)
+    start = time.monotonic()
     made = task.graph.export(model, plan, folder, variants)
+    seconds = time.monotonic() - start
     sizes = ", ".join(f"{name} {variant.bytes / 2**20:.1f} MiB" for name, variant in made.items())
-    say("export", f"ONNX files: {sizes}")
+    say("export", f"ONNX files: {sizes}, in {seconds:.1f} s", seconds=round(seconds, 1))
     draft, parities = _check_parity(model, task.model_file(plan, made), plan, folder, objective.scale[1])
     headline = task.headline(plan.prepared.problem)
     # The test rows are read once and decide nothing between variants.
