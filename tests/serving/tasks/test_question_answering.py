@@ -122,7 +122,7 @@ def windows_one_by_one(pipe, context, *, handle_impossible_answer=False, **param
     [
         {"max_seq_len": 64, "doc_stride": 10},
         {"max_seq_len": 64, "top_k": 5},
-        {"max_seq_len": 82, "handle_impossible_answer": True, "top_k": 4},
+        {"max_seq_len": 80, "handle_impossible_answer": True, "top_k": 4},
     ],
     ids=str,
 )
