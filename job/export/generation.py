@@ -14,6 +14,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 from torch import nn
+from transformers import PretrainedConfig
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, EncoderDecoderCache
 
 from tunewright.job.export.graph import describe_variant, quantize_int8
@@ -83,7 +84,7 @@ def _filled(tensors: Sequence[torch.Tensor]) -> DynamicCache:
     """A cache of keys and values, layer after layer."""
     cache = DynamicCache()
     for keys, values in zip(tensors[::2], tensors[1::2], strict=True):
-        layer: Any = DynamicLayer()  # type: ignore[no-untyped-call]
+        layer = DynamicLayer()  # type: ignore[no-untyped-call]
         layer.lazy_initialization(keys, values)
         layer.keys, layer.values = keys, values
         cache.layers.append(layer)
@@ -112,7 +113,7 @@ class _Writer(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model: Any = model
-        self.config: Any = model.config
+        self.config = cast(PretrainedConfig, model.config)
 
 
 class _Decoder(_Writer):

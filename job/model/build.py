@@ -17,7 +17,6 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
 )
-from transformers.utils import logging as transformers_logging
 
 from tunewright.job.errors import BaseModelError, SettingsError, first_line
 from tunewright.job.model.base_model import BaseCheckpoint
@@ -29,7 +28,14 @@ from tunewright.job.model.classifiers import (
     make_new,
     scale_head,
 )
-from tunewright.job.model.load import AutoClass, load, load_config, load_with_report, require_finite
+from tunewright.job.model.load import (
+    AutoClass,
+    load,
+    load_config,
+    load_with_report,
+    require_finite,
+    silence_transformers,
+)
 from tunewright.job.settings.train import TrainSettings
 
 
@@ -42,7 +48,7 @@ def build_classifier(
     factor that `scale_head` will fold into the last layer, which a head that is kept already has.
     """
     torch.manual_seed(settings.seed)
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    silence_transformers()
     by_itself = base.mean_pooling or settings.few_shot is not None
     mean = settings.pooling == "mean" or (settings.pooling == "auto" and by_itself)
     keep = _keeps_head(base, labels, "mean" if mean else "native")
@@ -67,7 +73,7 @@ def build_headed(
     A base of the same class that was fine-tuned to the same labels keeps its head. `scale`: as of `build_classifier`.
     """
     torch.manual_seed(settings.seed)
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    silence_transformers()
     stated = base.config()
     config = _configured(load_config(base), labels, settings)
     model = load(kind, base, config, {})
@@ -82,7 +88,7 @@ def build_headed(
 def build_pair(base: BaseCheckpoint, labels: list[str], settings: TrainSettings) -> nn.Module:
     """A CLIP-like base with a new head over both of its encoders."""
     torch.manual_seed(settings.seed)
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    silence_transformers()
     config = _configured(load_config(base), labels, settings)
     pair = load(AutoModel, base, config, {})
     require_finite(pair, base)
@@ -95,7 +101,7 @@ def build_masked(base: BaseCheckpoint, settings: TrainSettings) -> tuple[nn.Modu
     A pooler of the base has no part in this; it is kept for the tasks that come after.
     """
     torch.manual_seed(settings.seed)
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    silence_transformers()
     # No labels but the ones that any configuration has: the next task must not take its head for a head for its own.
     config = _configured(load_config(base), ["LABEL_0", "LABEL_1"], settings)
     if base.pooling:
@@ -120,7 +126,7 @@ def _keep_pooler(part: Any, base: BaseCheckpoint, config: PretrainedConfig) -> N
 def build_writer(kind: AutoClass, base: BaseCheckpoint, settings: TrainSettings) -> tuple[nn.Module, bool]:
     """A model that writes token after token, and whether its last layer is new. `kind`: its Auto class."""
     torch.manual_seed(settings.seed)
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    silence_transformers()
     config = _configured(load_config(base), ["LABEL_0", "LABEL_1"], settings)
     model, absent = load_with_report(kind, base, config, {})
     require_finite(model, base)
@@ -129,7 +135,7 @@ def build_writer(kind: AutoClass, base: BaseCheckpoint, settings: TrainSettings)
 
 def build_encoder(base: BaseCheckpoint, settings: TrainSettings) -> nn.Module:
     """The base without any head or pooler."""
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    silence_transformers()
     config = _configured(load_config(base), ["LABEL_0", "LABEL_1"], settings)
     encoder = _encoder(base, config)
     require_finite(encoder, base)

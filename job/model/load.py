@@ -10,10 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
-from transformers import (
-    AutoConfig,
-    PretrainedConfig,
-)
+from transformers import AutoConfig, PretrainedConfig
+from transformers.utils import logging as transformers_logging
 
 from tunewright.job.errors import BaseModelError, JobError, first_line
 from tunewright.job.model.base_model import BaseCheckpoint
@@ -21,6 +19,12 @@ from tunewright.job.model.layers import pretrained_name, pretrained_part
 
 AutoClass = type[Any]
 """transformers' class of the models of one task, such as `AutoModelForMaskedLM`: their methods have no types."""
+
+
+def silence_transformers() -> None:
+    """No warnings and no bars of its own: the job says what it does."""
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def load_config(base: BaseCheckpoint) -> PretrainedConfig:
