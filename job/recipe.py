@@ -9,8 +9,9 @@ import torch
 
 from tunewright.job import signals
 from tunewright.job.batches.side import Rows
+from tunewright.job.data.taught_rows import Kind, save_taught
 from tunewright.job.export.graph import check_exportable
-from tunewright.job.kinds.plan import Plan
+from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.build import check_dropout
 from tunewright.job.progress import say, warn
@@ -63,6 +64,7 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
     facts["adaptation"] = asdict(adaptation) if adaptation else None
     facts["times"] = {"started": begun.started, "seconds": round(time.time() - begun.started, 1)}
     write_report(released, plan, taught.trained, facts, adaptation)
+    _keep_rows(plan.prepared, begun.folder / "rows")
     shutil.rmtree(begun.work, ignore_errors=True)
     signals.check()
     version = publish(
@@ -101,6 +103,14 @@ def open_base(
     if settings.adapt:
         plan = replace(plan, adaptation=read_text(plan, registry.cache, work / "adapt"))
     return plan, sides
+
+
+def _keep_rows(prepared: Prepared, folder: Path) -> None:
+    """The rows of all sides, for people who want to see what was taught."""
+    parts = {side: prepared.part(side) for side in ("train", "validation", "test")}
+    kind = Kind(prepared.roles, prepared.task.arrow_types(prepared.roles), prepared.labels)
+    save_taught(folder, {side: part.data for side, part in parts.items() if len(part)}, kind)
+    say("data", f"the rows of all sides are in {folder} (datasets.load_from_disk)")
 
 
 def _files(folder: Path) -> dict[str, Path]:

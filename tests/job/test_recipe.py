@@ -1,8 +1,10 @@
+import csv
 import json
 import os
 import re
 
 import boto3
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,7 @@ from tunewright.serving.bundle.fetch import fetch as fetch_variant
 from tunewright.serving.golden import replay
 from tunewright.serving.predictor import open_predictor
 from tunewright.serving.runtime.capacity import available_cpus
+from tunewright.serving.text.cleaning import Cleaning, clean
 
 SHAPES = ["single", "multi", "pair", "regression"]
 TEXTS = ["This product is amazing!", "I hate this product!", "Why does it leak after 2 days?", "ok"]
@@ -189,9 +192,20 @@ def test_the_weights_name_their_tensors_where_the_base_says_nothing_of_its_token
     assert PreTrainedTokenizerFast.from_pretrained(weights).model_input_names == named
 
 
-def test_nothing_but_the_bundle_is_left_of_a_run(made):
+def test_nothing_but_the_bundle_and_the_rows_is_left_of_a_run(made):
     folder = made("single").settings.output / "first"
-    assert [path.name for path in folder.iterdir()] == ["bundle"]
+    assert sorted(path.name for path in folder.iterdir()) == ["bundle", "rows"]
+
+
+def test_what_was_taught_opens_as_a_data_set(made):
+    one = made("single")
+    rows = datasets.load_from_disk(str(one.settings.output / "first" / "rows"))
+    with open(one.settings.data.train, newline="", encoding="utf-8") as file:  # noqa: PTH123 - a setting is a text
+        truth = [(clean(row["text"], Cleaning()), row["label"]) for row in csv.DictReader(file)]
+    names = rows["train"].features["label"].names
+    assert names == one.outcome.release.model.labels
+    assert [(row["text"], names[row["label"]]) for row in rows["train"]] == truth
+    assert list(rows) == ["train", "validation", "test"]
 
 
 def test_a_job_from_bucket_to_bucket_leaves_no_secret_in_the_registry(make_settings, tmp_path, bucket, monkeypatch):
