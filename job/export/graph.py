@@ -20,10 +20,12 @@ EXPORT_TASK = "text-classification"
 _BATCHING: dict[str, Literal["padded", "alone"]] = {"fp32": "padded", "int8": "alone"}
 
 
-ARCHITECTURES = """albert bert camembert convbert data2vec-text deberta deberta-v2 distilbert electra megatron-bert
-mobilebert modernbert mpnet rembert roberta roformer squeezebert xlm-roberta""".split()
+ARCHITECTURES = """albert bert camembert convbert data2vec-text deberta deberta-v2 distilbert electra eurobert
+megatron-bert mobilebert modernbert mpnet nomic_bert rembert roberta roformer squeezebert xlm-roberta""".split()
 """Encoders whose graph was compared with torch at lengths it was not traced with."""
-_SEGMENTS = frozenset("albert bert convbert electra megatron-bert mobilebert rembert roformer squeezebert".split())
+_SEGMENTS = frozenset(
+    "albert bert convbert electra megatron-bert mobilebert nomic_bert rembert roformer squeezebert".split()
+)
 """Encoders whose graph is told which of two texts a token belongs to."""
 _ROWS: Axes = {0: "batch", 1: "tokens"}
 _IMAGES: Axes = {0: "batch", 2: "height", 3: "width"}

@@ -128,7 +128,10 @@ class PromptInputs(Inputs):
 class Decoder(Graph):
     """A model that writes the next token."""
 
-    architectures = ("gpt2", "gpt_neox", "llama", "opt", "phi", "phi3", "qwen2", "qwen3")
+    architectures = tuple(
+        """gemma gemma2 gemma3_text gpt2 gpt_neox granite llama mistral olmo2 opt phi phi3 qwen2 qwen3 qwen3_moe
+        smollm3""".split()
+    )
 
     def build(self, plan: Plan) -> nn.Module:
         """The base, which writes already."""

@@ -123,7 +123,7 @@ class FileInputs(Inputs):
         return [np.asarray(model(**batch)["logits"][0].float().numpy()) for batch in alone]
 
 
-IMAGE_ARCHITECTURES = ("convnext", "resnet", "swin", "vit")
+IMAGE_ARCHITECTURES = ("beit", "convnext", "dinov2", "resnet", "swin", "swinv2", "vit")
 """Those whose graph was compared with torch."""
 IMAGES_AT_ONCE = 32
 """Images of a validation batch."""

@@ -79,8 +79,8 @@ class PassageInputs(Inputs):
         return outputs
 
 
-# The exporter does not know ModernBERT with this head.
-_ENCODERS = tuple(kind for kind in ARCHITECTURES if kind != "modernbert")
+# transformers has no such head of the others.
+_ENCODERS = tuple(kind for kind in ARCHITECTURES if kind not in ("eurobert", "nomic_bert"))
 SPAN_LEARNER = Learner(
     PassageInputs(), Headed(AutoModelForQuestionAnswering, _EXPORT_TASK, _ENCODERS, labels=("start", "end"))
 )

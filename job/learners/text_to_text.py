@@ -99,7 +99,7 @@ class SourceInputs(Inputs):
 class EncoderDecoder(Graph):
     """A model that reads a text and writes another."""
 
-    architectures = ("bart", "marian", "mbart", "mt5", "pegasus", "t5")
+    architectures = ("bart", "m2m_100", "marian", "mbart", "mt5", "pegasus", "t5")
 
     def build(self, plan: Plan) -> nn.Module:
         """The base, which writes already."""

@@ -107,6 +107,11 @@ class _DeiT(_Settings):
     crop_size: _Size = Size(height=224, width=224)
 
 
+class _Beit(_DeiT):
+    size: _Size = Size(height=224, width=224)
+    do_center_crop: StrictBool = False
+
+
 class _CLIP(_Settings):
     size: Annotated[Size | ShortestEdge, BeforeValidator(_as_either)] = ShortestEdge(shortest_edge=224)
     resample: int = Field(default=3, ge=0, le=5)
@@ -119,6 +124,7 @@ class _CLIP(_Settings):
 _SETTINGS: dict[str, type[_ViT | _ConvNext | _DeiT | _CLIP]] = {
     "ViTImageProcessor": _ViT,
     "DeiTImageProcessor": _DeiT,
+    "BeitImageProcessor": _Beit,
     "ConvNextImageProcessor": _ConvNext,
     "CLIPImageProcessor": _CLIP,
     "BitImageProcessor": _CLIP,
@@ -126,6 +132,7 @@ _SETTINGS: dict[str, type[_ViT | _ConvNext | _DeiT | _CLIP]] = {
 _MODEL_TYPES = {
     "ViTImageProcessor": ("vit", "vit_mae", "vit_msn", "swin", "swinv2"),
     "DeiTImageProcessor": ("deit",),
+    "BeitImageProcessor": ("beit", "data2vec-vision"),
     "ConvNextImageProcessor": ("convnext", "convnextv2", "cvt", "regnet", "resnet", "van"),
     "CLIPImageProcessor": ("clip",),
     "BitImageProcessor": ("bit", "dinov2", "focalnet", "hiera"),

@@ -5,9 +5,13 @@ from types import SimpleNamespace
 
 import onnxruntime
 import pytest
+import torch
 from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassification
+from writing_models import CAUSAL, SEQ2SEQ
 
+from tunewright.job.export.generation import export_graphs
 from tunewright.job.export.graph import EXPORT_TASK, export_fp32
+from tunewright.job.export.trace import by_transformers
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.build import build_classifier, build_headed
 from tunewright.job.settings.train import TrainSettings
@@ -49,6 +53,24 @@ def exported(build_tiny, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    """written("gpt2", through) gives a tiny model that writes, and the sessions of its graphs, the decoder's last."""
+
+    @cache
+    def make(kind, through):
+        torch.manual_seed(0)
+        model = {**CAUSAL, **SEQ2SEQ}[kind]().eval()
+        paths = export_graphs(model, tmp_path_factory.mktemp(kind), through=through)
+        return SimpleNamespace(model=model, sessions=[_open(path) for path in paths])
+
+    return lambda kind, through=by_transformers: make(kind, through)
+
+
+def _open(path):
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="session")
 def open_session():
     """open_session(path) gives ONNX Runtime's session of a graph."""
-    return lambda path: onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return _open

@@ -83,6 +83,7 @@ _DECODER = {
     "intermediate_size": 64,
     "max_position_embeddings": 128,
 }
+_HEADS = _DECODER | {"num_key_value_heads": 2, "head_dim": 16}
 _ENCODER_DECODER = {
     "d_model": 32,
     "init_std": 0.2,
@@ -98,12 +99,19 @@ _T5 = {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "d
 _IDS = {"pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 3}
 CONFIGS: dict[str, dict[str, Any]] = {
     "bart": _ENCODER_DECODER | {"decoder_start_token_id": 1, "forced_eos_token_id": 1},
+    "gemma": _HEADS,
+    "gemma2": _HEADS | {"sliding_window": 8},
+    "gemma3_text": _HEADS | {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
     "gpt_neox": _DECODER,
+    "granite": _DECODER | {"num_key_value_heads": 2},
     "llama": _DECODER | {"num_key_value_heads": 2},
+    "m2m_100": _ENCODER_DECODER | {"decoder_start_token_id": 1},
     "marian": _ENCODER_DECODER | {"decoder_start_token_id": 0, "forced_eos_token_id": 1},
     "mbart": _ENCODER_DECODER | {"decoder_start_token_id": 1, "forced_eos_token_id": 1},
+    "mistral": _DECODER | {"num_key_value_heads": 2, "sliding_window": 8},
     "mt5": _T5,
+    "olmo2": _DECODER | {"num_key_value_heads": 2},
     "opt": {
         "hidden_size": 32,
         "num_hidden_layers": 2,
@@ -116,12 +124,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "phi": _DECODER,
     "phi3": _DECODER | {"num_key_value_heads": 2},
     "qwen2": _DECODER | {"num_key_value_heads": 2},
-    "qwen3": _DECODER | {"num_key_value_heads": 2, "head_dim": 16},
+    "qwen3": _HEADS,
+    "qwen3_moe": _HEADS | {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16},
+    "smollm3": _DECODER | {"num_key_value_heads": 2, "no_rope_layer_interval": 2},
     "t5": _T5,
 }
-SEQ2SEQ = ("bart", "marian", "mbart", "mt5", "pegasus", "t5")
+SEQ2SEQ = ("bart", "m2m_100", "marian", "mbart", "mt5", "pegasus", "t5")
 CAUSAL = tuple(name for name in CONFIGS if name not in SEQ2SEQ)
-_BYTES = ("bart", "gpt2", "gpt_neox", "opt", "phi", "qwen2", "qwen3")
+_BYTES = ("bart", "gpt2", "gpt_neox", "granite", "olmo2", "opt", "phi", "qwen2", "qwen3", "qwen3_moe", "smollm3")
 """Architectures whose models come with byte-level tokenizers; the others' are of SentencePiece's kind."""
 
 

@@ -11,13 +11,21 @@ import pytest
 import torch
 from PIL import Image
 from transformers import (
+    BeitConfig,
+    BeitForImageClassification,
+    BeitImageProcessor,
+    BitImageProcessor,
     ConvNextConfig,
     ConvNextForImageClassification,
     ConvNextImageProcessor,
+    Dinov2Config,
+    Dinov2ForImageClassification,
     ResNetConfig,
     ResNetForImageClassification,
     SwinConfig,
     SwinForImageClassification,
+    Swinv2Config,
+    Swinv2ForImageClassification,
     ViTConfig,
     ViTForImageClassification,
     ViTImageProcessor,
@@ -64,6 +72,25 @@ FAMILIES = {
     "convnext": lambda: (
         ConvNextForImageClassification(ConvNextConfig(hidden_sizes=[16, 32, 32, 32], depths=[1, 1, 1, 1])),
         ConvNextImageProcessor(size={"shortest_edge": 64}, crop_pct=0.875),
+    ),
+    "beit": lambda: (
+        BeitForImageClassification(
+            BeitConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32,
+                       patch_size=8, use_relative_position_bias=True)
+        ),
+        BeitImageProcessor(size=SMALL, do_center_crop=False),
+    ),
+    "dinov2": lambda: (
+        Dinov2ForImageClassification(
+            Dinov2Config(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=48, patch_size=8)
+        ),
+        BitImageProcessor(size={"shortest_edge": 40}, crop_size=SMALL),
+    ),
+    "swinv2": lambda: (
+        Swinv2ForImageClassification(
+            Swinv2Config(image_size=32, patch_size=4, embed_dim=16, depths=[1, 1], num_heads=[2, 2], window_size=4)
+        ),
+        ViTImageProcessor(size=SMALL),
     ),
 }  # fmt: skip
 

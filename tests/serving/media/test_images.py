@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 from transformers import (
     AutoImageProcessor,
+    BeitImageProcessor,
     BitImageProcessor,
     CLIPImageProcessor,
     ConvNextImageProcessor,
@@ -41,6 +42,8 @@ PROCESSORS = {
     "vit scaled only": (ViTImageProcessor, {"do_normalize": False}),
     "deit": (DeiTImageProcessor, {}),
     "deit uncropped": (DeiTImageProcessor, {"do_center_crop": False}),
+    "beit": (BeitImageProcessor, {}),
+    "beit cropped": (BeitImageProcessor, {"size": 256, "do_center_crop": True}),
     "resnet": (ConvNextImageProcessor, {"size": {"shortest_edge": 224}, "crop_pct": 0.875}),
     "convnext of 383": (ConvNextImageProcessor, {"size": 383, "crop_pct": 0.9}),
     "convnext of 384": (ConvNextImageProcessor, {}),
@@ -406,6 +409,20 @@ OLDER = {
     "deit": (
         "deit",
         {"crop_size": 224, "feature_extractor_type": "DeiTFeatureExtractor", "resample": 3, "size": 256},
+    ),
+    "beit": (
+        "beit",
+        {
+            "crop_size": 224,
+            "do_center_crop": False,
+            "do_normalize": True,
+            "do_resize": True,
+            "feature_extractor_type": "BeitFeatureExtractor",
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5],
+            "resample": 2,
+            "size": 224,
+        },
     ),
     "fast vit": (
         "vit",
