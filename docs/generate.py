@@ -23,7 +23,7 @@ from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.variables import leaves
 from tunewright.serving import errors as serving_errors
 from tunewright.serving.settings import ServingSettings
-from writers import architecture, house, http, model_json
+from writers import architecture, architectures, house, http, model_json
 from writers.marks import fill
 from writers.schemas import kind
 
@@ -38,6 +38,7 @@ def pages() -> dict[str, str]:
     return {
         "settings.md": _settings(),
         "tasks.md": _tasks(),
+        "architectures.md": f"# Architectures\n{_NOTE}{architectures.page()}",
         "commands.md": _commands(),
         "http.md": f"# HTTP\n{_NOTE}{http.page()}",
         "model-json.md": f"# model.json\n{_NOTE}{model_json.page()}",

@@ -34,6 +34,8 @@ _BART = {
 _HEADS = _GROUPED | {"head_dim": 16}
 _WINDOW = {"sliding_window": 8}
 """Shorter than prompts and answers."""
+_GEMMA = _HEADS | _WINDOW | {"query_pre_attn_scalar": 16, "tie_word_embeddings": False}
+"""With tied embeddings so small a one of the later kinds repeats one token."""
 CAUSAL = {
     "gpt2": lambda: transformers.GPT2LMHeadModel(transformers.GPT2Config(**_GPT2, n_positions=128)),
     "llama": lambda: transformers.LlamaForCausalLM(transformers.LlamaConfig(**_GROUPED)),
@@ -46,9 +48,9 @@ CAUSAL = {
         transformers.OPTConfig(**_OPT, num_attention_heads=4, max_position_embeddings=128, word_embed_proj_dim=32)
     ),
     "gemma": lambda: transformers.GemmaForCausalLM(transformers.GemmaConfig(**_HEADS)),
-    "gemma2": lambda: transformers.Gemma2ForCausalLM(transformers.Gemma2Config(**_HEADS, **_WINDOW)),
+    "gemma2": lambda: transformers.Gemma2ForCausalLM(transformers.Gemma2Config(**_GEMMA)),
     "gemma3_text": lambda: transformers.Gemma3ForCausalLM(
-        transformers.Gemma3TextConfig(**_HEADS, **_WINDOW, layer_types=["sliding_attention", "full_attention"])
+        transformers.Gemma3TextConfig(**_GEMMA, layer_types=["sliding_attention", "full_attention"])
     ),
     "granite": lambda: transformers.GraniteForCausalLM(transformers.GraniteConfig(**_GROUPED)),
     "mistral": lambda: transformers.MistralForCausalLM(transformers.MistralConfig(**_GROUPED, **_WINDOW)),
@@ -65,7 +67,9 @@ SEQ2SEQ = {
     "mt5": lambda: transformers.MT5ForConditionalGeneration(transformers.MT5Config(**_T5)),
     "bart": lambda: transformers.BartForConditionalGeneration(transformers.BartConfig(**_BART)),
     "mbart": lambda: transformers.MBartForConditionalGeneration(transformers.MBartConfig(**_BART)),
-    "m2m_100": lambda: transformers.M2M100ForConditionalGeneration(transformers.M2M100Config(**_BART)),
+    "m2m_100": lambda: transformers.M2M100ForConditionalGeneration(
+        transformers.M2M100Config(**_BART, scale_embedding=False)
+    ),
     "marian": lambda: transformers.MarianMTModel(transformers.MarianConfig(**_BART)),
     "pegasus": lambda: transformers.PegasusForConditionalGeneration(transformers.PegasusConfig(**_BART)),
 }

@@ -56,7 +56,7 @@ def whisper(seconds):
 FAMILIES = {
     "wav2vec2": lambda: (Wav2Vec2ForSequenceClassification(Wav2Vec2Config(**CONVOLUTIONS)), Wav2Vec2FeatureExtractor()),
     "hubert": lambda: (HubertForSequenceClassification(HubertConfig(**CONVOLUTIONS)), Wav2Vec2FeatureExtractor()),
-    "ast": lambda: (
+    "audio-spectrogram-transformer": lambda: (
         ASTForAudioClassification(
             ASTConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, max_length=64,
                       num_mel_bins=32)
@@ -68,6 +68,10 @@ FAMILIES = {
         whisper(seconds=2), WhisperFeatureExtractor(feature_size=32, chunk_length=2),
     ),
 }  # fmt: skip
+
+
+def test_every_architecture_that_is_accepted_has_a_tiny_model_here():
+    assert {name.partition(" of ")[0] for name in FAMILIES} == set(TASKS["audio-classification"].graph.architectures)
 
 
 def tone(hertz, seconds=0.3, rate=8000, seed=0):

@@ -95,6 +95,14 @@ FAMILIES = {
 }  # fmt: skip
 
 
+NEWER = ("beit", "dinov2", "swinv2")
+"""An export takes seconds: `make test` looks at some of them."""
+
+
+def test_every_architecture_that_is_accepted_has_a_tiny_model_here():
+    assert set(FAMILIES) == set(TASK.graph.architectures)
+
+
 @pytest.fixture(scope="module")
 def make_base(tmp_path_factory):
     """make_base("vit"): a folder with a tiny model of that family."""
@@ -143,7 +151,9 @@ def settings(table, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=pytest.mark.slow if name in NEWER else ()) for name in FAMILIES]
+)
 def test_a_family_is_taught_registered_and_answers_as_the_pipeline(make_base, settings, registry, family, picture):
     made = run(settings(make_base(family)), registry)
     assert made.release.evaluations["fp32"].metrics["accuracy"] > 0.6

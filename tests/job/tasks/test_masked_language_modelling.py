@@ -31,6 +31,8 @@ from tunewright.serving.predictor import open_predictor
 
 TRAIN = {"epochs": 3, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}
 HOOKED = ["albert", "bert", "distilbert", "electra", "mobilebert", "modernbert", "roberta"]
+QUICK = ("bert", "deberta-v2", "modernbert", "roberta")
+"""An export takes seconds: `make test` looks at one architecture of each kind."""
 
 
 @pytest.fixture(scope="session")
@@ -421,7 +423,9 @@ def test_a_damaged_graph_is_refused_by_name(settings_for, registry):
     assert "parity failed" in refusal(settings_for(export={"parity_tolerance": 1e-12}), registry, JobError)
 
 
-@pytest.mark.parametrize("kind", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in ARCHITECTURES]
+)
 def test_the_graph_of_every_architecture_answers_as_torch_at_lengths_it_was_not_traced_with(
     fetch, make_base, batch, tmp_path, kind
 ):
