@@ -22,8 +22,9 @@ class CausalRows:
     segment, and positions begin anew in each.
     """
 
-    def __init__(self, split: EncodedSplit, pad: int) -> None:
-        self._split, self._pad = split, pad
+    def __init__(self, split: EncodedSplit, pad: int, *, windowed: bool = False) -> None:
+        """`windowed`: the model looks at the nearest tokens only."""
+        self._split, self._pad, self._windowed = split, pad, windowed
         self.lengths, self.truncated = split.lengths, split.truncated
 
     def __len__(self) -> int:
@@ -39,7 +40,10 @@ class CausalRows:
         learned = labels != NO_LABEL
         arrays = {"input_ids": ids, "learned": learned, "targets": labels[learned]}
         if (segments * (kinds >= 0)).any():
-            arrays |= {"attention_mask": _within(segments), "position_ids": _positions(segments)}
+            arrays["position_ids"] = _positions(segments)
+            # A mask of ours would go before that of the window; transformers tells the segments by their positions.
+            if not self._windowed:
+                arrays["attention_mask"] = _within(segments)
         else:
             arrays["attention_mask"] = (kinds >= 0).astype(np.int64)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}

@@ -96,7 +96,8 @@ class PromptInputs(Inputs):
             raise DataError(
                 f"no {side} row has a token to be learned within {plan.opened(CausalEncoder).max_length} tokens"
             )
-        return causal.CausalRows(split, plan.opened(CausalEncoder).pad)
+        windowed = getattr(load_config(plan.base), "sliding_window", None) is not None
+        return causal.CausalRows(split, plan.opened(CausalEncoder).pad, windowed=windowed)
 
     def described(self, plan: Plan) -> dict[str, object]:
         """How it writes and chats."""

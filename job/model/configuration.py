@@ -15,9 +15,9 @@ _COMMON_KEYS = frozenset(
     """architectures model_type torch_dtype dtype transformers_version id2label label2id num_labels problem_type
     pad_token_id bos_token_id eos_token_id sep_token_id cls_token_id classifier_dropout tunewright_pooling
     attention_head_size cls_dropout conv_act conv_groups conv_kernel_size embedding_size max_relative_positions
-    norm_rel_ebd position_buckets share_att_key talking_head""".split()
+    norm_rel_ebd position_buckets share_att_key talking_head head_dim""".split()
 )
-"""The last two lines are what the code of DeBERTa looks for in its configuration."""
+"""The last two lines are what the code of DeBERTa, and of most decoders, looks for in its configuration."""
 # What transformers 4 wrote into a config.json, and 5 still reads from there although its classes do not have it: how
 # positions turn, in place of which 5 has rope_parameters; what every configuration had, and how a model writes.
 _ROTARY_KEYS = frozenset(

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tunewright.job.errors import BaseModelError
 from tunewright.job.export.graph import ARCHITECTURES, check_exportable
 from tunewright.job.model.base_model import fetch_base_model
+from tunewright.job.model.configuration import allowed_keys
 from tunewright.job.model.generation_defaults import generation_tokens
 from tunewright.job.model.load import load, load_config
 
@@ -120,6 +121,12 @@ def test_what_no_rotary_key_says_is_the_architectures_own(registry, tmp_path):
     asked, expected, _ = recorded("gemma3_text")
     found = answer(loaded(spoilt("gemma3_text", tmp_path, **bare), registry), asked)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["gpt_neox", "granite", "olmo2", "phi", "phi3", "qwen2", "qwen3_moe", "smollm3"])
+def test_the_size_of_a_head_is_kept_where_only_the_code_looks_for_it(kind):
+    kept, _ = allowed_keys({"model_type": kind, "head_dim": 16, "hidden_size": 16}, "org/model")
+    assert kept["head_dim"] == 16
 
 
 @pytest.mark.parametrize("kind", ["relative_key", "relative_key_query", 7])

@@ -106,7 +106,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "gpt_neox": _DECODER,
     "granite": _DECODER | {"num_key_value_heads": 2},
     "llama": _DECODER | {"num_key_value_heads": 2},
-    "m2m_100": _ENCODER_DECODER | {"decoder_start_token_id": 1},
+    "m2m_100": _ENCODER_DECODER | {"decoder_start_token_id": 1, "scale_embedding": False},
     "marian": _ENCODER_DECODER | {"decoder_start_token_id": 0, "forced_eos_token_id": 1},
     "mbart": _ENCODER_DECODER | {"decoder_start_token_id": 1, "forced_eos_token_id": 1},
     "mistral": _DECODER | {"num_key_value_heads": 2, "sliding_window": 8},

@@ -3,6 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as functional
 from transformers import AutoTokenizer
+from transformers.models.m2m_100.modeling_m2m_100 import shift_tokens_right
 
 from tunewright.job.errors import BaseModelError, DataError, SettingsError
 from tunewright.job.learners.text_to_text import EncoderDecoder
@@ -112,6 +113,8 @@ def test_the_decoder_reads_what_transformers_gives_it(looked_at, writer_base, ro
     if kind == "mbart":
         start = torch.full((3, 1), model.config.decoder_start_token_id)
         expected = torch.cat([start, labels[:, :-1].masked_fill(labels[:, :-1] == -100, 0)], dim=1)
+    elif kind == "m2m_100":
+        expected = shift_tokens_right(labels, model.config.pad_token_id, model.config.decoder_start_token_id)
     else:
         expected = model.prepare_decoder_input_ids_from_labels(labels)
     assert batch["decoder_input_ids"].tolist() == expected.tolist()
