@@ -104,8 +104,10 @@ _LANGUAGES = {"mbart": "en_XX", "mbart50": "en_XX", "nllb": "eng_Latn"}
 """Classes that put the code of a language, here their default one, beside the end token."""
 _KINDS = {
     "megatronbert": "bert",
+    "nomicbert": "bert",
     "nystromformer": "albert",
     "data2vectext": "roberta",
+    "olmo2": "gptneox",
     "mistral": "llama",
     "mixtral": "llama",
     "phi3": "llama",

@@ -134,14 +134,15 @@ def test_labels_are_smoothed(looked_at, writer_base, rows):
 
 
 @pytest.mark.parametrize(
-    ("name", "source", "target", "start", "forced"),
+    ("kind", "name", "source", "target", "start", "forced"),
     [
-        ("MBartTokenizerFast", ["</s>", "en_XX"], ["</s>", "de_DE"], "de_DE", None),
-        ("MBart50TokenizerFast", ["en_XX", "</s>"], ["de_DE", "</s>"], "</s>", "de_DE"),
+        ("mbart", "MBartTokenizerFast", ["</s>", "en_XX"], ["</s>", "de_DE"], "de_DE", None),
+        ("mbart", "MBart50TokenizerFast", ["en_XX", "</s>"], ["de_DE", "</s>"], "</s>", "de_DE"),
+        ("m2m_100", "NllbTokenizerFast", ["en_XX", "</s>"], ["de_DE", "</s>"], "</s>", "de_DE"),
     ],
 )
-def test_languages_are_told_by_their_codes(looked_at, writer_base, rows, name, source, target, start, forced):
-    base = writer_base("mbart")
+def test_languages_are_told_by_their_codes(looked_at, writer_base, rows, kind, name, source, target, start, forced):
+    base = writer_base(kind)
     config = (base / "tokenizer_config.json").read_text().replace("PreTrainedTokenizerFast", name)
     (base / "tokenizer_config.json").write_text(config)
     options = {"source_lang": "en_XX", "target_lang": "de_DE"}
