@@ -119,7 +119,6 @@ TESTED_BY = {
     "job/model/four_bits.py": "job/model/test_layers.py",
     "job/model/generation_defaults.py": "job/tasks/test_text_generation.py",
     "job/train/objective.py": "job/train/test_loop.py",
-    "job/export/generation.py": "job/tasks/test_text_generation.py",
     "job/kinds/task.py": "job/tasks/test_task.py",
     "job/kinds/files.py": "job/tasks/test_image_classification.py",
     "job/kinds/labels.py": "job/tasks/test_text_classification.py",
