@@ -7,6 +7,7 @@ ServingError
 ├── DeadlineExceeded the model did not answer in time (HTTP 503)
 └── RequestError     the caller's doing
     ├── Malformed    the body is not a JSON object (HTTP 400)
+    ├── NotFound     nothing at this address answers: no such model, or not in this way (HTTP 404)
     ├── Incomplete   the body did not arrive in time (HTTP 408)
     ├── TooLarge     the request is over a limit (HTTP 413)
     ├── InputError   the inputs or parameters are wrong (HTTP 422)
@@ -44,6 +45,10 @@ class RequestError(ServingError):
 
 class Malformed(RequestError):
     """The body is not a JSON object of the expected shape."""
+
+
+class NotFound(RequestError):
+    """No such model is served here, or it cannot do what is asked."""
 
 
 class Incomplete(RequestError):

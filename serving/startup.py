@@ -12,6 +12,7 @@ from tunewright.serving.events import emit
 from tunewright.serving.golden import replay
 from tunewright.serving.http.app import create_app
 from tunewright.serving.http.server import listen, serve, take_signals
+from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.predictor import open_predictor
 from tunewright.serving.runtime.capacity import Capacity
@@ -23,19 +24,20 @@ from tunewright.serving.watch.meters import Meters
 def run(settings: ServingSettings, registry: RegistrySettings) -> None:
     """Pull, load, warm up, listen; returns when the server has drained."""
     service = load(settings, registry)
+    models = Models(service, limits=settings.limits, meters=service.meters)
     try:
-        service.metrics_port = settings.metrics_port
-        app = create_app(service)
+        models.metrics_port = settings.metrics_port
+        app = create_app(models)
         listener = listen(settings.host, settings.port)
         listeners = [listener]
         if settings.metrics_port is not None:
             listeners.append(listen(settings.host, settings.metrics_port, "SERVING_METRICS_PORT"))
-            service.metrics_port = listeners[-1].getsockname()[1]
+            models.metrics_port = listeners[-1].getsockname()[1]
         stop = take_signals()
-        announce(service, listener)
-        serve(app, service, listeners, stop=stop, drain_seconds=settings.drain_seconds)
+        announce(models, listener)
+        serve(app, models, listeners, stop=stop, drain_seconds=settings.drain_seconds)
     finally:
-        service.close()
+        models.close()
     emit("stopped", "stopped", model=str(service))
 
 
@@ -61,14 +63,15 @@ def load(settings: ServingSettings, registry: RegistrySettings) -> Service:
     return service
 
 
-def announce(service: Service, listener: socket.socket) -> None:
+def announce(models: Models, listener: socket.socket) -> None:
     """Say where the server listens and how to ask it."""
     host, port = listener.getsockname()[:2]
     name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     url = f"http://{name}:{port}"
+    service = models.default
     example = service.shapes.example
     curl = f"curl {url}/predict -d {shlex.quote(json.dumps({'inputs': example}))}"
-    metrics = f"http://{name}:{service.metrics_port or port}/metrics"
-    places = f"docs: {url}/docs" if service.metrics_port is None else f"docs: {url}/docs, metrics: {metrics}"
+    metrics = f"http://{name}:{models.metrics_port or port}/metrics"
+    places = f"docs: {url}/docs" if models.metrics_port is None else f"docs: {url}/docs, metrics: {metrics}"
     message = f"{service} answers at {url} ({places})\n  {curl}"
     emit("listening", message, model=str(service), url=url, metrics=metrics, example=curl)

@@ -28,8 +28,8 @@ _EVENT: Schema = {
 """What stands in a stream, again and again."""
 
 
-def document(service: Service) -> Schema:
-    """The whole document, in the dialect 3.0."""
+def document(service: Service, *, metrics: bool = True) -> Schema:
+    """The whole document, in the dialect 3.0. `metrics`: whether their page is beside everything else."""
     model = service.predictor.model
     shapes = service.shapes
     return {
@@ -43,7 +43,7 @@ def document(service: Service) -> Schema:
             shapes,
             inputs=service.limits.inputs,
             writes=service.predictor.writes,
-            metrics=service.metrics_port is None,
+            metrics=metrics,
             replies=_replies(service, shapes),
         ),
         "components": {"schemas": {"Error": closed({"error": TEXT, "error_type": TEXT})}},

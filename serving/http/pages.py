@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from tunewright.serving.http.replies import error_reply, json_reply
-from tunewright.serving.live.service import Service
+from tunewright.serving.live.models import Models
 from tunewright.serving.request.json_text import to_json
 from tunewright.serving.watch.meters import CONTENT_TYPE
 
@@ -36,16 +36,15 @@ async def alive(request: Request) -> Response:
 
 async def ready(request: Request) -> Response:
     """Whether a load balancer should send requests here."""
-    service = _service(request)
-    if service.draining:
-        sentence = "this server is about to stop: send requests to another one"
-        return error_reply(503, {"error": sentence, "error_type": "NotReady"})
-    return json_reply(to_json({"status": "ready", "model": str(service)}))
+    models = _models(request)
+    if models.draining:
+        return error_reply(503, "NotReady", "this server is about to stop: send requests to another one")
+    return json_reply(to_json({"status": "ready", "model": str(models.default)}))
 
 
 async def metrics(request: Request) -> Response:
     """The page for Prometheus."""
-    return Response(_service(request).meters.page(), headers={"Content-Type": CONTENT_TYPE})
+    return Response(_models(request).meters.page(), headers={"Content-Type": CONTENT_TYPE})
 
 
 async def openapi(request: Request) -> Response:
@@ -55,7 +54,7 @@ async def openapi(request: Request) -> Response:
 
 async def docs(request: Request) -> Response:
     """The Swagger page; its addresses are relative, so that it works behind a path prefix and without internet."""
-    return HTMLResponse(_DOCS.format(title=escape(f"Tunewright: {_service(request)}")))
+    return HTMLResponse(_DOCS.format(title=escape(f"Tunewright: {_models(request).default}")))
 
 
 async def home(request: Request) -> Response:
@@ -63,6 +62,6 @@ async def home(request: Request) -> Response:
     return RedirectResponse("docs", status_code=307)
 
 
-def _service(request: Request) -> Service:
-    service: Service = request.app.state.service
-    return service
+def _models(request: Request) -> Models:
+    models: Models = request.app.state.models
+    return models

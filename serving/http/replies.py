@@ -1,35 +1,20 @@
-"""What goes wrong, as a reply: a status and `{"error", "error_type"}`."""
+"""Replies and faults of the protocols, as the web framework sends them."""
+
+import logging
+from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tunewright.serving.errors import (
-    DeadlineExceeded,
-    Incomplete,
-    InputError,
-    Left,
-    Malformed,
-    ModelFault,
-    Overloaded,
-    ServingError,
-    TooLarge,
-)
+from tunewright.serving.errors import ServingError
+from tunewright.serving.protocols.protocol import Explain, Fault, Reply, explained, fault_of
 from tunewright.serving.request.json_text import to_json
 
-STATUS: dict[type[ServingError], int] = {
-    Malformed: 400,
-    Incomplete: 408,
-    TooLarge: 413,
-    InputError: 422,
-    Overloaded: 429,
-    Left: 499,
-    ModelFault: 500,
-    DeadlineExceeded: 503,
-}
-"""The HTTP status of each error a request can end with."""
-BROKEN = {"error": "this server made a mistake; its log says which", "error_type": "InternalError"}
-"""What a caller learns of a fault of this program; the log has the rest."""
+
+def response(reply: Reply) -> Response:
+    """A reply of a protocol."""
+    return Response(reply.content, reply.status, dict(reply.headers), reply.media_type)
 
 
 def json_reply(content: bytes) -> Response:
@@ -37,29 +22,23 @@ def json_reply(content: bytes) -> Response:
     return Response(content, media_type="application/json")
 
 
-def error_reply(status: int, content: dict[str, str], headers: dict[str, str] | None = None) -> Response:
-    """A reply that says what is wrong."""
-    return Response(to_json(content), status, headers, "application/json")
+def error_reply(
+    status: int, kind: str, sentence: str, headers: Mapping[str, str] | None = None, explain: Explain = explained
+) -> Response:
+    """A reply that says what is wrong, in the words of a protocol."""
+    return fault_reply(Fault(status, kind, sentence, headers or {}), explain)
 
 
-def fault(error: ServingError) -> Response:
-    """The reply to a request that ends with this error."""
-    headers: dict[str, str] = {}
-    if isinstance(error, Overloaded):
-        headers["Retry-After"] = str(error.retry_after)
-    if isinstance(error, Incomplete):
-        headers["Connection"] = "close"
-    return error_reply(status_of(error), explained(error), headers)
+def fault_reply(fault: Fault, explain: Explain = explained) -> Response:
+    """The same of a fault."""
+    return Response(to_json(explain(fault)), fault.status, dict(fault.headers), "application/json")
 
 
-def status_of(error: ServingError) -> int:
-    """The HTTP status of an error."""
-    return STATUS.get(type(error), 500)
-
-
-def explained(error: ServingError) -> dict[str, str]:
-    """An error as a caller reads it."""
-    return {"error": str(error), "error_type": type(error).__name__}
+def logged(error: Exception) -> Fault:
+    """An error as a fault; one of this program is written to the log."""
+    if not isinstance(error, ServingError):
+        logging.getLogger(__name__).error("a request failed", exc_info=error)
+    return fault_of(error)
 
 
 async def refused(request: Request, error: Exception) -> Response:
@@ -67,17 +46,14 @@ async def refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     place = f"{request.method} {request.url.path!r}"
     if error.status_code == 404:
-        sentence = f"there is nothing at {place}; ask with POST /predict, read /docs"
-        return error_reply(404, {"error": sentence, "error_type": "NotFound"})
+        return error_reply(404, "NotFound", f"there is nothing at {place}; ask with POST /predict, read /docs")
     headers = dict(error.headers or {})
     if error.status_code == 405:
         allowed = ", ".join(sorted(headers.get("Allow", "").split(", ")))
-        sentence = f"{place} is not possible; allowed: {allowed}"
-        return error_reply(405, {"error": sentence, "error_type": "MethodNotAllowed"}, headers)
-    content = {"error": f"{place}: {error.detail}", "error_type": "Refused"}
-    return error_reply(error.status_code, content, headers)
+        return error_reply(405, "MethodNotAllowed", f"{place} is not possible; allowed: {allowed}", headers)
+    return error_reply(error.status_code, "Refused", f"{place}: {error.detail}", headers)
 
 
 async def crashed(request: Request, error: Exception) -> Response:
     """A fault of this program where nothing else answered."""
-    return error_reply(500, BROKEN)
+    return fault_reply(fault_of(error))

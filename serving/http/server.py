@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from tunewright.serving.errors import SettingsError
 from tunewright.serving.events import emit
 from tunewright.serving.http.connection import Bounds, Connection
-from tunewright.serving.live.service import Service
+from tunewright.serving.live.models import Models
 
 _KEEP_ALIVE_SECONDS = 75
 """Longer than the idle time-out of common load balancers (60 s), so that they close first and never lose a race."""
@@ -69,30 +69,28 @@ def take_signals() -> Stop:
     return stop
 
 
-def serve(
-    app: Starlette, service: Service, listeners: list[socket.socket], *, stop: Stop, drain_seconds: float
-) -> None:
+def serve(app: Starlette, models: Models, listeners: list[socket.socket], *, stop: Stop, drain_seconds: float) -> None:
     """Answer until told to stop; then drain: not ready first, no new connections next, nothing cut off.
 
     The web server has its own thread, so that this one is free to wait for signals.
     """
-    server = uvicorn.Server(web_config(app, service))
+    server = uvicorn.Server(web_config(app, models))
     thread = threading.Thread(target=server.run, args=(listeners,), name="http")
     thread.start()
     while thread.is_alive() and not stop.asked.wait(_STEP_SECONDS):
         pass
     if not stop.asked.is_set():
         raise RuntimeError("the web server ended by itself; its log says why")
-    service.draining = True
-    emit("draining", f"stopping: not ready from now on, closing in {drain_seconds:g} s", model=str(service))
+    models.draining = True
+    emit("draining", f"stopping: not ready from now on, closing in {drain_seconds:g} s", model=str(models.default))
     stop.hurried.wait(drain_seconds)
     server.should_exit = True
     thread.join()
 
 
-def web_config(app: Starlette, service: Service) -> uvicorn.Config:
+def web_config(app: Starlette, models: Models) -> uvicorn.Config:
     """How the web server is set up: plain HTTP/1.1, quiet, patient with what is in flight when it stops."""
-    bounds = Bounds(_most_connections(service.limits.connections), service.limits.body_seconds)
+    bounds = Bounds(_most_connections(models.limits.connections), models.limits.body_seconds)
     return uvicorn.Config(
         app,
         http=functools.partial(Connection, bounds=bounds),  # type: ignore[arg-type]  # it is called, nothing else
@@ -106,7 +104,7 @@ def web_config(app: Starlette, service: Service) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=math.ceil(service.limits.body_seconds + service.limits.deadline_seconds) + 1,
+        timeout_graceful_shutdown=math.ceil(models.limits.body_seconds + models.limits.deadline_seconds) + 1,
     )
 
 

@@ -13,10 +13,7 @@ from tunewright.serving.errors import DeadlineExceeded
 from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.live.job import Job
 from tunewright.serving.predictor import Predictor
-from tunewright.serving.queue.admission import Admission
-from tunewright.serving.queue.bodies import SMALL_BODY, Bodies
 from tunewright.serving.queue.limits import check_files, check_texts
-from tunewright.serving.queue.turns import Turns
 from tunewright.serving.request.request import Request
 from tunewright.serving.runtime.capacity import available_cpus
 from tunewright.serving.runtime.session import TimeLimit
@@ -26,7 +23,6 @@ from tunewright.serving.watch.meters import Meters, Served
 _GRACE_SECONDS = 1.0
 """A run stops itself at the deadline; this much later its request is given up even if it did not."""
 
-Asked = TypeVar("Asked")
 Result = TypeVar("Result")
 
 
@@ -51,55 +47,36 @@ class Service:
         self.predictor = predictor
         self.version = version
         self.limits = limits
-        self.draining = False
-        """Set once the server is about to stop: it still answers, but is no longer ready for more."""
-        self.metrics_port: int | None = None
-        """Where the metrics are, and nothing else is; None: beside everything else."""
-        self.admission = Admission(limits.requests)
-        self.bodies = Bodies(limits.bodies_bytes)
         self.shapes = predictor.task.shapes(predictor.model)
         self.body_bytes = limits.body_bytes or self.shapes.body_bytes
         """Largest body of a request."""
         self.served = Served(version.name, str(version.number), predictor.model.task, predictor.variant)
         """What is counted is counted of this."""
         self.meters = meters or Meters()
-        self.meters.serves(
-            self.served,
-            digest=version.digest,
-            in_flight=lambda: self.admission.in_flight,
-            bodies_bytes=lambda: self.bodies.taken,
-        )
+        self.meters.serves(self.served, digest=version.digest)
         self._workers = ThreadPoolExecutor(threads or available_cpus(), thread_name_prefix="service")
-        self._turns = Turns()
-        # Of its own, so that no large body, however long it takes to read, holds a thread that small ones wait for.
-        self._reader = ThreadPoolExecutor(1, thread_name_prefix="reader")
 
     def __str__(self) -> str:
         return f"{self.version}/{self.predictor.variant}"
 
-    async def run(self, read: Callable[[], Asked], answer: Callable[[Asked, Job], Result], *, size: int) -> Result:
-        """What a request of so many bytes is answered; a ServingError says why there is nothing.
+    async def answer(self, request: Request, write: Callable[[list[object]], Result]) -> Result:
+        """What `write` makes of the answers, one per input; a ServingError says why there is nothing.
 
-        Both steps are done in threads. A task that is cancelled takes its work with it: what waits is not begun, what
-        runs ends.
+        Both are made in a thread. A task that is cancelled takes its work with it: what waits is not begun, what runs
+        ends.
         """
         job = Job(self.limits.deadline_seconds)
         in_thread = asyncio.get_running_loop().run_in_executor
         try:
             async with asyncio.timeout(self.limits.deadline_seconds + _GRACE_SECONDS):
-                if size <= SMALL_BODY:
-                    with self._turns.small():
-                        return await in_thread(self._workers, lambda: answer(read(), job))
-                async with self._turns.large():
-                    asked = await in_thread(self._reader, read)
-                return await in_thread(self._workers, answer, asked, job)
+                return await in_thread(self._workers, lambda: write(self._answers(request, job)))
         except TimeoutError:
             raise self._too_late() from None
         finally:
             job.give_up()
 
-    async def stream(self, work: Callable[[OnText, Job], Finish]) -> AsyncGenerator[str | Ended]:
-        """The pieces that the work for one request writes, and its end.
+    async def stream(self, request: Request) -> AsyncGenerator[str | Ended]:
+        """The pieces of the answer to the one input of a request, and its end.
 
         What is wrong with a request is raised before the first piece. A generator that is closed ends the writing.
         """
@@ -116,7 +93,7 @@ class Service:
                 running.exception()  # nobody may be left to ask for it
             pieces.put_nowait(None)
 
-        running = loop.run_in_executor(self._workers, work, on_text, job)
+        running = loop.run_in_executor(self._workers, self._write, request, on_text, job)
         running.add_done_callback(end)
         try:
             while (piece := await self._next(pieces, job.deadline)) is not None:
@@ -126,26 +103,9 @@ class Service:
             job.give_up()
             running.cancel()
 
-    def check(self, request: Request) -> None:
-        """TooLarge for what is over the limits of this server."""
-        check_texts(request.inputs, self.limits)
-        # The headers of the files are looked at, up to the first that is too much, before any file is decoded.
-        check_files(self.predictor.unfolded(request.inputs), self.limits)
-
-    def answers(self, request: Request, job: Job) -> list[object]:
-        """One answer per input, of which JSON can be made."""
-        return self._answered(
-            request, job, lambda rows, limit: self.predictor.answers(rows, request.parameters, limit=limit)
-        )
-
-    def write(self, request: Request, on_text: OnText, job: Job) -> Finish:
-        """The answer to the one input of a request, piece by piece."""
-        return self._answered(request, job, lambda rows, limit: self.predictor.stream(rows[0], on_text, limit=limit))
-
     def close(self) -> None:
         """End the threads; what is being computed is finished first."""
-        for threads in (self._reader, self._workers):
-            threads.shutdown(wait=True)
+        self._workers.shutdown(wait=True)
         self.predictor.close()
 
     async def _next(self, pieces: "asyncio.Queue[str | None]", deadline: float) -> str | None:
@@ -155,8 +115,25 @@ class Service:
         except TimeoutError:
             raise self._too_late() from None
 
+    def _check(self, request: Request) -> None:
+        """TooLarge for what is over the limits of this server."""
+        check_texts(request.inputs, self.limits)
+        # The headers of the files are looked at, up to the first that is too much, before any file is decoded.
+        check_files(self.predictor.unfolded(request.inputs), self.limits)
+
+    def _answers(self, request: Request, job: Job) -> list[object]:
+        """One answer per input, of which JSON can be made."""
+        return self._answered(
+            request, job, lambda rows, limit: self.predictor.answers(rows, request.parameters, limit=limit)
+        )
+
+    def _write(self, request: Request, on_text: OnText, job: Job) -> Finish:
+        """The answer to the one input of a request, piece by piece."""
+        return self._answered(request, job, lambda rows, limit: self.predictor.stream(rows[0], on_text, limit=limit))
+
     def _answered(self, request: Request, job: Job, answer: Callable[[Sequence[Row], TimeLimit], Result]) -> Result:
-        """Prepare the inputs and answer them, before the deadline."""
+        """Check and prepare the inputs and answer them, before the deadline."""
+        self._check(request)
         try:
             with job.limit() as limit:
                 with self.meters.tokenizing(self.served):

@@ -1,13 +1,12 @@
 """The task JSON of Hugging Face: `{"inputs": ..., "parameters": {...}}`, answered as the pipelines do."""
 
-from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import aclosing
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from tunewright.serving.errors import InputError, Malformed, shown
-from tunewright.serving.generation.sequences import Finish, OnText
-from tunewright.serving.live.job import Job
+from tunewright.serving.errors import InputError, Malformed, NotFound, shown
+from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Ended, Service
+from tunewright.serving.protocols.protocol import Asked, Call, Fault, Operation, Page, Reply, event, explained
 from tunewright.serving.request.json_text import kind_of, read_json, to_json
 from tunewright.serving.request.parameters import check_sizes
 from tunewright.serving.request.request import Request
@@ -17,32 +16,39 @@ OPTIONS = ("use_cache", "wait_for_model", "use_gpu")
 _KEYS = ("inputs", "parameters", "options")
 
 
-async def predict(service: Service, body: bytes) -> bytes:
-    """The JSON answer to the JSON body of a request: to a list of inputs a list, to a single one its answer."""
-
-    def answer(asked: tuple[Request, bool], job: Job) -> bytes:
-        request, are_many = asked
-        answers = service.answers(request, job)
-        return to_json(answers if are_many else answers[0])
-
-    return await service.run(lambda: _read(service, body), answer, size=len(body))
+def predict(models: Models, call: Call) -> Asked:
+    """POST /predict: to a list of inputs a list, to a single one its answer."""
+    service = models.default
+    request, are_many = _read(service, call.body)
+    return Asked(service, request, lambda answers: Reply(to_json(answers if are_many else answers[0])))
 
 
-async def stream(service: Service, body: bytes) -> AsyncGenerator[dict[str, str]]:
-    """The answer to one input while it is written: `{"text"}` for each piece, `{"finish"}` at the end.
+def stream(models: Models, call: Call) -> Asked:
+    """POST /predict/stream: `{"text"}` for each piece of the answer to one input, `{"finish"}` at the end."""
+    service = models.default
+    if not service.predictor.writes:
+        raise NotFound(f"{service} writes no texts, so there is nothing to stream; ask with POST /predict")
+    request, are_many = _read(service, call.body)
+    if are_many:
+        raise InputError("'inputs' is a list; one answer is streamed at a time: send one input")
+    return Asked(service, request, lambda answers: Reply(to_json(answers[0])), _Events())
 
-    What is wrong with a request is raised before the first piece. A generator that is closed ends the writing.
-    """
 
-    def work(on_text: OnText, job: Job) -> Finish:
-        request, are_many = _read(service, body)
-        if are_many:
-            raise InputError("'inputs' is a list; one answer is streamed at a time: send one input")
-        return service.write(request, on_text, job)
+class _Events:
+    """One JSON object an event."""
 
-    async with aclosing(service.stream(work)) as pieces:
-        async for piece in pieces:
-            yield {"finish": piece.finish} if isinstance(piece, Ended) else {"text": piece}
+    def piece(self, piece: str) -> bytes:
+        return event(to_json({"text": piece}))
+
+    def end(self, ended: Ended) -> bytes:
+        return event(to_json({"finish": ended.finish}))
+
+    def fault(self, fault: Fault) -> bytes:
+        return event(to_json(explained(fault)))
+
+
+OPERATIONS = (Operation("/predict", predict), Operation("/predict/stream", stream))
+PAGES: tuple[Page, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +84,12 @@ def read_envelope(body: bytes, *, beside: Collection[str] = ()) -> Envelope:
 
 
 def _read(service: Service, body: bytes) -> tuple[Request, bool]:
-    """The request, within the limits of this server, and whether its inputs came as a list."""
+    """The request, and whether its inputs came as a list."""
     task, model = service.predictor.task, service.predictor.model
     envelope = read_envelope(body, beside=service.shapes.beside)
     parameters = task.read_parameters(envelope.parameters, model)
     inputs, are_many = task.read_inputs(envelope.inputs, model)
-    request = Request(inputs, parameters)
-    service.check(request)
-    return request, are_many
+    return Request(inputs, parameters), are_many
 
 
 def _check_options(options: object) -> None:

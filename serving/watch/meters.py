@@ -33,21 +33,28 @@ class Meters:
         self._request_seconds = self._histogram("request_duration_seconds", "A request, from arrival to answer.")
         self._tokenize_seconds = self._histogram("tokenize_seconds", "Cleaning and tokenizing all texts of a request.")
         self._inference_seconds = self._histogram("inference_seconds", "Running the model on all texts of a request.")
-        self._in_flight = self._gauge("requests_in_flight", "Requests that wait or are being answered.")
-        self._bodies_bytes = self._gauge("bodies_bytes", "Bytes of bodies that are read, wait or are being answered.")
+        self._in_flight = Gauge(
+            "tunewright_requests_in_flight", "Requests that wait or are being answered.", registry=self._registry
+        )
+        self._bodies_bytes = Gauge(
+            "tunewright_bodies_bytes",
+            "Bytes of bodies that are read, wait or are being answered.",
+            registry=self._registry,
+        )
         self._info = self._gauge("model_info", "Always 1; the version served is in the labels.", "digest")
         ProcessCollector(registry=self._registry)
 
-    def serves(
-        self, served: Served, *, digest: str, in_flight: Callable[[], float], bodies_bytes: Callable[[], float]
-    ) -> None:
-        """A version is there: its figures begin at 0. `in_flight` and `bodies_bytes` are asked for each page."""
+    def process(self, *, in_flight: Callable[[], float], bodies_bytes: Callable[[], float]) -> None:
+        """What is in the house, whichever version it is for; asked for each page."""
+        self._in_flight.set_function(in_flight)
+        self._bodies_bytes.set_function(bodies_bytes)
+
+    def serves(self, served: Served, *, digest: str) -> None:
+        """A version is there: its figures begin at 0."""
         for counter in (self._texts, self._truncated):
             counter.labels(*served)
         for histogram in (self._request_seconds, self._tokenize_seconds, self._inference_seconds):
             histogram.labels(*served)
-        self._in_flight.labels(*served).set_function(in_flight)
-        self._bodies_bytes.labels(*served).set_function(bodies_bytes)
         self._info.labels(*served, digest).set(1)
 
     def answered(self, served: Served, code: int, seconds: float) -> None:

@@ -27,6 +27,7 @@ from tunewright.registry.versions.record import Version
 from tunewright.serving.golden import TOLERANCE
 from tunewright.serving.http.app import create_app
 from tunewright.serving.http.server import listen, web_config
+from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.predictor import open_predictor
 from tunewright.serving.settings import Limits
@@ -130,24 +131,25 @@ def open_bundle():
 
 @pytest.fixture(scope="session")
 def serve_bundle():
-    """A context manager: a real web server on a loopback port over a bundle, as (client, service)."""
+    """A context manager: a real web server on a loopback port over a bundle, as (client, models)."""
 
     @contextmanager
     def serve_it(folder, **limits):
         version = Version("reviews", 3, "sha256:" + "0" * 64, "run-1", "2026-01-31T12:00:00Z", 1)
         service = Service(open_predictor(folder), version, limits=Limits(**limits), threads=2)
+        models = Models(service, limits=service.limits, meters=service.meters)
         listener = listen("127.0.0.1", 0)
-        server = uvicorn.Server(web_config(create_app(service), service))
+        server = uvicorn.Server(web_config(create_app(models), models))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
             port = listener.getsockname()[1]
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
-                yield client, service
+                yield client, models
         finally:
             server.should_exit = True
             thread.join()
-            service.close()
+            models.close()
 
     return serve_it
 

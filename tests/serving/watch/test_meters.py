@@ -8,7 +8,8 @@ OLD, NEW = (Served("reviews", number, "text-classification", "fp32") for number 
 def serving(*versions):
     meters = Meters()
     for served in versions:
-        meters.serves(served, digest=f"sha256:{served.version}", in_flight=lambda: 2, bodies_bytes=lambda: 64)
+        meters.serves(served, digest=f"sha256:{served.version}")
+    meters.process(in_flight=lambda: 2, bodies_bytes=lambda: 64)
     return meters
 
 
@@ -30,8 +31,8 @@ def test_each_version_has_its_own_count_on_one_page():
     assert f"tunewright_texts_total{labels(NEW)} 5.0" in page
     assert f"tunewright_truncated_texts_total{labels(NEW)} 1.0" in page
     assert f"tunewright_model_info{labels(OLD, digest='sha256:3')} 1.0" in page
-    assert f"tunewright_requests_in_flight{labels(NEW)} 2.0" in page
-    assert f"tunewright_bodies_bytes{labels(NEW)} 64.0" in page
+    assert "tunewright_requests_in_flight 2.0" in page
+    assert "tunewright_bodies_bytes 64.0" in page
 
 
 def test_figures_are_there_before_the_first_request():

@@ -1,0 +1,162 @@
+"""One request of a protocol, and its reply or its events."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from tunewright.serving.errors import Left
+from tunewright.serving.http.body import read_body
+from tunewright.serving.http.replies import fault_reply, logged, response
+from tunewright.serving.live.models import Models
+from tunewright.serving.live.service import Ended, Service
+from tunewright.serving.protocols.protocol import STATUS, Asked, Call, Events, Operation, Page
+from tunewright.serving.queue.bodies import SMALL_BODY
+
+Handler = Callable[[Request], Awaitable[Response]]
+Result = TypeVar("Result")
+
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+
+
+def asking(operation: Operation) -> Handler:
+    """What answers an operation, whatever happens in the words of its protocol."""
+
+    async def handler(request: Request) -> Response:
+        models: Models = request.app.state.models
+        done = _Done(models)
+        try:
+            made = await _answered(request, models, operation, done)
+        except Exception as error:  # here, so that the connection lives on
+            fault = logged(error)
+            made = fault_reply(fault, operation.explain)
+        if not isinstance(made, _EventStream):
+            done.with_status(made.status_code)
+        return made
+
+    return handler
+
+
+def showing(page: Page) -> Handler:
+    """What answers a page."""
+
+    async def handler(request: Request) -> Response:
+        models: Models = request.app.state.models
+        try:
+            with models.bodies.share() as share:
+                body = await read_body(request, share, most=SMALL_BODY, seconds=models.limits.body_seconds)
+                return response(page.answer(models, _call(request, body)))
+        except Exception as error:
+            return fault_reply(logged(error), page.explain)
+
+    return handler
+
+
+class _Done:
+    """What a request holds until it is done, and who is to count it."""
+
+    def __init__(self, models: Models) -> None:
+        self.held = contextlib.ExitStack()
+        self.service: Service = models.default
+        self._meters = models.meters
+        self._begun = time.monotonic()
+
+    def with_status(self, status: int) -> None:
+        self.held.close()
+        self._meters.answered(self.service.served, status, time.monotonic() - self._begun)
+
+
+async def _answered(request: Request, models: Models, operation: Operation, done: _Done) -> Response:
+    models.admission.check()
+    share = done.held.enter_context(models.bodies.share())
+    body = await read_body(request, share, most=models.body_bytes, seconds=models.limits.body_seconds)
+    done.held.enter_context(models.admission.slot())
+    done.held.enter_context(models.turn(len(body)))
+    call = _call(request, body)
+    asked = await while_awaited(request, models.read(lambda: operation.read(models, call), size=len(body)))
+    done.service = asked.service
+    if asked.events is None:
+        return response(await while_awaited(request, asked.service.answer(asked.request, asked.write)))
+    return await _begun(request, asked, asked.events, done)
+
+
+async def _begun(request: Request, asked: Asked, events: Events, done: _Done) -> Response:
+    """A stream whose first piece is there: what is wrong with a request has its own status."""
+    pieces = asked.service.stream(asked.request)
+    first = await while_awaited(request, anext(pieces))
+    outcome = _Outcome()
+    written = _written(first, pieces, events, outcome)
+    return _EventStream(written, pieces.aclose, lambda: done.with_status(outcome.status))
+
+
+def _call(request: Request, body: bytes) -> Call:
+    return Call(body, request.path_params, request.query_params, request.headers)
+
+
+async def while_awaited(request: Request, work: Awaitable[Result]) -> Result:
+    """The result of the work, which is cancelled when the caller leaves: Left."""
+    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_leaving(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Left("the caller closed the connection before the answer")
+        return working.result()
+    finally:
+        working.cancel()
+        leaving.cancel()
+
+
+async def _leaving(request: Request) -> None:
+    """Until the connection is closed; of a body that is whole there comes nothing more."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+class _EventStream(StreamingResponse):
+    """Server-sent events. However the sending ends, the writing ends too and the request is done."""
+
+    def __init__(
+        self, events: AsyncIterator[bytes], close: Callable[[], Awaitable[None]], done: Callable[[], None]
+    ) -> None:
+        super().__init__(events, headers=_HEADERS, media_type="text/event-stream")
+        self._close, self._done = close, done
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._done()
+            await self._close()
+
+
+@dataclass
+class _Outcome:
+    """How a stream ended, as the status that it would have had if it had not been begun."""
+
+    status: int = STATUS[Left]
+
+
+async def _written(
+    first: str | Ended, pieces: AsyncGenerator[str | Ended], events: Events, outcome: _Outcome
+) -> AsyncIterator[bytes]:
+    try:
+        yield _event(events, first)
+        async for piece in pieces:
+            yield _event(events, piece)
+            # Pieces that are there already would be written one after the other to a connection that is gone.
+            await asyncio.sleep(0)
+        outcome.status = 200
+    except Exception as error:
+        fault = logged(error)
+        outcome.status = fault.status
+        yield events.fault(fault)
+
+
+def _event(events: Events, piece: str | Ended) -> bytes:
+    return events.end(piece) if isinstance(piece, Ended) else events.piece(piece)
