@@ -33,8 +33,9 @@ def create_app(models: Models) -> Starlette:
     """The web application of one process."""
     routes: list[BaseRoute] = [Route(path, handler, methods=["GET"]) for path, handler in PAGES.items()]
     for protocol in PROTOCOLS:
+        name = protocol.__name__.rpartition(".")[2]
         for operation in protocol.OPERATIONS:
-            routes += _spelt(operation.path, asking(operation), ["POST"])
+            routes += _spelt(operation.path, asking(operation, name), ["POST"])
         for page in protocol.PAGES:
             routes += _spelt(page.path, showing(page), list(page.methods))
     routes.append(Mount("/docs/assets", StaticFiles(directory=str(swagger_ui_path))))

@@ -18,24 +18,30 @@ from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Ended, Service
 from tunewright.serving.protocols.protocol import STATUS, Asked, Call, Events, Operation, Page
 from tunewright.serving.queue.bodies import SMALL_BODY
+from tunewright.serving.watch.meters import reason
+from tunewright.serving.watch.seen import now_seen
 
 Handler = Callable[[Request], Awaitable[Response]]
 Result = TypeVar("Result")
 
+_REFUSALS = {408, 413, 429, 503}
+"""What is counted as a request that was sent away."""
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
-def asking(operation: Operation) -> Handler:
-    """What answers an operation, whatever happens in the words of its protocol."""
+def asking(operation: Operation, protocol: str) -> Handler:
+    """What answers an operation, whatever happens in the words of its protocol, by whose name it is counted."""
 
     async def handler(request: Request) -> Response:
         models: Models = request.app.state.models
-        done = _Done(models)
+        done = _Done(models, protocol)
         try:
             made = await _answered(request, models, operation, done)
         except Exception as error:  # here, so that the connection lives on
             fault = logged(error)
             made = fault_reply(fault, operation.explain)
+            if fault.status in _REFUSALS:
+                models.meters.refused(reason(fault.sentence, fault.kind))
         if not isinstance(made, _EventStream):
             done.with_status(made.status_code)
         return made
@@ -61,15 +67,19 @@ def showing(page: Page) -> Handler:
 class _Done:
     """What a request holds until it is done, and who is to count it."""
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: Models, protocol: str) -> None:
         self.held = contextlib.ExitStack()
         self.service: Service = models.default
+        self.seen = now_seen()
+        self.seen.protocol = protocol
         self._meters = models.meters
         self._begun = time.monotonic()
 
     def with_status(self, status: int) -> None:
         self.held.close()
-        self._meters.answered(self.service.served, status, time.monotonic() - self._begun)
+        served, seconds = self.service.served, time.monotonic() - self._begun
+        self.seen.served, self.seen.status = served, status
+        self._meters.answered(served, status, seconds, protocol=self.seen.protocol)
 
 
 async def _answered(request: Request, models: Models, operation: Operation, done: _Done) -> Response:
@@ -80,7 +90,7 @@ async def _answered(request: Request, models: Models, operation: Operation, done
     done.held.enter_context(models.turn(len(body)))
     call = _call(request, body)
     asked = await while_awaited(request, models.read(lambda: operation.read(models, call), size=len(body)))
-    done.service = asked.service
+    done.service, done.seen.rows = asked.service, len(asked.request.inputs)
     if asked.events is None:
         return response(await while_awaited(request, asked.service.answer(asked.request, asked.write)))
     return await _begun(request, asked, asked.events, done)

@@ -1,16 +1,30 @@
 """What the process counts and times, in the form that Prometheus reads."""
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from dataclasses import Field, dataclass, fields
+from typing import Any, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from tunewright.serving.settings import Limits
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Bounds of the histograms: one short text on a quick core up to the default deadline."""
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_LIMIT = re.compile(r"SERVING_LIMITS__([A-Z_]+)")
 
 
 class Served(NamedTuple):
@@ -22,68 +36,181 @@ class Served(NamedTuple):
     variant: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """What is counted of each version. Bound to one, its labels are looked up once: that costs more than counting."""
+
+    texts: Counter
+    truncated_texts: Counter
+    tokens: Counter
+    padded_tokens: Counter
+    written_tokens: Counter
+    request_duration_seconds: Histogram
+    tokenize_seconds: Histogram
+    inference_seconds: Histogram
+    queue_seconds: Histogram
+    run_rows: Histogram
+    first_token_seconds: Histogram
+
+
+_MEANINGS = {
+    "texts": "Texts (or pairs) answered.",
+    "truncated_texts": "Texts cut to the length of the model.",
+    "tokens": "Tokens of the rows that the model has run on, without padding.",
+    "padded_tokens": "Tokens that the model has run on, padding included.",
+    "written_tokens": "Tokens that the model has written.",
+    "request_duration_seconds": "A request, from arrival to answer.",
+    "tokenize_seconds": "Cleaning and tokenizing all texts of a request.",
+    "inference_seconds": "Running the model on all texts of a request.",
+    "queue_seconds": "Waiting of a row, or of a request, for its run of the model.",
+    "run_rows": "Rows in one run of the model.",
+    "first_token_seconds": "From the arrival of a request to the first token that is written for it.",
+}
+
+
 class Meters:
     """The figures of one process, whatever versions it serves. Each name begins with `tunewright_`."""
 
     def __init__(self) -> None:
+        # Prometheus of today notes itself when a series began; these gauges would double the page.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
-        self._requests = self._counter("requests", "Answered requests to predict, by HTTP status.", "code")
-        self._texts = self._counter("texts", "Texts (or pairs) answered.")
-        self._truncated = self._counter("truncated_texts", "Texts cut to the length of the model.")
-        self._request_seconds = self._histogram("request_duration_seconds", "A request, from arrival to answer.")
-        self._tokenize_seconds = self._histogram("tokenize_seconds", "Cleaning and tokenizing all texts of a request.")
-        self._inference_seconds = self._histogram("inference_seconds", "Running the model on all texts of a request.")
-        self._in_flight = Gauge(
-            "tunewright_requests_in_flight", "Requests that wait or are being answered.", registry=self._registry
+        self._all = _Figures(**{field.name: self._figure(field) for field in fields(_Figures)})
+        self._of: dict[Served, _Figures] = {}
+        self._requests = self._counter(
+            "requests",
+            "Answered requests to predict, by protocol and HTTP status; a stream that broke has the status of its end.",
+            *Served._fields,
+            "protocol",
+            "code",
         )
-        self._bodies_bytes = Gauge(
-            "tunewright_bodies_bytes",
-            "Bytes of bodies that are read, wait or are being answered.",
-            registry=self._registry,
+        self._refusals = self._counter(
+            "refusals", "Requests sent away: the limit that they met, or what is missing.", "reason"
         )
-        self._info = self._gauge("model_info", "Always 1; the version served is in the labels.", "digest")
+        self._swaps = self._counter("swaps", "Tries to bring another version into service.", "model", "outcome")
+        self._shadowed = self._counter(
+            "shadow_answers",
+            "Answers of a version that runs beside the one that answers, and whether both agree.",
+            *Served._fields,
+            "agrees",
+        )
+        self._in_flight = self._gauge("requests_in_flight", "Requests that wait or are being answered.")
+        self._bodies_bytes = self._gauge("bodies_bytes", "Bytes of bodies that are read, wait or are being answered.")
+        self._waiting = self._gauge("queued_rows", "Rows that wait for a run of a model.")
+        self._ready = self._gauge("ready", "1 while requests should be sent here, as /readyz has it.")
+        self._info = self._gauge(
+            "model_info", "Always 1; the version served is in the labels.", *Served._fields, "digest"
+        )
         ProcessCollector(registry=self._registry)
 
-    def process(self, *, in_flight: Callable[[], float], bodies_bytes: Callable[[], float]) -> None:
+    def process(
+        self,
+        *,
+        in_flight: Callable[[], float],
+        bodies_bytes: Callable[[], float],
+        queued_rows: Callable[[], float] = lambda: 0,
+        ready: Callable[[], float] = lambda: 1,
+    ) -> None:
         """What is in the house, whichever version it is for; asked for each page."""
         self._in_flight.set_function(in_flight)
         self._bodies_bytes.set_function(bodies_bytes)
+        self._waiting.set_function(queued_rows)
+        self._ready.set_function(ready)
 
     def serves(self, served: Served, *, digest: str) -> None:
         """A version is there: its figures begin at 0."""
-        for counter in (self._texts, self._truncated):
-            counter.labels(*served)
-        for histogram in (self._request_seconds, self._tokenize_seconds, self._inference_seconds):
-            histogram.labels(*served)
+        self._figures(served)
         self._info.labels(*served, digest).set(1)
 
-    def answered(self, served: Served, code: int, seconds: float) -> None:
+    def retires(self, served: Served) -> None:
+        """A version is gone and drained: its figures leave the page, which would grow with every version."""
+        self._of.pop(served, None)
+        for field in fields(_Figures):
+            getattr(self._all, field.name).remove_by_labels(served._asdict())
+        for metric in (self._requests, self._shadowed, self._info):
+            metric.remove_by_labels(served._asdict())
+
+    def answered(self, served: Served, code: int, seconds: float, *, protocol: str = "") -> None:
         """One request to predict is done."""
-        self._requests.labels(*served, str(code)).inc()
-        self._request_seconds.labels(*served).observe(seconds)
+        self._requests.labels(*served, protocol, str(code)).inc()
+        self._figures(served).request_duration_seconds.observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        """A request is sent away. `reason`: a limit such as `requests`, or `key`, `not_ready`: few words of ours."""
+        self._refusals.labels(reason).inc()
 
     def tokenizing(self, served: Served) -> AbstractContextManager[object]:
         """While the texts of a request are cleaned and tokenized."""
-        return self._tokenize_seconds.labels(*served).time()
+        return self._figures(served).tokenize_seconds.time()
 
     def inferring(self, served: Served) -> AbstractContextManager[object]:
         """While the model runs on the texts of a request."""
-        return self._inference_seconds.labels(*served).time()
+        return self._figures(served).inference_seconds.time()
 
     def computed(self, served: Served, *, texts: int, truncated: int) -> None:
         """The texts of one request have their answers."""
-        self._texts.labels(*served).inc(texts)
-        self._truncated.labels(*served).inc(truncated)
+        figures = self._figures(served)
+        figures.texts.inc(texts)
+        figures.truncated_texts.inc(truncated)
+
+    def queued(self, served: Served, seconds: float) -> None:
+        """A row, or a request, has waited so long for its run."""
+        self._figures(served).queue_seconds.observe(seconds)
+
+    def ran(self, served: Served, *, rows: int, tokens: int, padded: int) -> None:
+        """One run of the model is done. `tokens`: of its rows; `padded`: rows times the longest of them."""
+        figures = self._figures(served)
+        figures.run_rows.observe(rows)
+        figures.tokens.inc(tokens)
+        figures.padded_tokens.inc(padded)
+
+    def first_token(self, served: Served, seconds: float) -> None:
+        """So long after its arrival the first token of an answer is written."""
+        self._figures(served).first_token_seconds.observe(seconds)
+
+    def wrote(self, served: Served, tokens: int) -> None:
+        """So many tokens are written."""
+        self._figures(served).written_tokens.inc(tokens)
+
+    def swapped(self, model: str, outcome: str) -> None:
+        """Another version was to be brought into service. `outcome`: `swapped`, or why not, in a word of ours."""
+        self._swaps.labels(model, outcome).inc()
+
+    def shadowed(self, served: Served, *, agrees: bool) -> None:
+        """A version beside the one that answers has answered too: `served` is the one beside."""
+        self._shadowed.labels(*served, str(agrees).lower()).inc()
 
     def page(self) -> bytes:
         """The page that Prometheus scrapes."""
         return generate_latest(self._registry)
 
-    def _counter(self, name: str, meaning: str, *more: str) -> Counter:
-        return Counter(f"tunewright_{name}", meaning, (*Served._fields, *more), registry=self._registry)
+    def _figures(self, served: Served) -> _Figures:
+        if (figures := self._of.get(served)) is None:
+            bound = {field.name: getattr(self._all, field.name).labels(*served) for field in fields(_Figures)}
+            figures = self._of.setdefault(served, _Figures(**bound))
+        return figures
 
-    def _histogram(self, name: str, meaning: str) -> Histogram:
-        return Histogram(f"tunewright_{name}", meaning, Served._fields, registry=self._registry, buckets=_SECONDS)
+    def _figure(self, field: Field[Any]) -> Any:
+        """The counter or histogram that a field of the figures says it is."""
+        name, meaning = field.name, _MEANINGS[field.name]
+        if field.type is Counter:
+            return self._counter(name, meaning, *Served._fields)
+        bounds = _ROWS if name == "run_rows" else _SECONDS
+        return Histogram(f"tunewright_{name}", meaning, Served._fields, registry=self._registry, buckets=bounds)
 
-    def _gauge(self, name: str, meaning: str, *more: str) -> Gauge:
-        return Gauge(f"tunewright_{name}", meaning, (*Served._fields, *more), registry=self._registry)
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"tunewright_{name}", meaning, labels, registry=self._registry)
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"tunewright_{name}", meaning, labels, registry=self._registry)
+
+
+def reason(sentence: str, kind: str) -> str:
+    """Why a request was sent away: the limit of this server that the sentence names, else its kind.
+
+    A sentence may repeat what a caller has sent, and nothing of that may become a label.
+    """
+    named: list[str] = [name.lower() for name in _LIMIT.findall(sentence)]
+    if named and named[-1] in Limits.model_fields:
+        return named[-1]
+    return re.sub("(?<!^)(?=[A-Z])", "_", kind).lower()

@@ -300,18 +300,29 @@ def test_the_metrics_have_these_names_and_labels(reviews, serve_bundle):
         client.post("/predict", content=b"{")
         page = client.get("/metrics").text
     names = set(re.findall(r"^# TYPE (tunewright_\w+)", page, re.MULTILINE))
-    assert {name for name in names if not name.endswith("_created")} == {
+    assert names == {
         *("tunewright_requests_total", "tunewright_requests_in_flight", "tunewright_request_duration_seconds"),
         *("tunewright_tokenize_seconds", "tunewright_inference_seconds", "tunewright_model_info"),
         "tunewright_bodies_bytes",
-        *("tunewright_texts_total", "tunewright_truncated_texts_total"),
+        *("tunewright_texts_total", "tunewright_truncated_texts_total", "tunewright_tokens_total"),
+        *("tunewright_padded_tokens_total", "tunewright_written_tokens_total", "tunewright_first_token_seconds"),
+        *("tunewright_queue_seconds", "tunewright_queued_rows", "tunewright_run_rows", "tunewright_ready"),
+        *("tunewright_refusals_total", "tunewright_swaps_total", "tunewright_shadow_answers_total"),
     }
     labels = 'model="reviews",task="text-classification",variant="fp32",version="3"'
-    assert f'tunewright_requests_total{{code="200",{labels}}} 1.0' in page
-    assert f'tunewright_requests_total{{code="400",{labels}}} 1.0' in page
+    of_protocol = labels.replace("task=", 'protocol="huggingface",task=')
+    assert f'tunewright_requests_total{{code="200",{of_protocol}}} 1.0' in page
+    assert f'tunewright_requests_total{{code="400",{of_protocol}}} 1.0' in page
     assert f"tunewright_texts_total{{{labels}}} 2.0" in page
     assert f"tunewright_truncated_texts_total{{{labels}}} 1.0" in page
     assert "process_resident_memory_bytes" in page
+
+
+def test_a_request_that_is_sent_away_is_counted_by_the_limit_that_it_met(reviews, serve_bundle):
+    with serve_bundle(reviews, inputs=1) as (client, _):
+        predict(client, ["great", "great"])
+        page = client.get("/metrics").text
+    assert 'tunewright_refusals_total{reason="inputs"} 1.0' in page
 
 
 def test_the_docs_page_needs_no_internet(client):
