@@ -15,8 +15,12 @@ ServingError
     └── Overloaded   too many requests at once (HTTP 429)
 """
 
+from itertools import islice
+
 _SHOWN = 60
 """Characters of a caller's value that an error repeats."""
+_DEEPEST = 8
+"""Lists and objects within each other of which an error shows what is in them."""
 
 
 class ServingError(Exception):
@@ -77,6 +81,23 @@ class Overloaded(RequestError):
 
 
 def shown(item: object) -> str:
-    """A caller's value as an error message repeats it: quoted, printable, short."""
-    text = repr(item)
+    """A caller's value as an error message repeats it: in the words of JSON, quoted, printable, short."""
+    text = _spelt(item, _DEEPEST)
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
+
+
+def _spelt(item: object, depth: int) -> str:
+    match item:
+        case None | True | False:
+            return {None: "null", True: "true", False: "false"}[item]
+        case bytes():
+            return f"a file of {len(item):,} bytes"
+        case list() | dict() if not depth:
+            return "..."
+        case list():
+            return f"[{', '.join(_spelt(one, depth - 1) for one in item[:_SHOWN])}]"
+        case dict():
+            some = islice(item.items(), _SHOWN)
+            return f"{{{', '.join(f'{name!r}: {_spelt(value, depth - 1)}' for name, value in some)}}}"
+    # Python's quotes: what cannot be printed is escaped by them.
+    return repr(item)

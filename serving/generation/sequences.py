@@ -3,7 +3,7 @@
 Axes: N rows, W columns of tokens, R tokens that are candidates for a row.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,6 +14,8 @@ from tunewright.serving.generation.settings import GenerationSettings
 Ids = NDArray[np.int64]
 Index = NDArray[np.intp]
 Finish = Literal["eos", "stop", "length"]
+FINISH: Mapping[Finish, str] = {"eos": "eos_token", "stop": "stop_sequence", "length": "length"}
+"""Why an answer ended, in the words of text-generation-inference."""
 Decode = Callable[[Sequence[int]], str]
 OnText = Callable[[str], None]
 """Called with each piece that an answer goes on with. What it raises ends the writing."""

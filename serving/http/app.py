@@ -24,7 +24,7 @@ PAGES: dict[str, Handler] = {
     "/metrics": pages.metrics,
     "/openapi.json": pages.openapi,
     "/docs": pages.docs,
-    "/": pages.home,
+    "/": pages.front,
 }
 """What can be had with GET and HEAD."""
 
@@ -51,4 +51,4 @@ def create_app(models: Models) -> Starlette:
 
 def _spelt(path: str, handler: Handler, methods: list[str]) -> list[Route]:
     """A slash more at the end is no other address: a redirect loses the body in some clients, the scheme in others."""
-    return [Route(spelt, handler, methods=methods) for spelt in (path, path + "/")]
+    return [Route(spelt, handler, methods=methods) for spelt in {path, path.rstrip("/") + "/"}]

@@ -57,6 +57,11 @@ async def docs(request: Request) -> Response:
     return HTMLResponse(_DOCS.format(title=escape(f"Tunewright: {_models(request).default}")))
 
 
+async def front(request: Request) -> Response:
+    """The page for a browser; for programs, which ask KServe's servers this, that the process runs."""
+    return await (home if "text/html" in request.headers.get("accept", "") else alive)(request)
+
+
 async def home(request: Request) -> Response:
     """There is no page of its own yet."""
     return RedirectResponse("docs", status_code=307)

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tunewright.serving.errors import ServingError
+from tunewright.serving.protocols import protocol
 from tunewright.serving.protocols.protocol import Explain, Fault, Reply, explained, fault_of
-from tunewright.serving.request.json_text import to_json
 
 
 def response(reply: Reply) -> Response:
@@ -31,7 +31,7 @@ def error_reply(
 
 def fault_reply(fault: Fault, explain: Explain = explained) -> Response:
     """The same of a fault."""
-    return Response(to_json(explain(fault)), fault.status, dict(fault.headers), "application/json")
+    return response(protocol.fault_reply(fault, explain))
 
 
 def logged(error: Exception) -> Fault:

@@ -1,26 +1,43 @@
-"""The task JSON of Hugging Face: `{"inputs": ..., "parameters": {...}}`, answered as the pipelines do."""
+"""The task JSON of Hugging Face: `{"inputs": ..., "parameters": {...}}`, or the bytes of a file.
 
-from collections.abc import Collection, Mapping
+`/predict` answers one input by its answer, a list by a list. `/`, which is where `huggingface_hub.InferenceClient` asks
+when it is given the address of a server, answers in the shapes of the hub's own servers: labels and vectors in a list
+even for one input.
+"""
+
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 
+from tunewright.serving.engines.engine import FileEngine
 from tunewright.serving.errors import InputError, Malformed, NotFound, shown
 from tunewright.serving.live.models import Models
-from tunewright.serving.live.service import Ended, Service
-from tunewright.serving.protocols.protocol import Asked, Call, Fault, Operation, Page, Reply, event, explained
-from tunewright.serving.request.json_text import kind_of, read_json, to_json
+from tunewright.serving.live.service import Service
+from tunewright.serving.protocols import similarity, written
+from tunewright.serving.protocols.plain import checked, json_reply
+from tunewright.serving.protocols.protocol import Asked, Call, Fault, Operation, Page, Reply, fault_reply
+from tunewright.serving.request.json_text import kind_of, read_json
 from tunewright.serving.request.parameters import check_sizes
-from tunewright.serving.request.request import Request
 
 OPTIONS = ("use_cache", "wait_for_model", "use_gpu")
 """What older clients of the hub ask of its queue. There is none here: each holds already, or changes no answer."""
 _KEYS = ("inputs", "parameters", "options")
+_WRAPPED = ("text-classification", "text-regression", "feature-extraction", "translation", "summarization")
+"""Tasks of whose answer to one input the hub makes a list."""
+
+Shape = Callable[[list[object], bool], object]
+"""The answers, and whether there were several inputs, to the content of a reply."""
+
+
+def hub(models: Models, call: Call) -> Asked:
+    """POST /: what `InferenceClient` sends to the address of a server, answered as it reads it."""
+    wrapped = models.default.predictor.model.task in _WRAPPED
+    return _asked(models.default, call, lambda answers, are_many: answers if are_many or wrapped else answers[0])
 
 
 def predict(models: Models, call: Call) -> Asked:
     """POST /predict: to a list of inputs a list, to a single one its answer."""
-    service = models.default
-    request, are_many = _read(service, call.body)
-    return Asked(service, request, lambda answers: Reply(to_json(answers if are_many else answers[0])))
+    return _asked(models.default, call, lambda answers, are_many: answers if are_many else answers[0])
 
 
 def stream(models: Models, call: Call) -> Asked:
@@ -28,27 +45,41 @@ def stream(models: Models, call: Call) -> Asked:
     service = models.default
     if not service.predictor.writes:
         raise NotFound(f"{service} writes no texts, so there is nothing to stream; ask with POST /predict")
-    request, are_many = _read(service, call.body)
-    if are_many:
-        raise InputError("'inputs' is a list; one answer is streamed at a time: send one input")
-    return Asked(service, request, lambda answers: Reply(to_json(answers[0])), _Events())
+    envelope = read_envelope(call.body, beside=service.shapes.beside)
+    request, are_many = checked(service, envelope.inputs, written.settings(service, envelope.parameters))
+    written.require_one(are_many)
+    return Asked(service, request, json_reply, written.Pieces())
 
 
-class _Events:
-    """One JSON object an event."""
-
-    def piece(self, piece: str) -> bytes:
-        return event(to_json({"text": piece}))
-
-    def end(self, ended: Ended) -> bytes:
-        return event(to_json({"finish": ended.finish}))
-
-    def fault(self, fault: Fault) -> bytes:
-        return event(to_json(explained(fault)))
+def health(models: Models, call: Call) -> Reply:
+    """GET /health: nothing, with a status that says whether requests should be sent here."""
+    if models.draining:
+        return fault_reply(Fault(503, "Unhealthy", "this server is about to stop: send requests to another one"))
+    return Reply(b"")
 
 
-OPERATIONS = (Operation("/predict", predict), Operation("/predict/stream", stream))
-PAGES: tuple[Page, ...] = ()
+def info(models: Models, call: Call) -> Reply:
+    """GET /info: what answers, in the words of text-generation-inference and text-embeddings-inference."""
+    service = models.default
+    predictor, limits = service.predictor, service.limits
+    return json_reply(
+        {
+            "model_id": service.version.name,
+            "model_sha": service.version.digest,
+            "model_dtype": predictor.variant,
+            "model_type": _kind(service),
+            "model_pipeline_tag": predictor.model.task,
+            "max_input_length": predictor.model.max_length,
+            "max_concurrent_requests": limits.requests,
+            "max_client_batch_size": limits.inputs,
+            "auto_truncate": True,
+            "version": version("tunewright"),
+        }
+    )
+
+
+OPERATIONS = (Operation("/", hub), Operation("/predict", predict), Operation("/predict/stream", stream))
+PAGES = (Page("/health", health), Page("/info", info))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +88,19 @@ class Envelope:
 
     inputs: object
     parameters: Mapping[str, object]
+    stream: bool = False
 
 
-def read_envelope(body: bytes, *, beside: Collection[str] = ()) -> Envelope:
+def read_envelope(body: bytes, *, beside: Collection[str] = (), streams: bool = False) -> Envelope:
     """The body of a request; Malformed when it is not a JSON object, InputError for a wrong key.
 
     `beside`: parameters that may also stand beside `inputs`, as text-embeddings-inference and its clients have them.
+    `streams`: whether `stream` may, as text-generation-inference has it.
     """
     content = read_json(body)
     if not isinstance(content, dict):
         raise Malformed(f'the body is {kind_of(content)}; send an object: {{"inputs": ...}}')
+    beside = (*beside, "stream") if streams else beside
     for key in content:
         if key not in _KEYS and key not in beside:
             raise InputError(f"unknown key {shown(key)}; a request has: {', '.join((*_KEYS[:2], *beside))}")
@@ -77,19 +111,53 @@ def read_envelope(body: bytes, *, beside: Collection[str] = ()) -> Envelope:
         raise InputError(f"'parameters' is {shown(parameters)}; send an object")
     if twice := next((name for name in beside if name in content and name in parameters), None):
         raise InputError(f"parameter {shown(twice)} stands beside 'inputs' and in 'parameters'; send it once")
+    streaming = content.pop("stream", None) if streams else None
+    if not isinstance(streaming, bool | None):
+        raise InputError(f"'stream' is {shown(streaming)}; send true or false, or leave it out")
     parameters = {**parameters, **{name: content[name] for name in beside if name in content}}
     check_sizes(parameters)
     _check_options(content.get("options"))
-    return Envelope(content["inputs"], parameters)
+    return Envelope(content["inputs"], parameters, bool(streaming))
 
 
-def _read(service: Service, body: bytes) -> tuple[Request, bool]:
-    """The request, and whether its inputs came as a list."""
-    task, model = service.predictor.task, service.predictor.model
-    envelope = read_envelope(body, beside=service.shapes.beside)
-    parameters = task.read_parameters(envelope.parameters, model)
-    inputs, are_many = task.read_inputs(envelope.inputs, model)
-    return Request(inputs, parameters), are_many
+def _asked(service: Service, call: Call, shape: Shape) -> Asked:
+    writes = service.predictor.writes
+    if _is_file(service, call):
+        envelope = Envelope(call.body, {})
+    else:
+        envelope = read_envelope(call.body, beside=service.shapes.beside, streams=writes)
+    if similarity.is_asked(service, envelope.inputs):
+        return similarity.asked(service, envelope.inputs, envelope.parameters)
+    parameters = written.settings(service, envelope.parameters) if writes else envelope.parameters
+    request, are_many = checked(service, envelope.inputs, parameters)
+    if envelope.stream:
+        written.require_one(are_many)
+        return Asked(service, request, json_reply, written.Tokens(parameters))
+    return Asked(service, request, lambda answers: json_reply(shape(answers, are_many)))
+
+
+def _is_file(service: Service, call: Call) -> bool:
+    """Whether the body is the file itself: it says so, or no JSON, in which no object begins like any such file."""
+    if call.headers.get("content-type", "").startswith(("image/", "audio/", "application/octet-stream")):
+        return True
+    return isinstance(service.predictor.engine, FileEngine) and not call.body.lstrip().startswith((b"{", b"[", b'"'))
+
+
+def _kind(service: Service) -> Mapping[str, object]:
+    """What text-embeddings-inference calls the type of a model; its clients choose the address by it."""
+    model = service.predictor.model
+    if model.task == "feature-extraction":
+        return {"embedding": {"pooling": "mean"}}
+    if model.pair and len(model.labels) == 1:
+        return {"reranker": _labels(model.labels)}
+    return {"classifier": _labels(model.labels)} if model.labels else {}
+
+
+def _labels(labels: list[str]) -> Mapping[str, object]:
+    return {
+        "id2label": {str(index): label for index, label in enumerate(labels)},
+        "label2id": {label: index for index, label in enumerate(labels)},
+    }
 
 
 def _check_options(options: object) -> None:

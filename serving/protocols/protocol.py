@@ -22,6 +22,7 @@ from tunewright.serving.errors import (
 )
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Ended, Service
+from tunewright.serving.request.json_text import to_json
 from tunewright.serving.request.request import Request
 
 STATUS: dict[type[ServingError], int] = {
@@ -102,6 +103,11 @@ class Asked:
 def event(data: bytes) -> bytes:
     """One server-sent event; JSON has no line breaks."""
     return b"data: " + data + b"\n\n"
+
+
+def fault_reply(fault: Fault, explain: "Explain | None" = None) -> Reply:
+    """A reply that says what is wrong, in the words of a protocol."""
+    return Reply(to_json((explain or explained)(fault)), fault.status, headers=fault.headers)
 
 
 def explained(fault: Fault) -> object:

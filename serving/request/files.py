@@ -1,4 +1,4 @@
-"""Images and audio inside JSON: their bytes as text."""
+"""Images and audio: their bytes as text inside JSON, or as they are."""
 
 import pybase64
 
@@ -12,13 +12,17 @@ BODY_BYTES = 32 << 20
 
 
 def read_files(inputs: object, name: str) -> tuple[list[bytes], bool]:
-    """The bytes of the files of a request, each in base64 or as `{name: base64}`; whether they came as a list."""
+    """The bytes of the files of a request, each bytes, base64 or `{name: base64}`; whether they came as a list."""
     return read_several(inputs, lambda item, place: read_file(item, name, place), "file in base64")
 
 
 def read_file(item: object, name: str, place: str) -> bytes:
     """The bytes of one file."""
     content = item.get(name) if isinstance(item, dict) and set(item) == {name} else item
+    if isinstance(content, bytes):
+        if not content:
+            raise InputError(f"{place} is empty; send the bytes of a file")
+        return content
     if not isinstance(content, str):
         raise InputError(f'{place} is {shown(item)}; send a file in base64, or {{"{name}": base64}}')
     try:

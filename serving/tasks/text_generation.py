@@ -17,7 +17,7 @@ from tunewright.serving.errors import BundleError, InputError, shown
 from tunewright.serving.generation.chat_template import FILE, ChatTemplate
 from tunewright.serving.generation.graph import CausalGraph
 from tunewright.serving.generation.loop import Generated
-from tunewright.serving.generation.sequences import Finish, OnText
+from tunewright.serving.generation.sequences import FINISH, Finish, OnText
 from tunewright.serving.generation.settings import GenerationSettings, read_settings
 from tunewright.serving.request import schema
 from tunewright.serving.runtime.capacity import Capacity
@@ -32,7 +32,8 @@ _CHARACTERS_PER_TOKEN = 64
 
 Messages = tuple[dict[str, str], ...]
 Input = str | Messages
-Answer = list[dict[str, str | list[dict[str, str]]]]
+Details = dict[str, object]
+Answer = list[dict[str, str | list[dict[str, str]] | Details]]
 Taken = TypeVar("Taken")
 
 
@@ -58,6 +59,8 @@ class Parameters(GenerationSettings):
     """Whether the prompt stands before the answer."""
     clean_up_tokenization_spaces: bool = True
     """Take out the spaces before punctuation."""
+    details: bool = False
+    """Whether the answer also says why it ended and how many tokens it has, as text-generation-inference does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +85,20 @@ def shapes(model: ModelFile) -> Shapes:
     if read_options(Options, model).chat:
         inputs += [messages, schema.closed({"messages": messages})]
         generated, example = {"anyOf": [schema.TEXT, messages]}, [{"role": "user", "content": "What is a tide?"}]
+    count: schema.Schema = {"type": "integer", "minimum": 0}
+    details = {
+        "finish_reason": {**schema.TEXT, "enum": list(FINISH.values())},
+        "generated_tokens": {**count, "description": "Tokens of the answer."},
+        "input_length": {**count, "description": "Tokens of the prompt."},
+        "seed": {**count, "nullable": True},
+        "prefill": schema.list_of({}, maxItems=0),
+        "tokens": schema.list_of({}, maxItems=0),
+    }
+    answer = {"generated_text": generated, "details": schema.closed(details)}
     return Shapes(
         item={"oneOf": inputs},
         parameters=schema.schema_of(Parameters),
-        answer=schema.list_of(schema.closed({"generated_text": generated}), minItems=1, maxItems=1),
+        answer=schema.list_of(schema.closed(answer, optional=("details",)), minItems=1, maxItems=1),
         example=example,
         example_parameters={"max_new_tokens": 8, "min_new_tokens": 0},
     )
@@ -158,7 +171,10 @@ class ContinuationEngine:
     def answer(self, row: Prompt, output: Generated, parameters: Parameters) -> Answer:
         """What was added, as the pipeline cuts it out of the whole text, or all of it."""
         text = self._text([*row.ids, *output.ids], parameters)[len(self._text(row.ids, parameters)) :]
-        return [{"generated_text": _whole(row.asked, text) if parameters.return_full_text else text}]
+        whole: Answer = [{"generated_text": _whole(row.asked, text) if parameters.return_full_text else text}]
+        if parameters.details:
+            whole[0]["details"] = _details(row, output)
+        return whole
 
     def stream(self, row: Prompt, on_text: OnText, *, limit: TimeLimit | None = None) -> Finish:
         """What follows the prompt, piece by piece."""
@@ -205,6 +221,18 @@ def _whole(asked: Input, text: str) -> str | list[dict[str, str]]:
     if last["role"] == "assistant":
         return [*before, {"role": last["role"], "content": last["content"] + text}]
     return [*asked, {"role": "assistant", "content": text}]
+
+
+def _details(row: Prompt, output: Generated) -> Details:
+    """How an answer was written."""
+    return {
+        "finish_reason": FINISH[output.finish],
+        "generated_tokens": len(output.ids),
+        "input_length": len(row.ids),
+        "seed": row.settings.seed,
+        "prefill": [],
+        "tokens": [],
+    }
 
 
 def read_template(path: Path, special_tokens: Mapping[str, str]) -> ChatTemplate:

@@ -59,7 +59,7 @@ def test_json_is_read_as_python_reads_it(body, inputs):
         ({}, "'inputs' is missing: send {\"inputs\": ...}"),
         ({"inputs": "a", "input": 1}, "unknown key 'input'; a request has: inputs, parameters"),
         ({"inputs": "a", "parameters": [1]}, "'parameters' is [1]; send an object"),
-        ({"inputs": "a", "parameters": False}, "'parameters' is False; send an object"),
+        ({"inputs": "a", "parameters": False}, "'parameters' is false; send an object"),
         ({"inputs": "a", "parameters": ""}, "'parameters' is ''; send an object"),
         ({"inputs": "a", "parameters": []}, "'parameters' is []; send an object"),
     ],

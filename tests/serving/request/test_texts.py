@@ -41,7 +41,7 @@ TWO = 'a pair of texts: {"text": ..., "text_pair": ...}, or a list of such'
     [
         ([], False, "'inputs' is an empty list: send at least one text"),
         (5, False, f"inputs is 5; this model reads {ONE}"),
-        (None, False, f"inputs is None; this model reads {ONE}"),
+        (None, False, f"inputs is null; this model reads {ONE}"),
         (["a", 5], False, f"inputs[1] is 5; this model reads {ONE}"),
         ([["a", "b"]], False, f"inputs[0] is ['a', 'b']; this model reads {ONE}"),
         (

@@ -73,7 +73,7 @@ def test_scores_of_any_logits_are_between_zero_and_one(logits, function):
     ("parameters", "sentence"),
     [
         ({"top_k": 0}, "parameter 'top_k' is 0: Input should be greater than or equal to 1"),
-        ({"top_k": True}, "parameter 'top_k' is True: Input should be a valid integer"),
+        ({"top_k": True}, "parameter 'top_k' is true: Input should be a valid integer"),
         ({"top_k": "3"}, "parameter 'top_k' is '3': Input should be a valid integer"),
         (
             {"function_to_apply": "relu"},

@@ -1,0 +1,50 @@
+"""How alike texts are: by the cosine of their vectors, or as a model of pairs says itself."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tunewright.serving.errors import InputError, NotFound, shown
+from tunewright.serving.live.service import Service
+from tunewright.serving.protocols.plain import checked, json_reply
+from tunewright.serving.protocols.protocol import Asked
+
+_KEYS = {"source_sentence", "sentences"}
+_VECTORS = "feature-extraction"
+
+
+def is_asked(service: Service, inputs: object) -> bool:
+    """Whether inputs are `{"source_sentence": ..., "sentences": [...]}`."""
+    return isinstance(inputs, dict) and set(inputs) == _KEYS
+
+
+def asked(service: Service, inputs: object, parameters: Mapping[str, object]) -> Asked:
+    """One number for each of the sentences."""
+    assert isinstance(inputs, dict)
+    source, sentences = inputs["source_sentence"], inputs["sentences"]
+    if not isinstance(source, str):
+        raise InputError(f"'source_sentence' is {shown(source)}; send a text")
+    if not isinstance(sentences, list) or not sentences or not all(isinstance(one, str) for one in sentences):
+        raise InputError(f"'sentences' is {shown(sentences)}; send a list of texts")
+    model = service.predictor.model
+    if model.task == _VECTORS:
+        request, _ = checked(service, [source, *sentences], parameters)
+        return Asked(service, request, lambda vectors: json_reply(_cosines(vectors)))
+    if model.pair and len(model.labels) == 1:
+        request, _ = checked(service, [{"text": source, "text_pair": one} for one in sentences], parameters)
+        return Asked(service, request, lambda answers: json_reply([_score(answer) for answer in answers]))
+    raise NotFound(f"{service} is for {model.task}: it gives no similarity of sentences")
+
+
+def _cosines(vectors: Sequence[object]) -> list[float]:
+    """Of the first vector and each of the others."""
+    first_D, *_ = rows_ND = np.array(vectors, dtype=np.float32)
+    lengths_N = np.linalg.norm(rows_ND, axis=1)
+    cosines: list[float] = (rows_ND[1:] @ first_D / np.maximum(lengths_N[1:] * lengths_N[0], 1e-12)).tolist()
+    return cosines
+
+
+def _score(answer: object) -> object:
+    """The number of `[{"label", "score"}]`."""
+    assert isinstance(answer, list)
+    return answer[0]["score"]
