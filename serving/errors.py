@@ -4,6 +4,7 @@ ServingError
 ├── SettingsError    a SERVING_* variable is missing, unknown or has an impossible value
 ├── BundleError      the pulled folder is not a model this program can serve
 ├── ModelFault       the model's own output cannot be answered with (HTTP 500)
+├── NotLoaded        the model is not in memory (HTTP 503)
 ├── DeadlineExceeded the model did not answer in time (HTTP 503)
 └── RequestError     the caller's doing
     ├── Malformed    the body is not a JSON object (HTTP 400)
@@ -37,6 +38,14 @@ class BundleError(ServingError):
 
 class ModelFault(ServingError):
     """The model answered with something that is not a finite number."""
+
+
+class NotLoaded(ServingError):
+    """The model is not in memory: not yet, or not now."""
+
+    def __init__(self, message: str, *, model: str) -> None:
+        super().__init__(message)
+        self.model = model
 
 
 class DeadlineExceeded(ServingError):

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     if asked.model is not None:
         os.environ["SERVING_MODEL"] = asked.model
     capture_logging()
-    # As process 1 of a container there is no default for SIGTERM; until the server listens it is a Ctrl-C.
+    # As process 1 of a container there is no default for SIGTERM; until the server is ready it is a Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = read_settings()
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         emit("failed", str(error), level="error", error=type(error).__name__)
         return 2
     except KeyboardInterrupt:
-        emit("failed", "interrupted before the server listened", level="error")
+        emit("failed", "interrupted before the server was ready", level="error")
         return 130
     return 0
 

@@ -145,7 +145,7 @@ def address(engine, name):
 
     def listening():
         lines = logs(engine, name).splitlines()
-        return next((event["url"] for line in lines if (event := json.loads(line))["event"] == "listening"), None)
+        return next((event["url"] for line in lines if (event := json.loads(line))["event"] == "ready"), None)
 
     return await_value(engine, name, listening)
 

@@ -103,9 +103,7 @@ def test_a_server_speaks_to_the_store_alone(environment, s3_uri, tmp_path):
     files = {str(path.relative_to(bundle)): path for path in bundle.rglob("*") if path.is_file()}
     publish(open_store(s3_uri), "quiet", files, run_id="run-1")
     environment |= {"REGISTRY_URI": s3_uri, "SERVING_MODEL": "quiet", "SERVING_HOST": "127.0.0.1", "SERVING_PORT": "0"}
-    _, _, lines = traced(
-        [sys.executable, "-m", "tunewright", "serve"], tmp_path / "log", environment, until='"listening"'
-    )
+    _, _, lines = traced([sys.executable, "-m", "tunewright", "serve"], tmp_path / "log", environment, until='"ready"')
     assert ("127.0.0.1", store_port(environment)) in partners(lines)
     assert_quiet(lines, environment, tmp_path)
 

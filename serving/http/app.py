@@ -1,5 +1,7 @@
 """HTTP around the models of a process: which address leads where."""
 
+from weakref import WeakKeyDictionary
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -7,20 +9,21 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
+from tunewright.serving.errors import ServingError
 from tunewright.serving.http import pages
 from tunewright.serving.http.ask import Handler, asking, showing
 from tunewright.serving.http.middleware import Doors, Stamp
-from tunewright.serving.http.openapi import document
-from tunewright.serving.http.replies import crashed, refused
+from tunewright.serving.http.replies import crashed, refused, unanswered
 from tunewright.serving.live.models import Models
+from tunewright.serving.live.service import Service
 from tunewright.serving.protocols import huggingface
-from tunewright.serving.request.json_text import to_json
 
 PROTOCOLS = (huggingface,)
 PAGES: dict[str, Handler] = {
     "/healthz": pages.alive,
     "/livez": pages.alive,
     "/readyz": pages.ready,
+    "/startupz": pages.started,
     "/metrics": pages.metrics,
     "/openapi.json": pages.openapi,
     "/docs": pages.docs,
@@ -41,11 +44,11 @@ def create_app(models: Models) -> Starlette:
     routes.append(Mount("/docs/assets", StaticFiles(directory=str(swagger_ui_path))))
     app = Starlette(
         routes=routes,
-        exception_handlers={HTTPException: refused, Exception: crashed},
+        exception_handlers={HTTPException: refused, ServingError: unanswered, Exception: crashed},
         middleware=[Middleware(Stamp, models=models), Middleware(Doors, models=models)],
     )
     app.state.models = models
-    app.state.document = to_json(document(models.default, metrics=models.metrics_port is None))
+    app.state.documents = WeakKeyDictionary[Service, bytes]()
     return app
 
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from tunewright.serving.errors import Left
+from tunewright.serving.errors import Left, NotLoaded
 from tunewright.serving.http.body import read_body
 from tunewright.serving.http.replies import fault_reply, logged, response
 from tunewright.serving.live.models import Models
@@ -69,17 +69,19 @@ class _Done:
 
     def __init__(self, models: Models, protocol: str) -> None:
         self.held = contextlib.ExitStack()
-        self.service: Service = models.default
+        self.service: Service | None = None
         self.seen = now_seen()
         self.seen.protocol = protocol
-        self._meters = models.meters
+        self._models = models
         self._begun = time.monotonic()
 
     def with_status(self, status: int) -> None:
         self.held.close()
-        served, seconds = self.service.served, time.monotonic() - self._begun
-        self.seen.served, self.seen.status = served, status
-        self._meters.answered(served, status, seconds, protocol=self.seen.protocol)
+        self.seen.status = status
+        with contextlib.suppress(NotLoaded):
+            served = (self.service or self._models.default).served
+            self.seen.served = served
+            self._models.meters.answered(served, status, time.monotonic() - self._begun, protocol=self.seen.protocol)
 
 
 async def _answered(request: Request, models: Models, operation: Operation, done: _Done) -> Response:
@@ -90,7 +92,7 @@ async def _answered(request: Request, models: Models, operation: Operation, done
     done.held.enter_context(models.turn(len(body)))
     call = _call(request, body)
     asked = await while_awaited(request, models.read(lambda: operation.read(models, call), size=len(body)))
-    done.service, done.seen.rows = asked.service, len(asked.request.inputs)
+    done.service, done.seen.served, done.seen.rows = asked.service, asked.service.served, len(asked.request.inputs)
     if asked.events is None:
         return response(await while_awaited(request, asked.service.answer(asked.request, asked.write)))
     return await _begun(request, asked, asked.events, done)

@@ -1,14 +1,21 @@
 """What holds for every request, whatever its address."""
 
-from starlette.datastructures import MutableHeaders
+import os
+import re
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tunewright.serving.errors import NotLoaded
 from tunewright.serving.http.replies import error_reply
 from tunewright.serving.live.models import Models
+from tunewright.serving.watch.seen import Seen, begin
+
+_ID = re.compile(rb"[!-~]{1,128}")
+"""What a caller may call a request: it is written to logs and sent back."""
 
 
 class Stamp:
-    """Writes on each reply who answered, and asks callers to leave while the server drains."""
+    """Writes on each reply who answered and to which request, and asks callers to leave while the server drains."""
 
     def __init__(self, app: ASGIApp, models: Models) -> None:
         self._app = app
@@ -16,17 +23,35 @@ class Stamp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and stamp the head of its reply."""
+        name = _id_of(scope)
+        seen = Seen(name.decode())
+        begin(seen)
 
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["X-Tunewright-Model"] = str(self._models.default)
+                headers = message["headers"]
+                headers.append((b"x-request-id", name))
+                if who := self._who(seen):
+                    headers.append((b"x-tunewright-model", who.encode()))
                 # A kept-alive connection would otherwise be cut when the server closes.
-                if self._models.draining:
-                    headers["Connection"] = "close"
+                if self._models.draining and all(name.lower() != b"connection" for name, _ in headers):
+                    headers.append((b"connection", b"close"))
             await send(message)
 
         await self._app(scope, receive, stamped)
+
+    def _who(self, seen: Seen) -> str:
+        if seen.served is not None:
+            return f"{seen.served.model}:{seen.served.version}/{seen.served.variant}"
+        try:
+            return str(self._models.default)
+        except NotLoaded:
+            return ""
+
+
+def _id_of(scope: Scope) -> bytes:
+    given: bytes = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return given if _ID.fullmatch(given) else os.urandom(16).hex().encode()
 
 
 class Doors:

@@ -58,6 +58,7 @@ def paths(shapes: Shapes, *, inputs: int, writes: bool, metrics: bool = True, re
         "/healthz": {"get": _health("Whether the process runs.")},
         "/livez": {"get": _health("Whether the process runs.")},
         "/readyz": {"get": _ready()},
+        "/startupz": {"get": _started()},
         **({"/metrics": {"get": _metrics()}} if metrics else {}),
     }
 
@@ -137,7 +138,17 @@ def _ready() -> Schema:
         "summary": "Whether requests should be sent here.",
         "responses": {
             "200": {"description": "Yes.", "content": _json(closed({"status": TEXT, "model": TEXT}))},
-            "503": _fault("No: the server is about to stop."),
+            "503": _fault("No: no model is loaded, or the server is about to stop."),
+        },
+    }
+
+
+def _started() -> Schema:
+    return {
+        "summary": "Whether a model has been loaded.",
+        "responses": {
+            "200": {"description": "Yes.", "content": _json(closed({"status": TEXT}))},
+            "503": _fault("Not yet."),
         },
     }
 

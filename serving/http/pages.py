@@ -1,10 +1,12 @@
 """What can be had with GET: health, metrics, the OpenAPI document and a page to read it."""
 
+import asyncio
 from html import escape
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from tunewright.serving.http.openapi import document
 from tunewright.serving.http.replies import error_reply, json_reply
 from tunewright.serving.live.models import Models
 from tunewright.serving.request.json_text import to_json
@@ -30,15 +32,23 @@ _DOCS = """\
 
 
 async def alive(request: Request) -> Response:
-    """The process runs and its event loop turns."""
+    """The process listens and its event loop turns."""
     return json_reply(to_json({"status": "alive"}))
+
+
+async def started(request: Request) -> Response:
+    """Whether there has been something to answer with: until then nothing else of this server need be asked."""
+    models = _models(request)
+    if not models.is_started:
+        return error_reply(503, "NotReady", str(models.why_not_ready))
+    return json_reply(to_json({"status": "started"}))
 
 
 async def ready(request: Request) -> Response:
     """Whether a load balancer should send requests here."""
     models = _models(request)
-    if models.draining:
-        return error_reply(503, "NotReady", "this server is about to stop: send requests to another one")
+    if (sentence := models.why_not_ready) is not None:
+        return error_reply(503, "NotReady", sentence)
     return json_reply(to_json({"status": "ready", "model": str(models.default)}))
 
 
@@ -48,8 +58,13 @@ async def metrics(request: Request) -> Response:
 
 
 async def openapi(request: Request) -> Response:
-    """The OpenAPI document."""
-    return json_reply(request.app.state.document)
+    """The OpenAPI document of what answers now. Its example is a real answer, so it is made when it is asked for."""
+    models = _models(request)
+    service, documents = models.default, request.app.state.documents
+    if service not in documents:
+        made = await asyncio.to_thread(document, service, metrics=models.metrics_port is None)
+        documents[service] = to_json(made)
+    return json_reply(documents[service])
 
 
 async def docs(request: Request) -> Response:

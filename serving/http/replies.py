@@ -54,6 +54,11 @@ async def refused(request: Request, error: Exception) -> Response:
     return error_reply(error.status_code, "Refused", f"{place}: {error.detail}", headers)
 
 
+async def unanswered(request: Request, error: Exception) -> Response:
+    """A page that cannot be had for now."""
+    return fault_reply(fault_of(error))
+
+
 async def crashed(request: Request, error: Exception) -> Response:
     """A fault of this program where nothing else answered."""
     return fault_reply(fault_of(error))

@@ -69,23 +69,35 @@ def take_signals() -> Stop:
     return stop
 
 
-def serve(app: Starlette, models: Models, listeners: list[socket.socket], *, stop: Stop, drain_seconds: float) -> None:
-    """Answer until told to stop; then drain: not ready first, no new connections next, nothing cut off.
+class Web:
+    """The web server in a thread of its own, so that the main one is free to load models and to wait for signals."""
 
-    The web server has its own thread, so that this one is free to wait for signals.
-    """
-    server = uvicorn.Server(web_config(app, models))
-    thread = threading.Thread(target=server.run, args=(listeners,), name="http")
-    thread.start()
-    while thread.is_alive() and not stop.asked.wait(_STEP_SECONDS):
-        pass
-    if not stop.asked.is_set():
-        raise RuntimeError("the web server ended by itself; its log says why")
-    models.draining = True
-    emit("draining", f"stopping: not ready from now on, closing in {drain_seconds:g} s", model=str(models.default))
-    stop.hurried.wait(drain_seconds)
-    server.should_exit = True
-    thread.join()
+    def __init__(self, app: Starlette, models: Models, listeners: list[socket.socket]) -> None:
+        self._models = models
+        self._server = uvicorn.Server(web_config(app, models))
+        self._thread = threading.Thread(target=self._server.run, args=(listeners,), name="http")
+
+    def start(self) -> None:
+        """Answer from now on; until a model is loaded, that there is none."""
+        self._thread.start()
+
+    def serve(self, stop: Stop, *, drain_seconds: float) -> None:
+        """Answer until told to stop; then drain: not ready first, no new connections next, nothing cut off."""
+        while self._thread.is_alive() and not stop.asked.wait(_STEP_SECONDS):
+            pass
+        if not stop.asked.is_set():
+            raise RuntimeError("the web server ended by itself; its log says why")
+        models = self._models
+        models.draining = True
+        emit("draining", f"stopping: not ready from now on, closing in {drain_seconds:g} s", model=str(models.default))
+        stop.hurried.wait(drain_seconds)
+        self._server.should_exit = True
+        self._thread.join()
+
+    def end(self) -> None:
+        """End at once, where it has not ended yet; nobody has been answered by a model."""
+        self._server.force_exit = self._server.should_exit = True
+        self._thread.join()
 
 
 def web_config(app: Starlette, models: Models) -> uvicorn.Config:

@@ -16,6 +16,7 @@ from tunewright.serving.errors import (
     Malformed,
     ModelFault,
     NotFound,
+    NotLoaded,
     Overloaded,
     ServingError,
     TooLarge,
@@ -34,6 +35,7 @@ STATUS: dict[type[ServingError], int] = {
     Overloaded: 429,
     Left: 499,
     ModelFault: 500,
+    NotLoaded: 503,
     DeadlineExceeded: 503,
 }
 """The HTTP status of each error a request can end with."""

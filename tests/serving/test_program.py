@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -17,6 +18,8 @@ import pytest
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.publish import publish
 from tunewright.serving.program import main
+
+KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
 
 
 @pytest.fixture
@@ -66,10 +69,12 @@ def failure(process):
 
 def test_it_pulls_answers_and_ends(start):
     process = start(SERVING_VARIANT="int8")
-    loaded, listening = event(process, "loaded"), event(process, "listening")
+    listening, loaded = event(process, "listening"), event(process, "loaded")
+    event(process, "ready")
     assert (loaded["model"], loaded["golden_cases"]) == ("reviews:1/int8", 6)
     with httpx.Client(base_url=listening["url"], trust_env=False) as client:
         assert client.get("/readyz").json() == {"status": "ready", "model": "reviews:1/int8"}
+        assert client.get("/startupz").json() == {"status": "started"}
         answer = client.post("/predict", json={"inputs": "This product is amazing!"}).json()
     assert answer[0]["label"] == "positive"
     process.send_signal(signal.SIGINT)
@@ -77,16 +82,42 @@ def test_it_pulls_answers_and_ends(start):
 
 
 def test_the_printed_example_works(start):
-    listening = event(start(), "listening")
+    ready = event(start(), "ready")
     answer = subprocess.run(
-        listening["example"].replace("curl", "curl --noproxy '*' -s"), shell=True, capture_output=True, check=True
+        ready["example"].replace("curl", "curl --noproxy '*' -s"), shell=True, capture_output=True, check=True
     )
     assert json.loads(answer.stdout)[0]["label"] == "positive"
 
 
+@contextmanager
+def silent_store():
+    """The address of a store that takes requests and answers none."""
+    with socket.create_server(("127.0.0.1", 0)) as store:
+        yield f"http://127.0.0.1:{store.getsockname()[1]}"
+
+
+def test_it_listens_before_there_is_a_model_and_says_so(start):
+    with silent_store() as store:
+        process = start(REGISTRY_URI="s3://bucket/registry", AWS_ENDPOINT_URL_S3=store, **KEYS)
+        with httpx.Client(base_url=event(process, "listening")["url"], trust_env=False) as client:
+            assert client.get("/livez").json() == {"status": "alive"}
+            sentence = "no model is loaded yet: this server has just started, try again in some seconds"
+            for path in ("/readyz", "/startupz"):
+                reply = client.get(path)
+                assert (reply.status_code, reply.json()) == (503, {"error": sentence, "error_type": "NotReady"})
+            for reply in (client.post("/predict", json={"inputs": "great"}), client.get("/openapi.json")):
+                assert (reply.status_code, reply.json()["error"]) == (503, sentence)
+                assert "X-Tunewright-Model" not in reply.headers
+            page = client.get("/metrics").text
+        assert 'tunewright_refusals_total{reason="not_loaded"} 1.0' in page
+        assert "tunewright_ready 0.0" in page
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 130
+
+
 def test_sigterm_under_load_fails_no_request(start):
     process = start(SERVING_DRAIN_SECONDS="3")
-    callers = Callers(event(process, "listening")["url"])
+    callers = Callers(event(process, "ready")["url"])
     with ThreadPoolExecutor(4) as pool:
         running = [pool.submit(callers.send_requests) for _ in range(4)]
         assert callers.busy.wait(timeout=30)
@@ -120,7 +151,7 @@ class Callers:
 
 def test_a_request_that_has_begun_is_answered_after_the_listener_has_closed(start):
     process = start(SERVING_DRAIN_SECONDS="0")
-    url = httpx.URL(event(process, "listening")["url"])
+    url = httpx.URL(event(process, "ready")["url"])
     body = b'{"inputs": "great"}'
     with socket.create_connection((url.host, url.port), timeout=30) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 19\r\n\r\n" + body[:5])
@@ -133,7 +164,7 @@ def test_a_request_that_has_begun_is_answered_after_the_listener_has_closed(star
 
 
 def test_metrics_may_have_a_port_where_nothing_else_is(start):
-    said = event(start(SERVING_METRICS_PORT="0"), "listening")
+    said = event(start(SERVING_METRICS_PORT="0"), "ready")
     page, url = said["metrics"], said["url"]
     other = page.removesuffix("/metrics")
     assert "tunewright_model_info" in httpx.get(page, trust_env=False).text
@@ -171,7 +202,7 @@ def wait_until(condition):
 
 def test_a_second_sigterm_skips_the_drain(start):
     process = start(SERVING_DRAIN_SECONDS="3600")
-    event(process, "listening")
+    event(process, "ready")
     process.send_signal(signal.SIGTERM)
     event(process, "draining")
     process.send_signal(signal.SIGTERM)

@@ -82,6 +82,18 @@ def test_parameters_reach_the_task(client):
     assert len(predict(client, "great", top_k=1).json()) == 1
 
 
+def test_each_reply_names_its_request_as_the_caller_did(client):
+    assert client.get("/livez", headers={"X-Request-Id": "a-1:b"}).headers["X-Request-Id"] == "a-1:b"
+    names = {predict(client, "great").headers["X-Request-Id"] for _ in range(3)}
+    assert len(names) == 3
+    assert all(re.fullmatch("[0-9a-f]{32}", name) for name in names)
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a" * 129, "é".encode()])
+def test_a_name_that_no_log_should_hold_is_replaced(client, name):
+    assert re.fullmatch("[0-9a-f]{32}", client.get("/livez", headers={"X-Request-Id": name}).headers["X-Request-Id"])
+
+
 def test_the_reply_says_which_version_answered(client):
     assert predict(client, "great").headers["X-Tunewright-Model"] == "reviews:3/fp32"
     assert client.get("/nowhere").headers["X-Tunewright-Model"] == "reviews:3/fp32"

@@ -286,7 +286,7 @@ def test_more_idle_connections_than_files_do_not_stop_the_server_or_fill_its_log
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128)),
     )
     events = (json.loads(line) for line in server.stderr)
-    url = next(event["url"] for event in events if event["event"] == "listening")
+    url = next(event["url"] for event in events if event["event"] == "ready")
     address = ("127.0.0.1", int(url.rpartition(":")[2]))
     with contextlib.ExitStack() as held:
         for _ in range(200):

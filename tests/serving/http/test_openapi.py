@@ -111,7 +111,7 @@ def test_every_route_but_the_pages_for_people_is_documented(served):
     for path, methods in document["paths"].items():
         for method in methods:
             assert client.request(method.upper(), path).status_code not in (404, 405)
-    assert set(document["paths"]) == {"/predict", "/healthz", "/livez", "/readyz", "/metrics"}
+    assert set(document["paths"]) == {"/predict", "/healthz", "/livez", "/readyz", "/startupz", "/metrics"}
 
 
 def test_the_parameters_of_every_task_are_described_in_the_dialect_of_openapi():
