@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pyarrow as pa
 import pyarrow.ipc
@@ -57,15 +57,16 @@ def save_taught(folder: Path, sides: Mapping[str, Dataset], rows: Kind) -> None:
     new.replace(folder)
 
 
-def _library() -> Any:
+def _library() -> ModuleType:
     # Read when it is imported: the library may look for files and counts only where it is allowed to.
     os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
     import datasets
 
-    return datasets
+    library: ModuleType = datasets
+    return library
 
 
-def _input_columns(rows: Kind, library: Any) -> dict[str, tuple[Any, Column]]:
+def _input_columns(rows: Kind, library: ModuleType) -> dict[str, tuple[object, Column]]:
     """A feature for each input, and how its values are taken from inputs: one value, a tuple, or an object."""
     names, kind = list(rows.roles.inputs), rows.types[0]
     if len(names) == 1:
@@ -80,7 +81,7 @@ def _member(key: str | int) -> Column:
     return lambda inputs, _: [value[key] for value in inputs]
 
 
-def _of_value(name: str, kind: pa.DataType, column: Column, library: Any) -> tuple[Any, Column]:
+def _of_value(name: str, kind: pa.DataType, column: Column, library: ModuleType) -> tuple[object, Column]:
     if name in _MEDIA and pa.types.is_struct(kind):
         feature = getattr(library, _MEDIA[name])()
         return feature, lambda inputs, targets: [
@@ -89,7 +90,7 @@ def _of_value(name: str, kind: pa.DataType, column: Column, library: Any) -> tup
     return library.features.features.generate_from_arrow_type(kind), column
 
 
-def _target_column(rows: Kind, library: Any) -> dict[str, tuple[Any, Column]]:
+def _target_column(rows: Kind, library: ModuleType) -> dict[str, tuple[object, Column]]:
     """The feature of the target, of labels their classes by name; none where nothing is to be learned beside inputs."""
     role, kind, labels = rows.roles.target_role, rows.types[1], rows.labels
     if not role or pa.types.is_null(kind):

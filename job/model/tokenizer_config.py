@@ -23,6 +23,10 @@ from tunewright.job.progress import say, warn
 _LEFT_OUT = frozenset("auto_map chat_template init_inputs name_or_path from_slow device_map processor_class".split())
 
 
+Content = dict[str, Any]
+"""What a JSON file of a tokenizer holds."""
+
+
 class _AddedToken(TypedDict):
     """An entry of `tokenizer.json`, of which more is kept as it is."""
 
@@ -54,7 +58,7 @@ def applied_tokenizer(folder: Path, config: dict[str, object]) -> bytes | None:
     return json.dumps(after, ensure_ascii=False).encode()
 
 
-def _loaded(folder: Path, settings: dict[str, Any]) -> Any:
+def _loaded(folder: Path, settings: Content) -> Any:
     """The tokenizer with the added tokens that the settings name, as transformers loads it; None where it cannot."""
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     with tempfile.TemporaryDirectory() as work:
@@ -70,7 +74,7 @@ def _loaded(folder: Path, settings: dict[str, Any]) -> Any:
     return None
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def _settings(folder: Path) -> Content:
     """What tokenizer_config.json says, but for code and the places of other files."""
     try:
         stated = json.loads((folder / "tokenizer_config.json").read_bytes())
@@ -118,7 +122,7 @@ _KINDS = {
 """Architectures whose tokenizers have the class of another one."""
 
 
-def _class_of(settings: dict[str, Any], config: dict[str, object]) -> str:
+def _class_of(settings: Content, config: dict[str, object]) -> str:
     """The tokenizer's class, in lower case and without what all their names have; else that of the architecture."""
     named = str(settings.get("tokenizer_class") or config.get("tokenizer_class") or "")
     if named:
@@ -127,7 +131,7 @@ def _class_of(settings: dict[str, Any], config: dict[str, object]) -> str:
     return _KINDS.get(kind, kind)
 
 
-def _apply(kind: str, settings: dict[str, Any], tokenizer: dict[str, Any]) -> None:
+def _apply(kind: str, settings: Content, tokenizer: Content) -> None:
     """Change a `tokenizer.json` as a class of transformers 4 did."""
     normalizer = tokenizer.get("normalizer") or {}
     if kind in _LOWER and normalizer.get("type") == "BertNormalizer":
@@ -148,7 +152,7 @@ def _apply(kind: str, settings: dict[str, Any], tokenizer: dict[str, Any]) -> No
         _put_around(kind, settings, tokenizer)
 
 
-def _put_around(kind: str, settings: dict[str, Any], tokenizer: dict[str, Any]) -> None:
+def _put_around(kind: str, settings: Content, tokenizer: Content) -> None:
     """The tokens before and after a text, where the tokenizer has them all."""
     if kind in _LANGUAGES:
         code, end = settings.get("src_lang") or _LANGUAGES[kind], _content(settings.get("eos_token", "</s>"))

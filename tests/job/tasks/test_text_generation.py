@@ -327,7 +327,9 @@ def test_a_setting_without_sense_is_refused(looked_at, writer_base, rows, change
 
 
 def test_an_architecture_that_cannot_be_served_is_refused_before_training(looked_at, make_base, rows):
-    with pytest.raises(BaseModelError, match=r"architecture 'bert', which cannot be exported.*gpt2, gpt_neox, llama"):
+    with pytest.raises(
+        BaseModelError, match=r"architecture 'bert', which cannot be exported.*gpt2, gpt_neox, granite, llama"
+    ):
         looked_at("text-generation", make_base("bert"), rows["text"])
 
 

@@ -241,5 +241,7 @@ def test_a_setting_without_sense_is_refused(looked_at, writer_base, rows, change
 
 
 def test_an_architecture_that_cannot_be_served_is_refused_before_training(looked_at, writer_base, rows):
-    with pytest.raises(BaseModelError, match=r"architecture 'gpt2', which cannot be exported.*bart, marian, mbart"):
+    with pytest.raises(
+        BaseModelError, match=r"architecture 'gpt2', which cannot be exported.*bart, m2m_100, marian, mbart"
+    ):
         looked_at("translation", writer_base("gpt2"), rows)

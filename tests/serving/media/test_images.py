@@ -463,9 +463,10 @@ def test_a_file_means_what_transformers_makes_of_it(name, tmp_path):
     ("config", "sentence"),
     [
         (
-            {"image_processor_type": "BeitImageProcessor"},
-            "preprocessor_config.json names 'BeitImageProcessor', which this program does not know; supported: "
-            "ViTImageProcessor, DeiTImageProcessor, ConvNextImageProcessor, CLIPImageProcessor, BitImageProcessor",
+            {"image_processor_type": "DPTImageProcessor"},
+            "preprocessor_config.json names 'DPTImageProcessor', which this program does not know; supported: "
+            "ViTImageProcessor, DeiTImageProcessor, BeitImageProcessor, ConvNextImageProcessor, CLIPImageProcessor, "
+            "BitImageProcessor",
         ),
         (
             {"image_processor_type": "ViTImageProcessor", "do_center_crop": True},
