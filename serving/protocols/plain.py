@@ -1,13 +1,14 @@
 """What protocols share: whom a name means, a request made of plain values, and replies in JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Protocol, cast
 
-from tunewright.serving.errors import InputError, shown
+from tunewright.serving.errors import InputError, Malformed, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols.protocol import Reply
-from tunewright.serving.request.json_text import to_json
+from tunewright.serving.protocols.protocol import Call, Reply
+from tunewright.serving.request.json_text import kind_of, read_json, to_json
 from tunewright.serving.request.parameters import check_sizes
 from tunewright.serving.request.request import Request
 
@@ -28,10 +29,39 @@ def checked(service: Service, inputs: object, parameters: Mapping[str, object]) 
     return Request(found, read), are_many
 
 
+def body_object(call: Call) -> dict[str, object]:
+    """The object that a body is; Malformed where it is none."""
+    content = read_json(call.body)
+    if not isinstance(content, dict):
+        raise Malformed(f"the body is {kind_of(content)}; send an object")
+    return content
+
+
+def take_neutral(
+    content: Mapping[str, object], neutral: Mapping[str, Sequence[object] | None], read: Sequence[str]
+) -> None:
+    """InputError for what asks for something that there is not here.
+
+    `neutral`: names, and the values besides null that ask for nothing, None where any does. `read`: names that are
+    read elsewhere.
+    """
+    for name, value in content.items():
+        if name not in neutral:
+            raise InputError(f"unknown key {shown(name)}; a request has: {', '.join(read)}")
+        legal = neutral[name]
+        if value is not None and legal is not None and value not in legal:
+            said = " or ".join("null" if one is None else to_json(one).decode() for one in [None, *legal])
+            raise InputError(f"{name!r} is {shown(value)}; this server has no such thing: send {said}")
+
+
+class _Tokens(Protocol):
+    ids: Sequence[int]
+
+
 def tokens(service: Service, request: Request) -> int:
     """How many tokens the model reads of the texts of a request."""
-    rows: list[list[int]] = list(service.predictor.prepare(request.inputs, request.parameters))  # type: ignore[arg-type]
-    return sum(map(len, rows))
+    rows = cast("Sequence[_Tokens]", service.predictor.prepare(request.inputs, request.parameters))
+    return sum(len(row.ids) for row in rows)
 
 
 def made_at(service: Service) -> int:

@@ -1,14 +1,15 @@
 """Texts that are written: the parameters and events of text-generation-inference, which clients of the hub speak."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from tunewright.serving.errors import InputError, shown
 from tunewright.serving.generation.sequences import FINISH
 from tunewright.serving.live.service import Ended, Service
+from tunewright.serving.protocols.plain import take_neutral
 from tunewright.serving.protocols.protocol import Fault, event, explained
 from tunewright.serving.request.json_text import to_json
 
-NEUTRAL: Mapping[str, tuple[object, ...]] = {
+NEUTRAL: Mapping[str, Sequence[object] | None] = {
     "adapter_id": (),
     "best_of": (1,),
     "decoder_input_details": (False,),
@@ -33,7 +34,7 @@ def settings(service: Service, parameters: Mapping[str, object]) -> dict[str, ob
     found: dict[str, object] = {}
     for name, value in _flat(parameters).items():
         if name not in known and name in NEUTRAL:
-            _require_neutral(name, value)
+            take_neutral({name: value}, NEUTRAL, ())
         elif value is not None or known.get(name, {}).get("nullable"):
             found[name] = value
     if "stop" in found and "stop" not in known:
@@ -106,10 +107,3 @@ def _flat(parameters: Mapping[str, object]) -> Mapping[str, object]:
     if twice := next((name for name in deeper or {} if name in rest), None):
         raise InputError(f"parameter {shown(twice)} stands in 'generate_parameters' and beside it; send it once")
     return {**rest, **(deeper or {})}
-
-
-def _require_neutral(name: str, value: object) -> None:
-    neutral = NEUTRAL[name]
-    if value is not None and value not in neutral:
-        allowed = " or ".join(map(shown, [None, *neutral]))
-        raise InputError(f"parameter {name!r} is {shown(value)}; this server has no such thing: send {allowed}")

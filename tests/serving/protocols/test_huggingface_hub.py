@@ -99,7 +99,7 @@ def test_text_generation_as_a_stream(ask):
 def test_what_a_server_of_the_hub_has_and_this_one_has_not_is_refused_by_name(ask):
     with pytest.raises(UnknownError) as caught:
         ask("chat").text_generation("abc", best_of=3)
-    assert str(caught.value) == "parameter 'best_of' is 3; this server has no such thing: send null or 1"
+    assert str(caught.value) == "'best_of' is 3; this server has no such thing: send null or 1"
 
 
 def test_translation_and_summarization(ask):

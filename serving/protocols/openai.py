@@ -1,0 +1,86 @@
+"""The API of OpenAI: chats and completions for models that write, embeddings for those that give vectors."""
+
+import base64
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tunewright.serving.errors import InputError, NotFound, shown
+from tunewright.serving.live.models import Models
+from tunewright.serving.live.service import Service
+from tunewright.serving.protocols.openai_text import chat, completions
+from tunewright.serving.protocols.plain import body_object, checked, chosen, json_reply, made_at, take_neutral, tokens
+from tunewright.serving.protocols.protocol import Asked, Call, Fault, Operation, Page, Reply
+
+_PREFIXES = ("/v1", "/openai/v1")
+"""KServe puts the second one before the addresses of its own servers."""
+_FORMATS = ("float", "base64")
+
+
+def explain(fault: Fault) -> object:
+    """The error object of OpenAI's API."""
+    kinds = {429: "rate_limit_error", 503: "server_error", 500: "server_error"}
+    told = {"message": fault.sentence, "type": kinds.get(fault.status, "invalid_request_error")}
+    return {"error": {**told, "param": None, "code": fault.kind}}
+
+
+def embeddings(models: Models, call: Call) -> Asked:
+    """POST /v1/embeddings: one vector for each text."""
+    content = body_object(call)
+    service = chosen(models, content.pop("model", None))
+    if service.predictor.model.task != "feature-extraction":
+        raise NotFound(f"{service} is for {service.predictor.model.task}: it gives no embeddings")
+    texts, written = content.pop("input", None), content.pop("encoding_format", None) or "float"
+    if not isinstance(texts, str | list) or not all(isinstance(one, str) for one in texts):
+        raise InputError(f"'input' is {shown(texts)}; send a text or a list of texts, not tokens")
+    if written not in _FORMATS:
+        raise InputError(f"'encoding_format' is {shown(written)}; legal are: {', '.join(_FORMATS)}")
+    dimensions = content.pop("dimensions", None)
+    take_neutral(content, {"user": None}, ("input", "model", "encoding_format", "dimensions"))
+    request, _ = checked(service, texts, {} if dimensions is None else {"dimensions": dimensions})
+
+    def write(vectors: list[object]) -> Reply:
+        read = tokens(service, request)
+        data = [
+            {"object": "embedding", "index": index, "embedding": _vector(vector, written)}
+            for index, vector in enumerate(vectors)
+        ]
+        usage = {"prompt_tokens": read, "total_tokens": read}
+        return json_reply({"object": "list", "data": data, "model": service.version.name, "usage": usage})
+
+    return Asked(service, request, write)
+
+
+def list_models(models: Models, call: Call) -> Reply:
+    """GET /v1/models, for KServe's clients too, who look for `models`."""
+    data = [_model(service) for service in models.services]
+    return json_reply({"object": "list", "data": data, "models": [one["id"] for one in data]})
+
+
+def one_model(models: Models, call: Call) -> Reply:
+    """GET /v1/models/{model}: that it is there, which is also what KServe calls readiness."""
+    return json_reply(_model(models.find(call.path["model"])))
+
+
+OPERATIONS = tuple(
+    Operation(prefix + path, read, explain)
+    for prefix in _PREFIXES
+    for path, read in (("/chat/completions", chat), ("/completions", completions), ("/embeddings", embeddings))
+)
+PAGES = tuple(
+    Page(prefix + path, answer, explain)
+    for prefix in _PREFIXES
+    for path, answer in (("/models", list_models), ("/models/{model}", one_model))
+)
+
+
+def _vector(vector: object, written: str) -> object:
+    """Numbers, or in base64 the bytes of them in single precision."""
+    assert isinstance(vector, Sequence)
+    return vector if written == "float" else base64.b64encode(np.array(vector, "<f4").tobytes()).decode()
+
+
+def _model(service: Service) -> Mapping[str, object]:
+    name = service.version.name
+    made = made_at(service)
+    return {"id": name, "object": "model", "created": made, "owned_by": "tunewright", "name": name, "ready": True}

@@ -1,0 +1,145 @@
+"""The client of OpenAI, with nothing changed but the address."""
+
+import base64
+import struct
+
+import numpy as np
+import pytest
+from openai import NotFoundError, OpenAI, UnprocessableEntityError
+
+ABC = [{"role": "user", "content": "abc"}]
+
+
+@pytest.fixture
+def client(served):
+    """client("chat"): the client of a server of that kind of model."""
+
+    def make(kind="chat", prefix="/v1"):
+        return OpenAI(base_url=served(kind).url + prefix, api_key="none", max_retries=0, timeout=30)
+
+    return make
+
+
+@pytest.mark.parametrize("prefix", ["/v1", "/openai/v1"])
+def test_a_chat_is_answered(client, prefix):
+    found = client(prefix=prefix).chat.completions.create(model="any", messages=ABC)
+    [choice] = found.choices
+    assert (choice.message.role, choice.message.content, choice.finish_reason) == ("assistant", "defghijkl", "stop")
+    assert (found.usage.prompt_tokens, found.usage.completion_tokens, found.usage.total_tokens) == (3, 10, 13)
+    assert (found.object, found.model, found.id[:9]) == ("chat.completion", "reviews", "chatcmpl-")
+
+
+@pytest.mark.parametrize(
+    ("asked", "content", "reason"),
+    [
+        ({"max_tokens": 2}, "de", "length"),
+        ({"max_completion_tokens": 3}, "def", "length"),
+        ({"stop": "fg"}, "de", "stop"),
+        ({"stop": ["zz", "h"]}, "defg", "stop"),
+        ({"temperature": 0, "seed": 7, "top_p": 0.5}, "defghijkl", "stop"),
+        ({"temperature": 0.01, "seed": 7, "top_p": 0.9}, "defghijkl", "stop"),
+        ({"top_p": 0.1}, "defghijkl", "stop"),
+        ({"response_format": {"type": "text"}, "user": "u", "frequency_penalty": 0, "tools": []}, "defghijkl", "stop"),
+        ({"logprobs": False, "top_logprobs": None, "store": False, "metadata": {"a": "b"}}, "defghijkl", "stop"),
+    ],
+)
+def test_what_a_chat_is_asked_with(client, asked, content, reason):
+    [choice] = client().chat.completions.create(model="any", messages=ABC, **asked).choices
+    assert (choice.message.content, choice.finish_reason) == (content, reason)
+
+
+def test_several_answers_and_content_in_parts(client):
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    messages = [{"role": "developer", "content": "k"}, {"role": "user", "content": parts}]
+    found = client().chat.completions.create(model="any", messages=messages, n=2)
+    assert [choice.message.content for choice in found.choices] == ["cdefghijkl"] * 2
+    assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (3, 22)
+
+
+def test_a_chat_as_a_stream(client):
+    first, *chunks = client().chat.completions.create(model="any", messages=ABC, stream=True, max_tokens=3)
+    assert first.choices[0].delta.role == "assistant"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "def"
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None, None, None, "length"]
+    assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
+
+
+def test_a_stream_with_its_usage(client):
+    *chunks, last = client().chat.completions.create(
+        model="any", messages=ABC, stream=True, max_tokens=3, stream_options={"include_usage": True}
+    )
+    assert [chunk.usage for chunk in chunks] == [None] * len(chunks)
+    assert (last.choices, last.usage.prompt_tokens, last.usage.completion_tokens) == ([], 3, 3)
+
+
+def test_completions(client):
+    found = client().completions.create(model="any", prompt=["ab", "abcdefgh"], max_tokens=3, n=2)
+    assert [choice.text for choice in found.choices] == ["cde", "cde", "ijk", "ijk"]
+    assert (found.object, found.usage.prompt_tokens, found.usage.completion_tokens) == ("text_completion", 10, 12)
+    chunks = client().completions.create(model="any", prompt="ab", stream=True)
+    assert "".join(chunk.choices[0].text for chunk in chunks) == "cdefghijkl"
+
+
+def test_embeddings(client):
+    found = client("vectors").embeddings.create(model="any", input=["great", "sad"])
+    assert [one.index for one in found.data] == [0, 1]
+    assert np.linalg.norm(found.data[0].embedding) == pytest.approx(1)
+    assert found.usage.prompt_tokens == found.usage.total_tokens == 6
+    plain = client("vectors").embeddings.create(model="any", input="great", encoding_format="float", dimensions=2)
+    assert len(plain.data[0].embedding) == 2
+    assert np.linalg.norm(plain.data[0].embedding) == pytest.approx(1)
+
+
+def test_numbers_in_base64_are_in_single_precision_with_the_small_end_first(served):
+    asked = {"input": "great", "encoding_format": "base64"}
+    in_bytes, plain = (
+        served("vectors").client.post("/v1/embeddings", json={**asked, **more}).json()["data"][0]["embedding"]
+        for more in ({}, {"encoding_format": "float"})
+    )
+    assert struct.unpack("<3f", base64.b64decode(in_bytes)) == pytest.approx(plain)
+
+
+def test_models_are_listed_and_found(client):
+    assert [model.id for model in client().models.list()] == ["reviews"]
+    found = client().models.retrieve("reviews")
+    assert (found.id, found.object, found.created) == ("reviews", "model", 1769860800)
+    with pytest.raises(NotFoundError):
+        client().models.retrieve("other")
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"messages": []}, "inputs[0] is no list of messages such as"),
+        ({"messages": [{"role": "tool", "content": "a"}]}, "inputs[0] holds the role 'tool' (message 1); roles are"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0] is {'type'"),
+        ({"tools": [{"type": "function"}]}, "'tools' is [{'type': 'function'}]; this server has no such thing: send"),
+        ({"logprobs": True}, "'logprobs' is true; this server has no such thing: send null or false"),
+        ({"n": 2, "stream": True}, "one answer is streamed at a time: send one prompt, and no 'n' above 1"),
+        ({"n": 17}, "'n' is 17; send a number from 1 to 16"),
+        ({"extra_body": {"colour": 1}}, "unknown key 'colour'; a request has: messages, response_format"),
+        ({"response_format": {"type": "xml"}}, "'response_format' is {'type': 'xml'}; send {\"type\": \"json_schema\""),
+        ({"max_tokens": 1, "max_completion_tokens": 2}, "'max_tokens' and 'max_completion_tokens' say the same"),
+        ({"max_tokens": 0}, "parameter 'max_new_tokens' is 0: Input should be greater than or equal to 1"),
+        ({"stream_options": {"include_usage": True}}, "'stream_options' counts only with 'stream': true"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_the_object_of_the_client(client, asked, sentence):
+    with pytest.raises(UnprocessableEntityError) as caught:
+        client().chat.completions.create(**{"model": "any", "messages": ABC, **asked})
+    assert caught.value.body["message"].startswith(sentence)
+    assert (caught.value.type, caught.value.code) == ("invalid_request_error", "InputError")
+
+
+def test_what_another_kind_of_model_is_asked(client):
+    with pytest.raises(NotFoundError, match="is for feature-extraction: it goes on with no texts"):
+        client("vectors").chat.completions.create(model="any", messages=ABC)
+    with pytest.raises(NotFoundError, match="is for text-generation: it gives no embeddings"):
+        client().embeddings.create(model="any", input="a")
+    with pytest.raises(UnprocessableEntityError, match="send a text or a list of texts, not tokens"):
+        client("vectors").embeddings.create(model="any", input=[[1, 2]])
+
+
+def test_a_body_that_is_no_json_is_said_in_the_same_object(served):
+    reply = served("chat").client.post("/v1/chat/completions", content=b"{")
+    assert (reply.status_code, reply.json()["error"]["type"]) == (400, "invalid_request_error")
