@@ -95,6 +95,7 @@ TESTED_BY = {
     "serving/protocols/similarity.py": "serving/protocols/test_huggingface_hub.py",
     "serving/protocols/written.py": "serving/protocols/test_huggingface_hub.py",
     "serving/protocols/openai_text.py": "serving/protocols/test_openai.py",
+    "serving/protocols/oip_tensors.py": "serving/protocols/test_oip.py",
     "serving/http/body.py": "serving/http/test_app.py",
     "serving/http/middleware.py": "serving/http/test_app.py",
     "serving/http/pages.py": "serving/http/test_app.py",

@@ -16,9 +16,9 @@ from tunewright.serving.http.middleware import Doors, Stamp
 from tunewright.serving.http.replies import crashed, refused, unanswered
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols import huggingface, openai
+from tunewright.serving.protocols import huggingface, kserve, oip, openai
 
-PROTOCOLS = (huggingface, openai)
+PROTOCOLS = (huggingface, openai, oip, kserve)
 PAGES: dict[str, Handler] = {
     "/healthz": pages.alive,
     "/livez": pages.alive,

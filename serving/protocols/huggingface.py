@@ -53,9 +53,8 @@ def stream(models: Models, call: Call) -> Asked:
 
 def health(models: Models, call: Call) -> Reply:
     """GET /health: nothing, with a status that says whether requests should be sent here."""
-    if models.draining:
-        return fault_reply(Fault(503, "Unhealthy", "this server is about to stop: send requests to another one"))
-    return Reply(b"")
+    sentence = models.why_not_ready
+    return Reply(b"") if sentence is None else fault_reply(Fault(503, "Unhealthy", sentence))
 
 
 def info(models: Models, call: Call) -> Reply:

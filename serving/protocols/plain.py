@@ -29,6 +29,14 @@ def checked(service: Service, inputs: object, parameters: Mapping[str, object]) 
     return Request(found, read), are_many
 
 
+def each_one(service: Service, items: list[object], parameters: Mapping[str, object]) -> Request:
+    """The request of a list whose items are an input each; InputError where the task reads one input of all of them."""
+    request, are_many = checked(service, items, parameters)
+    if not are_many:
+        raise InputError(f"{shown(items)} reads as one input; send a list of inputs")
+    return request
+
+
 def body_object(call: Call) -> dict[str, object]:
     """The object that a body is; Malformed where it is none."""
     content = read_json(call.body)

@@ -1,0 +1,284 @@
+"""The Open Inference Protocol, version 2, as Triton and KServe speak it.
+
+Inputs are tensors of strings (BYTES), one for each part of an input: `text`, or `text` and `text_pair`, `question` and
+`context`, `image`. Files are bytes, or base64 within JSON. Outputs are tensors of as many rows: `label` and `score`,
+`embedding`, `text`; and `json`, the whole answer as a string.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tunewright.serving.errors import InputError, NotFound, shown
+from tunewright.serving.live.models import Models
+from tunewright.serving.live.service import Service
+from tunewright.serving.protocols.oip_tensors import Item, Output, read_body, read_inputs, write_reply
+from tunewright.serving.protocols.plain import checked, json_reply
+from tunewright.serving.protocols.protocol import Asked, Call, Fault, Operation, Page, Reply
+from tunewright.serving.request.json_text import to_json
+
+_EXTENSIONS = ["binary_tensor_data", "model_repository", "model_configuration", "statistics"]
+_FILES = ("image", "audio")
+_OF_SEQUENCES = ("sequence_id", "sequence_start", "sequence_end", "priority", "timeout", "binary_data_output")
+"""Parameters of Triton that are for no model."""
+_WRITTEN = ("generated_text", "translation_text", "summary_text")
+_NS = 1_000_000_000
+
+
+def explain(fault: Fault) -> object:
+    """The error object of the protocol."""
+    return {"error": fault.sentence}
+
+
+def infer(models: Models, call: Call) -> Asked:
+    """POST /v2/models/{model}/infer."""
+    service = _service(models, call)
+    content, packed = read_body(call)
+    if unknown := set(content) - {"id", "model_name", "model_version", "parameters", "inputs", "outputs"}:
+        raise InputError(f"unknown key {shown(min(unknown))}; a request has: id, parameters, inputs, outputs")
+    parameters = content.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise InputError(f"'parameters' is {shown(parameters)}; send an object")
+    inputs = _inputs(service, [*read_inputs(content.get("inputs"), packed)])
+    asked = {name: value for name, value in parameters.items() if name not in _OF_SEQUENCES}
+    request, _ = checked(service, inputs, asked)
+    wanted = _wanted(service, content.get("outputs"), is_binary=bool(parameters.get("binary_data_output")))
+    head: dict[str, object] = {"model_name": service.version.name, "model_version": str(service.version.number)}
+    head |= {"id": content["id"]} if "id" in content else {}
+
+    def write(answers: list[object]) -> Reply:
+        made = _outputs(service, answers)
+        return write_reply(head, [(made[name], is_binary) for name, is_binary in wanted.items()])
+
+    return Asked(service, request, write)
+
+
+def server(models: Models, call: Call) -> Reply:
+    """GET /v2."""
+    return json_reply({"name": "tunewright", "version": version("tunewright"), "extensions": _EXTENSIONS})
+
+
+def live(models: Models, call: Call) -> Reply:
+    """GET /v2/health/live."""
+    return json_reply({"live": True})
+
+
+def ready(models: Models, call: Call) -> Reply:
+    """GET /v2/health/ready: 503 where requests should go elsewhere."""
+    is_ready = models.why_not_ready is None
+    return Reply(to_json({"ready": is_ready}), 200 if is_ready else 503)
+
+
+def names(models: Models, call: Call) -> Reply:
+    """GET /v2/models."""
+    return json_reply({"models": [service.version.name for service in models.services]})
+
+
+def metadata(models: Models, call: Call) -> Reply:
+    """GET /v2/models/{model}: its tensors."""
+    service = _service(models, call)
+    return json_reply(
+        {
+            "name": service.version.name,
+            "versions": [str(service.version.number)],
+            "platform": "onnx_onnxv1",
+            "inputs": [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in _parts(service)],
+            "outputs": [
+                {"name": name, "datatype": datatype, "shape": shape} for name, (datatype, shape) in _made(service)
+            ],
+        }
+    )
+
+
+def model_ready(models: Models, call: Call) -> Reply:
+    """GET /v2/models/{model}/ready: what is served is loaded."""
+    return json_reply({"name": _service(models, call).version.name, "ready": True})
+
+
+def config(models: Models, call: Call) -> Reply:
+    """GET /v2/models/{model}/config, as far as Triton's clients make use of it."""
+    service = _service(models, call)
+    kinds = {"BYTES": "TYPE_STRING", "FP32": "TYPE_FP32"}
+    return json_reply(
+        {
+            "name": service.version.name,
+            "platform": "onnxruntime_onnx",
+            "backend": "onnxruntime",
+            "max_batch_size": 0,
+            "input": [{"name": name, "data_type": "TYPE_STRING", "dims": [-1]} for name in _parts(service)],
+            "output": [
+                {"name": name, "data_type": kinds[datatype], "dims": shape}
+                for name, (datatype, shape) in _made(service)
+            ],
+        }
+    )
+
+
+def stats(models: Models, call: Call) -> Reply:
+    """GET /v2/models/{model}/stats, of the same figures as /metrics."""
+    service = _service(models, call)
+    figures = _figures(models, service)
+
+    def spent(name: str) -> Mapping[str, int]:
+        return {"count": int(figures[f"{name}_count"]), "ns": int(figures[f"{name}_sum"] * _NS)}
+
+    inference = {
+        "success": {"count": int(figures["success"]), "ns": spent("request_duration_seconds")["ns"]},
+        "fail": {"count": int(figures["fail"]), "ns": 0},
+        "queue": spent("queue_seconds"),
+        "compute_input": spent("tokenize_seconds"),
+        "compute_infer": spent("inference_seconds"),
+        "compute_output": {"count": 0, "ns": 0},
+        "cache_hit": {"count": 0, "ns": 0},
+        "cache_miss": {"count": 0, "ns": 0},
+    }
+    told = {
+        "name": service.version.name,
+        "version": str(service.version.number),
+        "last_inference": 0,
+        "inference_count": int(figures["texts_total"]),
+        "execution_count": int(figures["run_rows_count"]),
+        "inference_stats": inference,
+        "batch_stats": [],
+    }
+    return json_reply({"model_stats": [told]})
+
+
+def repository(models: Models, call: Call) -> Reply:
+    """POST /v2/repository/index: what is loaded; what is not is nowhere here."""
+    return json_reply(
+        [
+            {"name": one.version.name, "version": str(one.version.number), "state": "READY", "reason": ""}
+            for one in models.services
+        ]
+    )
+
+
+_MODEL = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
+OPERATIONS = tuple(Operation(f"{model}/infer", infer, explain) for model in _MODEL)
+PAGES = (
+    Page("/v2", server, explain),
+    Page("/v2/health/live", live, explain),
+    Page("/v2/health/ready", ready, explain),
+    Page("/v2/models", names, explain),
+    Page("/v2/models/stats", stats, explain),
+    Page("/v2/repository/index", repository, explain, ("POST",)),
+    *(
+        Page(model + path, answer, explain)
+        for model in _MODEL
+        for path, answer in (("", metadata), ("/ready", model_ready), ("/config", config), ("/stats", stats))
+    ),
+)
+
+
+def _service(models: Models, call: Call) -> Service:
+    """The model that an address names, at the version that it names."""
+    service = models.find(call.path.get("model"))
+    asked = call.path.get("version", str(service.version.number))
+    if asked != str(service.version.number):
+        raise NotFound(f"version {shown(asked)} of {service.version.name} is not served here; {service} is")
+    return service
+
+
+def _parts(service: Service) -> list[str]:
+    """What an input is made of: the properties of the first object that it may be."""
+    item = service.shapes.item
+    shapes = [item, *item.get("oneOf", ()), *item.get("anyOf", ())]
+    return next((list(shape["properties"]) for shape in shapes if shape.get("properties")), ["inputs"])
+
+
+def _inputs(service: Service, tensors: Sequence[tuple[str, list[Item]]]) -> list[object]:
+    """The inputs that the task reads. What has one part may have any name."""
+    parts = _parts(service)
+    named = dict(tensors)
+    if len(parts) == len(tensors) == 1:
+        named = {parts[0]: tensors[0][1]}
+    if set(named) != set(parts) or len(tensors) != len(parts):
+        sent = ", ".join(repr(name) for name, _ in tensors)
+        raise InputError(f"'inputs' are {sent}; this model reads: {', '.join(map(repr, parts))}")
+    if len({len(items) for items in named.values()}) > 1:
+        raise InputError("'inputs' are of different lengths; send as many of each")
+    columns = {name: [_read(name, item) for item in items] for name, items in named.items()}
+    rows = zip(*(columns[name] for name in parts), strict=True)
+    return [row[0] if len(parts) == 1 else dict(zip(parts, row, strict=True)) for row in rows]
+
+
+def _read(name: str, item: Item) -> Item:
+    """An item as the task reads it: a file, or a text."""
+    if name in _FILES or isinstance(item, str):
+        return item
+    try:
+        return item.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"a string of {name!r} is not UTF-8: byte {error.start} cannot be read") from error
+
+
+def _made(service: Service) -> list[tuple[str, tuple[str, list[int]]]]:
+    """The outputs of a model, with their types and shapes."""
+    model = service.predictor.model
+    made: dict[str, tuple[str, list[int]]] = {}
+    if model.task == "feature-extraction":
+        made["embedding"] = ("FP32", [-1, -1])
+    elif service.predictor.writes:
+        made["text"] = ("BYTES", [-1])
+    elif model.problem in ("single_label", "multi_label"):
+        made |= {"label": ("BYTES", [-1]), "score": ("FP32", [-1])}
+    elif model.problem == "regression":
+        made["score"] = ("FP32", [-1])
+    return [*made.items(), ("json", ("BYTES", [-1]))]
+
+
+def _wanted(service: Service, outputs: object, *, is_binary: bool) -> dict[str, bool]:
+    """The outputs that are asked for, all of them where none is named, and whether each is to come in bytes."""
+    made = [name for name, _ in _made(service)]
+    if not outputs:
+        return dict.fromkeys(made, is_binary)
+    if not isinstance(outputs, list):
+        raise InputError(f"'outputs' is {shown(outputs)}; send a list")
+    wanted = {}
+    for output in outputs:
+        name = output.get("name") if isinstance(output, dict) else output
+        if name not in made:
+            raise InputError(f"'outputs' has {shown(name)}; this model gives: {', '.join(map(repr, made))}")
+        parameters = output.get("parameters") if isinstance(output, dict) else None
+        told = parameters if isinstance(parameters, dict) else {}
+        wanted[name] = bool(told.get("binary_data", is_binary))
+    return wanted
+
+
+def _outputs(service: Service, answers: Sequence[object]) -> dict[str, Output]:
+    made: dict[str, list[object]] = {name: [] for name, _ in _made(service)}
+    for answer in answers:
+        told = answer[0] if isinstance(answer, list) else answer
+        for name, rows in made.items():
+            if name == "json":
+                rows.append(to_json(answer).decode())
+            elif name == "embedding":
+                rows.append(answer)
+            elif name == "text":
+                rows.append(_text(told))
+            else:
+                assert isinstance(told, dict)
+                rows.append(told[name])
+    return {name: Output(name, rows) for name, rows in made.items()}
+
+
+def _text(told: object) -> str:
+    """What was written; a conversation as JSON."""
+    assert isinstance(told, dict)
+    text = next(told[name] for name in _WRITTEN if name in told)
+    return text if isinstance(text, str) else to_json(text).decode()
+
+
+def _figures(models: Models, service: Service) -> dict[str, float]:
+    """What the page of the metrics says of a version: by the end of each name, and requests by their outcome."""
+    found = {"success": 0.0, "fail": 0.0}
+    of = service.served._asdict()
+    for family in text_string_to_metric_families(models.meters.page().decode()):
+        for sample in family.samples:
+            if of.items() <= sample.labels.items():
+                found[sample.name.removeprefix("tunewright_")] = sample.value
+                if sample.name == "tunewright_requests_total":
+                    found["success" if sample.labels["code"] == "200" else "fail"] += sample.value
+    return found
