@@ -87,6 +87,8 @@ TESTED_BY = {
     "serving/trial/tokenizer.py": "serving/trial/test_trials.py",
     "serving/trial/verdicts.py": "serving/trial/test_trials.py",
     "serving/queue/bodies.py": "serving/http/test_app.py",
+    "serving/queue/returns.py": "serving/http/test_app.py",
+    "serving/queue/work.py": "serving/queue/test_order.py",
     "serving/live/service.py": "serving/http/test_app.py",
     "serving/live/models.py": "serving/http/test_app.py",
     "serving/live/job.py": "serving/http/test_app.py",

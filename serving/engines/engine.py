@@ -1,7 +1,7 @@
 """What a loaded variant can do: inputs to rows, rows through the model, and each row's output to an answer."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.runtime.session import Array, TimeLimit
@@ -46,6 +46,41 @@ class Engine(Protocol[Input, Parameters, PreparedRow, Output]):
 
     def close(self) -> None:
         """End what was started; runs in flight finish first."""
+
+
+Part = TypeVar("Part")
+"""What goes through a graph by itself: a row, or a window of it."""
+
+
+@runtime_checkable
+class RunEngine(Protocol[Input, Parameters, PreparedRow, Part]):
+    """An engine whose rows go through one graph in runs that somebody else forms, of the rows of several requests."""
+
+    run_size: int
+    """Most that the parts of a run may be, their number times the largest; 0: each part runs alone."""
+
+    def estimate(self, one: Input) -> int:
+        """The size that an input will probably have."""
+
+    def prepare(
+        self, inputs: Sequence[Input], parameters: Parameters, *, limit: TimeLimit | None = None, first: int = 0
+    ) -> Sequence[PreparedRow]:
+        """As any engine. `first`: the number of the first of these inputs in its request, for errors to name."""
+
+    def parts(self, row: PreparedRow) -> Sequence[Part]:
+        """What of a row goes through the graph."""
+
+    def size(self, part: Part) -> int:
+        """Its length in tokens, or 1 where all are equal."""
+
+    def run_once(self, parts: Sequence[Part], *, limit: TimeLimit | None = None) -> Sequence[Array]:
+        """What the graph gives for each, in one run in this thread. What is no number is not refused here."""
+
+    def joined(self, row: PreparedRow, outputs: Sequence[Array]) -> object:
+        """The output of a row, of which an answer is made, from those of its parts."""
+
+    def answer(self, row: PreparedRow, output: Any, parameters: Parameters) -> object:
+        """The answer to one row, of which JSON can be made."""
 
 
 WrittenRow = TypeVar("WrittenRow", bound=Row, contravariant=True)

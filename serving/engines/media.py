@@ -63,7 +63,7 @@ class MediaEngine(Generic[Input, Features, Parameters]):
         self.session = Session(folder / described.file, threads=1)
         self._model, self._load, self._unfolded, self._collate, self._answer = model, load, unfolded, collate, answer
         self._memory = Memory(DECODED_AT_ONCE)
-        self._rows_per_run = ROWS_PER_RUN if described.batching == "padded" else 1
+        self.run_size = ROWS_PER_RUN if described.batching == "padded" else 0
         self._workers = Workers(capacity)
 
     def unfolded(self, inputs: Sequence[Input]) -> Iterator[int]:
@@ -72,22 +72,56 @@ class MediaEngine(Generic[Input, Features, Parameters]):
             yield _numbered(number, self._unfolded, one)
 
     def prepare(
-        self, inputs: Sequence[Input], parameters: Parameters | None, *, limit: TimeLimit | None = None
+        self,
+        inputs: Sequence[Input],
+        parameters: Parameters | None,
+        *,
+        limit: TimeLimit | None = None,
+        first: int = 0,
     ) -> list[MediaRow[Features]]:
         """Decode; DeadlineExceeded between two files once the limit is over."""
 
         def one_file(number: int) -> MediaRow[Features]:
             if limit is not None:
                 limit.check()
-            with self._memory.taken(_numbered(number, self._unfolded, inputs[number])):
-                return _numbered(number, self._load, inputs[number])
+            with self._memory.taken(_numbered(first + number, self._unfolded, inputs[number])):
+                return _numbered(first + number, self._load, inputs[number])
 
         return self._workers.each(one_file, range(len(inputs)))
 
+    def estimate(self, one: Input) -> int:
+        """All rows take alike."""
+        return 1
+
+    def parts(self, row: MediaRow[Features]) -> tuple[MediaRow[Features]]:
+        """The row."""
+        return (row,)
+
+    def size(self, part: MediaRow[Features]) -> int:
+        """All rows take alike."""
+        return 1
+
+    def run_once(self, parts: Sequence[MediaRow[Features]], *, limit: TimeLimit | None = None) -> list[Array]:
+        """The logits `[labels]` of each row of a run."""
+        arrays = self._collate([part.features for part in parts])
+        missing = [name for name in self.session.inputs if name not in arrays]
+        if missing:
+            raise BundleError(f"the graph wants an input {missing[0]!r}; these files give {', '.join(arrays)}")
+        (logits,) = self.session.run({name: arrays[name] for name in self.session.inputs}, limit=limit)[:1]
+        expected = (len(parts), len(self._model.labels))
+        if logits.shape != expected:
+            raise ModelFault(f"the graph answers with the shape {logits.shape} where {expected} is needed")
+        return list(logits)
+
+    def joined(self, row: MediaRow[Features], outputs: Sequence[Array]) -> Array:
+        """Its logits."""
+        return outputs[0]
+
     def run(self, rows: Sequence[MediaRow[Features]], *, limit: TimeLimit | None = None) -> Iterator[Array]:
         """The logits `[labels]` of each row."""
-        groups = [rows[start : start + self._rows_per_run] for start in range(0, len(rows), self._rows_per_run)]
-        runs = self._workers.each(lambda group: self._logits(group, limit), groups)
+        most = max(self.run_size, 1)
+        groups = [rows[start : start + most] for start in range(0, len(rows), most)]
+        runs = self._workers.each(lambda group: self.run_once(group, limit=limit), groups)
         return finite(row for logits in runs for row in logits)
 
     def answer(self, row: MediaRow[Features], output: Array, parameters: Parameters) -> object:
@@ -101,18 +135,6 @@ class MediaEngine(Generic[Input, Features, Parameters]):
     def close(self) -> None:
         """End the threads; runs in flight finish first."""
         self._workers.close()
-
-    def _logits(self, rows: Sequence[MediaRow[Features]], limit: TimeLimit | None) -> Array:
-        """The logits `[N, labels]` of rows that share a run."""
-        arrays = self._collate([row.features for row in rows])
-        missing = [name for name in self.session.inputs if name not in arrays]
-        if missing:
-            raise BundleError(f"the graph wants an input {missing[0]!r}; these files give {', '.join(arrays)}")
-        (logits,) = self.session.run({name: arrays[name] for name in self.session.inputs}, limit=limit)[:1]
-        expected = (len(rows), len(self._model.labels))
-        if logits.shape != expected:
-            raise ModelFault(f"the graph answers with the shape {logits.shape} where {expected} is needed")
-        return logits
 
 
 def _numbered(number: int, work: Callable[[Input], Result], one: Input) -> Result:

@@ -8,6 +8,7 @@ import numpy as np
 
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.errors import BundleError, ModelFault
+from tunewright.serving.request.texts import characters
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.runs import finite, plan_runs
 from tunewright.serving.runtime.session import Array, Session, TimeLimit
@@ -17,10 +18,14 @@ from tunewright.serving.text.encoding import Encoded, Encoder, Text, check_input
 Parameters = TypeVar("Parameters")
 AnswerOf = Callable[[Array, ModelFile, Parameters], object]
 """Logits `[labels]` of a row, the model and the checked parameters to the answer."""
-Check = Callable[[Sequence[Encoded], Parameters], None]
-"""Encoded rows and the checked parameters; InputError where the two cannot be."""
+Check = Callable[[Sequence[Encoded], Parameters, int], None]
+"""Encoded rows, the checked parameters and the number of the first row; InputError where the two cannot be."""
 Take = Callable[[int, Array], Array]
 """The number of a row and its output to what is kept of that output."""
+
+_CHARACTERS_PER_TOKEN = 4
+_SPECIAL_TOKENS = 2
+"""Of ordinary texts, for estimates."""
 
 
 def open_encoder(folder: Path, model: ModelFile) -> Encoder:
@@ -40,7 +45,7 @@ class TextEngine:
         self.session = Session(folder / model.variants[variant].file, threads=1)
         check_inputs(self.session.inputs)
         self._labels = len(model.labels)
-        self._tokens_per_run = capacity.tokens_per_run if model.variants[variant].batching == "padded" else 0
+        self.run_size = capacity.tokens_per_run if model.variants[variant].batching == "padded" else 0
         self._workers = Workers(capacity)
 
     def run(
@@ -59,21 +64,27 @@ class TextEngine:
         results: dict[int, Array] = {}
 
         def one_run(indices: Sequence[int]) -> None:
-            answered = self._answered([rows[index] for index in indices], limit, per_token=per_token)
-            for index, row in zip(indices, answered, strict=True):
-                own = row[: len(rows[index])] if per_token else row
+            answered = self.run_once([rows[index] for index in indices], limit=limit, per_token=per_token)
+            for index, own in zip(indices, answered, strict=True):
                 results[index] = take(index, own) if take else own
 
-        self._workers.each(one_run, plan_runs([len(row) for row in rows], self._tokens_per_run))
+        self._workers.each(one_run, plan_runs([len(row) for row in rows], self.run_size))
         return [results[index] for index in range(len(rows))]
 
-    def _answered(self, rows: Sequence[Encoded], limit: TimeLimit | None, *, per_token: bool) -> Array:
-        """The outputs of rows that share a run."""
+    def run_once(
+        self, rows: Sequence[Encoded], *, limit: TimeLimit | None = None, per_token: bool = False
+    ) -> list[Array]:
+        """The same of rows that share a run, in this thread."""
         outputs = self.session.run(self.encoder.pad(rows, self.session.inputs), limit=limit)
         tokens = (max(map(len, rows)),) if per_token else ()
         for output in outputs:
             self._check_shape(output, (len(rows), *tokens))
-        return outputs[0] if len(outputs) == 1 else np.stack(outputs, axis=-1)
+        joined = outputs[0] if len(outputs) == 1 else np.stack(outputs, axis=-1)
+        return [own[: len(row)] if per_token else own for own, row in zip(joined, rows, strict=True)]
+
+    def estimate(self, text: object) -> int:
+        """Tokens of a text that is not cut."""
+        return characters(text) // _CHARACTERS_PER_TOKEN + _SPECIAL_TOKENS
 
     def _check_shape(self, output: Array, leading: tuple[int, ...]) -> None:
         """Without this numpy would spread one column over all labels."""
@@ -96,18 +107,39 @@ class LogitsEngine(Generic[Parameters]):
         variant: str,
         capacity: Capacity,
         answer: AnswerOf[Parameters],
-        check: Check[Parameters] = lambda rows, parameters: None,
+        check: Check[Parameters] = lambda rows, parameters, first: None,
     ) -> None:
         self.text = TextEngine(folder, model, variant, capacity)
         self._model, self._answer, self._check = model, answer, check
+        self.run_size = self.text.run_size
+
+    def estimate(self, one: Text) -> int:
+        """Tokens, of which no more are read than the model takes."""
+        return min(self.text.estimate(one), self.text.encoder.max_length)
 
     def prepare(
-        self, inputs: Sequence[Text], parameters: Parameters, *, limit: TimeLimit | None = None
+        self, inputs: Sequence[Text], parameters: Parameters, *, limit: TimeLimit | None = None, first: int = 0
     ) -> list[Encoded]:
         """Tokenize."""
-        rows = self.text.encoder.encode(inputs)
-        self._check(rows, parameters)
+        rows = self.text.encoder.encode(inputs, first=first)
+        self._check(rows, parameters, first)
         return rows
+
+    def parts(self, row: Encoded) -> tuple[Encoded]:
+        """The row."""
+        return (row,)
+
+    def size(self, part: Encoded) -> int:
+        """Its tokens."""
+        return len(part)
+
+    def run_once(self, parts: Sequence[Encoded], *, limit: TimeLimit | None = None) -> list[Array]:
+        """The logits `[labels]` of each row of a run."""
+        return self.text.run_once(parts, limit=limit)
+
+    def joined(self, row: Encoded, outputs: Sequence[Array]) -> Array:
+        """Its logits."""
+        return outputs[0]
 
     def run(self, rows: Sequence[Encoded], *, limit: TimeLimit | None = None) -> Iterator[Array]:
         """The logits `[labels]` of each row."""

@@ -9,6 +9,7 @@ from tunewright.serving.engines.text import TextEngine
 from tunewright.serving.errors import InputError
 from tunewright.serving.runtime.runs import finite
 from tunewright.serving.runtime.session import Array, TimeLimit
+from tunewright.serving.text.encoding import Encoded
 from tunewright.serving.text.windows import Windowed
 
 _TOKENS_AT_ONCE = 1 << 16
@@ -34,14 +35,34 @@ class WindowEngine(Generic[Input, Parameters]):
         answer: Callable[[Windowed, list[Array], Parameters], object],
         defaults: Parameters,
     ) -> None:
-        self.text = text
+        self.text, self.run_size = text, text.run_size
         self._cut, self._answer, self._defaults = cut, answer, defaults
 
     def prepare(
-        self, inputs: Sequence[Input], parameters: Parameters, *, limit: TimeLimit | None = None
+        self, inputs: Sequence[Input], parameters: Parameters, *, limit: TimeLimit | None = None, first: int = 0
     ) -> list[Windowed]:
         """Tokenize and cut into windows."""
-        return [self._one(number, one, parameters) for number, one in enumerate(inputs)]
+        return [self._one(number, one, parameters) for number, one in enumerate(inputs, first)]
+
+    def estimate(self, one: Input) -> int:
+        """Tokens of all its windows, where these hardly overlap."""
+        return self.text.estimate(one)
+
+    def parts(self, row: Windowed) -> list[Encoded]:
+        """Its windows."""
+        return [window.row for window in row.windows]
+
+    def size(self, part: Encoded) -> int:
+        """Its tokens."""
+        return len(part)
+
+    def run_once(self, parts: Sequence[Encoded], *, limit: TimeLimit | None = None) -> list[Array]:
+        """The numbers `[T, ...]` of each window of a run."""
+        return self.text.run_once(parts, limit=limit, per_token=True)
+
+    def joined(self, row: Windowed, outputs: Sequence[Array]) -> list[Array]:
+        """Those of all its windows."""
+        return list(outputs)
 
     def run(self, rows: Sequence[Windowed], *, limit: TimeLimit | None = None) -> Iterator[list[Array]]:
         """The outputs of each input's windows; windows of several inputs share runs."""

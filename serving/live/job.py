@@ -12,6 +12,8 @@ class Job:
     """What a thread is told when it begins to work for a request."""
 
     def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        """How long it may take."""
         self.deadline = time.monotonic() + seconds
         self.is_given_up = False
         self._limit: TimeLimit | None = None

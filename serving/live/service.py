@@ -4,21 +4,28 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from tunewright.registry.versions.record import Version
-from tunewright.serving.engines.engine import Row
+from tunewright.serving.engines.engine import FileEngine, Row, RunEngine
 from tunewright.serving.errors import DeadlineExceeded
 from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.live.job import Job
 from tunewright.serving.predictor import Predictor
+from tunewright.serving.queue.engine_threads import FILES, TEXTS, EngineThreads
 from tunewright.serving.queue.limits import check_files, check_texts
+from tunewright.serving.queue.returns import Returns
+from tunewright.serving.queue.work import Part, Work
 from tunewright.serving.request.request import Request
+from tunewright.serving.request.texts import characters
 from tunewright.serving.runtime.capacity import available_cpus
 from tunewright.serving.runtime.session import TimeLimit
+from tunewright.serving.runtime.watchdog import WATCHDOG
 from tunewright.serving.settings import Limits
 from tunewright.serving.watch.meters import Meters, Served
+from tunewright.serving.watch.seen import Seen, now_seen
 
 _GRACE_SECONDS = 1.0
 """A run stops itself at the deadline; this much later its request is given up even if it did not."""
@@ -54,33 +61,61 @@ class Service:
         """What is counted is counted of this."""
         self.meters = meters or Meters()
         self.meters.serves(self.served, digest=version.digest)
-        self._workers = ThreadPoolExecutor(threads or available_cpus(), thread_name_prefix="service")
+        threads = threads or available_cpus()
+        self._returns: Returns | None = None
+        self._rows = self._engine_threads(predictor.engine, threads)
+        # Those who write take steps together: each has a thread that waits for its own.
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="service")
 
     def __str__(self) -> str:
         return f"{self.version}/{self.predictor.variant}"
 
-    async def answer(self, request: Request, write: Callable[[list[object]], Result]) -> Result:
+    async def answer(
+        self,
+        request: Request,
+        write: Callable[[list[object]], Result],
+        *,
+        seconds: float | None = None,
+        caller: object = None,
+    ) -> Result:
         """What `write` makes of the answers, one per input; a ServingError says why there is nothing.
 
         Both are made in a thread. A task that is cancelled takes its work with it: what waits is not begun, what runs
-        ends.
+        for nobody ends. `seconds`: how long this caller waits, where that is less than the limit. `caller`: callers
+        take turns; a request without one is a caller of its own.
         """
-        job = Job(self.limits.deadline_seconds)
-        in_thread = asyncio.get_running_loop().run_in_executor
-        try:
-            async with asyncio.timeout(self.limits.deadline_seconds + _GRACE_SECONDS):
-                return await in_thread(self._workers, lambda: write(self._answers(request, job)))
-        except TimeoutError:
-            raise self._too_late() from None
-        finally:
-            job.give_up()
+        if self._rows is None:
+            return await self._answer_in_a_thread(request, write, self._seconds(seconds))
+        returns = self._way_back()
+        answered: asyncio.Future[object] = returns.loop.create_future()
+        work = Work(
+            request.inputs,
+            request.parameters,
+            cast(Callable[[list[object]], object], write),
+            lambda outcome: returns.put(answered, outcome),
+            caller,
+            note=now_seen(),
+            since=time.monotonic(),
+        )
+        seconds = self._seconds(seconds)
 
-    async def stream(self, request: Request) -> AsyncGenerator[str | Ended]:
+        def too_late() -> None:
+            work.end(self._too_late(seconds))
+
+        WATCHDOG.watch(too_late, work.since + seconds)
+        self._rows.put(work)
+        try:
+            return cast(Result, await answered)
+        finally:
+            WATCHDOG.let_go(too_late)
+            work.give_up()
+
+    async def stream(self, request: Request, *, seconds: float | None = None) -> AsyncGenerator[str | Ended]:
         """The pieces of the answer to the one input of a request, and its end.
 
         What is wrong with a request is raised before the first piece. A generator that is closed ends the writing.
         """
-        loop, job = asyncio.get_running_loop(), Job(self.limits.deadline_seconds)
+        loop, job = asyncio.get_running_loop(), Job(self._seconds(seconds))
         pieces: asyncio.Queue[str | None] = asyncio.Queue()
 
         def on_text(piece: str) -> None:
@@ -96,7 +131,7 @@ class Service:
         running = loop.run_in_executor(self._workers, self._write, request, on_text, job)
         running.add_done_callback(end)
         try:
-            while (piece := await self._next(pieces, job.deadline)) is not None:
+            while (piece := await self._next(pieces, job)) is not None:
                 yield piece
             yield Ended(await running)
         finally:
@@ -105,21 +140,59 @@ class Service:
 
     def close(self) -> None:
         """End the threads; what is being computed is finished first."""
+        if self._rows is not None:
+            self._rows.close()
         self._workers.shutdown(wait=True)
         self.predictor.close()
 
-    async def _next(self, pieces: "asyncio.Queue[str | None]", deadline: float) -> str | None:
+    def _engine_threads(self, engine: object, threads: int) -> EngineThreads | None:
+        """Those of an engine whose rows can share runs."""
+        if not isinstance(engine, RunEngine):
+            return None
+        return EngineThreads(
+            engine,
+            weigh=self._weigh,
+            portions=FILES if isinstance(engine, FileEngine) else TEXTS,
+            threads=threads,
+            seconds=self.limits.deadline_seconds,
+            seen=_Counted(self.meters, self.served),
+        )
+
+    def _way_back(self) -> Returns:
+        loop = asyncio.get_running_loop()
+        if self._returns is None or self._returns.loop is not loop:
+            self._returns = Returns(loop)
+        return self._returns
+
+    def _seconds(self, asked: float | None) -> float:
+        return self.limits.deadline_seconds if asked is None else min(asked, self.limits.deadline_seconds)
+
+    async def _answer_in_a_thread(
+        self, request: Request, write: Callable[[list[object]], Result], seconds: float
+    ) -> Result:
+        job = Job(seconds)
+        in_thread = asyncio.get_running_loop().run_in_executor
         try:
-            async with asyncio.timeout(deadline + _GRACE_SECONDS - time.monotonic()):
+            async with asyncio.timeout(seconds + _GRACE_SECONDS):
+                return await in_thread(self._workers, lambda: write(self._answers(request, job)))
+        except TimeoutError:
+            raise self._too_late(seconds) from None
+        finally:
+            job.give_up()
+
+    async def _next(self, pieces: "asyncio.Queue[str | None]", job: Job) -> str | None:
+        try:
+            async with asyncio.timeout(job.deadline + _GRACE_SECONDS - time.monotonic()):
                 return await pieces.get()
         except TimeoutError:
-            raise self._too_late() from None
+            raise self._too_late(job.seconds) from None
 
-    def _check(self, request: Request) -> None:
-        """TooLarge for what is over the limits of this server."""
-        check_texts(request.inputs, self.limits)
+    def _weigh(self, inputs: Sequence[object]) -> Sequence[int]:
+        """How much it takes to prepare each input; TooLarge for what is over the limits of this server."""
+        check_texts(inputs, self.limits)
         # The headers of the files are looked at, up to the first that is too much, before any file is decoded.
-        check_files(self.predictor.unfolded(request.inputs), self.limits)
+        unfolded = check_files(self.predictor.unfolded(inputs), self.limits)
+        return unfolded or [characters(one) for one in inputs]
 
     def _answers(self, request: Request, job: Job) -> list[object]:
         """One answer per input, of which JSON can be made."""
@@ -133,7 +206,7 @@ class Service:
 
     def _answered(self, request: Request, job: Job, answer: Callable[[Sequence[Row], TimeLimit], Result]) -> Result:
         """Check and prepare the inputs and answer them, before the deadline."""
-        self._check(request)
+        self._weigh(request.inputs)
         try:
             with job.limit() as limit:
                 with self.meters.tokenizing(self.served):
@@ -141,12 +214,40 @@ class Service:
                 with self.meters.inferring(self.served):
                     result = answer(rows, limit)
         except DeadlineExceeded as error:
-            raise self._too_late() from error
+            raise self._too_late(job.seconds) from error
         self.meters.computed(self.served, texts=len(rows), truncated=sum(row.truncated for row in rows))
         return result
 
-    def _too_late(self) -> DeadlineExceeded:
+    def _too_late(self, seconds: float) -> DeadlineExceeded:
+        if seconds < self.limits.deadline_seconds:
+            return DeadlineExceeded(
+                f"no answer within {seconds:g} s, which is all that the request allows (X-Request-Timeout-Ms)"
+            )
         return DeadlineExceeded(
-            f"no answer within {self.limits.deadline_seconds:g} s: the server is busy or the request is too heavy "
+            f"no answer within {seconds:g} s: the server is busy or the request is too heavy "
             "(SERVING_LIMITS__DEADLINE_SECONDS)"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """Counts what engine threads do."""
+
+    meters: Meters
+    served: Served
+
+    def preparing(self) -> AbstractContextManager[object]:
+        return self.meters.tokenizing(self.served)
+
+    def running(self, parts: Sequence[Part]) -> AbstractContextManager[object]:
+        now, sizes = time.monotonic(), [part.size for part in parts]
+        for part in parts:
+            self.meters.queued(self.served, now - part.since)
+        self.meters.ran(self.served, rows=len(parts), tokens=sum(sizes), padded=len(parts) * max(sizes))
+        return self.meters.inferring(self.served)
+
+    def answered(self, work: Work) -> None:
+        if isinstance(work.note, Seen) and work.run_since:
+            work.note.waited(work.since, work.run_since)
+            work.note.ran(work.run_since, time.monotonic())
+        self.meters.computed(self.served, texts=len(work.inputs), truncated=work.truncated)

@@ -21,10 +21,12 @@ def check_texts(inputs: Sequence[object], limits: Limits) -> None:
         )
 
 
-def check_files(unfolded: Iterable[int], limits: Limits) -> None:
+def check_files(unfolded: Iterable[int], limits: Limits) -> list[int]:
     """TooLarge for files that unfold into too much. `unfolded`: bytes of each, asked up to the first too large."""
     most, total = limits.media_bytes, 0
+    sizes = []
     for number, size in enumerate(unfolded):
+        sizes.append(size)
         total += size
         if size > most // 4:
             raise TooLarge(
@@ -36,6 +38,7 @@ def check_files(unfolded: Iterable[int], limits: Limits) -> None:
                 f"the first {number + 1} files of this request unfold into {total:,} bytes; this server takes at "
                 f"most {most:,} in one request (SERVING_LIMITS__MEDIA_BYTES); send fewer or smaller files"
             )
+    return sizes
 
 
 def longest_text(inputs: Iterable[object]) -> int:

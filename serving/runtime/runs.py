@@ -11,7 +11,12 @@ from tunewright.serving.runtime.session import Array
 def require_finite(output: Array) -> None:
     """ModelFault for NaN or infinity, of which no answer can be made."""
     if not np.isfinite(output).all():
-        raise ModelFault("the model answered with a number that is not finite; its graph or its weights are broken")
+        raise not_finite()
+
+
+def not_finite() -> ModelFault:
+    """What is wrong with such an output."""
+    return ModelFault("the model answered with a number that is not finite; its graph or its weights are broken")
 
 
 def finite(outputs: Iterable[Array]) -> Iterator[Array]:

@@ -92,9 +92,9 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
     return LogitsEngine(folder, model, variant, capacity, answer, check_cut)
 
 
-def check_cut(rows: Sequence[Encoded], parameters: Parameters) -> None:
+def check_cut(rows: Sequence[Encoded], parameters: Parameters, first: int) -> None:
     """InputError for a text that would be cut where the caller does not want that."""
-    for index, row in enumerate(rows):
+    for index, row in enumerate(rows, first):
         if row.truncated and parameters.truncate is False:
             raise InputError(
                 f"text {index} is longer than the {len(row)} tokens that this model reads, and 'truncate' is false"

@@ -117,15 +117,16 @@ class MaskEngine:
         most = max(_LOGITS_PER_RUN // self._tokenizer.get_vocab_size(), 1)
         bounded = replace(capacity, tokens_per_run=min(capacity.tokens_per_run, most))
         self.text = TextEngine(folder, model, variant, bounded)
+        self.run_size = self.text.run_size
         self._mask: int = mask
         self._model, self._mask_token, self._clean_up = model, options.mask_token, options.clean_up
 
     def prepare(
-        self, inputs: Sequence[Text], parameters: Parameters, *, limit: TimeLimit | None = None
+        self, inputs: Sequence[Text], parameters: Parameters, *, limit: TimeLimit | None = None, first: int = 0
     ) -> list[MaskedRow]:
         """Tokenize; InputError for a text without a mask."""
-        rows = self.text.encoder.encode(inputs)
-        for index, row in enumerate(rows):
+        rows = self.text.encoder.encode(inputs, first=first)
+        for index, row in enumerate(rows, first):
             if self._mask not in row.ids:
                 raise InputError(f"text {index} {self._maskless(row)}")
         targets = self._targets(parameters.targets)
@@ -135,6 +136,27 @@ class MaskEngine:
         """The logits `[M, V]` at the masks of each row."""
         encoded = [row.encoded for row in rows]
         return self.scores(encoded, lambda index, logits_TV: logits_TV[rows[index].places], limit=limit)
+
+    def estimate(self, one: Text) -> int:
+        """Tokens, of which no more are read than the model takes."""
+        return min(self.text.estimate(one), self.text.encoder.max_length)
+
+    def parts(self, row: MaskedRow) -> tuple[MaskedRow]:
+        """The row."""
+        return (row,)
+
+    def size(self, part: MaskedRow) -> int:
+        """Its tokens."""
+        return len(part.encoded)
+
+    def run_once(self, parts: Sequence[MaskedRow], *, limit: TimeLimit | None = None) -> list[Array]:
+        """The logits `[M, V]` at the masks of each row of a run."""
+        outputs = self.text.run_once([part.encoded for part in parts], limit=limit, per_token=True)
+        return [logits_TV[part.places] for part, logits_TV in zip(parts, outputs, strict=True)]
+
+    def joined(self, row: MaskedRow, outputs: Sequence[Array]) -> Array:
+        """Its logits."""
+        return outputs[0]
 
     def answer(self, row: MaskedRow, output: Array, parameters: Parameters) -> Answer:
         """The best tokens for each mask."""

@@ -71,11 +71,14 @@ class Encoder:
                 f"{max_length:,} tokens"
             )
 
-    def encode(self, texts: Sequence[Text]) -> list[Encoded]:
-        """Clean and tokenize; rows over `max_length` tokens are cut, the longer text of a pair first."""
+    def encode(self, texts: Sequence[Text], *, first: int = 0) -> list[Encoded]:
+        """Clean and tokenize; rows over `max_length` tokens are cut, the longer text of a pair first.
+
+        `first`: the number of the first text, for errors to name.
+        """
         prepared = [self._prepared(text) for text in texts]
         rows = []
-        for index, encoding in enumerate(self._tokenized([text for text, _ in prepared])):
+        for index, encoding in enumerate(self._tokenized([text for text, _ in prepared]), first):
             if not encoding.ids:
                 raise InputError(f"text {index} is empty: this model's tokenizer makes no token of it")
             if len(encoding.ids) > self.max_length:
@@ -83,7 +86,7 @@ class Encoder:
                     f"text {index} has {len(encoding.ids):,} tokens where a row has {self.max_length:,}: this model's "
                     "tokenizer puts too many special ones around a pair of texts"
                 )
-            truncated = prepared[index][1] or bool(encoding.overflowing)
+            truncated = prepared[index - first][1] or bool(encoding.overflowing)
             rows.append(Encoded(encoding.ids, encoding.type_ids, truncated))
         return rows
 

@@ -101,14 +101,14 @@ class Target:
     def _wait(self) -> None:
         for _ in range(600):
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                self.get("/readyz")
                 return
             except OSError:
                 if self.process.poll() is not None:
                     self.log.seek(0)
                     raise RuntimeError(f"the server ended: {self.log.read()}") from None
                 time.sleep(0.1)
-        raise RuntimeError("the server does not listen")
+        raise RuntimeError("the server is not ready")
 
     def _memory(self, name: str) -> int:
         """Bytes, from the kernel's own account of the process."""

@@ -54,8 +54,8 @@ def test_what_is_too_large_is_said_with_its_place_and_both_sizes(targets):
 def test_what_is_just_small_enough_takes_no_more_than_it_said(targets):
     cost = targets["image"].ask([bombs.png(3600, 3600, bits=8)] * 4)
     assert cost.status == 200
-    # Two at a time, of 65 MB each.
-    assert cost.megabytes < 140
+    # Two at a time, of 65 MB each; of each thread the allocator keeps a picture of 13 MB that was freed.
+    assert cost.megabytes < 160
 
 
 @pytest.mark.parametrize(
