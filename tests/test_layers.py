@@ -58,6 +58,8 @@ TESTED_BY = {
     "serving/request/several.py": "serving/request/test_files.py",
     "serving/request/schema.py": "serving/http/test_openapi.py",
     "serving/generation/beam.py": "serving/generation/test_loop.py",
+    "serving/generation/caches.py": "serving/generation/test_graph.py",
+    "serving/generation/writing.py": "serving/generation/test_loop.py",
     "serving/generation/sequences.py": "serving/generation/test_loop.py",
     "serving/engines/generation.py": "serving/tasks/test_text_generation.py",
     "serving/engines/engine.py": "serving/test_predictor.py",

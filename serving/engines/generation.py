@@ -1,9 +1,13 @@
-"""Prompts of tokens through a decoder graph, in batches of like length, several batches at once.
+"""Prompts of tokens through a decoder graph: whoever asks, all that are being written share each step.
 
 Axes: T tokens of a row, V tokens of the vocabulary, K of them that are compared.
 """
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from queue import SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -13,19 +17,17 @@ from tokenizers import Tokenizer
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.generation.detokenizer import Detokenizer
 from tunewright.serving.generation.graph import DecoderGraph
-from tunewright.serving.generation.loop import Generated, generate
+from tunewright.serving.generation.loop import Ask, Call, Loop
 from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.generation.settings import GenerationSettings
+from tunewright.serving.generation.writing import Generated
 from tunewright.serving.runtime.capacity import Capacity
-from tunewright.serving.runtime.runs import plan_runs
 from tunewright.serving.runtime.scores import log_softmax
 from tunewright.serving.runtime.session import Array, TimeLimit
 from tunewright.serving.runtime.workers import Workers
 
 _COMPARED = 64
 """Tokens of the vocabulary whose log-probabilities are compared."""
-_SETTINGS = set(GenerationSettings.model_fields)
-"""What the graph is run with, of the parameters of a task that may have more."""
 
 Graph = TypeVar("Graph", bound=DecoderGraph)
 Scored = TypeVar("Scored")
@@ -45,24 +47,32 @@ class Prompted(Protocol):
 
 
 class GenerationEngine(Generic[Graph]):
-    """A graph that writes, and the tokenizer that reads what it wrote."""
+    """A graph that writes, and the tokenizer that reads what it wrote. One thread takes the steps of all answers."""
 
     def __init__(self, graph: Graph, tokenizer: Tokenizer, model: ModelFile, variant: str, capacity: Capacity) -> None:
+        """`graph`: opened with all threads that a step may take."""
         self.graph = graph
         self._tokenizer = tokenizer
-        self._tokens_per_run = capacity.tokens_per_run if model.variants[variant].batching == "padded" else 0
+        alone = model.variants[variant].batching != "padded"
+        self._loop = Loop(graph, decode=self._decode, tokens_per_run=0 if alone else capacity.tokens_per_run)
         self._workers = Workers(capacity)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._lock = threading.Lock()
+        self._is_writing = False
 
     def write(self, rows: Sequence[Prompted], *, limit: TimeLimit | None = None) -> list[Generated]:
-        """The answer to each row, in their order. Those of the same settings share runs, whoever asked."""
+        """The answer to each row, in their order."""
+        ended: SimpleQueue[tuple[int, Generated | Exception]] = SimpleQueue()
+
+        def ask(index: int, row: Prompted, call: Call) -> Ask:
+            return Ask(row.ids, row.settings, call, lambda result: ended.put((index, result)))
+
         found: dict[int, Generated] = {}
-
-        def one_run(indices: Sequence[int]) -> None:
-            prompts, settings = [rows[index].ids for index in indices], rows[indices[0]].settings
-            answers = generate(self.graph, prompts, settings, decode=self._decode, limit=limit)
-            found.update(zip(indices, answers, strict=True))
-
-        self._workers.each(one_run, self._plan(rows))
+        with self._asking(limit) as call:
+            self._put([ask(index, row, call) for index, row in enumerate(rows)])
+            for _ in rows:
+                index, result = ended.get()
+                found[index] = _whole(result)
         return [found[index] for index in range(len(rows))]
 
     def stream(
@@ -73,19 +83,18 @@ class GenerationEngine(Generic[Graph]):
         `after`: what of the prompt stands before the answer in one text.
         """
         text = Detokenizer(self._tokenizer, row.settings.stops, after=after)
+        heard: SimpleQueue[Sequence[int] | Generated | Exception] = SimpleQueue()
 
         def tell(piece: str) -> None:
             if piece:
                 on_text(piece)
 
-        (answer,) = generate(
-            self.graph,
-            [row.ids],
-            row.settings,
-            decode=self._decode,
-            limit=limit,
-            on_tokens=lambda _, ids: tell(text.push(ids)),
-        )
+        with self._asking(limit) as call:
+            self._put([Ask(row.ids, row.settings, call, heard.put, heard.put)])
+            # In this thread: no answer waits for the words of another, nor for who reads them.
+            while isinstance(ids := heard.get(), Sequence):
+                tell(text.push(ids))
+            answer = _whole(ids)
         tell(text.finish())
         return answer.finish
 
@@ -103,29 +112,55 @@ class GenerationEngine(Generic[Graph]):
         return self._workers.each(lambda number: take(number, of(rows[number])), range(len(rows)))
 
     def close(self) -> None:
-        """End the threads; runs in flight finish first."""
+        """End the threads; what is being written is finished first."""
+        self._writer.shutdown(wait=True)
         self._workers.close()
 
-    def _plan(self, rows: Sequence[Prompted]) -> list[list[int]]:
-        """Row indices of each run."""
-        alike: dict[str, list[int]] = {}
-        for index, row in enumerate(rows):
-            alike.setdefault(row.settings.model_dump_json(include=_SETTINGS), []).append(index)
-        plan = []
-        for indices in alike.values():
-            tokens = self._tokens_per_run // rows[indices[0]].settings.num_beams
-            runs = plan_runs([len(rows[index].ids) for index in indices], tokens)
-            plan += [[indices[place] for place in run] for run in runs]
-        return plan
+    @contextmanager
+    def _asking(self, limit: TimeLimit | None) -> Iterator[Call]:
+        """Who waits in here; whatever ends that, nothing more is written for them."""
+        call = Call(limit)
+        try:
+            yield call
+        finally:
+            call.is_left = True
+
+    def _put(self, asks: Sequence[Ask]) -> None:
+        self._loop.put(asks)
+        with self._lock:
+            if not self._is_writing:
+                self._is_writing = True
+                self._writer.submit(self._write)
+
+    def _write(self) -> None:
+        """Take steps until there is nothing to write."""
+        while True:
+            try:
+                self._loop.turn()
+            except Exception as error:
+                # Nobody shall wait for ever for what no step will bring.
+                self._loop.fail(error)
+            with self._lock:
+                if self._loop.is_idle:
+                    self._is_writing = False
+                    return
 
     def _outputs(self, prompt: Sequence[int], settings: GenerationSettings) -> Array:
-        first_1V, state = self.graph.start([prompt], self.graph.beginnings([prompt], settings))
-        second_1V = state.step(np.array([probe(prompt, first_1V.shape[1])], np.int64))
+        state = self.graph.start([prompt], self.graph.beginnings([prompt], settings))
+        first_1V = state.read(len(prompt), None)
+        assert first_1V is not None
+        second_1V = state.step(np.array([probe(prompt, first_1V.shape[1])], np.int64), None)
         return compared(np.concatenate([first_1V, second_1V]))
 
     def _decode(self, ids: Sequence[int]) -> str:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
         return text
+
+
+def _whole(result: Generated | Exception) -> Generated:
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def probe(prompt: Sequence[int], vocabulary: int) -> int:

@@ -11,10 +11,10 @@ from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.generation import GenerationEngine
 from tunewright.serving.engines.text import open_encoder
 from tunewright.serving.generation.graph import Seq2SeqGraph
-from tunewright.serving.generation.loop import Generated
 from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.generation.settings import GenerationSettings, read_settings
-from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.generation.writing import Generated
+from tunewright.serving.runtime.capacity import Capacity, available_cpus
 from tunewright.serving.runtime.session import Array, TimeLimit
 from tunewright.serving.text.encoding import Encoded, Text, load_tokenizer
 from tunewright.serving.text.spacing import without_spaces_before_punctuation
@@ -64,7 +64,8 @@ class TextToTextEngine:
         self._options, self._key = read_options(Options, model), key
         self._encoder = open_encoder(folder, model)
         self._tokenizer = load_tokenizer(folder / "tokenizer.json")
-        graph = Seq2SeqGraph((folder / model.variants[variant].file).parent, context=self._options.context)
+        files, threads = (folder / model.variants[variant].file).parent, capacity.threads or available_cpus()
+        graph = Seq2SeqGraph(files, context=self._options.context, threads=threads)
         self._writer = GenerationEngine(graph, self._tokenizer, model, variant, capacity)
 
     def prepare(

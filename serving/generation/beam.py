@@ -1,17 +1,17 @@
-"""Beam search as transformers defines it.
+"""Beam search as transformers defines it, for one prompt.
 
-Axes: P prompts, K beams of each, N = P x K rows, C candidates a prompt, V tokens of the vocabulary.
+Axes: K beams, C candidates, V tokens of the vocabulary.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from tunewright.serving.generation.graph import DecoderState
 from tunewright.serving.generation.rules import Rules, highest
-from tunewright.serving.generation.sequences import Endings, Finish, Ids, Index, Sequences
+from tunewright.serving.generation.sequences import Decode, Endings, Finish, Ids, Index, Sequences
 from tunewright.serving.generation.settings import GenerationSettings
+from tunewright.serving.generation.writing import Following, Generated
 from tunewright.serving.runtime.runs import require_finite
 from tunewright.serving.runtime.scores import log_softmax
 from tunewright.serving.runtime.session import Array
@@ -32,10 +32,8 @@ class Hypothesis:
 
 @dataclass(slots=True)
 class _Search:
-    """The search for the answer to one prompt."""
+    """What a search has found, and whether it is over."""
 
-    prompt: int
-    """Its number."""
     most: int
     """Most tokens of the answer."""
     settings: GenerationSettings
@@ -65,100 +63,72 @@ class _Search:
 
 @dataclass(frozen=True, slots=True)
 class _Candidates:
-    """The most likely continuations of each prompt's beams, the best first."""
+    """The most likely continuations of the beams, the best first."""
 
-    scores_PC: Array
+    scores_C: Array
     """Log-probabilities of the whole answers."""
-    rows_PC: Index
+    rows_C: Index
     """The row that each continues."""
-    tokens_PC: Ids
+    tokens_C: Ids
+
+    def at(self, places: Index) -> "_Candidates":
+        """Some of them."""
+        return _Candidates(self.scores_C[places], self.rows_C[places], self.tokens_C[places])
 
 
-def beam_search(
-    logits_PV: Array,
-    state: DecoderState,
-    sequences: Sequences,
-    rules: Rules,
-    endings: Endings,
-    settings: GenerationSettings,
-) -> Iterator[tuple[int, Hypothesis]]:
-    """The best answer to each prompt, with the prompt's number, as soon as its search is over.
+class Beams:
+    """The best answer to one prompt, searched for: K rows from the first token on."""
 
-    `logits_PV`, `state` and `sequences` come with one row a prompt.
-    """
-    beams, prompts = settings.num_beams, len(logits_PV)
-    searches = [_Search(prompt, int(most), settings) for prompt, most in enumerate(sequences.most)]
-    every = np.repeat(np.arange(prompts), beams)
-    sequences.take(every)
-    state.take(every)
-    logits_NV = logits_PV[every]
-    # All beams begin alike, so that only the first of them counts.
-    running_PK = np.tile(np.array([0, *[_NEVER] * (beams - 1)], np.float32), (prompts, 1))
-    while searches:
-        require_finite(logits_NV.max(axis=1))
-        log_PKV = rules.apply(log_softmax(logits_NV), sequences).reshape(len(searches), beams, -1)
-        candidates = _most_likely(log_PKV + running_PK[:, :, None], max(2, 1 + len(settings.eos)) * beams)
-        following = _following(searches, candidates, endings, sequences)
-        open_ = []
-        for place, search in enumerate(searches):
-            if search.is_over(sequences.new + 1, following.scores_PC[place, 0]):
-                yield search.prompt, search.best[0]
-            else:
-                open_.append(place)
-        searches = [searches[place] for place in open_]
-        if searches:
-            running_PK = following.scores_PC[open_]
-            logits_NV = _feed(state, sequences, following.rows_PC[open_].ravel(), following.tokens_PC[open_].ravel())
+    def __init__(
+        self, beginning: Sequence[int], most: int, settings: GenerationSettings, decode: Decode | None
+    ) -> None:
+        self._settings = settings
+        self._sequences = Sequences(beginning, most)
+        self._rules, self._endings = Rules(settings), Endings(settings, decode)
+        self._search = _Search(most, settings)
+        self._running_K: Array = np.array([], np.float32)
 
+    def advance(self, logits_KV: Array) -> Following | Generated:
+        """Choose the beams that go on, until no better answer is to be expected. The first time there is one row."""
+        require_finite(logits_KV.max(axis=1))
+        beams, is_first = self._settings.num_beams, not self._running_K.size
+        if is_first:
+            # All beams begin alike, so that only the first of them counts.
+            self._running_K = np.array([0, *[_NEVER] * (beams - 1)], np.float32)
+            logits_KV = np.repeat(logits_KV, beams, axis=0)
+            self._sequences.take(np.zeros(beams, np.intp))
+        log_KV = self._rules.apply(log_softmax(logits_KV), self._sequences)
+        count = max(2, 1 + len(self._settings.eos)) * beams
+        following = self._following(_most_likely(log_KV + self._running_K[:, None], count))
+        if self._search.is_over(self._sequences.new + 1, following.scores_C[0]):
+            best = self._search.best[0]
+            return Generated(best.ids, best.finish)
+        self._running_K = following.scores_C
+        self._sequences.take(following.rows_C)
+        self._sequences.append(following.tokens_C)
+        return Following(np.zeros_like(following.rows_C) if is_first else following.rows_C, following.tokens_C)
 
-def _most_likely(log_PKV: Array, count: int) -> _Candidates:
-    prompts, beams, vocabulary = log_PKV.shape
-    places_PC = np.stack([highest(log_KV.ravel(), count) for log_KV in log_PKV])
-    first_row_P1 = np.arange(prompts)[:, None] * beams
-    scores_PC = np.take_along_axis(log_PKV.reshape(prompts, -1), places_PC, axis=1)
-    return _Candidates(scores_PC, first_row_P1 + places_PC // vocabulary, places_PC % vocabulary)
+    def _following(self, candidates: _Candidates) -> _Candidates:
+        """The K best candidates that are not complete; complete ones are left to the search."""
+        finishes = self._endings.of(candidates.rows_C, candidates.tokens_C, self._sequences)
+        # Of the complete ones only those among the K best count. The other candidates stand by for rows to go on.
+        self._search.add(
+            [
+                (self._ids(candidates, place), finish, candidates.scores_C[place])
+                for place, finish in enumerate(finishes[: self._settings.num_beams])
+                if finish
+            ]
+        )
+        is_complete_C = np.array([finish is not None for finish in finishes])
+        scores_C = candidates.scores_C + np.where(is_complete_C, _NEVER, np.float32(0))
+        best_K = np.argsort(-scores_C, kind="stable")[: self._settings.num_beams]
+        return _Candidates(scores_C, candidates.rows_C, candidates.tokens_C).at(best_K)
 
-
-def _following(
-    searches: Sequence[_Search], candidates: _Candidates, endings: Endings, sequences: Sequences
-) -> _Candidates:
-    """The K best candidates of each prompt that are not complete; complete ones are left to the searches."""
-    prompts, count = candidates.scores_PC.shape
-    beams = searches[0].settings.num_beams
-    finishes = endings.of(candidates.rows_PC.ravel(), candidates.tokens_PC.ravel(), sequences)
-    for place, search in enumerate(searches):
-        search.add(_complete(candidates, place, finishes[place * count :][:beams], sequences))
-    is_complete_PC = np.array([finish is not None for finish in finishes]).reshape(prompts, count)
-    scores_PC = candidates.scores_PC + np.where(is_complete_PC, _NEVER, np.float32(0))
-    best_PK = _downwards(scores_PC)[:, :beams]
-    return _Candidates(
-        np.take_along_axis(scores_PC, best_PK, axis=1),
-        np.take_along_axis(candidates.rows_PC, best_PK, axis=1),
-        np.take_along_axis(candidates.tokens_PC, best_PK, axis=1),
-    )
+    def _ids(self, candidates: _Candidates, place: int) -> list[int]:
+        return [*self._sequences.answer(int(candidates.rows_C[place])), int(candidates.tokens_C[place])]
 
 
-def _complete(
-    candidates: _Candidates, place: int, finishes: Sequence[Finish | None], sequences: Sequences
-) -> list[tuple[list[int], Finish, np.float32]]:
-    """The complete ones of a prompt's K best candidates. The other candidates only stand by for rows to go on."""
-    rows_C, tokens_C, scores_C = (candidates.rows_PC[place], candidates.tokens_PC[place], candidates.scores_PC[place])
-    return [
-        ([*sequences.answer(rows_C[index]), int(tokens_C[index])], finish, scores_C[index])
-        for index, finish in enumerate(finishes)
-        if finish
-    ]
-
-
-def _feed(state: DecoderState, sequences: Sequences, parents_N: Index, tokens_N: Ids) -> Array:
-    """Let each row be continued by a token, and read that."""
-    if not np.array_equal(parents_N, np.arange(len(sequences.most))):
-        state.take(parents_N)
-        sequences.take(parents_N)
-    sequences.append(tokens_N)
-    return state.step(tokens_N)
-
-
-def _downwards(scores: Array) -> Index:
-    """Places of the scores of each row, the highest first."""
-    return np.argsort(-scores, axis=1, kind="stable")
+def _most_likely(log_KV: Array, count: int) -> _Candidates:
+    places_C, scores_N = highest(log_KV.ravel(), count), log_KV.ravel()
+    vocabulary = log_KV.shape[1]
+    return _Candidates(scores_N[places_C], places_C // vocabulary, places_C % vocabulary)

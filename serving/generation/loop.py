@@ -1,35 +1,283 @@
-"""Prompts of tokens to answers of tokens, by any decoder graph: greedy, beam search or sampling, as transformers does.
+"""Prompts of tokens to answers of tokens, by any decoder graph: all that are being written share each step.
 
-One call is one batch; who calls decides how much fits into it. A row's answer does not depend on its batch mates:
-unlike in transformers, the rules never see padding.
+Who comes is read and joins at the next step; who is complete, given up, or broken by its own rules leaves at once. A
+row's answer does not depend on its batch mates: the rules never see them, nor the padding between them.
 """
 
-from collections.abc import Callable, Sequence
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
 
 import numpy as np
 
-from tunewright.serving.errors import InputError
-from tunewright.serving.generation.beam import beam_search
+from tunewright.serving.errors import DeadlineExceeded, InputError
+from tunewright.serving.generation.beam import Beams
 from tunewright.serving.generation.graph import DecoderGraph, DecoderState, Prompts
-from tunewright.serving.generation.rules import Rules, check_tokens, narrowed
-from tunewright.serving.generation.sequences import Decode, Endings, Finish, Ids, Sequences
+from tunewright.serving.generation.rules import check_tokens
+from tunewright.serving.generation.sequences import Decode, Ids
 from tunewright.serving.generation.settings import GenerationSettings
-from tunewright.serving.runtime.runs import require_finite
+from tunewright.serving.generation.writing import Following, Generated, Line, Writing
+from tunewright.serving.runtime.capacity import TOKENS_PER_RUN
+from tunewright.serving.runtime.runs import plan_runs
 from tunewright.serving.runtime.session import Array, TimeLimit
+
+CACHE_BYTES = 512 << 20
+"""What all caches together may take, each as long as its answer may become."""
+_GREEDIEST = 4
+"""No answer counts for more than its part of that, so that as many of the longest are written at once."""
+_MOST_ROWS = 64
+"""Rows of all steps: more of them make each wait longer, and gain nothing."""
+_MOST_PADDING = 1024
+"""Tokens of padding that make a step as dear as another step for those rows alone would be: measured, between 600 for
+int8 and 2000 for fp32."""
 
 OnTokens = Callable[[int, Sequence[int]], None]
 """Called with a prompt's number and the tokens its answer goes on with. What it raises ends the generation."""
 
 
-@dataclass(frozen=True, slots=True)
-class Generated:
-    """The answer to one prompt."""
+@dataclass(eq=False, slots=True)
+class Call:
+    """Somebody who waits for one or several answers."""
 
-    ids: list[int]
-    """Its tokens, the prompt's excluded, an end token included."""
-    finish: Finish
-    """`eos`: an end token. `stop`: a stop string, which the last tokens hold. `length`: no more tokens were allowed."""
+    limit: TimeLimit | None = None
+    is_left: bool = False
+    """Whether nobody waits any more. To be set from any thread."""
+
+    def check(self) -> None:
+        """DeadlineExceeded when nobody waits any more."""
+        if self.limit is not None:
+            self.limit.check()
+        if self.is_left:
+            raise DeadlineExceeded("nobody waits for this answer any more")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Ask:
+    """One prompt, and who hears of its answer."""
+
+    prompt: Sequence[int]
+    settings: GenerationSettings
+    call: Call
+    end: Callable[[Generated | Exception], None]
+    """Called once, with the answer or why there is none."""
+    tell: Callable[[Sequence[int]], None] | None = None
+    """Called with each token that is written; with those of a beam search at its end."""
+
+
+@dataclass(eq=False, slots=True)
+class _Member:
+    """An answer that has its place in the caches."""
+
+    ask: Ask
+    beginning: Sequence[int]
+    writing: Writing
+    tokens: int
+    """What it takes of the caches, at most."""
+    rows: int = 1
+    told: int = 0
+    """Tokens that were told."""
+
+
+@dataclass(eq=False, slots=True)
+class _Batch:
+    """Those who share runs of the graph."""
+
+    state: DecoderState
+    members: list[_Member]
+    tokens_N: Ids
+    """What each row is fed next."""
+
+    @property
+    def limit(self) -> TimeLimit | None:
+        """When a run of it may be ended: where all of it is for one call."""
+        calls = {member.ask.call for member in self.members}
+        return calls.pop().limit if len(calls) == 1 else None
+
+
+class Loop:
+    """All answers that one graph is writing. One thread takes the turns; any may ask."""
+
+    def __init__(
+        self,
+        graph: DecoderGraph,
+        *,
+        decode: Decode | None = None,
+        tokens_per_run: int = TOKENS_PER_RUN,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        """`decode`: ids to text, needed with stop strings. `tokens_per_run`: 0 lets no two prompts share a run."""
+        self._graph, self._decode, self._tokens_per_run = graph, decode, tokens_per_run
+        self._free = self._tokens = max(1, cache_bytes // graph.bytes_per_token)
+        self._lock = threading.Lock()
+        self._waiting: dict[Call, deque[_Member]] = {}
+        self._running: Counter[Call] = Counter()
+        self._starting: deque[_Batch] = deque()
+        self._batches: list[_Batch] = []
+
+    def put(self, asks: Sequence[Ask]) -> None:
+        """Let these be answered; InputError for a prompt that is empty or fills the context, before any begins."""
+        members = [self._member(ask, index) for index, ask in enumerate(asks)]
+        with self._lock:
+            for member in members:
+                self._waiting.setdefault(member.ask.call, deque()).append(member)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self._waiting or self._starting or self._batches)
+
+    def turn(self) -> None:
+        """One run for those who begin, and one step for all who go on."""
+        for run in self._runs(self._admitted()):
+            state = self._graph.start([member.ask.prompt for member in run], [member.beginning for member in run])
+            self._starting.append(_Batch(state, run, np.array([], np.int64)))
+        going_on = list(self._batches)
+        if self._starting:
+            self._read(self._starting[0])
+        for batch in going_on:
+            self._batches.remove(batch)
+            self._advance(batch, partial(batch.state.step, batch.tokens_N))
+        self._join()
+
+    def fail(self, error: Exception) -> None:
+        """End all that are written, for a fault of the loop itself."""
+        with self._lock:
+            waiting = [member for members in self._waiting.values() for member in members]
+            self._waiting.clear()
+        for member in [*waiting, *(member for batch in (*self._starting, *self._batches) for member in batch.members)]:
+            member.ask.end(error)
+        self._starting.clear()
+        self._batches.clear()
+        self._running.clear()
+        self._free = self._tokens
+
+    def _member(self, ask: Ask, index: int) -> _Member:
+        settings = ask.settings
+        if not ask.prompt:
+            raise InputError(f"prompt {index} is empty: the model has no token to go on from")
+        check_tokens(settings, self._graph.vocabulary)
+        [beginning] = self._graph.beginnings([ask.prompt], settings)
+        most = _most(self._graph.context, beginning, index, settings)
+        kind = Line if settings.num_beams == 1 else Beams
+        tokens = settings.num_beams * (len(ask.prompt) + most)
+        writing = kind(beginning, most, settings, self._decode)
+        return _Member(ask, beginning, writing, min(tokens, max(1, self._tokens // _GREEDIEST)))
+
+    def _admitted(self) -> list[_Member]:
+        """Those whose turn it is to begin: of whom the fewest are written, as long as there is room."""
+        found = []
+        with self._lock:
+            self._sift()
+            while self._waiting:
+                call = min(self._waiting, key=self._running.__getitem__)
+                member = self._waiting[call][0]
+                rows = sum(self._running.values()) + member.ask.settings.num_beams
+                if self._running and (member.tokens > self._free or rows > _MOST_ROWS):
+                    break
+                self._waiting[call].popleft()
+                if not self._waiting[call]:
+                    del self._waiting[call]
+                self._running[call] += member.ask.settings.num_beams
+                self._free -= member.tokens
+                found.append(member)
+        return found
+
+    def _sift(self) -> None:
+        """Let those go who gave up while they waited."""
+        for call in list(self._waiting):
+            try:
+                call.check()
+            except DeadlineExceeded as error:
+                for member in self._waiting.pop(call):
+                    member.ask.end(error)
+
+    def _runs(self, members: Sequence[_Member]) -> Iterator[list[_Member]]:
+        """Those who are read together."""
+        for run in plan_runs([len(member.ask.prompt) for member in members], self._tokens_per_run):
+            yield [members[place] for place in run]
+
+    def _read(self, batch: _Batch) -> None:
+        """Read on in the prompts of those who begin."""
+        # In pieces, so that others wait no longer for their next token.
+        most = self._tokens_per_run or max(len(member.ask.prompt) for member in batch.members)
+        if self._advance(batch, partial(batch.state.read, most)):
+            self._starting.popleft()
+
+    def _advance(self, batch: _Batch, run: Callable[[TimeLimit | None], Array | None]) -> bool:
+        """Run the graph for these, and let each go on; False when their prompts are not read to the end yet."""
+        try:
+            logits_NV = run(batch.limit)
+        except Exception as error:
+            for member in batch.members:
+                self._end(member, error)
+            return True
+        if logits_NV is None:
+            return False
+        rows, tokens, members, first = [], [], [], 0
+        for member in batch.members:
+            before = first
+            first += member.rows
+            following = self._following(member, logits_NV[before:first])
+            if following is not None:
+                rows.append(before + following.rows_K)
+                tokens.append(following.tokens_K)
+                members.append(member)
+                member.rows = len(following.rows_K)
+        if members:
+            rows_N = np.concatenate(rows)
+            if not np.array_equal(rows_N, np.arange(first)):
+                batch.state.take(rows_N)
+            self._batches.append(_Batch(batch.state, members, np.concatenate(tokens)))
+        return True
+
+    def _following(self, member: _Member, logits_KV: Array) -> Following | None:
+        """How an answer goes on; None where it does not."""
+        ask = member.ask
+        try:
+            ask.call.check()
+            found = member.writing.advance(logits_KV)
+            self._tell(member, found)
+        except Exception as error:
+            self._end(member, error)
+            return None
+        if isinstance(found, Generated):
+            self._end(member, found)
+            return None
+        return found
+
+    def _tell(self, member: _Member, found: Following | Generated) -> None:
+        """What is certain of an answer now: of a beam search nothing before its end."""
+        if isinstance(found, Generated):
+            new = found.ids[member.told :]
+        else:
+            new = found.tokens_K.tolist() if member.ask.settings.num_beams == 1 else []
+        member.told += len(new)
+        if new and member.ask.tell:
+            member.ask.tell(new)
+
+    def _end(self, member: _Member, result: Generated | Exception) -> None:
+        call = member.ask.call
+        self._free += member.tokens
+        self._running[call] -= member.ask.settings.num_beams
+        if not self._running[call]:
+            del self._running[call]
+        member.ask.end(result)
+
+    def _join(self) -> None:
+        """Let those share steps who waste less than what their own steps would cost."""
+        if not self._tokens_per_run:
+            return
+        for one, other in combinations(list(self._batches), 2):
+            if one in self._batches and other in self._batches:
+                padding = one.state.padding(other.state)
+                if padding is not None and padding <= _MOST_PADDING:
+                    one.state.join(other.state)
+                    one.members += other.members
+                    one.tokens_N = np.concatenate([one.tokens_N, other.tokens_N])
+                    self._batches.remove(other)
 
 
 def generate(
@@ -41,101 +289,37 @@ def generate(
     limit: TimeLimit | None = None,
     on_tokens: OnTokens | None = None,
 ) -> list[Generated]:
-    """One answer per prompt.
+    """One answer per prompt, in this thread.
 
     `decode`: ids to text, needed with stop strings. `on_tokens`: hears of each token at once, of beams' at the end.
     InputError for a prompt that is empty or fills the context, DeadlineExceeded once the limit is over.
     """
-    for index, prompt in enumerate(prompts):
-        if not prompt:
-            raise InputError(f"prompt {index} is empty: the model has no token to go on from")
-    if not prompts:
-        return []
-    check_tokens(settings, graph.vocabulary)
-    beginnings = graph.beginnings(prompts, settings)
-    sequences = Sequences(beginnings, _most(graph, beginnings, settings))
-    endings = Endings(settings, decode)
-    logits, state = graph.start(prompts, beginnings, limit=limit)
-    rules = Rules(settings)
-    answers: dict[int, Generated] = {}
-    if settings.num_beams > 1:
-        for index, best in beam_search(logits, state, sequences, rules, endings, settings):
-            answers[index] = Generated(best.ids, best.finish)
-            if on_tokens:
-                on_tokens(index, best.ids)
-    else:
-        choice = _Choice(settings, len(prompts))
-        answers = _write(logits, state, sequences, rules, endings, choice, on_tokens or _nobody)
-    return [answers[index] for index in range(len(prompts))]
+    found: dict[int, Generated | Exception] = {}
+    call = Call(limit)
+
+    def end(index: int, result: Generated | Exception) -> None:
+        found.setdefault(index, result)
+        call.is_left = call.is_left or isinstance(result, Exception)
+
+    def ask(index: int, prompt: Sequence[int]) -> Ask:
+        return Ask(prompt, settings, call, partial(end, index), partial(on_tokens, index) if on_tokens else None)
+
+    loop = Loop(graph, decode=decode)
+    loop.put([ask(index, prompt) for index, prompt in enumerate(prompts)])
+    while not loop.is_idle:
+        loop.turn()
+        if fault := next((result for result in found.values() if isinstance(result, Exception)), None):
+            raise fault
+    return [found[index] for index in range(len(prompts))]  # type: ignore[misc]
 
 
-def _most(graph: DecoderGraph, beginnings: Prompts, settings: GenerationSettings) -> list[int]:
-    """How many tokens each answer may have."""
-    if graph.context is None:
-        return [settings.max_new_tokens] * len(beginnings)
-    for index, beginning in enumerate(beginnings):
-        if len(beginning) >= graph.context:
-            raise InputError(
-                f"prompt {index} has {len(beginning)} tokens, which leaves no room for an answer: "
-                f"together they may have {graph.context}"
-            )
-    return [min(settings.max_new_tokens, graph.context - len(beginning)) for beginning in beginnings]
-
-
-class _Choice:
-    """Picks the next token of each row: the most likely one, or one drawn by the row's own generator."""
-
-    def __init__(self, settings: GenerationSettings, prompts: int) -> None:
-        self._settings = settings
-        # One generator a row, or a row's draws would depend on its batch mates.
-        self._generators = [np.random.default_rng(settings.seed) for _ in range(prompts if settings.do_sample else 0)]
-
-    def of(self, scores_NV: Array, prompts: Sequence[int]) -> Ids:
-        if not self._generators:
-            return np.asarray(scores_NV.argmax(axis=1), np.int64)
-        return np.array([self._draw(scores_NV[row], prompt) for row, prompt in enumerate(prompts)], np.int64)
-
-    def _draw(self, scores_V: Array, prompt: int) -> int:
-        scores_V = narrowed(scores_V, self._settings)
-        tokens = np.flatnonzero(scores_V > -np.inf)
-        weights = np.exp((scores_V[tokens] - scores_V.max()).astype(np.float64))
-        upto = np.cumsum(weights)
-        place = np.searchsorted(upto, self._generators[prompt].random() * upto[-1], side="right")
-        return int(tokens[min(int(place), len(tokens) - 1)])
-
-
-def _write(
-    logits_NV: Array,
-    state: DecoderState,
-    sequences: Sequences,
-    rules: Rules,
-    endings: Endings,
-    choice: _Choice,
-    on_tokens: OnTokens,
-) -> dict[int, Generated]:
-    """Token by token until each row is complete; complete rows leave the batch."""
-    answers: dict[int, Generated] = {}
-    prompts = list(range(len(logits_NV)))
-    while True:
-        require_finite(logits_NV.max(axis=1))
-        tokens_N = choice.of(rules.apply(logits_NV, sequences), prompts)
-        finishes = endings.of(np.arange(len(prompts)), tokens_N, sequences)
-        sequences.append(tokens_N)
-        for row, (prompt, finish) in enumerate(zip(prompts, finishes, strict=True)):
-            on_tokens(prompt, [int(tokens_N[row])])
-            if finish:
-                answers[prompt] = Generated(sequences.answer(row), finish)
-        open_ = [row for row, finish in enumerate(finishes) if not finish]
-        if not open_:
-            return answers
-        if len(open_) < len(prompts):
-            prompts = [prompts[row] for row in open_]
-            kept = np.array(open_)
-            sequences.take(kept)
-            state.take(kept)
-            tokens_N = tokens_N[kept]
-        logits_NV = state.step(tokens_N)
-
-
-def _nobody(_prompt: int, _tokens: Sequence[int]) -> None:
-    """Nobody listens."""
+def _most(context: int | None, beginning: Sequence[int], index: int, settings: GenerationSettings) -> int:
+    """How many tokens an answer may have."""
+    if context is None:
+        return settings.max_new_tokens
+    if len(beginning) >= context:
+        raise InputError(
+            f"prompt {index} has {len(beginning)} tokens, which leaves no room for an answer: "
+            f"together they may have {context}"
+        )
+    return min(settings.max_new_tokens, context - len(beginning))

@@ -1,11 +1,10 @@
 """What changes the scores of the next token, in the order in which transformers applies it.
 
-Axes: N rows in progress, V tokens of the vocabulary.
+Axes: K rows of one prompt, V tokens of the vocabulary.
 """
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 from tunewright.serving.errors import InputError
 from tunewright.serving.generation.sequences import Index, Sequences
@@ -22,33 +21,33 @@ class Rules:
         self._settings = settings
         self._eos = list(settings.eos)
 
-    def apply(self, scores_NV: Array, sequences: Sequences) -> Array:
+    def apply(self, scores_KV: Array, sequences: Sequences) -> Array:
         """The scores, changed in place; InputError when no token may follow a row."""
         settings = self._settings
         if settings.repetition_penalty != 1.0:
-            self._penalise_repetition(scores_NV, sequences)
+            self._penalise_repetition(scores_KV, sequences)
         if settings.no_repeat_ngram_size:
-            self._ban_ngrams(scores_NV, sequences)
+            self._ban_ngrams(scores_KV, sequences)
         if self._eos and sequences.new < settings.min_new_tokens:
-            scores_NV[:, self._eos] = -np.inf
-        if settings.forced_bos_token_id is not None:
-            _allow_only(scores_NV, sequences.lengths == 1, [settings.forced_bos_token_id])
-        if settings.forced_eos:
-            _allow_only(scores_NV, sequences.most == sequences.new + 1, list(settings.forced_eos))
-        if settings.no_repeat_ngram_size and (scores_NV.max(axis=1) == -np.inf).any():
+            scores_KV[:, self._eos] = -np.inf
+        if settings.forced_bos_token_id is not None and sequences.length == 1:
+            _allow_only(scores_KV, [settings.forced_bos_token_id])
+        if settings.forced_eos and sequences.most == sequences.new + 1:
+            _allow_only(scores_KV, list(settings.forced_eos))
+        if settings.no_repeat_ngram_size and (scores_KV.max(axis=1) == -np.inf).any():
             raise InputError(f"no_repeat_ngram_size {settings.no_repeat_ngram_size} leaves no token that could follow")
-        return scores_NV
+        return scores_KV
 
-    def _penalise_repetition(self, scores_NV: Array, sequences: Sequences) -> None:
+    def _penalise_repetition(self, scores_KV: Array, sequences: Sequences) -> None:
         penalty = self._settings.repetition_penalty
-        for index, scores_V in enumerate(scores_NV):
+        for index, scores_V in enumerate(scores_KV):
             seen = sequences.row(index)
             values = scores_V[seen]
             scores_V[seen] = np.where(values < 0, values * penalty, values / penalty)
 
-    def _ban_ngrams(self, scores_NV: Array, sequences: Sequences) -> None:
+    def _ban_ngrams(self, scores_KV: Array, sequences: Sequences) -> None:
         size = self._settings.no_repeat_ngram_size
-        for index, scores_V in enumerate(scores_NV):
+        for index, scores_V in enumerate(scores_KV):
             row = sequences.row(index)
             if len(row) >= size:
                 ngrams = sliding_window_view(row, size)
@@ -100,7 +99,6 @@ def _within_top_p(scores_V: Array, top_p: float) -> Array:
     return kept
 
 
-def _allow_only(scores_NV: Array, rows: NDArray[np.bool_], tokens: list[int]) -> None:
-    if rows.any():
-        scores_NV[rows] = -np.inf
-        scores_NV[np.flatnonzero(rows)[:, None], tokens] = 0.0
+def _allow_only(scores_KV: Array, tokens: list[int]) -> None:
+    scores_KV[:] = -np.inf
+    scores_KV[:, tokens] = 0.0

@@ -1,6 +1,6 @@
-"""The rows of tokens in progress, and when one of them is complete.
+"""The tokens of an answer in progress, and when it is complete.
 
-Axes: N rows, W columns of tokens, R tokens that are candidates for a row.
+Axes: K rows, W columns of tokens, R tokens that are candidates for a row.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,36 +25,41 @@ _TOKENS_PER_CHARACTER = 4
 
 
 class Sequences:
-    """What each row began with and what was chosen since.
+    """The rows that one prompt is answered by: what they began with and what was chosen since. Beams are several."""
 
-    Rows are aligned on the right, because all of them grow at once.
-    """
+    def __init__(self, beginning: Sequence[int], most: int) -> None:
+        """One row. `most`: how many tokens may be added to it."""
+        self.most = most
+        self._beginning = len(beginning)
+        self._tokens_KW = np.array([beginning], dtype=np.int64)
 
-    def __init__(self, beginnings: Sequence[Sequence[int]], most: Sequence[int]) -> None:
-        """`most`: how many tokens may be added to each row."""
-        self.lengths: Index = np.array([len(beginning) for beginning in beginnings], dtype=np.intp)
-        self.most: Index = np.array(most, dtype=np.intp)
-        self.new = 0
-        self._tokens_NW = left_padded(beginnings)
+    @property
+    def length(self) -> int:
+        """Tokens of a row, its beginning included."""
+        return int(self._tokens_KW.shape[1])
+
+    @property
+    def new(self) -> int:
+        """Tokens added to a row."""
+        return self.length - self._beginning
 
     def row(self, index: int) -> Ids:
         """Everything in a row, its beginning included."""
-        return self._tokens_NW[index, self._tokens_NW.shape[1] - self.lengths[index] :]
+        row: Ids = self._tokens_KW[index]
+        return row
 
     def answer(self, index: int) -> list[int]:
         """What was added to a row."""
-        added: list[int] = self._tokens_NW[index, self._tokens_NW.shape[1] - self.new :].tolist()
+        added: list[int] = self._tokens_KW[index, self._beginning :].tolist()
         return added
 
-    def append(self, tokens_N: Ids) -> None:
+    def append(self, tokens_K: Ids) -> None:
         """Add one token to each row."""
-        self._tokens_NW = np.concatenate([self._tokens_NW, tokens_N[:, None]], axis=1)
-        self.lengths = self.lengths + 1
-        self.new += 1
+        self._tokens_KW = np.concatenate([self._tokens_KW, tokens_K[:, None]], axis=1)
 
     def take(self, rows: Index) -> None:
         """Reorder, repeat or drop rows."""
-        self._tokens_NW, self.lengths, self.most = self._tokens_NW[rows], self.lengths[rows], self.most[rows]
+        self._tokens_KW = self._tokens_KW[rows]
 
 
 class Endings:
@@ -78,7 +83,7 @@ class Endings:
             return "eos"
         if self._stops and self._is_stopped([*sequences.answer(row), token]):
             return "stop"
-        return "length" if sequences.new + 1 >= sequences.most[row] else None
+        return "length" if sequences.new + 1 >= sequences.most else None
 
     def _is_stopped(self, answer: list[int]) -> bool:
         """Whether a stop string is there. Earlier ones ended the row, so that the last tokens are enough."""

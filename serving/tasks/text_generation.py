@@ -16,11 +16,11 @@ from tunewright.serving.engines.task import Shapes
 from tunewright.serving.errors import BundleError, InputError, shown
 from tunewright.serving.generation.chat_template import FILE, ChatTemplate
 from tunewright.serving.generation.graph import CausalGraph
-from tunewright.serving.generation.loop import Generated
 from tunewright.serving.generation.sequences import FINISH, Finish, OnText
 from tunewright.serving.generation.settings import GenerationSettings, read_settings
+from tunewright.serving.generation.writing import Generated
 from tunewright.serving.request import schema
-from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.capacity import Capacity, available_cpus
 from tunewright.serving.runtime.session import Array, TimeLimit
 from tunewright.serving.text.cleaning import Cleaning, clean
 from tunewright.serving.text.encoding import load_tokenizer
@@ -155,7 +155,8 @@ class ContinuationEngine:
         self._options = read_options(Options, model)
         template = read_template(folder / FILE, self._options.special_tokens) if self._options.chat else None
         self.prompter = Prompter(folder / "tokenizer.json", model.cleaning, template)
-        graph = CausalGraph((folder / model.variants[variant].file).parent, context=self._options.context)
+        files, threads = (folder / model.variants[variant].file).parent, capacity.threads or available_cpus()
+        graph = CausalGraph(files, context=self._options.context, threads=threads)
         self._writer = GenerationEngine(graph, self.prompter.tokenizer, model, variant, capacity)
 
     def prepare(

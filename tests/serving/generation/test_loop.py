@@ -21,8 +21,9 @@ from writing_models import CAUSAL, SEQ2SEQ, VOCABULARY, vary
 
 from tunewright.job.export.generation import export_graphs
 from tunewright.serving.errors import DeadlineExceeded, InputError, ModelFault
+from tunewright.serving.generation.caches import Onnx
 from tunewright.serving.generation.graph import CausalGraph, Seq2SeqGraph
-from tunewright.serving.generation.loop import generate
+from tunewright.serving.generation.loop import Ask, Call, Loop, generate
 from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.runtime.session import TimeLimit
 
@@ -182,22 +183,29 @@ def test_versions_made_before_the_encoder_handed_out_caches_answer_as_they_did(f
     assert graph.scores(told["prompts"][0], [START, *answer.ids[:2]]).argmax(-1).tolist() == answer.ids
 
 
-@pytest.mark.parametrize("beams", [1, 3])
-def test_complete_rows_leave_the_batch(tiny, beams, monkeypatch):
-    model = tiny("gpt2")
-    sizes = []
-    run = type(model.graph._onnx).run
+@pytest.fixture
+def runs(monkeypatch):
+    """Rows of each run of a graph."""
+    rows = []
+    run = Onnx.run
 
     def counted(onnx, outputs, inputs, limit):
-        sizes.append(len(inputs["input_ids"]))
+        rows.append(len(inputs["input_ids"]))
         return run(onnx, outputs, inputs, limit)
 
-    monkeypatch.setattr(type(model.graph._onnx), "run", counted)
-    found = model.generated(num_beams=beams, eos_token_id=_end_token(model), early_stopping=beams > 1)
+    monkeypatch.setattr(Onnx, "run", counted)
+    return rows
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_complete_rows_leave_the_batch(tiny, beams, runs):
+    model = tiny("gpt2")
+    end = _end_token(model)
+    found = model.generated(num_beams=beams, eos_token_id=end, early_stopping=beams > 1)
     assert {answer.finish for answer in found} == {"eos", "length"}
-    assert sizes[0] == len(PROMPTS)
-    assert sizes[1] == len(PROMPTS) * beams
-    assert sizes[-1] < sizes[1]
+    assert runs[0] == len(PROMPTS)
+    assert runs[1] == len(PROMPTS) * beams
+    assert runs[-1] < runs[1]
 
 
 @pytest.mark.parametrize("name", ["gpt2", "t5"])
@@ -207,7 +215,7 @@ def test_tokens_are_streamed_as_they_are_written(tiny, name):
     heard = []
     found = generate(model.graph, PROMPTS, settings, on_tokens=lambda prompt, ids: heard.append((prompt, ids)))
     assert all(len(ids) == 1 for _, ids in heard)
-    assert [prompt for prompt, _ in heard[: len(PROMPTS)]] == [0, 1, 2, 3]
+    assert sorted(prompt for prompt, _ in heard[: len(PROMPTS)]) == [0, 1, 2, 3]
     for index, answer in enumerate(found):
         assert [ids[0] for prompt, ids in heard if prompt == index] == answer.ids
 
@@ -350,6 +358,170 @@ def test_an_endless_answer_ends_at_the_limit(tiny):
     settings = GenerationSettings(**model.settings(max_new_tokens=1_000_000))
     with TimeLimit(0.1) as limit, pytest.raises(DeadlineExceeded, match=r"^the model did not answer within 0\.1 s$"):
         generate(model.graph, PROMPTS, settings, limit=limit)
+
+
+def settings_of(model, **fields):
+    return GenerationSettings(**model.settings(**fields))
+
+
+def asked(prompt, settings, call=None, tell=None):
+    """A prompt to be answered, and the list that its answer comes into."""
+    ended = []
+    return Ask(prompt, settings, call or Call(), ended.append, tell), ended
+
+
+def run_out(loop):
+    while not loop.is_idle:
+        loop.turn()
+
+
+MIXED = [
+    {},
+    {"num_beams": 3},
+    {"do_sample": True, "temperature": 2.0, "seed": 3},
+    {"repetition_penalty": 1.4, "max_new_tokens": 5},
+    {"num_beams": 2, "no_repeat_ngram_size": 2, "max_new_tokens": 9},
+    {"do_sample": True, "temperature": 3.0, "top_p": 0.8, "seed": 9},
+]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "t5"])
+def test_who_comes_later_shares_the_steps_and_is_answered_as_alone(tiny, name, runs):
+    model = tiny(name)
+    wanted = [(PROMPTS[place % 4], settings_of(model, **fields)) for place, fields in enumerate(MIXED * 2)]
+    alone = [generate(model.graph, [prompt], settings) for prompt, settings in wanted]
+    steps_alone = len(runs)
+    loop, found = Loop(model.graph), []
+    # Two at a time, as the rows of an encoder-decoder can share steps only with those that began with them.
+    for place in range(0, len(wanted), 2):
+        pairs = [asked(prompt, settings) for prompt, settings in wanted[place : place + 2]]
+        loop.put([ask for ask, _ in pairs])
+        loop.turn()
+        found += [ended for _, ended in pairs]
+    run_out(loop)
+    assert found == alone
+    assert max(runs[steps_alone:]) > 3
+    assert len(runs) - steps_alone < steps_alone
+
+
+def test_versions_of_before_share_steps_too(tmp_path):
+    for file in ("encoder_model.onnx", "decoder_model_merged.onnx"):
+        shutil.copy(BEFORE / file, tmp_path)
+    graph, told = Seq2SeqGraph(tmp_path), json.loads((BEFORE / "answers.json").read_text())
+    for search in told["searches"].values():
+        settings = GenerationSettings(max_new_tokens=12, decoder_start_token_id=START, **search["fields"])
+        loop, found = Loop(graph), []
+        for prompt in told["prompts"]:
+            ask, ended = asked(prompt, settings)
+            loop.put([ask])
+            loop.turn()
+            found.append(ended)
+        run_out(loop)
+        assert [answer.ids for [answer] in found] == search["answers"]
+
+
+def test_a_long_prompt_is_read_in_pieces_while_others_go_on(tiny, runs):
+    model = tiny("llama")
+    long = [*PROMPTS[3], *PROMPTS[1]] * 3
+    expected = model.answers([long, PROMPTS[0]])
+    heard = []
+    loop = Loop(model.graph, tokens_per_run=8)
+    first, short = asked(PROMPTS[0], settings_of(model), tell=lambda ids: heard.append("short"))
+    second, whole = asked(long, settings_of(model), tell=lambda ids: heard.append("long"))
+    loop.put([first])
+    loop.turn()
+    loop.put([second])
+    run_out(loop)
+    assert [whole[0].ids, short[0].ids] == expected
+    assert heard.index("long") == 1 + len(long) // 8
+
+
+def test_prompts_of_a_variant_that_runs_alone_share_no_run(tiny, runs):
+    model = tiny("gpt2")
+    expected = model.answers()
+    del runs[:]
+    loop = Loop(model.graph, tokens_per_run=0)
+    pairs = [asked(prompt, settings_of(model)) for prompt in PROMPTS]
+    loop.put([ask for ask, _ in pairs])
+    run_out(loop)
+    assert [answer.ids for _, [answer] in pairs] == expected
+    assert set(runs) == {1}
+
+
+def test_who_gives_up_leaves_and_the_others_stay(tiny, runs):
+    model = tiny("llama")
+    limit, left = TimeLimit(60), Call()
+    late, told = asked(PROMPTS[1], settings_of(model, max_new_tokens=500), Call(limit))
+    gone, nothing = asked(PROMPTS[2], settings_of(model, max_new_tokens=500), left)
+    waits, refused = asked(PROMPTS[2], settings_of(model), Call(limit))
+    stays, answer = asked(PROMPTS[3], settings_of(model))
+    loop = Loop(model.graph)
+    loop.put([late, gone, stays])
+    loop.turn()
+    loop.put([waits])
+    limit.end()
+    left.is_left = True
+    loop.turn()
+    assert runs[-1] == 3
+    run_out(loop)
+    assert runs[-1] == 1
+    assert [str(error) for error in (*told, *refused)] == ["the model did not answer within 60 s"] * 2
+    assert [str(error) for error in nothing] == ["nobody waits for this answer any more"]
+    assert [answer[0].ids] == model.answers([PROMPTS[3]])
+
+
+def test_a_row_that_its_own_rules_leave_no_token_fails_alone(tiny):
+    model = tiny("gpt2")
+    bad, error = asked(PROMPTS[1], settings_of(model, no_repeat_ngram_size=1, max_new_tokens=100))
+    good, answer = asked(PROMPTS[1], settings_of(model, max_new_tokens=70))
+    loop = Loop(model.graph)
+    loop.put([bad, good])
+    run_out(loop)
+    assert [str(one) for one in error] == ["no_repeat_ngram_size 1 leaves no token that could follow"]
+    assert [answer[0].ids] == model.answers([PROMPTS[1]], max_new_tokens=70)
+
+
+def test_a_fault_of_the_graph_ends_those_in_its_run_alone(tiny):
+    model = tiny("gpt2")
+    good, answer = asked(PROMPTS[1], settings_of(model))
+    bad, error = asked([VOCABULARY + 5], settings_of(model))
+    loop = Loop(model.graph)
+    loop.put([good])
+    loop.turn()
+    loop.put([bad])
+    run_out(loop)
+    assert len(error) == 1
+    assert "indices element out of data bounds" in str(error[0])
+    assert [answer[0].ids] == model.answers([PROMPTS[1]])
+
+
+def test_what_does_not_fit_into_the_caches_waits_its_turn(tiny, runs):
+    model = tiny("gpt2")
+    expected = model.answers(PROMPTS * 2)
+    del runs[:]
+    loop = Loop(model.graph, cache_bytes=2 * (16 + 10) * model.graph.bytes_per_token)
+    pairs = [asked(prompt, settings_of(model)) for prompt in PROMPTS * 2]
+    loop.put([ask for ask, _ in pairs])
+    run_out(loop)
+    assert [answer.ids for _, [answer] in pairs] == expected
+    assert 2 <= max(runs) <= 4
+
+
+def test_callers_take_turns(tiny):
+    """Whoever asks for many answers at once holds up nobody who asks for one."""
+    model = tiny("gpt2")
+    loop = Loop(model.graph, cache_bytes=4 * 8 * model.graph.bytes_per_token)
+    ended = []
+    bulk, single = Call(), Call()
+
+    def ask(name, call):
+        return Ask([7] * 4, settings_of(model, max_new_tokens=4), call, lambda _: ended.append(name))
+
+    loop.put([ask("bulk", bulk) for _ in range(12)])
+    loop.turn()
+    loop.put([ask("single", single)])
+    run_out(loop)
+    assert ended.index("single") < 8
 
 
 @pytest.mark.parametrize("fields", [{}, {"num_beams": 3}, {"do_sample": True}])

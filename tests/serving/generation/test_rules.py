@@ -18,6 +18,12 @@ def scores():
     return np.random.default_rng(3).normal(0, 4, (6, VOCABULARY)).astype(np.float32)
 
 
+def applied(settings, scores, rows, most=9):
+    """The scores of rows of several prompts, each judged by its own tokens."""
+    each = zip(scores.copy(), rows, strict=True)
+    return np.concatenate([Rules(settings).apply(one[None], Sequences(row, most)) for one, row in each])
+
+
 def test_all_rules_apply_in_the_order_of_transformers(scores):
     """The order counts: a penalty after a ban would turn the ban into a number."""
     rows = np.random.default_rng(4).integers(0, 12, (6, 40))
@@ -31,7 +37,7 @@ def test_all_rules_apply_in_the_order_of_transformers(scores):
         theirs.MinNewTokensLengthLogitsProcessor(40, 5, [3, 9]),
     ):
         expected = processor(torch.tensor(rows), expected)
-    found = Rules(settings).apply(scores.copy(), Sequences(rows.tolist(), [8] * 6))
+    found = applied(settings, scores, rows, 8)
     np.testing.assert_array_equal(found, expected.numpy())
 
 
@@ -41,37 +47,37 @@ def test_no_sequence_of_tokens_occurs_twice(scores, size, length):
     rows = np.random.default_rng(length).integers(0, 3, (6, length))
     expected = theirs.NoRepeatNGramLogitsProcessor(size)(torch.tensor(rows), torch.tensor(scores))
     settings = GenerationSettings(no_repeat_ngram_size=size)
-    found = Rules(settings).apply(scores.copy(), Sequences(rows.tolist(), [9] * 6))
+    found = applied(settings, scores, rows)
     np.testing.assert_array_equal(found, expected.numpy())
 
 
 def test_a_rule_that_forbids_every_token_is_refused():
     scores = np.zeros((1, 3), np.float32)
     with pytest.raises(InputError, match=r"^no_repeat_ngram_size 1 leaves no token that could follow$"):
-        Rules(GenerationSettings(no_repeat_ngram_size=1)).apply(scores, Sequences([[2, 0, 1]], [9]))
+        Rules(GenerationSettings(no_repeat_ngram_size=1)).apply(scores, Sequences([2, 0, 1], 9))
 
 
-def test_rows_of_unequal_length_are_each_judged_by_their_own_tokens(scores):
-    rows = [[1], [1, 2, 1], [5, 6, 5, 6, 5, 6]]
+def test_the_rows_of_a_beam_search_are_each_judged_by_their_own_tokens(scores):
     settings = GenerationSettings(repetition_penalty=2.0, no_repeat_ngram_size=2)
-    together = Rules(settings).apply(scores[:3].copy(), Sequences(rows, [9] * 3))
-    for index, row in enumerate(rows):
-        alone = Rules(settings).apply(scores[index : index + 1].copy(), Sequences([row], [9]))
-        np.testing.assert_array_equal(together[index], alone[0])
-    assert together[0, 0] == scores[0, 0]
+    beams = Sequences([1, 2], 9)
+    beams.take(np.zeros(3, np.intp))
+    beams.append(np.array([1, 2, 5]))
+    beams.take(np.array([2, 0, 0]))
+    together = Rules(settings).apply(scores[:3].copy(), beams)
+    np.testing.assert_array_equal(together, applied(settings, scores[:3], [[1, 2, 5], [1, 2, 1], [1, 2, 1]]))
+    assert together[1, 2] == -np.inf
+    assert [beams.answer(row) for row in range(3)] == [[5], [1], [1]]
 
 
 def test_a_row_at_its_own_limit_is_forced_to_end(scores):
     settings = GenerationSettings(forced_eos_token_id=[4, 7])
-    found = Rules(settings).apply(scores[:2].copy(), Sequences([[1], [1]], [1, 2]))
-    assert np.flatnonzero(found[0] > -np.inf).tolist() == [4, 7]
-    np.testing.assert_array_equal(found[1], scores[1])
+    [found] = applied(settings, scores[:1], [[1]], 1)
+    assert np.flatnonzero(found > -np.inf).tolist() == [4, 7]
+    np.testing.assert_array_equal(applied(settings, scores[:1], [[1]], 2), scores[:1])
 
 
 def test_the_first_token_may_be_forced(scores):
-    settings = GenerationSettings(forced_bos_token_id=5)
-    written = Sequences([[2], [2, 9]], [3, 3])
-    found = Rules(settings).apply(scores[:2].copy(), written)
+    found = applied(GenerationSettings(forced_bos_token_id=5), scores[:2], [[2], [2, 9]], 3)
     assert np.flatnonzero(found[0] > -np.inf).tolist() == [5]
     np.testing.assert_array_equal(found[1], scores[1])
 

@@ -2,6 +2,7 @@ import json
 import re
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -132,6 +133,40 @@ def test_a_streamed_answer_ends_before_a_stop_string(predictor):
     pieces, finish = streamed(predictor, "abc", **wild, stop_strings=stop)
     assert "".join(pieces) == answer["generated_text"].partition(stop)[0]
     assert finish == "stop"
+
+
+def test_answers_that_many_threads_ask_for_at_once_are_those_of_each_alone(predictor):
+    kinds = [{}, {"num_beams": 3}, {**WILD, "seed": 1}, {"repetition_penalty": 1.5}, {**WILD, "seed": 2, "top_p": 0.9}]
+    asked = [(["abc", "b", "a b c d e"][place % 3], kinds[place % 5]) for place in range(15)]
+    alone = ["".join(streamed(predictor, prompt, **parameters)[0]) for prompt, parameters in asked]
+    plain = {"return_full_text": False, "clean_up_tokenization_spaces": False}
+
+    def ask(place):
+        prompt, parameters = asked[place // 2]
+        if place % 2:
+            return "".join(streamed(predictor, prompt, **parameters)[0])
+        return predictor.predict([prompt], parameters | plain)[0][0]["generated_text"]
+
+    with ThreadPoolExecutor(30) as threads:
+        assert list(threads.map(ask, range(30))) == [text for text in alone for _ in range(2)]
+
+
+def test_a_listener_who_fails_ends_its_own_answer_alone(predictor, long_winded):
+    opened = open_predictor(long_winded)
+    (row,) = opened.prepare(["abc"], TASK.read_parameters({}, opened.model))
+    heard = []
+
+    def leave(piece):
+        heard.append(piece)
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        opened.stream(row, leave)
+    assert len(heard) == 1
+    [[answer]] = opened.predict(["abc"], {"max_new_tokens": 3})
+    # To close waits for what is being written, of which there would be much.
+    opened.close()
+    assert answer["generated_text"].startswith("abc")
 
 
 def events(reply):
