@@ -17,8 +17,8 @@ from tunewright.serving.settings import read_settings, reference
 def main(arguments: Sequence[str]) -> int:
     """Run the program; the exit code: 0 stopped as asked, 2 something the user can put right, 130 interrupted."""
     asked = parser(arguments[0]).parse_args(arguments[1:])
-    if asked.model is not None:
-        os.environ["SERVING_MODEL"] = asked.model
+    if asked.model:
+        os.environ["SERVING_MODEL"] = " ".join(asked.model)
     capture_logging()
     # As process 1 of a container there is no default for SIGTERM; until the server is ready it is a Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -46,11 +46,16 @@ def parser(command: str) -> argparse.ArgumentParser:
     made = Parser(
         prog=f"tunewright {command}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Serve one version of the registry over HTTP: POST /predict, GET /readyz /livez /metrics /docs.",
+        description="Serve versions of the registry over HTTP: POST /predict, GET /readyz /livez /models /metrics "
+        "/docs.\nAn alias is followed: the version that it moves to answers once it has proven to work.",
         epilog="Settings are environment variables, with their defaults:\n\n"
         + "\n".join(lines)
         + "\n\nThe registry is named by REGISTRY_URI (s3://bucket/prefix or a folder); downloads are kept in "
         "REGISTRY_CACHE.\n\nExample:\n  tunewright serve reviews@production --registry ./var/registry",
     )
-    made.add_argument("model", nargs="?", help="reference, for example reviews@production; SERVING_MODEL when absent")
+    made.add_argument(
+        "model",
+        nargs="*",
+        help="references, for example reviews@production, which is followed; SERVING_MODEL if absent",
+    )
     return made

@@ -1,6 +1,7 @@
 """The server's settings: read once, from the environment, with all mistakes reported together."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -13,6 +14,7 @@ from tunewright.serving.errors import SettingsError
 from tunewright.serving.runtime.capacity import TOKENS_PER_RUN
 
 PREFIX = "SERVING_"
+_PERCENT = re.compile(r"(100|[0-9]{1,2})([.][0-9]{1,3})?")
 
 
 class Limits(BaseModel):
@@ -54,6 +56,21 @@ class Limits(BaseModel):
         return self
 
 
+class StepBack(BaseModel):
+    """When a canary has to leave all requests to the version before it again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    requests: int = Field(default=50, ge=1, le=500)
+    """Requests (or comparisons) of the canary before it is judged."""
+    errors: float = Field(default=0.02, ge=0, le=1)
+    """Share of its latest requests that may end in a 5xx beyond the share of the others."""
+    latency: float = Field(default=2.0, ge=1)
+    """Times as long as the others' its answers may take, each at the 95th percentile."""
+    disagreement: float = Field(default=0.2, ge=0, le=1)
+    """Share of its answers that may come to something else than those of the version it is to replace."""
+
+
 class ServingSettings(BaseSettings):
     """Everything the server can be told; each field is the variable SERVING_<NAME>."""
 
@@ -67,7 +84,24 @@ class ServingSettings(BaseSettings):
     )
 
     model: str = Field(min_length=1)
-    """The version to serve: reviews@production, reviews:7, reviews@sha256:..., or reviews for the latest."""
+    """What to serve: reviews@production, reviews:7, reviews@sha256:..., or reviews for the latest. Several models are
+    separated by blanks; the first one answers requests that name none."""
+    poll_seconds: float = Field(default=10.0, ge=0, le=86400, allow_inf_nan=False)
+    """Seconds between two looks at whether an alias, or the latest version, has moved, a fifth more or less; 0: never.
+    A look costs one small request."""
+    memory_bytes: int | None = Field(default=None, ge=1 << 20, le=1 << 50)
+    """Memory that all models may take together, as their trials have measured it. Those longest not asked go out of
+    memory, and come back when they are asked. When not set all stay."""
+    canary: str = ""
+    """A second version that answers a share of a model's requests, and the percentage: reviews:8=10. An alias is
+    followed (reviews@candidate=10). For several models separated by blanks."""
+    shadow: str = ""
+    """A second version that is asked what a model is asked, and answers nobody: reviews:8, or reviews:8=20 for a
+    percentage of the requests."""
+    shadow_texts: bool = False
+    """Keep texts with the examples of answers that differ, in memory and in GET /models; else their digests alone."""
+    step_back: StepBack = StepBack()
+    """Bounds of a canary, see below."""
     variant: str | None = None
     """The variant to serve, such as fp32 or int8; the version's own default when not set."""
     host: str = "0.0.0.0"  # noqa: S104  a container is reached through its own network address only
@@ -93,6 +127,30 @@ class ServingSettings(BaseSettings):
             raise ValueError(f"metrics_port is {self.metrics_port}, which is port; choose another one, or leave it out")
         return self
 
+    @field_validator("canary", "shadow")
+    @classmethod
+    def _is_shares(cls, value: str, info: ValidationInfo) -> str:
+        for word in value.split():
+            _, equals, percent = word.partition("=")
+            if (not equals and info.field_name == "canary") or (equals and not _PERCENT.fullmatch(percent)):
+                raise ValueError(f"{word!r} is no reference with a percentage from 0 to 100, such as reviews:8=10")
+        return value
+
+    @property
+    def references(self) -> list[str]:
+        """What to serve."""
+        return self.model.split()
+
+    @property
+    def canaries(self) -> list[tuple[str, float]]:
+        """References, and the percentage of the requests that each of them answers."""
+        return _shares(self.canary)
+
+    @property
+    def shadows(self) -> list[tuple[str, float]]:
+        """References, and the percentage of the requests that each of them is asked too."""
+        return _shares(self.shadow)
+
     @field_validator("port", "metrics_port", mode="before")
     @classmethod
     def _is_no_service_link(cls, value: object, info: ValidationInfo) -> object:
@@ -105,6 +163,11 @@ class ServingSettings(BaseSettings):
         return value
 
 
+def _shares(value: str) -> list[tuple[str, float]]:
+    words = [word.partition("=") for word in value.split()]
+    return [(reference, float(percent or 100)) for reference, _, percent in words]
+
+
 def read_settings(environ: Mapping[str, str] = os.environ) -> ServingSettings:
     """The settings of this process; SettingsError names every mistake at once."""
     # The environment gives what has no default.
@@ -112,6 +175,9 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> ServingSettings:
     if isinstance(built, list):
         raise SettingsError("; ".join(built))
     return built
+
+
+_GROUPS: dict[str, type[BaseModel]] = {"limits": Limits, "step_back": StepBack}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +192,9 @@ class Setting:
 def reference() -> Iterator[Setting]:
     """Every setting with its default and meaning, for `--help` and the documentation."""
     for path in leaves(ServingSettings):
-        kind: type[BaseModel] = Limits if len(path) > 1 else ServingSettings
+        kind: type[BaseModel] = _GROUPS[path[0]] if len(path) > 1 else ServingSettings
         field = kind.model_fields[path[-1]]
-        default = "required" if field.is_required() else str(field.default if field.default is not None else "not set")
+        default = (
+            "required" if field.is_required() else str("not set" if field.default in (None, "") else field.default)
+        )
         yield Setting(PREFIX + NESTED.join(path).upper(), default, " ".join((field.description or "").split()))

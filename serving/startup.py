@@ -6,38 +6,46 @@ import socket
 
 from tunewright.registry.address import shown_address
 from tunewright.registry.settings import RegistrySettings
-from tunewright.registry.stores.store import open_store
-from tunewright.serving.bundle.fetch import fetch
+from tunewright.registry.versions.watch import name_of
+from tunewright.serving.errors import SettingsError
 from tunewright.serving.events import emit
-from tunewright.serving.golden import replay
 from tunewright.serving.http.app import create_app
 from tunewright.serving.http.server import Web, listen, take_signals
+from tunewright.serving.live.canary import Canary
+from tunewright.serving.live.follow import Follower, Pace
+from tunewright.serving.live.loading import Loader
+from tunewright.serving.live.model import Model
 from tunewright.serving.live.models import Models
-from tunewright.serving.live.service import Service
-from tunewright.serving.predictor import open_predictor
-from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.live.shadow import Comparison, Shadow
+from tunewright.serving.live.slot import Slot
 from tunewright.serving.settings import ServingSettings
-from tunewright.serving.trial.trials import try_bundle
 from tunewright.serving.watch.meters import Meters
 
 
 def run(settings: ServingSettings, registry: RegistrySettings) -> None:
     """Listen, pull, load, warm up; returns when the server has drained."""
-    models = Models(limits=settings.limits, meters=Meters())
+    meters = Meters()
+    models = models_of(settings, meters)
+    pace = Pace(settings.poll_seconds)
+    follower = Follower(models, Loader(registry, settings, meters), pace, memory_bytes=settings.memory_bytes)
     places = Places(settings, models)
     web = Web(create_app(models), models, places.listeners)
     web.start()
     try:
         emit("listening", f"listening at {places.url}, not ready before a model is loaded", **places.addresses)
-        models.put(load(settings, registry, models.meters))
+        model, where = shown_address(settings.model), shown_address(registry.uri)
+        emit("pulling", f"pulling {model} from {where}", model=model, registry=where)
+        follower.bring_all()
         # Until here a signal ends what the main thread does, whatever it is; from here on it only asks.
         stop = take_signals()
-        announce(models.default, places)
+        announce(models, places)
+        follower.start()
         web.serve(stop, drain_seconds=settings.drain_seconds)
     finally:
+        follower.stop()
         web.end()
         models.close()
-    emit("stopped", "stopped", model=str(models.default))
+    emit("stopped", "stopped", model=str(models))
 
 
 class Places:
@@ -59,32 +67,36 @@ def _url(listener: socket.socket) -> str:
     return f"http://{name}:{port}"
 
 
-def load(settings: ServingSettings, registry: RegistrySettings, meters: Meters) -> Service:
-    """The version asked for, pulled, loaded and proven to compute what was measured."""
-    model, where = shown_address(settings.model), shown_address(registry.uri)
-    emit("pulling", f"pulling {model} from {where}", model=model, registry=where)
-    pulled, variant = fetch(open_store(registry.uri), settings.model, cache=registry.cache, variant=settings.variant)
-    # Before anything of it is run here: what somebody else has written may never end, or want all the memory.
-    try_bundle(pulled.folder, variant, digest=pulled.version.digest, cache=registry.cache)
-    capacity = Capacity(settings.threads, settings.tokens_per_run)
-    predictor = open_predictor(pulled.folder, variant=variant, capacity=capacity)
-    cases = replay(predictor)
-    service = Service(predictor, pulled.version, limits=settings.limits, threads=settings.threads, meters=meters)
-    emit(
-        "loaded",
-        f"loaded {service} ({predictor.model.task}), {cases} golden cases replayed",
-        model=str(service),
-        digest=pulled.version.digest,
-        task=predictor.model.task,
-        golden_cases=cases,
-    )
-    return service
+def models_of(settings: ServingSettings, meters: Meters) -> Models:
+    """What is to be served, nothing of it loaded. SettingsError where two references are about one model."""
+    models = Models(limits=settings.limits, meters=meters)
+    for reference in settings.references:
+        if name_of(reference) in {model.name for model in models.all}:
+            raise SettingsError(
+                f"{name_of(reference)} is named twice in {settings.model!r}; a second version of a model has its place "
+                "in SERVING_CANARY or SERVING_SHADOW"
+            )
+        models.add(reference)
+    for reference, percent in settings.canaries:
+        model, comparison = _named(models, reference, "SERVING_CANARY"), Comparison(settings.shadow_texts)
+        model.canary = Canary(model.name, Slot(reference), percent, settings.step_back, meters, comparison)
+    for reference, percent in settings.shadows:
+        comparison = Comparison(settings.shadow_texts)
+        _named(models, reference, "SERVING_SHADOW").shadow = Shadow(Slot(reference), percent, comparison)
+    return models
 
 
-def announce(service: Service, places: Places) -> None:
+def _named(models: Models, reference: str, setting: str) -> Model:
+    found = next((model for model in models.all if model.name == name_of(reference)), None)
+    if found is None:
+        raise SettingsError(f"{setting} names {reference}, but what is served is: {', '.join(models.names)}")
+    return found
+
+
+def announce(models: Models, places: Places) -> None:
     """Say who answers and how to ask."""
-    url = places.url
+    service, url = models.services[0], places.url
     curl = f"curl {url}/predict -d {shlex.quote(json.dumps({'inputs': service.shapes.example}))}"
     metrics = f", metrics: {places.addresses['metrics']}" if places.has_metrics_apart else ""
-    message = f"{service} answers at {url} (docs: {url}/docs{metrics})\n  {curl}"
-    emit("ready", message, model=str(service), example=curl, **places.addresses)
+    message = f"{models} answers at {url} (docs: {url}/docs{metrics})\n  {curl}"
+    emit("ready", message, model=str(models), example=curl, **places.addresses)

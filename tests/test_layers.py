@@ -25,8 +25,9 @@ ANSWERING = set("errors events onnx_runtime runtime text request media bundle ge
 ANSWERING |= {"predictor", "golden", "trial"}
 """What the job may know of serving: all that makes an answer, nothing of the web around it."""
 READING = set("errors plugins address variables settings stores command_line".split())
-PULLING = (["versions", "pull"], ["versions", "record"])
-"""What serving may know of the registry: how it is reached, how a version is pulled and what its record holds."""
+PULLING = (["versions", "pull"], ["versions", "record"], ["versions", "watch"])
+"""What serving may know of the registry: how it is reached, how a version is pulled, what its record holds, and whether
+a reference has moved."""
 TESTED_BY = {
     "registry/errors.py": "registry/test_program.py",
     "registry/arguments.py": "registry/test_program.py",
@@ -92,7 +93,9 @@ TESTED_BY = {
     "serving/queue/returns.py": "serving/http/test_app.py",
     "serving/queue/work.py": "serving/queue/test_order.py",
     "serving/live/service.py": "serving/http/test_app.py",
-    "serving/live/models.py": "serving/http/test_app.py",
+    "serving/live/loading.py": "serving/live/test_follow.py",
+    "serving/live/model.py": "serving/live/test_models.py",
+    "serving/live/slot.py": "serving/live/test_follow.py",
     "serving/live/job.py": "serving/http/test_app.py",
     "serving/protocols/protocol.py": "serving/protocols/test_huggingface.py",
     "serving/protocols/plain.py": "serving/protocols/test_huggingface_hub.py",
@@ -230,11 +233,7 @@ def test_a_room_is_known_by_what_is_meant_for_others():
         assert not more, f"{path.relative_to(ROOT)} imports {more}"
     for path in files("serving"):
         known = [name.split(".")[2:] for name in imports(path) if name.startswith("tunewright.registry.")]
-        more = [
-            name
-            for name in known
-            if name[0] not in READING and name[:2] not in (["versions", "pull"], ["versions", "record"])
-        ]
+        more = [name for name in known if name[0] not in READING and name[:2] not in PULLING]
         assert not more, f"{path.relative_to(ROOT)} imports {more}"
 
 

@@ -91,10 +91,15 @@ def rollback(store: Store, name: str, alias: str) -> Move:
 
 def current(store: Store, name: str, alias: str) -> int:
     """The version an alias points at. Raises NotFound."""
+    return last_move(store, name, alias).number
+
+
+def last_move(store: Store, name: str, alias: str) -> Move:
+    """The move that made an alias point where it does. Raises NotFound, CorruptObject."""
     last = _last(store, name, alias)
     if last is None:
         raise _no_alias(store, name, alias)
-    return last.number
+    return last
 
 
 def history(store: Store, name: str, alias: str) -> list[Move]:

@@ -11,7 +11,7 @@ from swagger_ui_bundle import swagger_ui_path
 
 from tunewright.serving.errors import ServingError
 from tunewright.serving.http import pages
-from tunewright.serving.http.ask import Handler, asking, showing
+from tunewright.serving.http.ask import SERVED, Handler, asking, showing
 from tunewright.serving.http.middleware import Doors, Stamp
 from tunewright.serving.http.replies import crashed, refused, unanswered
 from tunewright.serving.live.models import Models
@@ -24,12 +24,15 @@ PAGES: dict[str, Handler] = {
     "/livez": pages.alive,
     "/readyz": pages.ready,
     "/startupz": pages.started,
+    "/models": pages.catalogue,
+    "/models/{model}": pages.one_of_it,
     "/metrics": pages.metrics,
     "/openapi.json": pages.openapi,
     "/docs": pages.docs,
     "/": pages.front,
 }
 """What can be had with GET and HEAD."""
+_ONE = f"/models/{{{SERVED}}}"
 
 
 def create_app(models: Models) -> Starlette:
@@ -53,5 +56,9 @@ def create_app(models: Models) -> Starlette:
 
 
 def _spelt(path: str, handler: Handler, methods: list[str]) -> list[Route]:
-    """A slash more at the end is no other address: a redirect loses the body in some clients, the scheme in others."""
-    return [Route(spelt, handler, methods=methods) for spelt in {path, path.rstrip("/") + "/"}]
+    """All can be asked of each model by its name, too: /models/reviews/predict.
+
+    A slash more at the end is no other address: a redirect loses the body in some clients, the scheme in others.
+    """
+    plain = [before + path.rstrip("/") for before in ("", _ONE)]
+    return [Route(spelt, handler, methods=methods) for one in plain for spelt in {one or "/", one + "/"}]

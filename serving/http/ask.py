@@ -14,18 +14,25 @@ from starlette.types import Receive, Scope, Send
 from tunewright.serving.errors import Left, NotLoaded
 from tunewright.serving.http.body import read_body
 from tunewright.serving.http.replies import fault_reply, logged, response
+from tunewright.serving.live.model import Visit
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Ended, Service
-from tunewright.serving.protocols.protocol import STATUS, Asked, Call, Events, Operation, Page
+from tunewright.serving.live.shadow import Question
+from tunewright.serving.protocols.protocol import STATUS, Asked, Call, Events, Operation, Page, Reply
 from tunewright.serving.queue.bodies import SMALL_BODY
 from tunewright.serving.watch.meters import reason
 from tunewright.serving.watch.seen import now_seen
 
 Handler = Callable[[Request], Awaitable[Response]]
+Write = Callable[[list[object]], Reply]
 Result = TypeVar("Result")
 
 _REFUSALS = {408, 413, 429, 503}
 """What is counted as a request that was sent away."""
+SERVED = "served"
+"""Place of an address that names the model before the operation: /models/{served}/predict."""
+_STICKY = "x-tunewright-sticky"
+"""Who sends the same here is answered by the same version, as long as it is there."""
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -57,11 +64,22 @@ def showing(page: Page) -> Handler:
         try:
             with models.bodies.share() as share:
                 body = await read_body(request, share, most=SMALL_BODY, seconds=models.limits.body_seconds)
-                return response(page.answer(models, _call(request, body)))
+                call = _call(request, body)
+                with models.visited(Visit(body, call.path.get(SERVED))) as seen:
+                    return response(await _shown(seen, page, call))
         except Exception as error:
             return fault_reply(logged(error), page.explain)
 
     return handler
+
+
+async def _shown(models: Models, page: Page, call: Call) -> Reply:
+    """A page; of a model that is out of memory once it is back."""
+    while True:
+        try:
+            return page.answer(models, call)
+        except NotLoaded as missing:
+            await models.loaded(missing.model)
 
 
 class _Done:
@@ -76,12 +94,15 @@ class _Done:
         self._begun = time.monotonic()
 
     def with_status(self, status: int) -> None:
-        self.held.close()
+        seconds = time.monotonic() - self._begun
         self.seen.status = status
         with contextlib.suppress(NotLoaded):
-            served = (self.service or self._models.default).served
-            self.seen.served = served
-            self._models.meters.answered(served, status, time.monotonic() - self._begun, protocol=self.seen.protocol)
+            service = self.service or self._models.default
+            self.seen.served = service.served
+            self._models.answered(service, status, seconds)
+            self._models.meters.answered(service.served, status, seconds, protocol=self.seen.protocol)
+        # Last, as a version that nobody holds any more may leave the figures.
+        self.held.close()
 
 
 async def _answered(request: Request, models: Models, operation: Operation, done: _Done) -> Response:
@@ -91,11 +112,42 @@ async def _answered(request: Request, models: Models, operation: Operation, done
     done.held.enter_context(models.admission.slot())
     done.held.enter_context(models.turn(len(body)))
     call = _call(request, body)
-    asked = await while_awaited(request, models.read(lambda: operation.read(models, call), size=len(body)))
+    key = call.headers.get(_STICKY, "").encode() or body
+    seen = done.held.enter_context(models.visited(Visit(key, call.path.get(SERVED))))
+    asked = await while_awaited(request, _read(seen, operation, call))
     done.service, done.seen.served, done.seen.rows = asked.service, asked.service.served, len(asked.request.inputs)
     if asked.events is None:
-        return response(await while_awaited(request, asked.service.answer(asked.request, asked.write)))
+        write = _noted(models, operation, call, asked, key)
+        return response(await while_awaited(request, asked.service.answer(asked.request, write)))
     return await _begun(request, asked, asked.events, done)
+
+
+async def _read(models: Models, operation: Operation, call: Call) -> Asked:
+    """What is asked; of a model that is out of memory once it is back."""
+    while True:
+        try:
+            return await models.read(lambda: operation.read(models, call), size=len(call.body))
+        except NotLoaded as missing:
+            await models.loaded(missing.model)
+
+
+def _noted(models: Models, operation: Operation, call: Call, asked: Asked, key: bytes) -> Write:
+    """How the answers are written; where a version is compared with another one, that is asked the same later on."""
+    if len(call.body) > SMALL_BODY or (compared := models.mirrored(asked.service, key)) is None:
+        return asked.write
+    (other, comparison), loop = compared, asyncio.get_running_loop()
+
+    async def again(service: Service) -> list[object]:
+        with models.visited(Visit(key, call.path.get(SERVED), service)) as seen:
+            same = operation.read(seen, call)
+            return await same.service.answer(same.request, list)
+
+    def write(answers: list[object]) -> Reply:
+        question = Question(asked.request.inputs, asked.service, answers, other, again, comparison)
+        loop.call_soon_threadsafe(models.ask_later, question)
+        return asked.write(answers)
+
+    return write
 
 
 async def _begun(request: Request, asked: Asked, events: Events, done: _Done) -> Response:

@@ -52,6 +52,18 @@ async def ready(request: Request) -> Response:
     return json_reply(to_json({"status": "ready", "model": str(models.default)}))
 
 
+async def catalogue(request: Request) -> Response:
+    """What is served here: each model with the version that answers, how it came to, and what went wrong last."""
+    return json_reply(to_json({"models": _models(request).status()}))
+
+
+async def one_of_it(request: Request) -> Response:
+    """The same of one model."""
+    models, name = _models(request), request.path_params["model"]
+    model = models.model(name)
+    return json_reply(to_json(next(one for one in models.status() if one["name"] == model.name)))
+
+
 async def metrics(request: Request) -> Response:
     """The page for Prometheus."""
     return Response(_models(request).meters.page(), headers={"Content-Type": CONTENT_TYPE})

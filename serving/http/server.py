@@ -89,7 +89,7 @@ class Web:
             raise RuntimeError("the web server ended by itself; its log says why")
         models = self._models
         models.draining = True
-        emit("draining", f"stopping: not ready from now on, closing in {drain_seconds:g} s", model=str(models.default))
+        emit("draining", f"stopping: not ready from now on, closing in {drain_seconds:g} s", model=str(models))
         stop.hurried.wait(drain_seconds)
         self._server.should_exit = True
         self._thread.join()

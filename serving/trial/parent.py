@@ -16,6 +16,7 @@ _WALL = 12
 """Wall seconds for each of processor time: other programs run, too."""
 _ANSWER = 1 << 20
 """Bytes of a verdict that are read."""
+_RUNNING: set["subprocess.Popen[bytes]"] = set()
 
 
 def tried(kind: str, arguments: Sequence[str], what: str, bounds: Bounds, given: str = "") -> Verdict:
@@ -25,27 +26,44 @@ def tried(kind: str, arguments: Sequence[str], what: str, bounds: Bounds, given:
     # The child finds this package where this process found it, and nothing of the caller's folder.
     paths = [str(Path(__file__).parents[3]), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
-    try:
-        done = subprocess.run(  # noqa: S603 - the command is this program's own
-            command,
-            input=given.encode(),
-            capture_output=True,
-            env=environment | {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"},
-            timeout=bounds.cpu_seconds * _WALL,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BundleError(_too_long(what, bounds)) from error
-    if done.returncode == -signal.SIGXCPU:
+    child = subprocess.Popen(  # noqa: S603 - the command is this program's own
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment | {"TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"},
+    )
+    said, complained = _ended(child, given, what, bounds)
+    if child.returncode == -signal.SIGXCPU:
         raise BundleError(_too_long(what, bounds))
-    found = _read(done.stdout)
+    found = _read(said)
     if found is None:
-        raise BundleError(f"{what} cannot be used: {_end(done.returncode, done.stderr, bounds)}")
+        raise BundleError(f"{what} cannot be used: {_end(child.returncode, complained, bounds)}")
     if "refused" in found:
         raise BundleError(str(found["refused"]))
     if "fault" in found:
         raise BundleError(f"{what} cannot be used: {found['fault']}")
     return found
+
+
+def end_trials() -> None:
+    """End those that run: this program ends, and nobody waits for a verdict."""
+    for child in tuple(_RUNNING):
+        child.kill()
+
+
+def _ended(child: "subprocess.Popen[bytes]", given: str, what: str, bounds: Bounds) -> tuple[bytes, bytes]:
+    """What a child has written, once it has come to its end."""
+    _RUNNING.add(child)
+    try:
+        return child.communicate(given.encode(), timeout=bounds.cpu_seconds * _WALL)
+    except subprocess.TimeoutExpired as error:
+        raise BundleError(_too_long(what, bounds)) from error
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.communicate()
+        _RUNNING.discard(child)
 
 
 def _read(answer: bytes) -> Verdict | None:

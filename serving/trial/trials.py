@@ -7,7 +7,7 @@ panic, a recursion without end or a constant of gigabytes, comes back as one sen
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tunewright.serving.trial.bounds import Bounds
@@ -25,16 +25,28 @@ class Made:
     """Special tokens that it puts around a text or a pair of texts, the larger number of the two."""
 
 
-def try_bundle(folder: Path, variant: str, *, digest: str, cache: Path, bounds: Bounds | None = None) -> int:
-    """Load one variant of a bundle, replay its golden cases and answer the task's example, at other lengths as well;
-    the number of cases. BundleError where that fails.
+@dataclass(frozen=True)
+class Tried:
+    """What a bundle has shown."""
+
+    cases: int
+    """Golden cases that were replayed."""
+    memory: int
+    """Bytes that it took at most, to be loaded and to answer."""
+
+
+def try_bundle(folder: Path, variant: str, *, digest: str, cache: Path, bounds: Bounds | None = None) -> Tried:
+    """Load one variant of a bundle, replay its golden cases and answer the task's example, at other lengths as well.
+    BundleError where that fails.
 
     `digest`: that of the version. `cache`: where the verdict is kept.
     """
     size = sum(path.stat().st_size for path in (folder / "onnx" / variant).rglob("*") if path.is_file())
     what, bounds = f"version {digest[:19]}", bounds or Bounds.of(size)
     key = key_of("bundle", digest, variant)
-    return verdict(key, cache, lambda: tried("bundle", [str(folder), variant], what, bounds))["cases"]
+    found = Tried(**verdict(key, cache, lambda: tried("bundle", [str(folder), variant], what, bounds)))
+    # Where the system does not tell, or other things of the trial took more before.
+    return replace(found, memory=max(found.memory, size))
 
 
 def try_tokenizer(path: Path, *, cache: Path, bounds: Bounds | None = None) -> Made:

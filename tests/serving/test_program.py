@@ -11,12 +11,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.publish import publish
+from tunewright.registry.versions.pull import pull
+from tunewright.serving.predictor import open_predictor
 from tunewright.serving.program import main
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
@@ -254,3 +257,54 @@ def test_help_names_every_setting_and_its_default(capsys):
     assert "SERVING_MODEL (required)" in said
     assert "SERVING_LIMITS__INPUTS (256)" in said
     assert "REGISTRY_URI" in said
+
+
+def files_of(folder):
+    return {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_it_follows_what_it_is_told_to(start, published, make_bundle, recipe):
+    process = start(SERVING_MODEL="reviews spam:1", SERVING_POLL_SECONDS="0.1", **spam(published))
+    url = event(process, "ready")["url"]
+    other = make_bundle(recipe(labels=("bad", "good")))
+    publish(open_store(str(published)), "reviews", files_of(other), run_id="run-2")
+    assert event(process, "swapped")["model"] == "reviews:2/fp32"
+    with httpx.Client(base_url=url, trust_env=False) as client:
+        for address, model, label in (("", "reviews:2", "good"), ("/models/spam", "spam:1", "positive")):
+            reply = client.post(f"{address}/predict", json={"inputs": ["great"]})
+            assert reply.headers["X-Tunewright-Model"] == f"{model}/fp32"
+            assert reply.json()[0][0]["label"] == label
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 0
+
+
+def spam(published):
+    """The version of reviews, also as one of spam."""
+    store = open_store(str(published))
+    folder = published.parent / "copy"
+    publish(store, "spam", files_of(pull(store, "reviews", cache=folder).folder), run_id="run-1")
+    return {}
+
+
+def test_a_signal_in_the_middle_of_a_swap_ends_it_and_what_it_has_begun(
+    start, published, make_bundle, recipe, edit_model
+):
+    endless = make_bundle(recipe(endless_on="product"))
+    outputs = open_predictor(endless).outputs(["lamp"])[0].tolist()
+    edit_model(endless, golden=[{"inputs": "lamp", "outputs": {"fp32": outputs}}])
+    process = start(SERVING_POLL_SECONDS="0.1", SERVING_DRAIN_SECONDS="0")
+    event(process, "ready")
+    publish(open_store(str(published)), "reviews", files_of(endless), run_id="run-2")
+    event(process, "moved")
+    wait_until(lambda: children(process))
+    [child] = children(process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=8) == 0, "its trial would take ten seconds"
+    wait_until(lambda: not Path(f"/proc/{child}").exists())
+
+
+def children(process):
+    """Those that any thread of a program has started."""
+    return [
+        child for path in Path(f"/proc/{process.pid}/task").glob("*/children") for child in path.read_text().split()
+    ]

@@ -3,7 +3,7 @@
 import pytest
 
 from tunewright.serving.errors import SettingsError
-from tunewright.serving.settings import read_settings, reference
+from tunewright.serving.settings import ServingSettings, read_settings, reference
 
 
 @pytest.fixture
@@ -86,11 +86,33 @@ def test_the_one_that_hides_the_port_is_explained(mistakes):
 
 def test_the_names_of_the_settings_are_frozen():
     assert [setting.variable.removeprefix("SERVING_") for setting in reference()] == [
-        *("MODEL", "VARIANT", "HOST", "PORT", "METRICS_PORT", "THREADS", "TOKENS_PER_RUN", "DRAIN_SECONDS"),
+        *("MODEL", "POLL_SECONDS", "MEMORY_BYTES", "CANARY", "SHADOW", "SHADOW_TEXTS"),
+        *("STEP_BACK__REQUESTS", "STEP_BACK__ERRORS", "STEP_BACK__LATENCY", "STEP_BACK__DISAGREEMENT"),
+        *("VARIANT", "HOST", "PORT", "METRICS_PORT", "THREADS", "TOKENS_PER_RUN", "DRAIN_SECONDS"),
         *("LIMITS__BODY_BYTES", "LIMITS__BODY_SECONDS", "LIMITS__BODIES_BYTES", "LIMITS__CONNECTIONS"),
         *("LIMITS__INPUTS", "LIMITS__CHARACTERS", "LIMITS__MEDIA_BYTES"),
         *("LIMITS__REQUESTS", "LIMITS__DEADLINE_SECONDS"),
     ]
+
+
+def test_references_are_separated_by_blanks_and_may_have_a_percentage():
+    settings = ServingSettings(model="reviews@production  spam", canary="reviews:8=2.5", shadow="spam:2 reviews:9=20")
+    assert settings.references == ["reviews@production", "spam"]
+    assert settings.canaries == [("reviews:8", 2.5)]
+    assert settings.shadows == [("spam:2", 100.0), ("reviews:9", 20.0)]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        *(("SERVING_CANARY", value) for value in ("reviews:8", "reviews:8=", "reviews:8=ten", "reviews:8=101%")),
+        *(("SERVING_SHADOW", value) for value in ("reviews:8=-1", "reviews:8=1000", "reviews:8=nan")),
+    ],
+)
+def test_what_is_no_percentage_is_told(mistakes, variable, value):
+    assert mistakes(SERVING_MODEL="reviews", **{variable: value}) == (
+        f"{variable} is {value!r}: {value!r} is no reference with a percentage from 0 to 100, such as reviews:8=10"
+    )
 
 
 def test_every_setting_has_a_meaning():

@@ -1,0 +1,52 @@
+"""Whether a reference points elsewhere by now, asked with one small request.
+
+Versions and the moves of an alias are numbered one after the other and never change, so something has moved once the
+record of the next number is there. Nothing has to be listed or read to know that.
+"""
+
+from dataclasses import dataclass
+
+from tunewright.registry.stores.store import Store
+from tunewright.registry.versions.alias import last_move
+from tunewright.registry.versions.layout import move_key, version_key
+from tunewright.registry.versions.record import Version, latest_number, read_version
+from tunewright.registry.versions.reference import parse, resolve
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where a reference points, and what will be there once it points elsewhere."""
+
+    version: Version
+    next_key: str | None
+    """The record that the next move writes; None where there is none: `reviews:7` and a digest never move."""
+
+
+def name_of(reference: str) -> str:
+    """The model that a reference is about. Raises BadReference."""
+    return parse(reference).name
+
+
+def moves(reference: str) -> bool:
+    """Whether it may point elsewhere one day: an alias, or the latest version. Raises BadReference."""
+    asked = parse(reference)
+    return asked.number is None and asked.digest is None
+
+
+def look(store: Store, reference: str) -> Seen:
+    """Where a reference points now. Raises BadReference, NotFound, CorruptObject."""
+    asked = parse(reference)
+    if not moves(reference):
+        return Seen(resolve(store, reference), None)
+    if asked.alias is None:
+        number = latest_number(store, asked.name)
+        return Seen(read_version(store, asked.name, number), version_key(asked.name, number + 1))
+    last = last_move(store, asked.name, asked.alias)
+    # Read before the version is: a move in between is one that `has_moved` tells.
+    next_key = move_key(asked.name, asked.alias, last.entry + 1)
+    return Seen(resolve(store, f"{asked.name}:{last.number}"), next_key)
+
+
+def has_moved(store: Store, seen: Seen) -> bool:
+    """Whether a reference points elsewhere than it was seen to: one HEAD of one object."""
+    return seen.next_key is not None and store.exists(seen.next_key)

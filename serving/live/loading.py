@@ -1,0 +1,93 @@
+"""From a reference to a service that has proven to compute what was measured: look, pull, try, open, replay."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.versions.record import Version
+from tunewright.registry.versions.watch import Seen, has_moved, look
+from tunewright.serving.bundle.fetch import fetch
+from tunewright.serving.errors import BundleError
+from tunewright.serving.golden import replay
+from tunewright.serving.live.service import Service
+from tunewright.serving.predictor import open_predictor
+from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.free_memory import free_memory
+from tunewright.serving.settings import ServingSettings
+from tunewright.serving.trial.trials import Tried, try_bundle
+from tunewright.serving.watch.meters import Meters
+
+Step = Callable[[], None]
+"""Called between two steps; what it raises ends the loading."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A version in memory, ready to answer."""
+
+    service: Service
+    tried: Tried
+    seconds: float
+
+
+class Loader:
+    """Brings versions of a registry into memory. Nothing here is asked by requests."""
+
+    def __init__(self, registry: RegistrySettings, settings: ServingSettings, meters: Meters) -> None:
+        self.meters = meters
+        self._registry, self._settings = registry, settings
+
+    @cached_property
+    def store(self) -> Store:
+        """Where versions come from."""
+        return open_store(self._registry.uri)
+
+    def look(self, reference: str) -> Seen:
+        """Where a reference points now."""
+        return look(self.store, reference)
+
+    def has_moved(self, seen: Seen) -> bool:
+        """Whether it points elsewhere by now: one small request."""
+        return has_moved(self.store, seen)
+
+    def load(
+        self, version: Version, *, between: Step = lambda: None, room: Callable[[int], None] | None = None
+    ) -> Loaded:
+        """A version, pulled, verified, tried in a child process within its bounds, opened and its golden cases
+        replayed. BundleError, RegistryError.
+
+        `room`: makes place for so many bytes, which it will take."""
+        begun, settings = time.monotonic(), self._settings
+        reference = f"{version.name}:{version.number}"
+        pulled, variant = fetch(self.store, reference, cache=self._registry.cache, variant=settings.variant)
+        between()
+        # Before anything of it is run here: what somebody else has written may never end, or want all the memory.
+        tried = try_bundle(pulled.folder, variant, digest=version.digest, cache=self._registry.cache)
+        between()
+        if room is not None:
+            room(tried.memory)
+        _check_room(version, tried.memory)
+        predictor = open_predictor(
+            pulled.folder, variant=variant, capacity=Capacity(settings.threads, settings.tokens_per_run)
+        )
+        try:
+            replay(predictor)
+            between()
+        except BaseException:
+            predictor.close()
+            raise
+        service = Service(predictor, version, limits=settings.limits, threads=settings.threads, meters=self.meters)
+        return Loaded(service, tried, time.monotonic() - begun)
+
+
+def _check_room(version: Version, memory: int) -> None:
+    """BundleError where the system would end this process, with all that it serves, for want of memory."""
+    free = free_memory()
+    if free is not None and memory > free:
+        raise BundleError(
+            f"{version} took {memory / 2**20:,.0f} MiB in its trial, and {free / 2**20:,.0f} MiB are free here: raise "
+            "the memory limit of the container, or serve fewer models"
+        )

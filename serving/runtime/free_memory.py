@@ -1,0 +1,28 @@
+"""How much memory this process may still take."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+
+def free_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """Bytes left of the machine and of the cgroup (v2 or v1), the smaller of the two; None where neither tells."""
+    return min((*_machine(proc), *_group(cgroup)), default=None)
+
+
+def _machine(proc: Path) -> Iterator[int]:
+    with suppress(OSError, ValueError, IndexError):
+        lines = (proc / "meminfo").read_text().splitlines()
+        yield next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+
+
+def _group(root: Path) -> Iterator[int]:
+    """What the system could take back of what is used, such as the pages of files that were read, is free, too."""
+    for most, used, again in (
+        (root / "memory.max", root / "memory.current", "inactive_file"),
+        (root / "memory/memory.limit_in_bytes", root / "memory/memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        with suppress(OSError, ValueError):
+            limit, taken = int(most.read_text()), int(used.read_text())
+            lines = dict(line.split() for line in most.with_name("memory.stat").read_text().splitlines())
+            yield max(0, limit - taken + int(lines.get(again, 0)))
