@@ -16,9 +16,9 @@ from tunewright.serving.http.middleware import Doors, Stamp
 from tunewright.serving.http.replies import crashed, refused, unanswered
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols import huggingface, kserve, oip, openai
+from tunewright.serving.protocols import embeddings_inference, huggingface, kserve, mlflow, oip, openai
 
-PROTOCOLS = (huggingface, openai, oip, kserve)
+PROTOCOLS = (huggingface, openai, oip, kserve, mlflow, embeddings_inference)
 PAGES: dict[str, Handler] = {
     "/healthz": pages.alive,
     "/livez": pages.alive,

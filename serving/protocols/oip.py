@@ -14,7 +14,7 @@ from tunewright.serving.errors import InputError, NotFound, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.oip_tensors import Item, Output, read_body, read_inputs, write_reply
-from tunewright.serving.protocols.plain import checked, json_reply
+from tunewright.serving.protocols.plain import checked, joined, json_reply, parts
 from tunewright.serving.protocols.protocol import Asked, Call, Fault, Operation, Page, Reply
 from tunewright.serving.request.json_text import to_json
 
@@ -83,7 +83,7 @@ def metadata(models: Models, call: Call) -> Reply:
             "name": service.version.name,
             "versions": [str(service.version.number)],
             "platform": "onnx_onnxv1",
-            "inputs": [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in _parts(service)],
+            "inputs": [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in parts(service)],
             "outputs": [
                 {"name": name, "datatype": datatype, "shape": shape} for name, (datatype, shape) in _made(service)
             ],
@@ -106,7 +106,7 @@ def config(models: Models, call: Call) -> Reply:
             "platform": "onnxruntime_onnx",
             "backend": "onnxruntime",
             "max_batch_size": 0,
-            "input": [{"name": name, "data_type": "TYPE_STRING", "dims": [-1]} for name in _parts(service)],
+            "input": [{"name": name, "data_type": "TYPE_STRING", "dims": [-1]} for name in parts(service)],
             "output": [
                 {"name": name, "data_type": kinds[datatype], "dims": shape}
                 for name, (datatype, shape) in _made(service)
@@ -181,27 +181,14 @@ def _service(models: Models, call: Call) -> Service:
     return service
 
 
-def _parts(service: Service) -> list[str]:
-    """What an input is made of: the properties of the first object that it may be."""
-    item = service.shapes.item
-    shapes = [item, *item.get("oneOf", ()), *item.get("anyOf", ())]
-    return next((list(shape["properties"]) for shape in shapes if shape.get("properties")), ["inputs"])
-
-
 def _inputs(service: Service, tensors: Sequence[tuple[str, list[Item]]]) -> list[object]:
-    """The inputs that the task reads. What has one part may have any name."""
-    parts = _parts(service)
-    named = dict(tensors)
-    if len(parts) == len(tensors) == 1:
-        named = {parts[0]: tensors[0][1]}
-    if set(named) != set(parts) or len(tensors) != len(parts):
-        sent = ", ".join(repr(name) for name, _ in tensors)
-        raise InputError(f"'inputs' are {sent}; this model reads: {', '.join(map(repr, parts))}")
-    if len({len(items) for items in named.values()}) > 1:
-        raise InputError("'inputs' are of different lengths; send as many of each")
-    columns = {name: [_read(name, item) for item in items] for name, items in named.items()}
-    rows = zip(*(columns[name] for name in parts), strict=True)
-    return [row[0] if len(parts) == 1 else dict(zip(parts, row, strict=True)) for row in rows]
+    """The inputs that the task reads, of which each tensor holds a part."""
+    if len({name for name, _ in tensors}) < len(tensors):
+        raise InputError(f"'inputs' are {', '.join(repr(name) for name, _ in tensors)}; send each once")
+    wanted = parts(service)
+    names = wanted if len(wanted) == len(tensors) == 1 else [name for name, _ in tensors]
+    columns = zip(names, (items for _, items in tensors), strict=True)
+    return joined(service, {name: [_read(name, item) for item in items] for name, items in columns})
 
 
 def _read(name: str, item: Item) -> Item:

@@ -32,7 +32,7 @@ def asked(service: Service, inputs: object, parameters: Mapping[str, object]) ->
         return Asked(service, request, lambda vectors: json_reply(_cosines(vectors)))
     if model.pair and len(model.labels) == 1:
         request, _ = checked(service, [{"text": source, "text_pair": one} for one in sentences], parameters)
-        return Asked(service, request, lambda answers: json_reply([_score(answer) for answer in answers]))
+        return Asked(service, request, lambda answers: json_reply([score(answer) for answer in answers]))
     raise NotFound(f"{service} is for {model.task}: it gives no similarity of sentences")
 
 
@@ -44,7 +44,8 @@ def _cosines(vectors: Sequence[object]) -> list[float]:
     return cosines
 
 
-def _score(answer: object) -> object:
+def score(answer: object) -> float:
     """The number of `[{"label", "score"}]`."""
     assert isinstance(answer, list)
-    return answer[0]["score"]
+    number: float = answer[0]["score"]
+    return number

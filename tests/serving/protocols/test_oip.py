@@ -116,7 +116,7 @@ PACKED = {"name": "text", "shape": [1], "datatype": "BYTES"}
     [
         ({}, "'inputs' is null; send a list of tensors"),
         ({"inputs": [GOOD], "more": 1}, "unknown key 'more'; a request has: id, parameters, inputs, outputs"),
-        ({"inputs": [GOOD, GOOD]}, "'inputs' are 'text', 'text'; this model reads: 'text'"),
+        ({"inputs": [GOOD, GOOD]}, "'inputs' are 'text', 'text'; send each once"),
         ({"inputs": [{**GOOD, "datatype": "FP32"}]}, "inputs[0].datatype is 'FP32'; texts and files are BYTES"),
         ({"inputs": [{**GOOD, "shape": [2]}]}, "inputs[0].shape is [2], which is for 2 strings; there are 1"),
         ({"inputs": [{**GOOD, "shape": [-1]}]}, "inputs[0].shape is [-1]; send a list of sizes"),

@@ -1,0 +1,80 @@
+"""What clients of text-embeddings-inference ask: `/embed`, `/rerank` and `/similarity`. `/predict` is ours."""
+
+from collections.abc import Mapping
+
+from tunewright.serving.errors import InputError, NotFound, shown
+from tunewright.serving.live.models import Models
+from tunewright.serving.protocols import similarity as alike
+from tunewright.serving.protocols.huggingface import read_envelope
+from tunewright.serving.protocols.plain import body_object, checked, json_reply
+from tunewright.serving.protocols.protocol import Asked, Call, Fault, Operation, Page, Reply
+
+_SWITCHES = ("raw_scores", "return_text", "truncate")
+
+
+def explain(fault: Fault) -> object:
+    """An error with a type of text-embeddings-inference."""
+    kinds = {429: "Overloaded", 500: "Backend", 503: "Unhealthy"}
+    return {"error": fault.sentence, "error_type": kinds.get(fault.status, "Validation")}
+
+
+def embed(models: Models, call: Call) -> Asked:
+    """POST /embed: a vector for each text, in a list even for one."""
+    service = models.default
+    if service.predictor.model.task != "feature-extraction":
+        raise NotFound(f"{service} is for {service.predictor.model.task}: it gives no embeddings")
+    envelope = read_envelope(call.body, beside=service.shapes.beside)
+    request, _ = checked(service, envelope.inputs, envelope.parameters)
+    return Asked(service, request, json_reply)
+
+
+def rerank(models: Models, call: Call) -> Asked:
+    """POST /rerank: the texts by how well they go with a query, the best first, each with the number of the model."""
+    service = models.default
+    model = service.predictor.model
+    if not model.pair or len(model.labels) != 1:
+        raise NotFound(f"{service} gives no number to a pair of texts, by which to rank them")
+    content = body_object(call)
+    if unknown := set(content) - {"query", "texts", *_SWITCHES}:
+        raise InputError(f"unknown key {shown(min(unknown))}; a request has: query, texts, {', '.join(_SWITCHES)}")
+    switches = _switches(content)
+    query, texts = content.get("query"), content.get("texts")
+    if not isinstance(query, str):
+        raise InputError(f"'query' is {shown(query)}; send a text")
+    if not isinstance(texts, list) or not texts or not all(isinstance(one, str) for one in texts):
+        raise InputError(f"'texts' is {shown(texts)}; send a list of texts")
+    request, _ = checked(service, [{"text": query, "text_pair": text} for text in texts], {})
+
+    def write(answers: list[object]) -> Reply:
+        ranked = [
+            {"index": index, "score": alike.score(answer)} | ({"text": texts[index]} if switches["return_text"] else {})
+            for index, answer in enumerate(answers)
+        ]
+        return json_reply(sorted(ranked, key=lambda one: -one["score"]))
+
+    return Asked(service, request, write)
+
+
+def similarity(models: Models, call: Call) -> Asked:
+    """POST /similarity: one number for each of the sentences."""
+    service = models.default
+    envelope = read_envelope(call.body)
+    if not alike.is_asked(service, envelope.inputs):
+        form = '{"source_sentence": ..., "sentences": [...]}'
+        raise InputError(f"'inputs' is {shown(envelope.inputs)}; send {form}")
+    return alike.asked(service, envelope.inputs, envelope.parameters)
+
+
+OPERATIONS = (
+    Operation("/embed", embed, explain),
+    Operation("/rerank", rerank, explain),
+    Operation("/similarity", similarity, explain),
+)
+PAGES: tuple[Page, ...] = ()
+
+
+def _switches(content: Mapping[str, object]) -> Mapping[str, bool]:
+    for name in _SWITCHES:
+        if not isinstance(content.get(name), bool | None):
+            raise InputError(f"{name!r} is {shown(content[name])}; send true or false")
+    return {name: bool(content.get(name)) for name in _SWITCHES}

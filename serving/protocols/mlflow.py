@@ -1,0 +1,116 @@
+"""What MLflow's scoring server and SageMaker's containers answer: `/invocations` and `/ping`.
+
+A body is JSON with one of `inputs`, `instances`, `dataframe_split` and `dataframe_records`, and with `params`; or CSV
+with a header line; or the bytes of a file. The answer is `{"predictions": [...]}`, one for each input.
+"""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+
+from tunewright.serving.errors import InputError, Malformed, shown
+from tunewright.serving.live.models import Models
+from tunewright.serving.live.service import Service
+from tunewright.serving.protocols.plain import body_object, checked, chosen, each_one, joined, json_reply
+from tunewright.serving.protocols.protocol import Asked, Call, Operation, Page, Reply
+from tunewright.serving.request.request import Request
+
+_FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
+_MOST_CELL = 1 << 30
+"""Characters of a cell: the body is bounded already."""
+
+
+def invocations(models: Models, call: Call) -> Asked:
+    """POST /invocations."""
+    service = chosen(models, call.path.get("name"))
+    request = _request(service, call)
+    return Asked(service, request, lambda answers: json_reply({"predictions": answers}))
+
+
+def ping(models: Models, call: Call) -> Reply:
+    """GET /ping: whether requests should be sent here."""
+    return Reply(b"\n", 200 if models.why_not_ready is None else 503)
+
+
+def its_version(models: Models, call: Call) -> Reply:
+    """GET /version: that of this program."""
+    return Reply(version("tunewright").encode(), media_type="text/plain; charset=utf-8")
+
+
+OPERATIONS = (Operation("/invocations", invocations), Operation("/endpoints/{name}/invocations", invocations))
+PAGES = (Page("/ping", ping), Page("/version", its_version))
+
+
+def _request(service: Service, call: Call) -> Request:
+    kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "text/csv":
+        return each_one(service, _rows(service, call.body), {})
+    if kind.startswith(("image/", "audio/")) or kind in ("application/octet-stream", "application/x-image"):
+        return checked(service, call.body, {})[0]
+    content = body_object(call)
+    forms = [name for name in _FORMS if name in content]
+    if len(forms) != 1:
+        raise InputError(f"the body has {', '.join(forms) or 'no inputs'}; send one of: {', '.join(_FORMS)}")
+    if unknown := set(content) - {*forms, "params", "parameters"}:
+        raise InputError(f"unknown key {shown(min(unknown))}; a request has: {forms[0]}, params")
+    parameters = content.get("params") or content.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise InputError(f"'params' is {shown(parameters)}; send an object")
+    return _READERS[forms[0]](service, content[forms[0]], parameters)
+
+
+def _inputs(service: Service, inputs: object, parameters: Mapping[str, object]) -> Request:
+    """Inputs as the task reads them, or columns of them."""
+    if isinstance(inputs, dict) and inputs and all(isinstance(column, list) for column in inputs.values()):
+        return each_one(service, joined(service, inputs), parameters)
+    return checked(service, inputs, parameters)[0]
+
+
+def _instances(service: Service, instances: object, parameters: Mapping[str, object]) -> Request:
+    if not isinstance(instances, list):
+        raise InputError(f"'instances' is {shown(instances)}; send a list of inputs")
+    return each_one(service, instances, parameters)
+
+
+def _split(service: Service, table: object, parameters: Mapping[str, object]) -> Request:
+    match table:
+        case {"columns": [*names], "data": [*rows], **rest} if not set(rest) - {"index"}:
+            return each_one(service, _joined(service, names, rows, "dataframe_split.data"), parameters)
+    raise InputError(f'\'dataframe_split\' is {shown(table)}; send {{"columns": [...], "data": [[...]]}}')
+
+
+def _records(service: Service, records: object, parameters: Mapping[str, object]) -> Request:
+    if not isinstance(records, list) or not records or not all(isinstance(record, dict) for record in records):
+        raise InputError(f"'dataframe_records' is {shown(records)}; send a list of objects")
+    names = list(records[0])
+    for index, record in enumerate(records):
+        if set(record) != set(names):
+            told = ", ".join(map(shown, names))
+            raise InputError(f"dataframe_records[{index}] is {shown(record)}, but the first one has: {told}")
+    return each_one(service, joined(service, {name: [row[name] for row in records] for name in names}), parameters)
+
+
+_READERS = {"inputs": _inputs, "instances": _instances, "dataframe_split": _split, "dataframe_records": _records}
+
+
+def _rows(service: Service, body: bytes) -> list[object]:
+    """The inputs of a table with a header line."""
+    csv.field_size_limit(_MOST_CELL)
+    try:
+        names, *rows = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True)
+    except (ValueError, csv.Error) as error:
+        raise Malformed(f"the body is no CSV with a header line: {error}") from error
+    return _joined(service, names, [row for row in rows if row], "row")
+
+
+def _joined(service: Service, names: Sequence[object], rows: Sequence[object], place: str) -> list[object]:
+    if not all(isinstance(name, str) for name in names) or len(set(map(str, names))) < len(names):
+        raise InputError(f"the columns are {shown(names)}; send a name for each")
+    for index, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(names):
+            raise InputError(f"{place}[{index}] is {shown(row)}; the columns are: {', '.join(map(shown, names))}")
+    if not rows:
+        raise InputError("there are no rows: send at least one")
+    columns = zip(*(row for row in rows if isinstance(row, list)), strict=True)
+    return joined(service, {str(name): list(column) for name, column in zip(names, columns, strict=True)})
