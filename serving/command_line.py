@@ -8,5 +8,8 @@ GROUP = Group(
     parser="tunewright.serving.program:parser",
     extra="serving",
     needs=("onnxruntime", "tokenizers", "uvicorn"),
-    commands={"serve": "answer over HTTP with a registered version, such as reviews@production"},
+    commands={
+        "serve": "answer over HTTP with a registered version, such as reviews@production",
+        "drift": "what servers have met of a version, beside the rows it was measured on",
+    },
 )

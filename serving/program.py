@@ -16,6 +16,10 @@ from tunewright.serving.settings import read_settings, reference
 
 def main(arguments: Sequence[str]) -> int:
     """Run the program; the exit code: 0 stopped as asked, 2 something the user can put right, 130 interrupted."""
+    if arguments[0] == "drift":
+        from tunewright.serving import drift  # it needs numpy, for which help need not wait
+
+        return drift.main(arguments)
     asked = parser(arguments[0]).parse_args(arguments[1:])
     if asked.model:
         os.environ["SERVING_MODEL"] = " ".join(asked.model)
@@ -39,6 +43,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def parser(command: str) -> argparse.ArgumentParser:
     """What the command can be told."""
+    if command == "drift":
+        from tunewright.serving import drift
+
+        return drift.parser()
     lines = [
         f"  {setting.variable} ({setting.default})\n" + textwrap.indent(textwrap.fill(setting.meaning, 92), " " * 6)
         for setting in reference()

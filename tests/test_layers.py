@@ -16,13 +16,13 @@ ORDER = {
     "registry": "errors plugins address variables settings stores transfer versions command_line completion "
     "arguments program",
     "serving": "errors events onnx_runtime runtime text request media bundle generation engines tasks predictor golden "
-    "trial settings queue watch live protocols http startup program command_line",
+    "profile trial settings queue watch live protocols http startup drift program command_line",
     "job": "errors signals inside progress settings data batches model train export measure kinds learners tasks steps "
     "report recipe commands arguments program command_line",
 }
 """The wings of each room, and the modules beside them: each knows itself and what stands before it."""
 ANSWERING = set("errors events onnx_runtime runtime text request media bundle generation engines tasks".split())
-ANSWERING |= {"predictor", "golden", "trial"}
+ANSWERING |= {"predictor", "golden", "profile", "trial"}
 """What the job may know of serving: all that makes an answer, nothing of the web around it."""
 READING = set("errors plugins address variables settings stores command_line".split())
 PULLING = (["versions", "pull"], ["versions", "record"], ["versions", "watch"])
@@ -38,6 +38,7 @@ TESTED_BY = {
     "job/settings/load.py": "job/settings/test_job.py",
     "job/command_line.py": "registry/test_command_line.py",
     "serving/startup.py": "serving/test_program.py",
+    "serving/drift.py": "serving/watch/test_feedback.py",
     "serving/command_line.py": "registry/test_command_line.py",
     "registry/stores/key.py": "registry/stores/test_store.py",
     "registry/stores/disk_space.py": "registry/transfer/test_download.py",
@@ -89,6 +90,10 @@ TESTED_BY = {
     "serving/trial/template.py": "serving/trial/test_trials.py",
     "serving/trial/tokenizer.py": "serving/trial/test_trials.py",
     "serving/trial/verdicts.py": "serving/trial/test_trials.py",
+    "serving/profile/observation.py": "serving/profile/test_profile.py",
+    "serving/profile/distance.py": "serving/profile/test_profile.py",
+    "serving/profile/rows.py": "serving/profile/test_profile.py",
+    "serving/watch/redaction.py": "serving/watch/test_feedback.py",
     "serving/queue/bodies.py": "serving/http/test_app.py",
     "serving/queue/returns.py": "serving/http/test_app.py",
     "serving/queue/work.py": "serving/queue/test_order.py",

@@ -22,9 +22,13 @@ from tunewright.job.steps.gate import check_bounds, drop_reason, short_of_baseli
 from tunewright.job.train.objective import Objective
 from tunewright.serving.bundle.model_file import MODEL_FILE, Golden, ModelFile
 from tunewright.serving.predictor import Predictor, open_predictor
+from tunewright.serving.profile.observation import read_unknown_id
+from tunewright.serving.profile.profile import PROFILE_FILE, profile_of
+from tunewright.serving.profile.rows import observations
 
 _PARITY_ROWS = 200
 _GOLDEN_ROWS = 8
+_PROFILE_ROWS = 500
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) ->
     baseline = _baseline(plan)
     check_bounds(settings.gate, evaluations["fp32"])
     final = _with_golden(_with_figures(chosen, evaluations), plan.prepared, folder)
+    _keep_profile(final, plan.prepared, folder)
     short = short_of_baseline(headline, evaluations[final.default_variant], baseline)
     _write(final, folder)
     for name in final.left_out:
@@ -181,6 +186,16 @@ def _with_golden(model: ModelFile, prepared: Prepared, folder: Path) -> ModelFil
         for index, value in enumerate(inputs)
     ]
     return model.model_copy(update={"golden": golden})
+
+
+def _keep_profile(model: ModelFile, prepared: Prepared, folder: Path) -> None:
+    """Write what the test rows and their answers look like, for servers to compare what they meet with."""
+    inputs = prepared.test.data.select(_spread(len(prepared.test), _PROFILE_ROWS)).inputs()
+    served = [prepared.task.columns.served(value) for value in inputs]
+    predictor = _open(model, model.default_variant, folder)
+    profile = profile_of(observations(predictor, served, unknown_id=read_unknown_id(folder)))
+    predictor.close()
+    (folder / PROFILE_FILE).write_text(profile.model_dump_json(indent=2) + "\n")
 
 
 def _keep_weights(model: nn.Module, base: BaseCheckpoint, folder: Path) -> None:

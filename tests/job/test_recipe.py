@@ -22,6 +22,7 @@ from tunewright.registry.versions.record import version_numbers
 from tunewright.serving.bundle.fetch import fetch as fetch_variant
 from tunewright.serving.golden import replay
 from tunewright.serving.predictor import open_predictor
+from tunewright.serving.profile.profile import read_profile
 from tunewright.serving.runtime.capacity import available_cpus
 from tunewright.serving.text.cleaning import Cleaning, clean
 
@@ -195,6 +196,14 @@ def test_the_weights_name_their_tensors_where_the_base_says_nothing_of_its_token
 def test_nothing_but_the_bundle_and_the_rows_is_left_of_a_run(made):
     folder = made("single").settings.output / "first"
     assert sorted(path.name for path in folder.iterdir()) == ["bundle", "rows"]
+
+
+def test_a_version_keeps_what_its_test_rows_look_like(made):
+    one = made("single")
+    profile = read_profile(one.outcome.release.folder)
+    assert profile.rows == len(datasets.load_from_disk(str(one.settings.output / "first" / "rows"))["test"])
+    assert sum(profile.counts["labels"].values()) == profile.rows
+    assert set(profile.counts) == {"tokens", "unknown", "confidence", "labels"}
 
 
 def test_what_was_taught_opens_as_a_data_set(made):
