@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from tunewright.serving.bundle.model_file import ModelFile
-from tunewright.serving.generation.detokenizer import Detokenizer
+from tunewright.serving.generation.detokenizer import Detokenizer, Piece, Token, Words
+from tunewright.serving.generation.grammar import Grammars
 from tunewright.serving.generation.graph import DecoderGraph
 from tunewright.serving.generation.loop import Ask, Call, Loop
 from tunewright.serving.generation.sequences import Finish, OnText
-from tunewright.serving.generation.settings import GenerationSettings
-from tunewright.serving.generation.writing import Generated
+from tunewright.serving.generation.settings import CallerSettings, GenerationSettings
+from tunewright.serving.generation.writing import Generated, Likelihood
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.scores import log_softmax
 from tunewright.serving.runtime.session import Array, TimeLimit
@@ -42,8 +43,12 @@ class Prompted(Protocol):
         """The tokens of the prompt."""
 
     @property
-    def settings(self) -> GenerationSettings:
+    def settings(self) -> CallerSettings:
         """How the answer is written."""
+
+    @property
+    def top(self) -> int | None:
+        """How many of the likeliest tokens are told at each place; None: no token is told."""
 
 
 class GenerationEngine(Generic[Graph]):
@@ -55,6 +60,7 @@ class GenerationEngine(Generic[Graph]):
         self._tokenizer = tokenizer
         alone = model.variants[variant].batching != "padded"
         self._loop = Loop(graph, decode=self._decode, tokens_per_run=0 if alone else capacity.tokens_per_run)
+        self._grammars, self._words = Grammars(tokenizer), Words(tokenizer)
         self._workers = Workers(capacity)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
         self._lock = threading.Lock()
@@ -65,7 +71,7 @@ class GenerationEngine(Generic[Graph]):
         ended: SimpleQueue[tuple[int, Generated | Exception]] = SimpleQueue()
 
         def ask(index: int, row: Prompted, call: Call) -> Ask:
-            return Ask(row.ids, row.settings, call, lambda result: ended.put((index, result)))
+            return self._ask(row, call, lambda result: ended.put((index, result)))
 
         found: dict[int, Generated] = {}
         with self._asking(limit) as call:
@@ -80,23 +86,35 @@ class GenerationEngine(Generic[Graph]):
     ) -> Finish:
         """Write the answer to one row, piece by piece; beams at once, when the best is known.
 
-        `after`: what of the prompt stands before the answer in one text.
+        Each is a `Piece`; the last one may have no text where tokens are told. `after`: what of the prompt stands
+        before the answer in one text.
         """
         text = Detokenizer(self._tokenizer, row.settings.stops, after=after)
-        heard: SimpleQueue[Sequence[int] | Generated | Exception] = SimpleQueue()
-
-        def tell(piece: str) -> None:
-            if piece:
-                on_text(piece)
+        heard: SimpleQueue[tuple[Sequence[int], Sequence[Likelihood]] | Generated | Exception] = SimpleQueue()
+        ids: list[int] = []
+        tokens: list[Token] = []
+        last = after
 
         with self._asking(limit) as call:
-            self._put([Ask(row.ids, row.settings, call, heard.put, heard.put)])
+            self._put([self._ask(row, call, heard.put, lambda *told: heard.put(told))])
             # In this thread: no answer waits for the words of another, nor for who reads them.
-            while isinstance(ids := heard.get(), Sequence):
-                tell(text.push(ids))
-            answer = _whole(ids)
-        tell(text.finish())
+            while isinstance(told := heard.get(), tuple):
+                ids += told[0]
+                tokens += self.tokens(*told, after=last)
+                last = told[0]
+                if piece := text.push(told[0]):
+                    on_text(Piece(piece, ids, tokens))
+                    ids, tokens = [], []
+            answer = _whole(told)
+        if (piece := text.finish()) or tokens:
+            on_text(Piece(piece, ids, tokens))
         return answer.finish
+
+    def tokens(
+        self, ids: Sequence[int], likelihoods: Sequence[Likelihood] | None, *, after: Sequence[int] = ()
+    ) -> list[Token]:
+        """What callers are told of the tokens of an answer; nothing where their likelihoods were not asked for."""
+        return self._words.tokens(ids, likelihoods, after=after) if likelihoods else []
 
     def outputs(self, prompts: Sequence[Sequence[int]], settings: GenerationSettings) -> list[Array]:
         """For each prompt `[2, K]` log-probabilities: of the first new token, and of the one after `probe(prompt)`.
@@ -124,6 +142,17 @@ class GenerationEngine(Generic[Graph]):
             yield call
         finally:
             call.is_left = True
+
+    def _ask(
+        self,
+        row: Prompted,
+        call: Call,
+        end: Callable[[Generated | Exception], None],
+        tell: Callable[[Sequence[int], Sequence[Likelihood]], None] | None = None,
+    ) -> Ask:
+        grammar, eos = row.settings.grammar, row.settings.eos
+        constraint = self._grammars.constraint(grammar, eos) if grammar else None
+        return Ask(row.ids, row.settings, call, end, tell, constraint, row.top)
 
     def _put(self, asks: Sequence[Ask]) -> None:
         self._loop.put(asks)

@@ -12,7 +12,7 @@ from tunewright.serving.engines.generation import GenerationEngine
 from tunewright.serving.engines.text import open_encoder
 from tunewright.serving.generation.graph import Seq2SeqGraph
 from tunewright.serving.generation.sequences import Finish, OnText
-from tunewright.serving.generation.settings import GenerationSettings, read_settings
+from tunewright.serving.generation.settings import CallerSettings, GenerationSettings, read_settings
 from tunewright.serving.generation.writing import Generated
 from tunewright.serving.runtime.capacity import Capacity, available_cpus
 from tunewright.serving.runtime.session import Array, TimeLimit
@@ -36,7 +36,7 @@ class Options(BaseModel):
     """Most tokens of an answer that the decoder's positions reach."""
 
 
-class Parameters(GenerationSettings):
+class Parameters(CallerSettings):
     """What a caller may set."""
 
     clean_up_tokenization_spaces: bool = False
@@ -55,6 +55,8 @@ class Source:
     ids: list[int]
     truncated: bool
     settings: Parameters
+    top: None = None
+    """No token is told."""
 
 
 class TextToTextEngine:

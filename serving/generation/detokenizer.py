@@ -5,11 +5,63 @@ it raises "Invalid prefix encountered".
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 from tokenizers import Tokenizer
 
+from tunewright.serving.generation.writing import Likelihood
+
 _REPLACEMENT = "\ufffd"
 """What a decoder writes where bytes are not, or not yet, a character."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token of an answer, as a caller is told of it."""
+
+    id: int
+    text: str
+    logprob: float
+    special: bool
+    top: tuple["Token", ...] = ()
+    """The likeliest tokens at its place."""
+
+
+class Piece(str):
+    """A text that an answer goes on with. To who wants more it also says which tokens are in it."""
+
+    ids: tuple[int, ...]
+    """The tokens since the last piece; none of them may have a text yet, and none is the text of the last piece."""
+    tokens: tuple[Token, ...]
+    """The same, where the request asked for details; not of a beam search."""
+
+    def __new__(cls, text: str, ids: Sequence[int] = (), tokens: Sequence[Token] = ()) -> Self:
+        piece = super().__new__(cls, text)
+        piece.ids, piece.tokens = tuple(ids), tuple(tokens)
+        return piece
+
+
+class Words:
+    """What each token says by itself."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+
+    def tokens(self, ids: Sequence[int], likelihoods: Sequence[Likelihood], *, after: Sequence[int]) -> list[Token]:
+        """Each with its likelihood. `after`: what stands before them, so that a first word keeps its space."""
+        told, before = [], list(after[-1:])
+        for id, likelihood in zip(ids, likelihoods, strict=True):
+            top = tuple(self._token(one, logprob, before, ()) for one, logprob in likelihood.top)
+            told.append(self._token(id, likelihood.logprob, before, top))
+            before = [id]
+        return told
+
+    def _token(self, id: int, logprob: float, before: list[int], top: tuple[Token, ...]) -> Token:
+        alone = len(self._tokenizer.decode(before, skip_special_tokens=False))
+        text = self._tokenizer.decode([*before, id], skip_special_tokens=False)[alone:]
+        return Token(id, text, logprob, id in self._special, top)
 
 
 class Detokenizer:

@@ -15,11 +15,12 @@ import numpy as np
 
 from tunewright.serving.errors import DeadlineExceeded, InputError
 from tunewright.serving.generation.beam import Beams
+from tunewright.serving.generation.grammar import Constraint
 from tunewright.serving.generation.graph import DecoderGraph, DecoderState, Prompts
 from tunewright.serving.generation.rules import check_tokens
 from tunewright.serving.generation.sequences import Decode, Ids
 from tunewright.serving.generation.settings import GenerationSettings
-from tunewright.serving.generation.writing import Following, Generated, Line, Writing
+from tunewright.serving.generation.writing import Following, Generated, Likelihood, Line, Writing
 from tunewright.serving.runtime.capacity import TOKENS_PER_RUN
 from tunewright.serving.runtime.runs import plan_runs
 from tunewright.serving.runtime.session import Array, TimeLimit
@@ -63,8 +64,12 @@ class Ask:
     call: Call
     end: Callable[[Generated | Exception], None]
     """Called once, with the answer or why there is none."""
-    tell: Callable[[Sequence[int]], None] | None = None
+    tell: Callable[[Sequence[int], Sequence[Likelihood]], None] | None = None
     """Called with each token that is written; with those of a beam search at its end."""
+    constraint: Constraint | None = None
+    """What holds the answer to a grammar."""
+    top: int | None = None
+    """How many of the likeliest tokens are told beside each that is chosen; None: not even that one's probability."""
 
 
 @dataclass(eq=False, slots=True)
@@ -161,9 +166,10 @@ class Loop:
         check_tokens(settings, self._graph.vocabulary)
         [beginning] = self._graph.beginnings([ask.prompt], settings)
         most = _most(self._graph.context, beginning, index, settings)
-        kind = Line if settings.num_beams == 1 else Beams
         tokens = settings.num_beams * (len(ask.prompt) + most)
-        writing = kind(beginning, most, settings, self._decode)
+        writing: Writing = Beams(beginning, most, settings, self._decode)
+        if settings.num_beams == 1:
+            writing = Line(beginning, most, settings, self._decode, constraint=ask.constraint, top=ask.top)
         return _Member(ask, beginning, writing, min(tokens, max(1, self._tokens // _GREEDIEST)))
 
     def _admitted(self) -> list[_Member]:
@@ -251,12 +257,13 @@ class Loop:
     def _tell(self, member: _Member, found: Following | Generated) -> None:
         """What is certain of an answer now: of a beam search nothing before its end."""
         if isinstance(found, Generated):
-            new = found.ids[member.told :]
+            new, likelihoods = found.ids[member.told :], (found.likelihoods or [])[member.told :]
         else:
             new = found.tokens_K.tolist() if member.ask.settings.num_beams == 1 else []
+            likelihoods = [found.likelihood] if found.likelihood else []
         member.told += len(new)
         if new and member.ask.tell:
-            member.ask.tell(new)
+            member.ask.tell(new, likelihoods)
 
     def _end(self, member: _Member, result: Generated | Exception) -> None:
         call = member.ask.call
@@ -302,7 +309,8 @@ def generate(
         call.is_left = call.is_left or isinstance(result, Exception)
 
     def ask(index: int, prompt: Sequence[int]) -> Ask:
-        return Ask(prompt, settings, call, partial(end, index), partial(on_tokens, index) if on_tokens else None)
+        tell = (lambda ids, _: on_tokens(index, ids)) if on_tokens else None
+        return Ask(prompt, settings, call, partial(end, index), tell)
 
     loop = Loop(graph, decode=decode)
     loop.put([ask(index, prompt) for index, prompt in enumerate(prompts)])

@@ -9,6 +9,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from tunewright.serving.errors import InputError
 from tunewright.serving.generation.sequences import Index, Sequences
 from tunewright.serving.generation.settings import GenerationSettings
+from tunewright.serving.runtime.scores import log_softmax
 from tunewright.serving.runtime.session import Array
 
 _BLOCK = 64
@@ -65,7 +66,7 @@ def check_tokens(settings: GenerationSettings, vocabulary: int) -> None:
 
 
 def narrowed(scores_V: Array, settings: GenerationSettings) -> Array:
-    """One row's scores after temperature, top-k and top-p; what may not be drawn is -inf."""
+    """One row's scores after temperature, top-k, top-p and typical-p; what may not be drawn is -inf."""
     if settings.temperature != 1.0:
         scores_V = scores_V / np.float32(settings.temperature)
     if 0 < settings.top_k < len(scores_V):
@@ -73,6 +74,8 @@ def narrowed(scores_V: Array, settings: GenerationSettings) -> Array:
         scores_V = np.where(scores_V < least, np.float32(-np.inf), scores_V)
     if settings.top_p < 1.0:
         scores_V = _within_top_p(scores_V, settings.top_p)
+    if settings.typical_p < 1.0:
+        scores_V = _within_typical_p(scores_V, settings.typical_p)
     return scores_V
 
 
@@ -96,6 +99,20 @@ def _within_top_p(scores_V: Array, top_p: float) -> Array:
     improbable[-1] = False
     kept = np.full_like(scores_V, -np.inf)
     kept[upwards[~improbable]] = scores_V[upwards[~improbable]]
+    return kept
+
+
+def _within_typical_p(scores_V: Array, typical_p: float) -> Array:
+    """Locally typical sampling (https://arxiv.org/abs/2202.00666)."""
+    open_ = np.flatnonzero(scores_V > -np.inf)
+    log_p = log_softmax(scores_V[open_])
+    surprise = np.abs(-log_p + (np.exp(log_p) * log_p).sum())
+    upwards = np.argsort(surprise, kind="stable")
+    upto = np.cumsum(np.exp(log_p[upwards]))
+    last = min(int((upto < typical_p).sum()), len(open_) - 1)
+    kept = np.full_like(scores_V, -np.inf)
+    typical = open_[surprise <= surprise[upwards[last]]]
+    kept[typical] = scores_V[typical]
     return kept
 
 

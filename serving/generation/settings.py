@@ -1,16 +1,18 @@
 """How an answer is written, token by token: the fields of transformers' GenerationConfig that this program knows."""
 
 from collections.abc import Mapping
-from typing import Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from tunewright.serving.errors import InputError, shown
 from tunewright.serving.request.parameters import check_parameters
 
 TokenId = int
-_SAMPLING = ("temperature", "top_k", "top_p", "seed")
+_SAMPLING = ("temperature", "top_k", "top_p", "typical_p", "seed")
+_NEUTRAL = {"typical_p": 1}
+"""What says with every value but this one that tokens are drawn; clients of the hub send it in any case."""
 _BEAMS = ("length_penalty", "early_stopping")
 _LONGEST_STOP = 256
 """Characters of one stop string."""
@@ -46,6 +48,8 @@ class GenerationSettings(BaseModel):
     """Sampling: only the so many most likely tokens are drawn from; 0: all."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Sampling: only the most likely tokens that together have this probability are drawn from."""
+    typical_p: float = Field(default=1.0, gt=0, le=1)
+    """Sampling: only the tokens that surprise about as much as is expected, and together have this probability."""
     seed: int | None = Field(default=None, ge=0)
     """Sampling: the same seed gives the same answer to the same prompt, alone or in a batch."""
     repetition_penalty: float = Field(default=1.0, ge=0.01, le=100)
@@ -110,6 +114,47 @@ class GenerationSettings(BaseModel):
         return (self.stop_strings,) if isinstance(self.stop_strings, str) else tuple(self.stop_strings or ())
 
 
+class Grammar(BaseModel):
+    """What an answer must look like, in the words of text-generation-inference."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    type: Literal["json", "json_schema", "regex"]
+    value: dict[str, Any] | str
+
+    @model_validator(mode="after")
+    def _is_a_text(self) -> Self:
+        if self.type == "regex" and not isinstance(self.value, str):
+            raise _fault("the value of a regex is a text")
+        return self
+
+
+_GRAMMAR = {
+    "type": "object",
+    "nullable": True,
+    "properties": {
+        "type": {"type": "string", "enum": ["json", "json_schema", "regex"]},
+        "value": {"anyOf": [{"type": "object"}, {"type": "string"}]},
+    },
+    "required": ["type", "value"],
+    "additionalProperties": False,
+}
+
+
+class CallerSettings(GenerationSettings):
+    """What only a caller may set."""
+
+    grammar: Annotated[Grammar | None, WithJsonSchema(_GRAMMAR)] = None
+    """What the answer must look like: `{"type": "json", "value": {schema}}` or `{"type": "regex", "value": "..."}`."""
+
+    @field_validator("grammar")
+    @classmethod
+    def _of_one_beam(cls, value: Grammar | None, info: ValidationInfo) -> Grammar | None:
+        if value is not None and info.data.get("num_beams", 1) > 1:
+            raise _fault("num_beams is {beams}, and an answer held to a grammar has one", beams=info.data["num_beams"])
+        return value
+
+
 Settings = TypeVar("Settings", bound=GenerationSettings)
 
 
@@ -126,7 +171,7 @@ def read_settings(
     given = defaults.model_dump(exclude_unset=True) | dict(parameters)
     settings = check_parameters(kind, given, task)
     for name in parameters:
-        if name in _SAMPLING and not settings.do_sample:
+        if name in _SAMPLING and not settings.do_sample and _NEUTRAL.get(name) != parameters[name]:
             raise InputError(f"parameter {name!r} is {shown(parameters[name])}, but counts only with 'do_sample': true")
         if name in _BEAMS and settings.num_beams == 1:
             raise InputError(

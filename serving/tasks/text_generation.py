@@ -15,9 +15,10 @@ from tunewright.serving.engines.generation import GenerationEngine
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.errors import BundleError, InputError, shown
 from tunewright.serving.generation.chat_template import FILE, ChatTemplate
+from tunewright.serving.generation.detokenizer import Token
 from tunewright.serving.generation.graph import CausalGraph
 from tunewright.serving.generation.sequences import FINISH, Finish, OnText
-from tunewright.serving.generation.settings import GenerationSettings, read_settings
+from tunewright.serving.generation.settings import CallerSettings, GenerationSettings, read_settings
 from tunewright.serving.generation.writing import Generated
 from tunewright.serving.request import schema
 from tunewright.serving.runtime.capacity import Capacity, available_cpus
@@ -52,7 +53,7 @@ class Options(BaseModel):
     """Whether the bundle has a chat template."""
 
 
-class Parameters(GenerationSettings):
+class Parameters(CallerSettings):
     """What a caller may set."""
 
     return_full_text: bool = True
@@ -60,7 +61,11 @@ class Parameters(GenerationSettings):
     clean_up_tokenization_spaces: bool = True
     """Take out the spaces before punctuation."""
     details: bool = False
-    """Whether the answer also says why it ended and how many tokens it has, as text-generation-inference does."""
+    """Whether the answer also says why it ended, and of which tokens it is, as text-generation-inference does."""
+    top_n_tokens: int = Field(default=0, ge=0, le=20)
+    """With details: how many of the likeliest tokens are told beside each that was chosen."""
+    truncate: int | None = Field(default=None, ge=1)
+    """Most tokens of a prompt; of a longer one the last so many are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,11 @@ class Prompt:
     """How it is gone on with."""
     truncated: bool = False
 
+    @property
+    def top(self) -> int | None:
+        """What is told of tokens."""
+        return self.settings.top_n_tokens if self.settings.details else None
+
 
 def shapes(model: ModelFile) -> Shapes:
     """How requests and answers look for this model."""
@@ -86,15 +96,25 @@ def shapes(model: ModelFile) -> Shapes:
         inputs += [messages, schema.closed({"messages": messages})]
         generated, example = {"anyOf": [schema.TEXT, messages]}, [{"role": "user", "content": "What is a tide?"}]
     count: schema.Schema = {"type": "integer", "minimum": 0}
+    token = schema.closed(
+        {
+            "id": count,
+            "text": schema.TEXT,
+            "logprob": {"type": "number", "description": "Of the model, before any rule."},
+            "special": {"type": "boolean"},
+        }
+    )
     details = {
         "finish_reason": {**schema.TEXT, "enum": list(FINISH.values())},
         "generated_tokens": {**count, "description": "Tokens of the answer."},
         "input_length": {**count, "description": "Tokens of the prompt."},
         "seed": {**count, "nullable": True},
         "prefill": schema.list_of({}, maxItems=0),
-        "tokens": schema.list_of({}, maxItems=0),
+        "tokens": {**schema.list_of(token), "description": "Of a beam search none."},
+        "top_tokens": schema.list_of(schema.list_of(token)),
     }
-    answer = {"generated_text": generated, "details": schema.closed(details)}
+    told = schema.closed(details, optional=("top_tokens",))
+    answer = {"generated_text": generated, "details": told}
     return Shapes(
         item={"oneOf": inputs},
         parameters=schema.schema_of(Parameters),
@@ -163,7 +183,7 @@ class ContinuationEngine:
         self, inputs: Sequence[Input], parameters: Parameters, *, limit: TimeLimit | None = None
     ) -> list[Prompt]:
         """Tokenize; InputError for a prompt that leaves no room for an answer."""
-        return [Prompt(asked, self._ids(asked, index), parameters) for index, asked in enumerate(inputs)]
+        return [self._prompt(asked, index, parameters) for index, asked in enumerate(inputs)]
 
     def run(self, rows: Sequence[Prompt], *, limit: TimeLimit | None = None) -> list[Generated]:
         """What is written after each row."""
@@ -174,7 +194,8 @@ class ContinuationEngine:
         text = self._text([*row.ids, *output.ids], parameters)[len(self._text(row.ids, parameters)) :]
         whole: Answer = [{"generated_text": _whole(row.asked, text) if parameters.return_full_text else text}]
         if parameters.details:
-            whole[0]["details"] = _details(row, output)
+            tokens = self._writer.tokens(output.ids, output.likelihoods, after=row.ids)
+            whole[0]["details"] = _details(row, output, tokens)
         return whole
 
     def stream(self, row: Prompt, on_text: OnText, *, limit: TimeLimit | None = None) -> Finish:
@@ -194,12 +215,13 @@ class ContinuationEngine:
         """End the threads."""
         self._writer.close()
 
-    def _ids(self, asked: Input, index: int) -> list[int]:
+    def _prompt(self, asked: Input, index: int, parameters: Parameters) -> Prompt:
         context = self._options.context
         texts = [asked] if isinstance(asked, str) else [message["content"] for message in asked]
         if (characters := sum(map(len, texts))) > context * _CHARACTERS_PER_TOKEN:
             raise InputError(f"prompt {index} has {characters:,} characters, of which {context} tokens cannot be made")
-        ids = self.prompter.ids(asked)
+        whole = self.prompter.ids(asked)
+        ids = whole[-(parameters.truncate or len(whole)) :]
         if not ids:
             raise InputError(f"prompt {index} is empty: the model has no token to go on from")
         if len(ids) >= context:
@@ -207,7 +229,7 @@ class ContinuationEngine:
                 f"prompt {index} has {len(ids):,} tokens, which leaves no room for an answer: "
                 f"together they may have {context:,}"
             )
-        return ids
+        return Prompt(asked, ids, parameters, len(ids) < len(whole))
 
     def _text(self, ids: list[int], parameters: Parameters) -> str:
         text: str = self.prompter.tokenizer.decode(ids, skip_special_tokens=True)
@@ -224,16 +246,22 @@ def _whole(asked: Input, text: str) -> str | list[dict[str, str]]:
     return [*asked, {"role": "assistant", "content": text}]
 
 
-def _details(row: Prompt, output: Generated) -> Details:
+def _details(row: Prompt, output: Generated, tokens: Sequence[Token]) -> Details:
     """How an answer was written."""
+    top = {"top_tokens": [[_told(one) for one in token.top] for token in tokens]} if row.top else {}
     return {
         "finish_reason": FINISH[output.finish],
         "generated_tokens": len(output.ids),
         "input_length": len(row.ids),
         "seed": row.settings.seed,
         "prefill": [],
-        "tokens": [],
+        "tokens": [_told(token) for token in tokens],
+        **top,
     }
+
+
+def _told(token: Token) -> dict[str, object]:
+    return {"id": token.id, "text": token.text, "logprob": token.logprob, "special": token.special}
 
 
 def read_template(path: Path, special_tokens: Mapping[str, str]) -> ChatTemplate:

@@ -426,8 +426,8 @@ def test_a_long_prompt_is_read_in_pieces_while_others_go_on(tiny, runs):
     expected = model.answers([long, PROMPTS[0]])
     heard = []
     loop = Loop(model.graph, tokens_per_run=8)
-    first, short = asked(PROMPTS[0], settings_of(model), tell=lambda ids: heard.append("short"))
-    second, whole = asked(long, settings_of(model), tell=lambda ids: heard.append("long"))
+    first, short = asked(PROMPTS[0], settings_of(model), tell=lambda *_: heard.append("short"))
+    second, whole = asked(long, settings_of(model), tell=lambda *_: heard.append("long"))
     loop.put([first])
     loop.turn()
     loop.put([second])
@@ -446,6 +446,27 @@ def test_prompts_of_a_variant_that_runs_alone_share_no_run(tiny, runs):
     run_out(loop)
     assert [answer.ids for _, [answer] in pairs] == expected
     assert set(runs) == {1}
+
+
+def test_the_likelihoods_of_tokens_are_those_of_the_model(tiny):
+    """Before any rule, so that they say the same whatever was asked for."""
+    model, told = tiny("gpt2"), []
+    settings = settings_of(model, repetition_penalty=1.4, do_sample=True, temperature=2.0, seed=4)
+    ended = []
+    ask = Ask(PROMPTS[1], settings, Call(), ended.append, lambda ids, likelihoods: told.extend(likelihoods), top=3)
+    loop = Loop(model.graph)
+    loop.put([ask, asked(PROMPTS[3], settings)[0]])
+    run_out(loop)
+    [answer] = ended
+    assert answer.likelihoods == told
+    log_TV = torch.log_softmax(torch.from_numpy(model.graph.scores([*PROMPTS[1], *answer.ids])), -1)[
+        len(PROMPTS[1]) - 1 :
+    ]
+    for log_V, token, likelihood in zip(log_TV, answer.ids, told, strict=False):
+        assert likelihood.logprob == pytest.approx(float(log_V[token]), abs=1e-4)
+        best = torch.topk(log_V, 3)
+        assert [id for id, _ in likelihood.top] == best.indices.tolist()
+        assert [logprob for _, logprob in likelihood.top] == pytest.approx(best.values.tolist(), abs=1e-4)
 
 
 def test_who_gives_up_leaves_and_the_others_stay(tiny, runs):

@@ -93,6 +93,9 @@ def test_the_first_token_may_be_forced(scores):
         {"top_p": 0.9},
         {"top_p": 0.01},
         {"temperature": 2.5, "top_k": 40, "top_p": 0.8},
+        {"typical_p": 0.9},
+        {"typical_p": 0.05, "temperature": 3.0},
+        {"top_k": 30, "typical_p": 0.6},
     ],
 )
 def test_the_distribution_is_that_of_transformers(scores, fields):
@@ -104,6 +107,8 @@ def test_the_distribution_is_that_of_transformers(scores, fields):
         expected = theirs.TopKLogitsWarper(settings.top_k)(None, expected)
     if settings.top_p < 1.0:
         expected = theirs.TopPLogitsWarper(settings.top_p)(None, expected)
+    if settings.typical_p < 1.0:
+        expected = theirs.TypicalLogitsWarper(settings.typical_p)(None, expected)
     found = np.stack([narrowed(row, settings) for row in scores])
     np.testing.assert_array_equal(found, expected.numpy())
 

@@ -4,7 +4,7 @@ import pytest
 import transformers
 
 from tunewright.serving.errors import InputError
-from tunewright.serving.generation.settings import GenerationSettings, read_settings
+from tunewright.serving.generation.settings import CallerSettings, GenerationSettings, read_settings
 
 SAMPLED = GenerationSettings(do_sample=True, temperature=0.7, max_new_tokens=40, eos_token_id=2)
 SEARCHED = GenerationSettings(num_beams=4, max_new_tokens=60)
@@ -52,6 +52,7 @@ def test_end_tokens_come_as_one_or_several():
             "parameter 'temperature' is 0.5, but counts only with 'do_sample': true",
         ),
         ({"seed": 5}, SEARCHED, "parameter 'seed' is 5, but counts only with 'do_sample': true"),
+        ({"typical_p": 0.5}, SEARCHED, "parameter 'typical_p' is 0.5, but counts only with 'do_sample': true"),
         (
             {"length_penalty": 2},
             SAMPLED,
@@ -91,3 +92,34 @@ def test_an_unknown_parameter_is_answered_with_those_known():
         read_settings({"beams": 3}, SAMPLED, "text-generation")
     known = ", ".join(GenerationSettings.model_fields)
     assert str(caught.value) == f"unknown parameter 'beams'; text-generation knows: {known}"
+
+
+GRAMMAR = {"type": "regex", "value": "a+"}
+
+
+def test_a_grammar_is_read_as_clients_of_the_hub_send_it():
+    found = read_settings(
+        {"grammar": GRAMMAR, "typical_p": 1.0}, GenerationSettings(), "text-generation", CallerSettings
+    )
+    assert found.grammar.model_dump() == GRAMMAR
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"grammar": GRAMMAR | {"type": "xml"}}, "parameter 'grammar.type' is 'xml': Input should be 'json', 'json_"),
+        (
+            {"grammar": {"type": "regex", "value": {}}},
+            "parameter 'grammar' is {'type': 'regex', 'value': {}}: the value",
+        ),
+        ({"grammar": {"type": "json"}}, "parameter 'grammar.value' is {'type': 'json'}: Field required"),
+        (
+            {"grammar": GRAMMAR, "num_beams": 2},
+            "parameter 'grammar' is {'type': 'regex', 'value': 'a+'}: num_beams is 2, ",
+        ),
+    ],
+)
+def test_a_grammar_of_another_form_is_refused(parameters, message):
+    with pytest.raises(InputError) as caught:
+        read_settings(parameters, GenerationSettings(), "text-generation", CallerSettings)
+    assert str(caught.value).startswith(message)

@@ -135,6 +135,72 @@ def test_a_streamed_answer_ends_before_a_stop_string(predictor):
     assert finish == "stop"
 
 
+LETTERS = ["?", "</s>", *"abcdefghijklmnopqrstuvwxyz ."]
+
+
+def test_details_tell_the_tokens_and_what_the_model_gave_them(predictor):
+    asked = {"return_full_text": False, "clean_up_tokenization_spaces": False, "details": True, "top_n_tokens": 2}
+    [[answer]] = predictor.predict(["abc"], asked)
+    details = answer["details"]
+    assert "".join(token["text"] for token in details["tokens"]) == answer["generated_text"]
+    assert [LETTERS[token["id"]] for token in details["tokens"]] == [token["text"] for token in details["tokens"]]
+    # The likeliest one is taken.
+    assert [top[0] for top in details["top_tokens"]] == details["tokens"]
+    assert all(len(top) == 2 and top[0]["logprob"] >= top[1]["logprob"] for top in details["top_tokens"])
+    OAS30Validator(TASK.shapes(CHATTY).answer).validate([answer])
+    [[plain]] = predictor.predict(["abc"], {"details": True, "num_beams": 2})
+    assert plain["details"]["tokens"] == []
+    assert "top_tokens" not in plain["details"]
+
+
+@pytest.mark.parametrize("parameters", [{}, {**WILD, "seed": 1}, {**WILD, "seed": 0, "stop_strings": "a"}])
+def test_pieces_tell_the_tokens_too(predictor, parameters):
+    plain = {"return_full_text": False, "clean_up_tokenization_spaces": False}
+    [[answer]] = predictor.predict(["abc"], parameters | plain | {"details": True})
+    pieces, _ = streamed(predictor, "abc", **parameters, details=True)
+    told = [token for piece in pieces for token in piece.tokens]
+    assert [token.id for token in told] == [id for piece in pieces for id in piece.ids]
+    assert [(token.id, token.text) for token in told] == [(t["id"], t["text"]) for t in answer["details"]["tokens"]]
+    assert [token.logprob for token in told] == pytest.approx(
+        [t["logprob"] for t in answer["details"]["tokens"]], abs=1e-4
+    )
+    bare, _ = streamed(predictor, "abc", **parameters)
+    assert not any(piece.tokens for piece in bare)
+    assert "".join(bare) == "".join(pieces)
+
+
+def test_of_a_long_prompt_the_end_is_read(predictor):
+    whole = predictor.predict(["xbc"], {"return_full_text": False})
+    [row] = predictor.prepare(["a" * 40 + "xbc"], TASK.read_parameters({"truncate": 3}, predictor.model))
+    assert (row.truncated, len(row.ids)) == (True, 3)
+    assert predictor.predict(["a" * 40 + "xbc"], {"return_full_text": False, "truncate": 3}) == whole
+    assert predictor.predict(["xbc"], {"return_full_text": False, "truncate": 9}) == whole
+
+
+def test_an_answer_is_held_to_a_grammar_beside_others(predictor):
+    free = predictor.predict(["abc", "b"])
+    asked = [TASK.read_parameters({"grammar": {"type": "regex", "value": "[x-z]{3}"}}, predictor.model)]
+    asked.append(TASK.read_parameters({}, predictor.model))
+    rows = [row for one in asked for row in predictor.prepare(["abc", "b"], one)]
+    outputs = predictor.engine.run(rows)
+    answers = [predictor.engine.answer(row, output, row.settings) for row, output in zip(rows, outputs, strict=True)]
+    assert all(re.fullmatch("(abc|b)[x-z]{3}", answer["generated_text"]) for [answer] in answers[:2])
+    assert [output.finish for output in outputs[:2]] == ["eos", "eos"]
+    assert answers[2:] == free
+    pieces, _ = streamed(predictor, "abc", grammar={"type": "regex", "value": "[x-z]{3}"})
+    assert "abc" + "".join(pieces) == answers[0][0]["generated_text"]
+
+
+def test_a_grammar_that_cannot_be_kept_to_is_refused_over_http(folder, serve_bundle):
+    with serve_bundle(folder) as (client, _):
+        for parameters, message in (
+            ({"grammar": {"type": "regex", "value": "(a"}}, "parameter 'grammar' is no regex that can be kept to: "),
+            ({"grammar": {"type": "regex", "value": "[0-9]"}}, "parameter 'grammar' "),
+        ):
+            reply = client.post("/predict", json={"inputs": "abc", "parameters": parameters})
+            assert (reply.status_code, reply.json()["error"].startswith(message)) == (422, True), reply.text
+
+
 def test_answers_that_many_threads_ask_for_at_once_are_those_of_each_alone(predictor):
     kinds = [{}, {"num_beams": 3}, {**WILD, "seed": 1}, {"repetition_penalty": 1.5}, {**WILD, "seed": 2, "top_p": 0.9}]
     asked = [(["abc", "b", "a b c d e"][place % 3], kinds[place % 5]) for place in range(15)]
