@@ -7,6 +7,7 @@ from typing import Any
 from tunewright.serving.bundle.model_file import ModelFile, Variant
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.http.openapi import paths
+from tunewright.serving.protocols.protocol import About
 from tunewright.serving.settings import Limits
 from tunewright.serving.tasks import TASKS
 from writers.schemas import outline, table
@@ -35,11 +36,11 @@ settings of [the server](settings.md#the-server).
 def page() -> str:
     """The text below the title."""
     shapes = {name: task.shapes(_model(name)) for name, task in sorted(TASKS.items())}
-    routes = paths(shapes["text-generation"], inputs=Limits().inputs, writes=True)
+    routes = _routes(shapes)
     codes = routes["/predict"]["post"]["responses"]
     parts = [_INTRODUCTION, "\n## Routes\n\n| route | for |\n|---|---|\n"]
     parts += [
-        f"| `{method.upper()} {path}` | {said['summary']}{' (tasks that write)' if 'stream' in path else ''} |\n"
+        f"| `{method.upper()} {path}` | {said['summary']} |\n"
         for path, methods in routes.items()
         for method, said in methods.items()
     ]
@@ -47,6 +48,18 @@ def page() -> str:
     parts += [f"| {code} | {said['description']} |\n" for code, said in codes.items()]
     parts.append(f"\n## Streams\n\n{routes['/predict/stream']['post']['description']}\n")
     return "".join(parts) + _tasks(shapes)
+
+
+def _routes(shapes: Mapping[str, Shapes]) -> dict[str, Any]:
+    """The addresses of servers of all tasks."""
+    routes: dict[str, Any] = {}
+    for name, shape in shapes.items():
+        pair = name == "text-regression"
+        model = _model(name).model_copy(update={"pair": pair, **({"labels": ["score"]} if pair else {})})
+        about = About("{model}", model, shape, name in ("text-generation", "translation"), Limits().inputs)
+        for path, methods in paths(about).items():
+            routes.setdefault(path, methods)
+    return routes
 
 
 def _tasks(shapes: Mapping[str, Shapes]) -> str:

@@ -13,12 +13,11 @@ from tunewright.serving.errors import ServingError
 from tunewright.serving.http import pages
 from tunewright.serving.http.ask import SERVED, Handler, asking, showing
 from tunewright.serving.http.middleware import Doors, Stamp
+from tunewright.serving.http.openapi import PROTOCOLS
 from tunewright.serving.http.replies import crashed, refused, unanswered
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols import embeddings_inference, huggingface, kserve, mlflow, oip, openai
 
-PROTOCOLS = (huggingface, openai, oip, kserve, mlflow, embeddings_inference)
 PAGES: dict[str, Handler] = {
     "/healthz": pages.alive,
     "/livez": pages.alive,

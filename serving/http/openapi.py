@@ -1,125 +1,149 @@
-"""The OpenAPI document of a server: written for the version it serves, with a real answer as the example."""
+"""The OpenAPI document of a server: the operations of all protocols, for the task of the model that it serves.
 
-from tunewright.serving.engines.task import Shapes
+It is the same for each version of a model, its examples aside: a client made for one can ask the next.
+"""
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols.huggingface import OPTIONS
-from tunewright.serving.request.schema import TEXT, Schema, closed, list_of
+from tunewright.serving.protocols import embeddings_inference, huggingface, kserve, mlflow, oip, openai
+from tunewright.serving.protocols.protocol import About, Described, Explain, Fault, Operation, Page, explained
+from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, ref
 from tunewright.serving.runtime.session import TimeLimit
 
+PROTOCOLS = (huggingface, openai, oip, kserve, mlflow, embeddings_inference)
 _FAULTS = {
     "400": "The body is not a JSON object.",
+    "404": "No such model, or it cannot do this.",
     "408": "The request did not arrive in time.",
     "413": "The body, the number of texts or a text is over a limit.",
     "422": "The inputs or the parameters are wrong; the message says which.",
     "429": "As many requests, or bytes of bodies, as allowed are in flight; `Retry-After` says when to try again.",
     "500": "The model or the server is broken.",
-    "503": "No answer before the deadline.",
+    "503": "No answer before the deadline, or no model yet.",
 }
-
-_OLD_OPTIONS: Schema = {
-    **closed({name: {} for name in OPTIONS}, optional=OPTIONS),
-    "nullable": True,
-    "description": "Accepted from older clients; no effect.",
-}
-_EVENT: Schema = {
-    **closed({"event": {"type": "string", "enum": ["message"]}, "data": TEXT}, optional=("event",)),
-    "description": "One event; `data` is JSON, see above.",
-}
-"""What stands in a stream, again and again."""
+_PLACE = re.compile(r"{(\w+)}")
 
 
 def document(service: Service, *, metrics: bool = True) -> Schema:
     """The whole document, in the dialect 3.0. `metrics`: whether their page is beside everything else."""
-    model = service.predictor.model
-    shapes = service.shapes
+    predictor = service.predictor
+    about = About(service.version.name, predictor.model, service.shapes, predictor.writes, service.limits.inputs)
+    told = paths(about, metrics=metrics)
+    told["/predict"]["post"]["responses"]["200"]["content"]["application/json"]["examples"] = _replies(service)
     return {
         "openapi": "3.0.3",
         "info": {
-            "title": f"Tunewright: {service}",
-            "version": str(service.version.number),
-            "description": f"{model.task} ({model.problem.replace('_', ' ')}) with {len(model.labels)} label(s).",
+            "title": "Tunewright",
+            "version": version("tunewright"),
+            "description": f"A model for {predictor.model.task}, asked in the protocols of its field.",
         },
-        "paths": paths(
-            shapes,
-            inputs=service.limits.inputs,
-            writes=service.predictor.writes,
-            metrics=metrics,
-            replies=_replies(service, shapes),
-        ),
-        "components": {"schemas": {"Error": closed({"error": TEXT, "error_type": TEXT})}},
+        "paths": told,
+        "components": {"schemas": _schemas(about)},
     }
 
 
-def paths(shapes: Shapes, *, inputs: int, writes: bool, metrics: bool = True, replies: Schema | None = None) -> Schema:
-    """Every route of a server of this task: at most so many inputs, with a stream where the model writes."""
-    return {
-        "/predict": {"post": _predict(shapes, inputs, replies)},
-        **({"/predict/stream": {"post": _stream(shapes)}} if writes else {}),
-        "/healthz": {"get": _health("Whether the process runs.")},
-        "/livez": {"get": _health("Whether the process runs.")},
-        "/readyz": {"get": _ready()},
-        "/startupz": {"get": _started()},
-        **({"/metrics": {"get": _metrics()}} if metrics else {}),
-    }
+def paths(about: About, *, metrics: bool = True) -> Schema:
+    """Every address of a server of such a model."""
+    found: Schema = {}
+    for protocol in PROTOCOLS:
+        for operation in protocol.OPERATIONS:
+            described = operation.describe(about)
+            if described is not None:
+                found.setdefault(operation.path, {})["post"] = _operation(operation, described, about)
+        for page in protocol.PAGES:
+            if page.summary:
+                for method in page.methods:
+                    found.setdefault(page.path, {})[method.lower()] = _page(page, about)
+    return found | _own(metrics=metrics)
 
 
-def _predict(shapes: Shapes, inputs: int, replies: Schema | None) -> Schema:
-    request = closed(
-        {
-            "inputs": {"anyOf": [shapes.item, list_of(shapes.item, minItems=1, maxItems=inputs)]},
-            "parameters": {**shapes.parameters, "nullable": True},
-            "options": _OLD_OPTIONS,
-            **{name: shapes.parameters["properties"][name] for name in shapes.beside},
-        },
-        optional=("parameters", "options", *shapes.beside),
-    )
-    # Not oneOf: the answer to one input may itself be a list of what answers another one.
-    answers = {"anyOf": [shapes.answer, list_of(shapes.answer, minItems=1, maxItems=inputs)]}
+def _operation(operation: Operation, described: Described, about: About) -> Schema:
+    answers: Schema = {}
+    if described.answer is not None:
+        answers |= _json(described.answer)
+    if described.event is not None:
+        answers["text/event-stream"] = {"schema": described.event}
     return {
-        "summary": "Answer one input or a list of them",
-        "description": "A single input is answered by one answer, a list by a list in the same order.",
-        "operationId": "predict",
-        "requestBody": {"required": True, "content": _json(request, _requests(shapes))},
+        "summary": described.summary,
+        **({"description": described.description} if described.description else {}),
+        "operationId": described.name,
+        **_parameters(operation.path, about),
+        "requestBody": {"required": True, "content": _json(described.request, described.examples)},
         "responses": {
             "200": {
-                "description": "The answer or answers.",
+                "description": "The answer.",
                 "headers": {"X-Tunewright-Model": {"description": "Who answered.", "schema": TEXT}},
-                "content": _json(answers, replies),
+                "content": answers,
             },
-            **{code: _fault(meaning) for code, meaning in _FAULTS.items()},
+            **_faults(operation.explain),
         },
     }
 
 
-def _stream(shapes: Shapes) -> Schema:
-    request = closed(
-        {"inputs": shapes.item, "parameters": {**shapes.parameters, "nullable": True}, "options": _OLD_OPTIONS},
-        optional=("parameters", "options"),
-    )
+def _page(page: Page, about: About) -> Schema:
+    refusals = {code: _FAULTS[code] for code in ("404", "503")}
     return {
-        "summary": "Answer one input while the answer is written",
-        "description": (
-            'Server-sent events: `data: {"text": "..."}` for each piece, then `data: {"finish": "eos"}` (or `stop`, '
-            '`length`), or `data: {"error": ..., "error_type": ...}`. The pieces joined are what was written, without '
-            "the prompt, special tokens and a stop string. Beams come in one piece: set `num_beams` to 1."
-        ),
-        "operationId": "stream",
-        "requestBody": {"required": True, "content": _json(request, {"one": _requests(shapes)["one"]})},
+        "summary": page.summary,
+        **_parameters(page.path, about),
         "responses": {
-            "200": {"description": "The answer.", "content": {"text/event-stream": {"schema": _EVENT}}},
-            **{code: _fault(meaning) for code, meaning in _FAULTS.items()},
+            "200": {"description": "Yes.", "content": {page.media_type: {"schema": {}}}},
+            **{code: _fault(meaning, page.explain) for code, meaning in refusals.items()},
         },
     }
 
 
-def _requests(shapes: Shapes) -> Schema:
-    more = {"parameters": dict(shapes.example_parameters)} if shapes.example_parameters else {}
-    several = [shapes.example, shapes.example]
-    return {"one": {"value": {"inputs": shapes.example, **more}}, "several": {"value": {"inputs": several, **more}}}
+def _parameters(path: str, about: About) -> Schema:
+    """What the address leaves open: names of models."""
+    names = _PLACE.findall(path)
+    schema = {"type": "string", "enum": [about.name]}
+    told = [{"name": name, "in": "path", "required": True, "schema": schema} for name in names]
+    return {"parameters": told} if told else {}
 
 
-def _replies(service: Service, shapes: Shapes) -> Schema:
-    predictor = service.predictor
+def _schemas(about: About) -> Schema:
+    """What has a name, for the clients that are made of the document."""
+    found: Schema = {
+        "Input": about.shapes.item,
+        "Parameters": about.shapes.parameters,
+        "Answer": about.shapes.answer,
+        "Answers": list_of(ref("Answer"), minItems=1, maxItems=about.inputs),
+    }
+    explains: set[Explain] = {explained}
+    for protocol in PROTOCOLS:
+        for operation in protocol.OPERATIONS:
+            described = operation.describe(about)
+            if described is not None:
+                found |= described.schemas
+                explains.add(operation.explain)
+        explains |= {page.explain for page in protocol.PAGES}
+    return found | {_name(explain): _like(explain(Fault(422, "", ""))) for explain in explains}
+
+
+def _name(explain: Explain) -> str:
+    module = explain.__module__.rpartition(".")[2]
+    return "Error" if explain is explained else f"{module.title().replace('_', '')}Error"
+
+
+def _like(example: object) -> Schema:
+    """The schema of all that looks like an example."""
+    if isinstance(example, dict):
+        return closed({name: _like(value) for name, value in example.items()})
+    return TEXT if isinstance(example, str) else {**TEXT, "nullable": True}
+
+
+def _faults(explain: Explain) -> Schema:
+    return {code: _fault(meaning, explain) for code, meaning in _FAULTS.items()}
+
+
+def _fault(meaning: str, explain: Explain = explained) -> Schema:
+    return {"description": meaning, "content": _json(ref(_name(explain)))}
+
+
+def _replies(service: Service) -> Schema:
+    predictor, shapes = service.predictor, service.shapes
     task = predictor.task
     texts, _ = task.read_inputs(shapes.example, predictor.model)
     with TimeLimit(service.limits.deadline_seconds) as limit:
@@ -128,41 +152,34 @@ def _replies(service: Service, shapes: Shapes) -> Schema:
     return {"one": {"value": answer}, "several": {"value": [answer, answer]}}
 
 
-def _health(meaning: str) -> Schema:
-    answer = {"description": "Yes.", "content": _json(closed({"status": TEXT}))}
-    return {"summary": meaning, "responses": {"200": answer}}
-
-
-def _ready() -> Schema:
+def _own(*, metrics: bool) -> Schema:
+    """What is of no protocol."""
+    alive = {"responses": {"200": {"description": "Yes.", "content": _json(closed({"status": TEXT}))}}}
+    ready = {"description": "Yes.", "content": _json(closed({"status": TEXT, "model": TEXT}))}
+    page = {"200": {"description": "The page.", "content": {"text/plain": {"schema": TEXT}}}}
+    models = {"200": {"description": "What is served.", "content": _json({})}}
     return {
-        "summary": "Whether requests should be sent here.",
-        "responses": {
-            "200": {"description": "Yes.", "content": _json(closed({"status": TEXT, "model": TEXT}))},
-            "503": _fault("No: no model is loaded, or the server is about to stop."),
+        "/models": {"get": {"summary": "The models, their versions, and why one is not there.", "responses": models}},
+        "/healthz": {"get": {"summary": "Whether the process runs.", **alive}},
+        "/livez": {"get": {"summary": "Whether the process runs.", **alive}},
+        "/startupz": {
+            "get": {
+                "summary": "Whether there has been a model to answer with.",
+                "responses": {**alive["responses"], "503": _fault("No: it is being loaded.")},
+            }
         },
-    }
-
-
-def _started() -> Schema:
-    return {
-        "summary": "Whether a model has been loaded.",
-        "responses": {
-            "200": {"description": "Yes.", "content": _json(closed({"status": TEXT}))},
-            "503": _fault("Not yet."),
+        "/readyz": {
+            "get": {
+                "summary": "Whether requests should be sent here.",
+                "responses": {
+                    "200": ready,
+                    "503": _fault("No: no model yet, or about to stop."),
+                },
+            }
         },
+        **({"/metrics": {"get": {"summary": "Figures for Prometheus.", "responses": page}}} if metrics else {}),
     }
 
 
-def _metrics() -> Schema:
-    return {
-        "summary": "Counters and timings for Prometheus.",
-        "responses": {"200": {"description": "The page.", "content": {"text/plain": {"schema": TEXT}}}},
-    }
-
-
-def _fault(meaning: str) -> Schema:
-    return {"description": meaning, "content": _json({"$ref": "#/components/schemas/Error"})}
-
-
-def _json(schema: Schema, examples: Schema | None = None) -> Schema:
+def _json(schema: Schema, examples: Mapping[str, object] | None = None) -> Schema:
     return {"application/json": {"schema": schema, **({"examples": examples} if examples else {})}}

@@ -15,9 +15,21 @@ from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols import similarity, written
 from tunewright.serving.protocols.plain import checked, json_reply
-from tunewright.serving.protocols.protocol import Asked, Call, Fault, Operation, Page, Reply, fault_reply
+from tunewright.serving.protocols.protocol import (
+    EVENT,
+    About,
+    Asked,
+    Call,
+    Described,
+    Fault,
+    Operation,
+    Page,
+    Reply,
+    fault_reply,
+)
 from tunewright.serving.request.json_text import kind_of, read_json
 from tunewright.serving.request.parameters import check_sizes
+from tunewright.serving.request.schema import Schema, closed, nullable, ref
 
 OPTIONS = ("use_cache", "wait_for_model", "use_gpu")
 """What older clients of the hub ask of its queue. There is none here: each holds already, or changes no answer."""
@@ -31,8 +43,9 @@ Shape = Callable[[list[object], bool], object]
 
 def hub(models: Models, call: Call) -> Asked:
     """POST /: what `InferenceClient` sends to the address of a server, answered as it reads it."""
-    wrapped = models.default.predictor.model.task in _WRAPPED
-    return _asked(models.default, call, lambda answers, are_many: answers if are_many or wrapped else answers[0])
+    service = models.default
+    wrapped = service.predictor.model.task in _WRAPPED
+    return _asked(service, call, lambda answers, are_many: answers if are_many or wrapped else answers[0])
 
 
 def predict(models: Models, call: Call) -> Asked:
@@ -54,7 +67,7 @@ def stream(models: Models, call: Call) -> Asked:
 def health(models: Models, call: Call) -> Reply:
     """GET /health: nothing, with a status that says whether requests should be sent here."""
     sentence = models.why_not_ready
-    return Reply(b"") if sentence is None else fault_reply(Fault(503, "Unhealthy", sentence))
+    return Reply(b"", media_type="text/plain") if sentence is None else fault_reply(Fault(503, "Unhealthy", sentence))
 
 
 def info(models: Models, call: Call) -> Reply:
@@ -77,8 +90,81 @@ def info(models: Models, call: Call) -> Reply:
     )
 
 
-OPERATIONS = (Operation("/", hub), Operation("/predict", predict), Operation("/predict/stream", stream))
-PAGES = (Page("/health", health), Page("/info", info))
+def _described_hub(about: About) -> Described:
+    return Described(
+        "hub",
+        "What `huggingface_hub.InferenceClient` asks",
+        ref("PredictRequest"),
+        _answers(about),
+        EVENT if about.writes else None,
+        "As `/predict`, but labels, vectors and texts come in a list even for one input, as the hub's servers do.",
+    )
+
+
+def _described_predict(about: About) -> Described:
+    more = {"parameters": dict(about.shapes.example_parameters)} if about.shapes.example_parameters else {}
+    one, several = about.shapes.example, [about.shapes.example] * 2
+    return Described(
+        "predict",
+        "Answer one input or a list of them",
+        ref("PredictRequest"),
+        _answers(about),
+        EVENT if about.writes else None,
+        "A single input is answered by one answer, a list by a list in the same order.",
+        examples={name: {"value": {"inputs": inputs, **more}} for name, inputs in (("one", one), ("several", several))},
+        schemas={"PredictRequest": _request(about, about.one_or_many, streams=about.writes)},
+    )
+
+
+def _described_stream(about: About) -> Described | None:
+    if not about.writes:
+        return None
+    more = {"parameters": dict(about.shapes.example_parameters)} if about.shapes.example_parameters else {}
+    return Described(
+        "stream",
+        "Answer one input while the answer is written",
+        ref("StreamRequest"),
+        None,
+        EVENT,
+        'Server-sent events: `data: {"text": "..."}` for each piece, then `data: {"finish": "eos"}` (or `stop`, '
+        '`length`), or `data: {"error": ..., "error_type": ...}`. The pieces joined are what was written, without '
+        "the prompt, special tokens and a stop string. Beams come in one piece: set `num_beams` to 1.",
+        examples={"one": {"value": {"inputs": about.shapes.example, **more}}},
+        schemas={"StreamRequest": _request(about, ref("Input"))},
+    )
+
+
+def _answers(about: About) -> Schema:
+    """Not oneOf: the answer to one input may itself be a list of what answers another one."""
+    alike = [similarity.ANSWER] if similarity.can(about.model) else []
+    return {"anyOf": [ref("Answer"), ref("Answers"), *alike]}
+
+
+def _request(about: About, inputs: Schema, *, streams: bool = False) -> Schema:
+    shapes = about.shapes
+    if similarity.can(about.model):
+        inputs = {"anyOf": [inputs, similarity.INPUTS]}
+    parameters = written.described(shapes.parameters) if about.writes else shapes.parameters
+    beside = {name: shapes.parameters["properties"][name] for name in shapes.beside}
+    properties = {"inputs": inputs, "parameters": nullable(parameters), "options": _OLD_OPTIONS, **beside}
+    properties |= {"stream": nullable({"type": "boolean"})} if streams else {}
+    return closed(properties, optional=tuple(name for name in properties if name != "inputs"))
+
+
+_OLD_OPTIONS: Schema = {
+    **closed({name: {} for name in OPTIONS}, optional=OPTIONS),
+    "nullable": True,
+    "description": "Accepted from older clients; no effect.",
+}
+OPERATIONS = (
+    Operation("/", hub, describe=_described_hub),
+    Operation("/predict", predict, describe=_described_predict),
+    Operation("/predict/stream", stream, describe=_described_stream),
+)
+PAGES = (
+    Page("/health", health, summary="Whether requests should be sent here.", media_type="text/plain"),
+    Page("/info", info, summary="What answers, as text-embeddings-inference says it."),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from tunewright.serving.errors import InputError, NotFound, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.protocols.oip import explain
-from tunewright.serving.protocols.plain import body_object, each_one, json_reply
-from tunewright.serving.protocols.protocol import Asked, Call, Operation
+from tunewright.serving.protocols.plain import body_object, each_one, json_reply, object_of
+from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Operation
+from tunewright.serving.request.schema import closed, nullable, ref
 
 
 def predict(models: Models, call: Call) -> Asked:
@@ -13,11 +14,9 @@ def predict(models: Models, call: Call) -> Asked:
     content = body_object(call)
     if unknown := set(content) - {"instances", "parameters"}:
         raise InputError(f"unknown key {shown(min(unknown))}; a request has: instances, parameters")
-    instances, parameters = content.get("instances"), content.get("parameters") or {}
+    instances, parameters = content.get("instances"), object_of(content.get("parameters"), "'parameters'")
     if not isinstance(instances, list):
         raise InputError(f"'instances' is {shown(instances)}; send a list of inputs")
-    if not isinstance(parameters, dict):
-        raise InputError(f"'parameters' is {shown(parameters)}; send an object")
     request = each_one(service, instances, parameters)
     return Asked(service, request, lambda answers: json_reply({"predictions": answers}))
 
@@ -28,8 +27,15 @@ def explanation(models: Models, call: Call) -> Asked:
     raise NotFound(f"{service} explains nothing at this address")
 
 
+def _described(about: About) -> Described:
+    properties = {"instances": about.many, "parameters": nullable(about.shapes.parameters)}
+    request = closed(properties, optional=("parameters",))
+    answer = closed({"predictions": ref("Answers")})
+    return Described("kserve_predict", "Answer instances, as KServe's V1 has it", request, answer)
+
+
 OPERATIONS = (
-    Operation("/v1/models/{model}:predict", predict, explain),
+    Operation("/v1/models/{model}:predict", predict, explain, _described),
     Operation("/v1/models/{model}:explain", explanation, explain),
 )
 PAGES = ()

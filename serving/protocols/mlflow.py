@@ -12,9 +12,10 @@ from importlib.metadata import version
 from tunewright.serving.errors import InputError, Malformed, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols.plain import body_object, checked, chosen, each_one, joined, json_reply
-from tunewright.serving.protocols.protocol import Asked, Call, Operation, Page, Reply
+from tunewright.serving.protocols.plain import body_object, checked, chosen, each_one, joined, json_reply, object_of
+from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Operation, Page, Reply
 from tunewright.serving.request.request import Request
+from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, nullable, ref
 
 _FORMS = ("inputs", "instances", "dataframe_split", "dataframe_records")
 _MOST_CELL = 1 << 30
@@ -30,7 +31,7 @@ def invocations(models: Models, call: Call) -> Asked:
 
 def ping(models: Models, call: Call) -> Reply:
     """GET /ping: whether requests should be sent here."""
-    return Reply(b"\n", 200 if models.why_not_ready is None else 503)
+    return Reply(b"\n", 200 if models.why_not_ready is None else 503, "text/plain")
 
 
 def its_version(models: Models, call: Call) -> Reply:
@@ -38,8 +39,32 @@ def its_version(models: Models, call: Call) -> Reply:
     return Reply(version("tunewright").encode(), media_type="text/plain; charset=utf-8")
 
 
-OPERATIONS = (Operation("/invocations", invocations), Operation("/endpoints/{name}/invocations", invocations))
-PAGES = (Page("/ping", ping), Page("/version", its_version))
+def _described(about: About) -> Described:
+    cell: Schema = {}
+    told = {"columns": list_of(TEXT), "data": list_of(list_of(cell)), "index": list_of(cell)}
+    table = closed(told, optional=("index",))
+    columns: Schema = {"type": "object", "additionalProperties": list_of(cell)}
+    forms: Schema = {
+        "inputs": {"anyOf": [ref("Input"), about.many, columns]},
+        "instances": about.many,
+        "dataframe_split": table,
+        "dataframe_records": list_of({"type": "object"}, minItems=1),
+    }
+    optional = dict.fromkeys(("params", "parameters"), nullable(about.shapes.parameters))
+    request = {"oneOf": [closed({name: form, **optional}, optional=tuple(optional)) for name, form in forms.items()]}
+    answer = closed({"predictions": list_of(ref("Answer"))})
+    description = "Also CSV with a header line (`text/csv`), and the bytes of a file."
+    return Described("invocations", "Answer as MLflow and SageMaker ask", request, answer, None, description)
+
+
+OPERATIONS = (
+    Operation("/invocations", invocations, describe=_described),
+    Operation("/endpoints/{name}/invocations", invocations),
+)
+PAGES = (
+    Page("/ping", ping, summary="Whether requests should be sent here.", media_type="text/plain"),
+    Page("/version", its_version, summary="The version of this program.", media_type="text/plain"),
+)
 
 
 def _request(service: Service, call: Call) -> Request:
@@ -54,9 +79,10 @@ def _request(service: Service, call: Call) -> Request:
         raise InputError(f"the body has {', '.join(forms) or 'no inputs'}; send one of: {', '.join(_FORMS)}")
     if unknown := set(content) - {*forms, "params", "parameters"}:
         raise InputError(f"unknown key {shown(min(unknown))}; a request has: {forms[0]}, params")
-    parameters = content.get("params") or content.get("parameters") or {}
-    if not isinstance(parameters, dict):
-        raise InputError(f"'params' is {shown(parameters)}; send an object")
+    both = [object_of(content.get(name), repr(name)) for name in ("params", "parameters")]
+    if all(both):
+        raise InputError("'params' and 'parameters' say the same; send one of them")
+    parameters = both[0] or both[1]
     return _READERS[forms[0]](service, content[forms[0]], parameters)
 
 

@@ -13,10 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tunewright.serving.errors import InputError, NotFound, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols.oip_tensors import Item, Output, read_body, read_inputs, write_reply
-from tunewright.serving.protocols.plain import checked, joined, json_reply, parts
-from tunewright.serving.protocols.protocol import Asked, Call, Fault, Operation, Page, Reply
+from tunewright.serving.protocols.oip_tensors import HEADER, Item, Output, read_body, read_inputs, write_reply
+from tunewright.serving.protocols.plain import checked, joined, json_reply, object_of, parts
+from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Fault, Operation, Page, Reply
 from tunewright.serving.request.json_text import to_json
+from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, nullable
 
 _EXTENSIONS = ["binary_tensor_data", "model_repository", "model_configuration", "statistics"]
 _FILES = ("image", "audio")
@@ -37,9 +38,7 @@ def infer(models: Models, call: Call) -> Asked:
     content, packed = read_body(call)
     if unknown := set(content) - {"id", "model_name", "model_version", "parameters", "inputs", "outputs"}:
         raise InputError(f"unknown key {shown(min(unknown))}; a request has: id, parameters, inputs, outputs")
-    parameters = content.get("parameters") or {}
-    if not isinstance(parameters, dict):
-        raise InputError(f"'parameters' is {shown(parameters)}; send an object")
+    parameters = object_of(content.get("parameters"), "'parameters'")
     inputs = _inputs(service, [*read_inputs(content.get("inputs"), packed)])
     asked = {name: value for name, value in parameters.items() if name not in _OF_SEQUENCES}
     request, _ = checked(service, inputs, asked)
@@ -156,19 +155,57 @@ def repository(models: Models, call: Call) -> Reply:
 
 
 _MODEL = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
-OPERATIONS = tuple(Operation(f"{model}/infer", infer, explain) for model in _MODEL)
+
+
+def _described(about: About) -> Described:
+    number: Schema = {"type": "integer", "minimum": 0}
+    free: Schema = nullable({"type": "object"})
+    tensor = {"name": TEXT, "shape": list_of(number), "datatype": {**TEXT, "enum": ["BYTES"]}, "parameters": free}
+    tensor["data"] = {"description": "Strings, in lists as deep as the shape or in one; none where they are in bytes."}
+    output = closed({"name": TEXT, "parameters": free}, optional=("parameters",))
+    request = {
+        "id": {},
+        "model_name": {},
+        "model_version": {},
+        "parameters": free,
+        "inputs": list_of(closed(tensor, optional=("parameters", "data")), minItems=1),
+        "outputs": nullable(list_of(output)),
+    }
+    made = {**tensor, "datatype": {**TEXT, "enum": ["BYTES", "FP32"]}, "data": list_of({})}
+    outputs = list_of(closed(made, optional=("parameters",)))
+    answer = {"model_name": TEXT, "model_version": TEXT, "id": {}, "outputs": outputs}
+    return Described(
+        "infer",
+        "Answer tensors, as the Open Inference Protocol has it",
+        closed(request, optional=tuple(name for name in request if name != "inputs")),
+        closed(answer, optional=("id",)),
+        description=(
+            "Also at `/v2/models/{model}/versions/{version}/infer`. Tensors may come and go as bytes behind the JSON, "
+            f"whose length is then in the header `{HEADER}`."
+        ),
+    )
+
+
+_MODEL = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
+_OF_A_MODEL = (
+    ("", metadata, "The tensors of a model."),
+    ("/ready", model_ready, "Whether a model is loaded."),
+    ("/config", config, "A model as Triton's clients want it described."),
+    ("/stats", stats, "What a model has done."),
+)
+OPERATIONS = (
+    Operation(f"{_MODEL[0]}/infer", infer, explain, _described),
+    Operation(f"{_MODEL[1]}/infer", infer, explain),
+)
 PAGES = (
-    Page("/v2", server, explain),
-    Page("/v2/health/live", live, explain),
-    Page("/v2/health/ready", ready, explain),
-    Page("/v2/models", names, explain),
-    Page("/v2/models/stats", stats, explain),
-    Page("/v2/repository/index", repository, explain, ("POST",)),
-    *(
-        Page(model + path, answer, explain)
-        for model in _MODEL
-        for path, answer in (("", metadata), ("/ready", model_ready), ("/config", config), ("/stats", stats))
-    ),
+    Page("/v2", server, explain, summary="What this server can do."),
+    Page("/v2/health/live", live, explain, summary="Whether the process runs."),
+    Page("/v2/health/ready", ready, explain, summary="Whether requests should be sent here."),
+    Page("/v2/models", names, explain, summary="The models."),
+    Page("/v2/models/stats", stats, explain, summary="What the first model has done."),
+    Page("/v2/repository/index", repository, explain, ("POST",), summary="The models and their versions."),
+    *(Page(_MODEL[0] + path, answer, explain, summary=summary) for path, answer, summary in _OF_A_MODEL),
+    *(Page(_MODEL[1] + path, answer, explain) for path, answer, _ in _OF_A_MODEL),
 )
 
 
@@ -219,18 +256,19 @@ def _made(service: Service) -> list[tuple[str, tuple[str, list[int]]]]:
 def _wanted(service: Service, outputs: object, *, is_binary: bool) -> dict[str, bool]:
     """The outputs that are asked for, all of them where none is named, and whether each is to come in bytes."""
     made = [name for name, _ in _made(service)]
-    if not outputs:
+    if outputs is None or outputs == []:
         return dict.fromkeys(made, is_binary)
     if not isinstance(outputs, list):
         raise InputError(f"'outputs' is {shown(outputs)}; send a list")
     wanted = {}
     for output in outputs:
-        name = output.get("name") if isinstance(output, dict) else output
-        if name not in made:
-            raise InputError(f"'outputs' has {shown(name)}; this model gives: {', '.join(map(repr, made))}")
-        parameters = output.get("parameters") if isinstance(output, dict) else None
-        told = parameters if isinstance(parameters, dict) else {}
-        wanted[name] = bool(told.get("binary_data", is_binary))
+        match output:
+            case {"name": str(name), **rest} if name in made and not set(rest) - {"parameters"}:
+                told = object_of(rest.get("parameters"), f"the 'parameters' of the output {name!r}")
+                wanted[name] = bool(told.get("binary_data", is_binary))
+            case _:
+                given = ", ".join(map(repr, made))
+                raise InputError(f"'outputs' has {shown(output)}; this model gives: {given}")
     return wanted
 
 

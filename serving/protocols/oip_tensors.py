@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from tunewright.serving.errors import InputError, Malformed, shown
+from tunewright.serving.protocols.plain import object_of
 from tunewright.serving.protocols.protocol import Call, Reply
 from tunewright.serving.request.json_text import kind_of, read_json, to_json
 
-_HEADER = "Inference-Header-Content-Length"
+HEADER = "Inference-Header-Content-Length"
 """How many bytes of a body are JSON, where tensors follow."""
 _LENGTH = struct.Struct("<I")
 
@@ -55,13 +56,13 @@ class Output:
 
 def read_body(call: Call) -> tuple[dict[str, object], bytes]:
     """The JSON of a body, and the bytes of the tensors behind it."""
-    told = call.headers.get(_HEADER.lower())
+    told = call.headers.get(HEADER.lower())
     if told is None:
         size = len(call.body)
     elif told.isdecimal() and int(told) <= len(call.body):
         size = int(told)
     else:
-        raise Malformed(f"{_HEADER} is {shown(told)}, but the body has {len(call.body)} bytes")
+        raise Malformed(f"{HEADER} is {shown(told)}, but the body has {len(call.body)} bytes")
     content = read_json(call.body[:size])
     if not isinstance(content, dict):
         raise Malformed(f'the body is {kind_of(content)}; send an object: {{"inputs": [...]}}')
@@ -107,13 +108,12 @@ def write_reply(head: Mapping[str, object], outputs: Sequence[tuple[Output, bool
     content = to_json({**head, "outputs": described})
     if not any(is_binary for _, is_binary in outputs):
         return Reply(content)
-    return Reply(content + packed, media_type="application/octet-stream", headers={_HEADER: str(len(content))})
+    return Reply(content + packed, media_type="application/octet-stream", headers={HEADER: str(len(content))})
 
 
 def _binary_size(rest: Mapping[object, object], place: str) -> int | None:
     """The bytes of a tensor, where it is in bytes."""
-    parameters = rest.get("parameters") or {}
-    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+    size = object_of(rest.get("parameters"), f"{place}.parameters").get("binary_data_size")
     if size is None:
         return None
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
@@ -147,7 +147,7 @@ def _unpacked(data: bytes, size: int, place: str) -> list[Item]:
 
 
 def _check_count(items: Sequence[Item], shape: Sequence[object], place: str) -> None:
-    if not all(isinstance(size, int) and size >= 0 for size in shape):
+    if not all(isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape):
         raise InputError(f"{place}.shape is {shown(shape)}; send a list of sizes")
     wanted = math.prod(size for size in shape if isinstance(size, int))
     if wanted != len(items):

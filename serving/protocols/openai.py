@@ -8,12 +8,11 @@ import numpy as np
 from tunewright.serving.errors import InputError, NotFound, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols.openai_text import chat, completions
+from tunewright.serving.protocols.openai_text import chat, completions, described_chat, described_completions
 from tunewright.serving.protocols.plain import body_object, checked, chosen, json_reply, made_at, take_neutral, tokens
-from tunewright.serving.protocols.protocol import Asked, Call, Fault, Operation, Page, Reply
+from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Fault, Operation, Page, Reply
+from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, nullable
 
-_PREFIXES = ("/v1", "/openai/v1")
-"""KServe puts the second one before the addresses of its own servers."""
 _FORMATS = ("float", "base64")
 
 
@@ -62,15 +61,46 @@ def one_model(models: Models, call: Call) -> Reply:
     return json_reply(_model(models.find(call.path["model"])))
 
 
-OPERATIONS = tuple(
-    Operation(prefix + path, read, explain)
-    for prefix in _PREFIXES
-    for path, read in (("/chat/completions", chat), ("/completions", completions), ("/embeddings", embeddings))
+def _described(about: About) -> Described | None:
+    if about.model.task != "feature-extraction":
+        return None
+    request = {
+        "input": {"anyOf": [TEXT, list_of(TEXT, minItems=1, maxItems=about.inputs)]},
+        "model": nullable(TEXT),
+        "encoding_format": nullable({**TEXT, "enum": list(_FORMATS)}),
+        "dimensions": nullable({"type": "integer", "minimum": 1}),
+        "user": {},
+    }
+    number: Schema = {"type": "integer"}
+    vector = {"anyOf": [list_of({"type": "number"}), TEXT]}
+    data = list_of(closed({"object": TEXT, "index": number, "embedding": vector}))
+    usage = closed({"prompt_tokens": number, "total_tokens": number})
+    return Described(
+        "embeddings",
+        "A vector for each text, as in the API of OpenAI",
+        closed(request, optional=("model", "encoding_format", "dimensions", "user")),
+        closed({"object": TEXT, "data": data, "model": TEXT, "usage": usage}),
+        description="Also under `/openai/v1`.",
+    )
+
+
+_ASKED = (
+    ("/chat/completions", chat, described_chat),
+    ("/completions", completions, described_completions),
+    ("/embeddings", embeddings, _described),
 )
-PAGES = tuple(
-    Page(prefix + path, answer, explain)
-    for prefix in _PREFIXES
-    for path, answer in (("/models", list_models), ("/models/{model}", one_model))
+_SHOWN = (
+    ("/models", list_models, "The models, as in the API of OpenAI."),
+    ("/models/{model}", one_model, "One of the models."),
+)
+OPERATIONS = (
+    *(Operation("/v1" + path, read, explain, describe) for path, read, describe in _ASKED),
+    *(Operation("/openai/v1" + path, read, explain) for path, read, _ in _ASKED),
+)
+"""KServe puts `/openai` before the addresses of its own servers."""
+PAGES = (
+    *(Page("/v1" + path, answer, explain, summary=summary) for path, answer, summary in _SHOWN),
+    *(Page("/openai/v1" + path, answer, explain) for path, answer, _ in _SHOWN),
 )
 
 

@@ -12,10 +12,20 @@ from tunewright.serving.generation.sequences import FINISH
 from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Ended, Service
-from tunewright.serving.protocols.plain import body_object, checked, chosen, json_reply, take_neutral, tokens
-from tunewright.serving.protocols.protocol import Asked, Call, Fault, Reply, event
+from tunewright.serving.protocols.plain import (
+    body_object,
+    checked,
+    chosen,
+    json_reply,
+    neutral_schema,
+    take_neutral,
+    tokens,
+)
+from tunewright.serving.protocols.protocol import EVENT, About, Asked, Call, Described, Fault, Reply, event
 from tunewright.serving.request.json_text import to_json
+from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.request.request import Request
+from tunewright.serving.request.schema import FILLED, TEXT, Schema, closed, list_of, nullable
 
 _READ = ("model", "max_tokens", "temperature", "top_p", "n", "stop", "seed", "stream", "stream_options")
 _NEUTRAL: Mapping[str, Sequence[object] | None] = {
@@ -41,8 +51,11 @@ _NEUTRAL: Mapping[str, Sequence[object] | None] = {
     "top_logprobs": (0,),
 }
 """What else the API has, and the values besides null that ask for nothing here; None: any."""
+ROLES = ("system", "user", "assistant")
 _ROLES = {"developer": "system"}
 """Roles that stand for others."""
+_UNSAID = ("name", "tool_calls", "tool_call_id", "function_call", "refusal", "audio", "annotations")
+"""What a message may have besides, as long as it is null."""
 _MOST_CHOICES = 16
 _REASONS = {FINISH["eos"]: "stop", FINISH["stop"]: "stop", FINISH["length"]: "length"}
 
@@ -99,7 +112,7 @@ def _message(message: object, place: str) -> dict[str, object]:
     """A message as the task reads it: a text for the content."""
     if not isinstance(message, dict):
         raise InputError(f'{place} is {shown(message)}; send {{"role": ..., "content": ...}}')
-    kept = {name: value for name, value in message.items() if value is not None}
+    kept = {name: value for name, value in message.items() if value is not None or name not in _UNSAID}
     role = kept.get("role")
     if isinstance(role, str):
         kept["role"] = _ROLES.get(role, role)
@@ -125,7 +138,8 @@ def _options(content: dict[str, object], read: tuple[str, ...]) -> _Options:
     streaming, told = content.get("stream") or False, content.get("stream_options") or {}
     if not isinstance(streaming, bool):
         raise InputError(f"'stream' is {shown(streaming)}; send true or false")
-    if not isinstance(told, dict) or set(told) - {"include_usage", "include_obfuscation"}:
+    switches = {"include_usage", "include_obfuscation"}
+    if not isinstance(told, dict) or set(told) - switches or not all(isinstance(one, bool) for one in told.values()):
         raise InputError(f"'stream_options' is {shown(told)}; send {{\"include_usage\": true}}")
     if told and not streaming:
         raise InputError("'stream_options' counts only with 'stream': true")
@@ -136,17 +150,24 @@ def _parameters(service: Service, content: Mapping[str, object]) -> dict[str, ob
     """What the task knows under its own names."""
     names = {"max_tokens": "max_new_tokens", "stop": "stop_strings"}
     found = {mine: content[name] for name, mine in names.items() if content.get(name) is not None}
-    asked = {name: content[name] for name in ("temperature", "top_p") if content.get(name) is not None}
+    asked = _only(content, ("temperature", "top_p"))
     if asked.get("temperature") == 0:
+        # What says how tokens are drawn must be right, though none is.
+        check_parameters(GenerationSettings, _only(content, ("top_p",)), service.predictor.model.task)
         found["do_sample"] = False
     elif asked:
         found |= {"do_sample": True, "num_beams": 1, **asked}
     task, model = service.predictor.task, service.predictor.model
+    check_parameters(GenerationSettings, _only(content, ("seed",)), model.task)
     # Without sampling every seed gives the same answer.
     if content.get("seed") is not None and found.get("do_sample", task.read_parameters({}, model).do_sample):
         found["seed"] = content["seed"]
     fixed = {"return_full_text": False, "clean_up_tokenization_spaces": False, "details": True}
     return found | fixed
+
+
+def _only(content: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
+    return {name: content[name] for name in names if content.get(name) is not None}
 
 
 def _grammar(service: Service, form: object) -> dict[str, object]:
@@ -259,3 +280,74 @@ class _Chunks:
     def _chunk(self, choices: Sequence[object], usage: object = None) -> bytes:
         told = {"usage": usage} if self._options.tells_usage else {}
         return event(to_json({**self._head.of(chunk=True), "choices": choices, **told}))
+
+
+def described_chat(about: About) -> Described | None:
+    """What `chat` is asked and answers."""
+    if about.model.task != "text-generation":
+        return None
+    part = closed({"type": {**TEXT, "enum": ["text"]}, "text": TEXT})
+    message: Schema = {
+        "role": {**TEXT, "enum": [*ROLES, *_ROLES]},
+        "content": {"anyOf": [FILLED, list_of(part, minItems=1)]},
+        **{name: {"enum": [None], "nullable": True} for name in _UNSAID},
+    }
+    request = {
+        "messages": list_of(closed(message, optional=_UNSAID), minItems=1),
+        "response_format": nullable({"type": "object"}),
+        "max_completion_tokens": _count(),
+        **_described_options(),
+    }
+    said = closed({"role": TEXT, "content": TEXT, "refusal": nullable(TEXT)})
+    return Described(
+        "chat",
+        "Go on with a conversation, as in the API of OpenAI",
+        closed(request, optional=tuple(name for name in request if name != "messages")),
+        _described_answer({"message": said}),
+        EVENT,
+        "Also under `/openai/v1`. Any `model` is taken where one is served. With `stream`, events end with `[DONE]`.",
+    )
+
+
+def described_completions(about: About) -> Described | None:
+    """What `completions` is asked and answers."""
+    if about.model.task != "text-generation":
+        return None
+    prompt = {"anyOf": [FILLED, list_of(TEXT, minItems=1)]}
+    request = {"prompt": prompt, **_described_options()}
+    return Described(
+        "completions",
+        "Go on with texts, as in the API of OpenAI",
+        closed(request, optional=tuple(name for name in request if name != "prompt")),
+        _described_answer({"text": TEXT}),
+        EVENT,
+        "Also under `/openai/v1`. With `stream`, events end with `[DONE]`.",
+    )
+
+
+def _described_options() -> Schema:
+    switches = {name: {"type": "boolean"} for name in ("include_usage", "include_obfuscation")}
+    return {
+        "model": nullable(TEXT),
+        "max_tokens": _count(),
+        "temperature": nullable({"type": "number", "minimum": 0, "maximum": 1000}),
+        "top_p": nullable({"type": "number", "minimum": 0, "exclusiveMinimum": True, "maximum": 1}),
+        "n": nullable({"type": "integer", "minimum": 1, "maximum": _MOST_CHOICES}),
+        "stop": nullable({"anyOf": [FILLED, list_of(FILLED)]}),
+        "seed": nullable({"type": "integer", "minimum": 0}),
+        "stream": nullable({"type": "boolean"}),
+        "stream_options": nullable(closed(switches, optional=tuple(switches))),
+        **{name: neutral_schema(legal) for name, legal in _NEUTRAL.items()},
+    }
+
+
+def _described_answer(said: Schema) -> Schema:
+    number: Schema = {"type": "integer"}
+    choice = {"index": number, **said, "logprobs": nullable({"type": "object"}), "finish_reason": TEXT}
+    usage = closed(dict.fromkeys(_usage(0, 0), number))
+    answer = {"id": TEXT, "object": TEXT, "created": number, "model": TEXT, "choices": list_of(closed(choice))}
+    return closed({**answer, "usage": usage})
+
+
+def _count() -> Schema:
+    return nullable({"type": "integer", "minimum": 1})

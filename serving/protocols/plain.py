@@ -11,13 +11,14 @@ from tunewright.serving.protocols.protocol import Call, Reply
 from tunewright.serving.request.json_text import kind_of, read_json, to_json
 from tunewright.serving.request.parameters import check_sizes
 from tunewright.serving.request.request import Request
+from tunewright.serving.request.schema import Schema
 
 
 def chosen(models: Models, name: object) -> Service:
     """The service that the `model` of a body means: whatever it says where there is but one; NotFound."""
     if name is not None and not isinstance(name, str):
         raise InputError(f"'model' is {shown(name)}; send the name of a model")
-    return models.default if len(models.services) == 1 else models.find(name)
+    return models.default if len(models.names) == 1 else models.find(name)
 
 
 def checked(service: Service, inputs: object, parameters: Mapping[str, object]) -> tuple[Request, bool]:
@@ -35,6 +36,16 @@ def each_one(service: Service, items: list[object], parameters: Mapping[str, obj
     if not are_many:
         raise InputError(f"{shown(items)} reads as one input; send a list of inputs")
     return request
+
+
+def _is(value: object, other: object) -> bool:
+    """Whether two values are the same in JSON, where true is not 1."""
+    return value == other and isinstance(value, bool) == isinstance(other, bool)
+
+
+def neutral_schema(legal: Sequence[object] | None) -> Schema:
+    """The schema of what `take_neutral` takes."""
+    return {} if legal is None else {"enum": [*legal, None], "nullable": True}
 
 
 def parts(service: Service) -> list[str]:
@@ -60,6 +71,13 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(shown, names))
 
 
+def object_of(value: object, place: str) -> dict[str, object]:
+    """An object that may be left out; InputError for anything else."""
+    if value is not None and not isinstance(value, dict):
+        raise InputError(f"{place} is {shown(value)}; send an object")
+    return value or {}
+
+
 def body_object(call: Call) -> dict[str, object]:
     """The object that a body is; Malformed where it is none."""
     content = read_json(call.body)
@@ -80,7 +98,7 @@ def take_neutral(
         if name not in neutral:
             raise InputError(f"unknown key {shown(name)}; a request has: {', '.join(read)}")
         legal = neutral[name]
-        if value is not None and legal is not None and value not in legal:
+        if value is not None and legal is not None and not any(_is(value, one) for one in legal):
             said = " or ".join("null" if one is None else to_json(one).decode() for one in [None, *legal])
             raise InputError(f"{name!r} is {shown(value)}; this server has no such thing: send {said}")
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.engines.task import Shapes
 from tunewright.serving.errors import (
     DeadlineExceeded,
     Incomplete,
@@ -25,6 +27,7 @@ from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Ended, Service
 from tunewright.serving.request.json_text import to_json
 from tunewright.serving.request.request import Request
+from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, ref
 
 STATUS: dict[type[ServingError], int] = {
     Malformed: 400,
@@ -118,6 +121,59 @@ def explained(fault: Fault) -> object:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """The model that the OpenAPI document is about."""
+
+    name: str
+    model: ModelFile
+    shapes: Shapes
+    writes: bool
+    """Whether its answers are texts that can be streamed."""
+    inputs: int
+    """Most inputs of one request."""
+
+    @property
+    def many(self) -> Schema:
+        """A list of inputs."""
+        return list_of(ref("Input"), minItems=1, maxItems=self.inputs)
+
+    @property
+    def one_or_many(self) -> Schema:
+        """One input, or a list of them."""
+        return {"anyOf": [ref("Input"), self.many]}
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What an operation says of itself in the document."""
+
+    name: str
+    """Its operationId."""
+    summary: str
+    request: Schema
+    answer: Schema | None = None
+    """In JSON; its own schemas may be those of `schemas`."""
+    event: Schema | None = None
+    """One event, where there is a stream."""
+    description: str = ""
+    examples: Mapping[str, object] = field(default_factory=dict)
+    """Of the request."""
+    schemas: Mapping[str, Schema] = field(default_factory=dict)
+    """What has a name."""
+
+
+EVENT: Schema = {
+    **closed({"event": {"type": "string", "enum": ["message"]}, "data": TEXT}, optional=("event",)),
+    "description": "One event; `data` is JSON.",
+}
+"""What stands in a stream, again and again."""
+
+
+def undescribed(about: About) -> None:
+    """Nothing: such a model has no such operation, or it is described at another address."""
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """What is asked with POST."""
 
@@ -126,6 +182,7 @@ class Operation:
     read: Callable[[Models, Call], Asked]
     """RequestError for what cannot be answered as it stands; what is too large or too much is found out later."""
     explain: Explain = explained
+    describe: Callable[[About], Described | None] = undescribed
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +193,9 @@ class Page:
     answer: Callable[[Models, Call], Reply]
     explain: Explain = explained
     methods: tuple[str, ...] = ("GET",)
+    summary: str = ""
+    """What the document says of it; empty: nothing, as of a second address of one thing."""
+    media_type: str = "application/json"
 
 
 def fault_of(error: Exception) -> Fault:

@@ -4,18 +4,33 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tunewright.serving.errors import InputError, NotFound, shown
+from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.errors import InputError, shown
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.plain import checked, json_reply
 from tunewright.serving.protocols.protocol import Asked
+from tunewright.serving.request.schema import TEXT, closed, list_of
 
 _KEYS = {"source_sentence", "sentences"}
 _VECTORS = "feature-extraction"
+INPUTS = closed({"source_sentence": TEXT, "sentences": list_of(TEXT, minItems=1)})
+"""A text and those that it is compared with."""
+ANSWER = list_of({"type": "number"}, minItems=1)
 
 
 def is_asked(service: Service, inputs: object) -> bool:
-    """Whether inputs are `{"source_sentence": ..., "sentences": [...]}`."""
-    return isinstance(inputs, dict) and set(inputs) == _KEYS
+    """Whether inputs are `{"source_sentence": ..., "sentences": [...]}`, of a model that can say it."""
+    return can(service.predictor.model) and isinstance(inputs, dict) and set(inputs) == _KEYS
+
+
+def can(model: ModelFile) -> bool:
+    """Whether a model gives vectors, or a number to a pair of texts."""
+    return model.task == _VECTORS or ranks(model)
+
+
+def ranks(model: ModelFile) -> bool:
+    """Whether a model gives a number to a pair of texts."""
+    return model.pair and len(model.labels) == 1
 
 
 def asked(service: Service, inputs: object, parameters: Mapping[str, object]) -> Asked:
@@ -30,10 +45,8 @@ def asked(service: Service, inputs: object, parameters: Mapping[str, object]) ->
     if model.task == _VECTORS:
         request, _ = checked(service, [source, *sentences], parameters)
         return Asked(service, request, lambda vectors: json_reply(_cosines(vectors)))
-    if model.pair and len(model.labels) == 1:
-        request, _ = checked(service, [{"text": source, "text_pair": one} for one in sentences], parameters)
-        return Asked(service, request, lambda answers: json_reply([score(answer) for answer in answers]))
-    raise NotFound(f"{service} is for {model.task}: it gives no similarity of sentences")
+    request, _ = checked(service, [{"text": source, "text_pair": one} for one in sentences], parameters)
+    return Asked(service, request, lambda answers: json_reply([score(answer) for answer in answers]))
 
 
 def _cosines(vectors: Sequence[object]) -> list[float]:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from tunewright.serving.errors import InputError, shown
 from tunewright.serving.generation.sequences import FINISH
 from tunewright.serving.live.service import Ended, Service
-from tunewright.serving.protocols.plain import take_neutral
+from tunewright.serving.protocols.plain import neutral_schema, take_neutral
 from tunewright.serving.protocols.protocol import Fault, event, explained
 from tunewright.serving.request.json_text import to_json
+from tunewright.serving.request.schema import Schema, nullable
 
 NEUTRAL: Mapping[str, Sequence[object] | None] = {
     "adapter_id": (),
@@ -27,8 +28,7 @@ _SAMPLING = ("temperature", "top_k", "top_p", "typical_p")
 def settings(service: Service, parameters: Mapping[str, object]) -> dict[str, object]:
     """The parameters of a request in the task's words. Null stands for what the model does by itself.
 
-    As in text-generation-inference, a temperature, top_k or top_p asks for sampling, and a seed counts where there is
-    any.
+    As in text-generation-inference, a temperature, top_k or top_p asks for sampling.
     """
     known = service.shapes.parameters["properties"]
     found: dict[str, object] = {}
@@ -44,6 +44,17 @@ def settings(service: Service, parameters: Mapping[str, object]) -> dict[str, ob
     if "do_sample" not in found and any(name in found for name in _SAMPLING):
         found["do_sample"] = True
     return found
+
+
+def described(parameters: Schema) -> Schema:
+    """The schema of what `settings` reads, given that of the task's parameters."""
+    known = parameters["properties"]
+    more = {name: neutral_schema(NEUTRAL[name]) for name in NEUTRAL if name not in known}
+    if "stop" not in known and "stop_strings" in known:
+        more["stop"] = known["stop_strings"]
+    all_of = {name: nullable(schema) for name, schema in {**more, **known}.items()}
+    deeper = nullable({**parameters, "properties": all_of})
+    return {**parameters, "properties": {**all_of, "generate_parameters": deeper}}
 
 
 def require_one(are_many: bool) -> None:

@@ -45,6 +45,17 @@ def schema_of(kind: type[BaseModel]) -> Schema:
     return kind.model_json_schema(schema_generator=_OpenApi30)
 
 
+def ref(name: str) -> Schema:
+    """A schema that has a name in the document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def nullable(schema: Schema) -> Schema:
+    """The same, or null."""
+    more = {"enum": [*schema["enum"], None]} if "enum" in schema and None not in schema["enum"] else {}
+    return {**schema, **more, "nullable": True}
+
+
 def closed(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
     """An object with these properties and no others."""
     required = [name for name in properties if name not in optional]

@@ -63,7 +63,7 @@ def shapes(model: ModelFile) -> Shapes:
     return Shapes(
         item=schema.text_item(pair=False),
         parameters=schema.schema_of(Parameters),
-        answer=schema.list_of({"type": "number"}, minItems=1, maxItems=read_options(Options, model).dimensions),
+        answer=schema.list_of({"type": "number"}, minItems=1),
         example=schema.text_example(pair=False),
         beside=tuple(Parameters.model_fields),
     )

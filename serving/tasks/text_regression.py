@@ -51,7 +51,7 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
 
 def answer_shape(model: ModelFile) -> schema.Schema:
     """How the number comes."""
-    number = schema.closed({"label": {"type": "string", "enum": model.labels}, "score": {"type": "number"}})
+    number = schema.closed({"label": schema.TEXT, "score": {"type": "number"}})
     return schema.list_of(number, minItems=1, maxItems=1)
 
 

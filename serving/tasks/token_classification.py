@@ -96,8 +96,8 @@ def shapes(model: ModelFile) -> Shapes:
     text: schema.Schema = schema.TEXT
     place: schema.Schema = {"type": "integer", "minimum": 0}
     entity = {
-        "entity_group": {**text, "enum": _kinds(model), "description": "The kind of entity."},
-        "entity": {**text, "enum": model.labels, "description": "The label of the token; with strategy none."},
+        "entity_group": {**text, "description": "The kind of entity."},
+        "entity": {**text, "description": "The label of the token; with strategy none."},
         "index": {**place, "description": "The number of the token; with strategy none."},
         "score": {"type": "number"},
         "word": {**text, "description": "The characters from start to end; the token with strategy none."},

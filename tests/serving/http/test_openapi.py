@@ -9,6 +9,7 @@ from openapi_schema_validator import OAS30Validator
 from openapi_spec_validator import validate
 from pydantic import BaseModel, Field
 
+from tunewright.serving.http.openapi import PROTOCOLS
 from tunewright.serving.request.schema import file_item
 from tunewright.serving.request.schema import schema_of as schema_of_model
 from tunewright.serving.tasks import TASKS
@@ -106,12 +107,37 @@ def test_a_file_without_content_does_not_fit_the_schema(item):
     assert accepts(file_item("image"), json.loads(json.dumps(item).replace('""', '"aGk="')))
 
 
-def test_every_route_but_the_pages_for_people_is_documented(served):
+def test_every_address_is_documented_once(served):
+    _, document = served
+    asked = {operation.path for protocol in PROTOCOLS for operation in protocol.OPERATIONS}
+    shown = {page.path for protocol in PROTOCOLS for page in protocol.PAGES if page.summary}
+    own = {"/models", "/healthz", "/livez", "/readyz", "/startupz", "/metrics"}
+    assert shown | own <= set(document["paths"]) <= asked | shown | own
+    operations = [said for methods in document["paths"].values() for said in methods.values()]
+    names = [said["operationId"] for said in operations if "operationId" in said]
+    assert len(set(names)) == len(names)
+
+
+def test_what_is_documented_is_there(served):
     client, document = served
     for path, methods in document["paths"].items():
         for method in methods:
-            assert client.request(method.upper(), path).status_code not in (404, 405)
-    assert set(document["paths"]) == {"/predict", "/healthz", "/livez", "/readyz", "/startupz", "/metrics"}
+            reply = client.request(method.upper(), path.replace("{model}", "reviews"))
+            assert reply.status_code not in (404, 405), path
+
+
+def without_examples(document):
+    del document["paths"]["/predict"]["post"]["responses"]["200"]["content"]["application/json"]["examples"]
+    return document
+
+
+def test_a_client_made_for_one_version_can_ask_the_next_one_with_other_labels(make_bundle, recipe, serve_bundle):
+    documents = []
+    for labels in (("bad", "good"), ("bad", "good", "neither")):
+        with serve_bundle(make_bundle(recipe(labels=labels))) as (client, _):
+            documents.append(without_examples(client.get("/openapi.json").json()))
+    assert documents[0] == documents[1]
+    assert documents[0]["info"]["title"] == "Tunewright"
 
 
 def test_the_parameters_of_every_task_are_described_in_the_dialect_of_openapi():

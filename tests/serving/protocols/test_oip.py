@@ -122,7 +122,7 @@ PACKED = {"name": "text", "shape": [1], "datatype": "BYTES"}
         ({"inputs": [{**GOOD, "shape": [-1]}]}, "inputs[0].shape is [-1]; send a list of sizes"),
         ({"inputs": [{**GOOD, "data": [1]}]}, "inputs[0].data is 1; send a list of strings"),
         ({"inputs": [{"name": "text"}]}, "inputs[0] is {'name': 'text'}; send {\"name\": ..., \"shape\": [n],"),
-        ({"inputs": [GOOD], "outputs": [{"name": "x"}]}, "'outputs' has 'x'; this model gives: 'label', 'score'"),
+        ({"inputs": [GOOD], "outputs": [{"name": "x"}]}, "'outputs' has {'name': 'x'}; this model gives: 'label'"),
         ({"inputs": [GOOD], "parameters": {"top_k": 0}}, "parameter 'top_k' is 0: Input should be greater"),
         ({"inputs": [{**PACKED, "parameters": {"binary_data_size": 9}}]}, "inputs[0] is said to have 9 bytes, but 0"),
         ({"inputs": [{**PACKED, "parameters": {"binary_data_size": "9"}}]}, "inputs[0].parameters.binary_data_size is"),
