@@ -10,15 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import onnx
 import torch
-from onnx import numpy_helper
 from torch import nn
 from transformers import PretrainedConfig
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, EncoderDecoderCache
 
-from tunewright.job.export.graph import describe_variant, quantize_int8
-from tunewright.job.export.trace import INLINE, Axes, Tracer, by_transformers, to_onnx
+from tunewright.job.export.graph import describe_variant
+from tunewright.job.export.int8 import quantize_int8
+from tunewright.job.export.trace import Axes, Tracer, by_transformers, to_onnx
 from tunewright.serving.bundle.model_file import Variant
 
 _CAUSAL, _ENCODER, _DECODER = "model.onnx", "encoder_model.onnx", "decoder_model.onnx"
@@ -33,7 +32,7 @@ def export_generation(model: nn.Module, folder: Path, variants: Sequence[str]) -
     graphs = export_graphs(model, folder / "onnx" / "fp32")
     if "int8" in variants:
         for graph in graphs:
-            _quantize_untied(graph, folder / "onnx" / "int8" / graph.name)
+            quantize_int8(graph, folder / "onnx" / "int8" / graph.name)
     main = graphs[-1].name
     return {name: describe_variant(folder, folder / "onnx" / name / main, name) for name in variants}
 
@@ -166,22 +165,3 @@ class _DecoderOfSources(_Writer):
             use_cache=True,
         )
         return {"logits": answered.logits, **_presents(answered.cache.self_attention_cache, ".decoder")}
-
-
-def _quantize_untied(source: Path, target: Path) -> None:
-    """Where the last layer is the transposed embeddings, give it weights of its own: others are not quantized."""
-    graph = onnx.load(source)
-    weights = {one.name: one for one in graph.graph.initializer}
-    turned = [node for node in graph.graph.node if node.op_type == "Transpose" and node.input[0] in weights]
-    for node in turned:
-        order = next((list(attribute.ints) for attribute in node.attribute if attribute.name == "perm"), None)
-        array = numpy_helper.to_array(weights[node.input[0]]).transpose(order)
-        graph.graph.initializer.append(numpy_helper.from_array(array.copy(), node.output[0]))
-        graph.graph.node.remove(node)
-    untied = target.with_name(f"untied_{source.name}")
-    untied.parent.mkdir(parents=True, exist_ok=True)
-    large = sum(len(one.raw_data) for one in graph.graph.initializer) > INLINE
-    onnx.save(graph, untied, save_as_external_data=large, location=f"{untied.name}_data")
-    quantize_int8(untied, target)
-    for path in untied.parent.glob(f"{untied.name}*"):
-        path.unlink()

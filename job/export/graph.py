@@ -1,23 +1,21 @@
 """Models that answer at once, to ONNX and then to int8: which tensors their graph takes, and which axes may vary."""
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import nn
 from transformers import PretrainedConfig
 
 from tunewright.job.errors import BaseModelError
-from tunewright.job.export.trace import INLINE, Axes, Tracer, by_transformers, strip, to_onnx
+from tunewright.job.export.int8 import quantize_int8
+from tunewright.job.export.trace import Axes, Tracer, by_transformers, to_onnx
 from tunewright.serving.bundle.model_file import Variant
 from tunewright.serving.golden import TOLERANCE
 
 EXPORT_TASK = "text-classification"
 """The task of a graph from token ids to one row of logits."""
-_BATCHING: dict[str, Literal["padded", "alone"]] = {"fp32": "padded", "int8": "alone"}
 
 
 ARCHITECTURES = """albert bert camembert convbert data2vec-text deberta deberta-v2 distilbert electra eurobert
@@ -75,7 +73,7 @@ def describe_variant(folder: Path, graph: Path, name: str, *, unit: float = 1.0)
     """What model.json says of a variant: its main graph, and the size of all files beside it."""
     return Variant(
         file=graph.relative_to(folder).as_posix(),
-        batching=_BATCHING[name],
+        batching="padded",
         bytes=sum(path.stat().st_size for path in graph.parent.iterdir()),
         golden_tolerance=TOLERANCE[name] * unit,
     )
@@ -140,38 +138,3 @@ def _recording(config: PretrainedConfig) -> tuple[tuple[int, ...], Axes]:
     if config.model_type == "audio-spectrogram-transformer":
         return (2, config.max_length, config.num_mel_bins), {0: "batch"}
     return (2, 16_000), {0: "batch", 1: "samples"}
-
-
-def quantize_int8(source: Path, target: Path) -> None:
-    """Write the dynamic int8 form: matrix products (signed, one scale per channel) and embeddings (one scale each).
-
-    Unsigned or per-tensor weights lose speed or three times the accuracy, and fusing the graph first makes both
-    files slower (docs/concepts/int8.md). Scales of activations are taken per run, so rows must run alone.
-    """
-    from onnxruntime import quantization  # here, since serving.onnx_runtime comes first
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    weights = sum(path.stat().st_size for path in source.parent.glob(f"{source.name}*"))
-    # It recommends a preparation of the graph that makes the result slower.
-    with _only_errors(None):
-        quantization.quantize_dynamic(
-            source,
-            target,
-            op_types_to_quantize=["MatMul", "Gather"],
-            per_channel=True,
-            weight_type=quantization.QuantType.QInt8,
-            use_external_data_format=weights > INLINE,
-        )
-    strip(target)
-
-
-@contextmanager
-def _only_errors(name: str | None) -> Iterator[None]:
-    """Hold back what a logger says below an error; None is the root of all loggers."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)

@@ -6,7 +6,8 @@ from typing import cast
 
 from torch import nn
 
-from tunewright.job.export.graph import describe_variant, export_traced, quantize_int8
+from tunewright.job.export.graph import describe_variant, export_traced
+from tunewright.job.export.int8 import quantize_int8
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.kinds.task import Graph, Learner
 from tunewright.job.learners.files import IMAGES_AT_ONCE, PREPROCESSING, FileInputs, MediaEncoder, two_rows

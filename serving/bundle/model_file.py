@@ -34,7 +34,8 @@ class Variant(_Part):
     file: str
     """Path of its main graph inside the bundle; whatever else it needs stands beside that."""
     batching: Literal["padded", "alone"]
-    """`padded`: rows may share a run. `alone`: one row a run, because the answer would depend on its batch mates."""
+    """`padded`: rows may share a run. `alone`: one row a run, because the answer would depend on its batch mates: so do
+    those of recordings, and of int8 files that were made before rows had scales of their own."""
     bytes: int = Field(gt=0, le=1 << 42)
     """Size of its files."""
     metrics: dict[str, float] = {}

@@ -1,12 +1,10 @@
 """Graphs with caches, run as a server runs them, against torch on each row alone, whole and without a cache."""
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from writing_models import CAUSAL, SEQ2SEQ, VOCABULARY
 
-from tunewright.job.export.generation import export_generation
 from tunewright.job.export.trace import by_torch
 from tunewright.job.learners.causal import Decoder
 from tunewright.job.learners.text_to_text import EncoderDecoder
@@ -135,14 +133,3 @@ def test_a_decoder_names_its_tensors_and_only_rows_and_tokens_vary(written):
     assert shapes["logits"] == ["batch", "tokens", VOCABULARY]
     assert shapes["present.1.value"][:2] == ["batch", 2]
     assert shapes["present.1.value"][3] == 8
-
-
-@pytest.mark.slow
-def test_int8_of_tied_embeddings_has_a_last_layer_of_its_own(tmp_path):
-    torch.manual_seed(0)
-    made = export_generation(CAUSAL["gpt2"]().eval(), tmp_path, ["fp32", "int8"])
-    assert [one.file for one in made.values()] == ["onnx/fp32/model.onnx", "onnx/int8/model.onnx"]
-    assert [path.name for path in (tmp_path / "onnx" / "int8").iterdir()] == ["model.onnx"]
-    kinds = [node.op_type for node in onnx.load(tmp_path / "onnx/int8/model.onnx").graph.node]
-    assert kinds.count("MatMulInteger") == 9
-    assert "MatMul" not in kinds or kinds.count("MatMul") == 4

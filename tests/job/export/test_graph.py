@@ -1,12 +1,9 @@
-import logging
-
 import numpy as np
-import onnx
 import pytest
 import torch
 
 from tunewright.job.errors import BaseModelError, JobError
-from tunewright.job.export.graph import ARCHITECTURES, check_exportable, export_fp32, graph_inputs, quantize_int8
+from tunewright.job.export.graph import ARCHITECTURES, check_exportable, export_fp32, graph_inputs
 from tunewright.job.tasks import TASKS
 
 # The exporter traces with 2 rows of 16 tokens, none of them padding.
@@ -96,30 +93,3 @@ def test_an_export_that_fails_is_one_sentence(build_tiny, tmp_path):
     with pytest.raises(JobError, match=r"^the ONNX export of a bert failed: [^\n]*7x3[^\n]*$"):
         export_fp32(model, tmp_path / "other.onnx")
     assert not (tmp_path / "other.onnx").exists()
-
-
-def test_int8_is_smaller_and_quantizes_products_and_embeddings_per_channel(exported, tmp_path):
-    fp32 = exported().path
-    quantize_int8(fp32, tmp_path / "int8" / "model.onnx")
-    graph = onnx.load(tmp_path / "int8" / "model.onnx").graph
-    kinds = {node.op_type for node in graph.node}
-    large = [one for one in graph.initializer if one.name.endswith("_quantized") and len(one.dims) == 2]
-    assert (tmp_path / "int8" / "model.onnx").stat().st_size < 0.6 * fp32.stat().st_size
-    assert "MatMulInteger" in kinds
-    assert not kinds & {"MatMul", "Gemm"} or sum(node.op_type in ("MatMul", "Gemm") for node in graph.node) <= 4
-    assert {one.data_type for one in large} <= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8}
-    assert [one.name for one in large if "word_embeddings" in one.name]
-    scales = {one.dims[0] for one in graph.initializer if one.name.endswith("_scale") and one.dims}
-    assert {32, 64} <= scales
-
-
-def test_int8_answers_nearly_as_fp32(exported, open_session, tmp_path, batch):
-    one = exported(pooling="mean")
-    quantize_int8(one.path, tmp_path / "int8.onnx")
-    assert 0 < largest_difference(one, open_session, batch, tmp_path / "int8.onnx", [(1, 9)]) < 0.5
-
-
-def test_the_logs_of_others_are_left_as_they_were(exported, tmp_path):
-    before = logging.getLogger().level, logging.root.manager.disable
-    quantize_int8(exported().path, tmp_path / "int8.onnx")
-    assert (logging.getLogger().level, logging.root.manager.disable) == before
