@@ -54,10 +54,13 @@ docs: $(VENV)/.dev ## write the generated pages and the wings in the README
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-generate bench-export bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-reload bench-generate bench-export bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## texts per second of Predictor against a bare ONNX Runtime loop
 	$(BIN)/python tests/bench/bench_serve.py
+
+bench-reload: $(VENV)/.dev ## what callers notice while an alias moves a hundred times (MODEL=name@alias for another)
+	$(BIN)/python tests/bench/bench_reload.py --model $(MODEL)
 
 bench-train: $(VENV)/.dev ## rows per second and accuracy against a plain Trainer script
 	$(BIN)/python tests/bench/bench_train.py
@@ -140,4 +143,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs site bench bench-serve bench-train bench-tasks bench-generate bench-export bench-few-shot bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs site bench bench-serve bench-reload bench-train bench-tasks bench-generate bench-export bench-few-shot bench-bombs images submit install lock outdated clean

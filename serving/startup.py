@@ -1,5 +1,6 @@
 """From a reference to a server that answers: listen, pull, try, load, replay, announce."""
 
+import gc
 import json
 import shlex
 import socket
@@ -24,6 +25,8 @@ from tunewright.serving.watch.meters import Meters
 
 def run(settings: ServingSettings, registry: RegistrySettings) -> None:
     """Listen, pull, load, warm up; returns when the server has drained."""
+    # What is there by now stays: looking through it for garbage after each swap would stop all that is being answered.
+    gc.freeze()
     meters = Meters()
     models = models_of(settings, meters)
     pace = Pace(settings.poll_seconds)

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from tunewright.serving.errors import Left, NotLoaded
+from tunewright.serving.errors import DeadlineExceeded, Left, NotLoaded
 from tunewright.serving.http.body import read_body
 from tunewright.serving.http.replies import fault_reply, logged, response
 from tunewright.serving.live.model import Visit
@@ -74,12 +74,30 @@ def showing(page: Page) -> Handler:
 
 
 async def _shown(models: Models, page: Page, call: Call) -> Reply:
-    """A page; of a model that is out of memory once it is back."""
-    while True:
-        try:
-            return page.answer(models, call)
-        except NotLoaded as missing:
-            await models.loaded(missing.model)
+    async def answer() -> Reply:
+        return page.answer(models, call)
+
+    return await _once_loaded(models, answer)
+
+
+async def _once_loaded(models: Models, work: Callable[[], Awaitable[Result]]) -> Result:
+    """The result of work that needs a model; of one that is out of memory once it is back."""
+    try:
+        return await work()
+    except NotLoaded as missing:
+        name = missing.model
+    seconds = models.limits.deadline_seconds
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                await models.loaded(name)
+                # Others may have taken its place meanwhile, where there is room for few.
+                with contextlib.suppress(NotLoaded):
+                    return await work()
+    except TimeoutError:
+        raise DeadlineExceeded(
+            f"{name} could not be loaded within {seconds:g} s (SERVING_LIMITS__DEADLINE_SECONDS); try again"
+        ) from None
 
 
 class _Done:
@@ -123,12 +141,10 @@ async def _answered(request: Request, models: Models, operation: Operation, done
 
 
 async def _read(models: Models, operation: Operation, call: Call) -> Asked:
-    """What is asked; of a model that is out of memory once it is back."""
-    while True:
-        try:
-            return await models.read(lambda: operation.read(models, call), size=len(call.body))
-        except NotLoaded as missing:
-            await models.loaded(missing.model)
+    def read() -> Awaitable[Asked]:
+        return models.read(lambda: operation.read(models, call), size=len(call.body))
+
+    return await _once_loaded(models, read)
 
 
 def _noted(models: Models, operation: Operation, call: Call, asked: Asked, key: bytes) -> Write:

@@ -5,6 +5,8 @@ What has failed is tried again after a while that doubles, and at once when the 
 """
 
 import contextlib
+import ctypes
+import gc
 import random
 import threading
 import time
@@ -180,12 +182,12 @@ class Follower:
             make_room = self._make_room if model.main.service is None else None
             loaded = self._loader.load(version, between=self._go_on, room=make_room)
             service, memory, cases = loaded.service, loaded.tried.memory, loaded.tried.cases
-        old = self._models.put(slot, service, memory=memory)
+        old = [self._models.put(slot, service, memory=memory)]
         slot.swap, slot.failure = Swap(version, before, time.monotonic() - begun), None
         self._tell(slot, cases)
         if before is not None:
             self._models.meters.swapped(model.name, "swapped")
-        self._retire(old)
+        self._retire(old.pop())  # nothing here may hold what is to be freed
 
     def _tell(self, slot: Slot, cases: int) -> None:
         service, swap = slot.service, slot.swap
@@ -282,10 +284,20 @@ class Follower:
         closing.start()
         closing.join(_MORE_THAN_THE_DEADLINE)
         self._models.meters.retires(service.served)
+        del service, closing
+        # Its parts know each other: without this they, and the graph, would stay until the collector comes by.
+        gc.collect()
+        _trim()
 
     def _go_on(self) -> None:
         if self._stopping:
             raise _Stopping
+
+
+def _trim() -> None:
+    """Give back to the system what a version took: glibc would keep it, and every version takes other pieces."""
+    with contextlib.suppress(OSError, AttributeError):  # other C libraries have no such call
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _outcome(error: Exception) -> str:

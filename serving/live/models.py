@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Self, TypeVar
 
 from tunewright.registry.versions.watch import name_of
-from tunewright.serving.errors import DeadlineExceeded, NotFound, NotLoaded, shown
+from tunewright.serving.errors import NotFound, NotLoaded, shown
 from tunewright.serving.live.model import Model, Visit
 from tunewright.serving.live.service import Service
 from tunewright.serving.live.shadow import Comparison, Mirror, Question
@@ -147,19 +147,11 @@ class Models:
                 self._left.notify_all()
 
     async def loaded(self, name: str) -> None:
-        """Wait until a model is in memory again; DeadlineExceeded, NotLoaded where it cannot be brought."""
+        """Wait until a model is in memory again; NotLoaded where it cannot be brought."""
         if self.loads is None:
             raise NotLoaded(_LOADING, model=name)
         # One load may have many who wait for it: who gives up must not cancel it for the others.
-        loading = asyncio.shield(asyncio.wrap_future(self.loads(self.model(name))))
-        try:
-            async with asyncio.timeout(self.limits.deadline_seconds):
-                await loading
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"{name} could not be loaded within {self.limits.deadline_seconds:g} s "
-                "(SERVING_LIMITS__DEADLINE_SECONDS); try again"
-            ) from None
+        await asyncio.shield(asyncio.wrap_future(self.loads(self.model(name))))
 
     def put(self, slot: Slot, service: Service | None, *, memory: int = 0) -> Service | None:
         """From now on requests go to this service; the one before it, where nobody else needs it.
