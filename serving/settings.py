@@ -4,9 +4,10 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunewright.registry.variables import NESTED, build_settings, leaves
@@ -15,6 +16,7 @@ from tunewright.serving.runtime.capacity import TOKENS_PER_RUN
 
 PREFIX = "SERVING_"
 _PERCENT = re.compile(r"(100|[0-9]{1,2})([.][0-9]{1,3})?")
+_ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\](:\d+)?")
 
 
 class Limits(BaseModel):
@@ -118,6 +120,23 @@ class ServingSettings(BaseSettings):
     drain_seconds: float = Field(default=5.0, ge=0, le=3600, allow_inf_nan=False)
     """Seconds between SIGTERM and the end of listening: /readyz says 503 while requests are still answered, so that
     a load balancer looks elsewhere first."""
+    access_log: bool = False
+    """Whether each request gets a line in the log: its id, who asked what, how it ended and how long it took, never its
+    texts. Probes and scrapes get none while all is well."""
+    keys: SecretStr | None = None
+    """Who may ask: `name: secret`, divided by commas or lines. Callers send the secret as `Authorization: Bearer` or as
+    `x-api-key`; probes and /metrics need none. The file of SERVING_KEYS_FILE is better hidden."""
+    keys_file: Path | None = None
+    """The same in a file, one a line. It is read again when it has changed."""
+    tls_certificate: Path | None = None
+    """A PEM file: the server speaks HTTPS. A certificate that is replaced holds from the next connection on."""
+    tls_key: Path | None = None
+    """The PEM file of its key, without a password; when not set it is in the file of the certificate."""
+    origins: str | None = None
+    """Pages of other origins that may ask from a browser (CORS), divided by commas: https://app.example.com; * for all.
+    None when not set."""
+    compress: bool = True
+    """Whether replies over 1 KiB are sent in gzip to callers who accept it; streams never are."""
     limits: Limits = Limits()
     """Bounds, see below."""
 
@@ -150,6 +169,20 @@ class ServingSettings(BaseSettings):
     def shadows(self) -> list[tuple[str, float]]:
         """References, and the percentage of the requests that each of them is asked too."""
         return _shares(self.shadow)
+
+    @model_validator(mode="after")
+    def _a_key_has_its_certificate(self) -> Self:
+        if self.tls_key is not None and self.tls_certificate is None:
+            raise ValueError("tls_key is set without tls_certificate; set both, or leave both out")
+        return self
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, value: str | None) -> str | None:
+        for origin in (value or "").split(",") if value else ():
+            if not _ORIGIN.fullmatch(origin.strip()):
+                raise ValueError(f"{origin.strip()!r} is no origin; write one like https://app.example.com, or *")
+        return value
 
     @field_validator("port", "metrics_port", mode="before")
     @classmethod

@@ -4,10 +4,13 @@ import gc
 import json
 import shlex
 import socket
+import ssl
 
 from tunewright.registry.address import shown_address
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.versions.watch import name_of
+from tunewright.serving.doors.spans import open_tracing
+from tunewright.serving.doors.tls import Certificates
 from tunewright.serving.errors import SettingsError
 from tunewright.serving.events import emit
 from tunewright.serving.http.app import create_app
@@ -31,8 +34,10 @@ def run(settings: ServingSettings, registry: RegistrySettings) -> None:
     models = models_of(settings, meters)
     pace = Pace(settings.poll_seconds)
     follower = Follower(models, Loader(registry, settings, meters), pace, memory_bytes=settings.memory_bytes)
+    tracing = open_tracing()
+    app, tls = create_app(models, settings, tracing=tracing), _tls(settings)
     places = Places(settings, models)
-    web = Web(create_app(models), models, places.listeners)
+    web = Web(app, models, places.listeners, tls=tls)
     web.start()
     try:
         emit("listening", f"listening at {places.url}, not ready before a model is loaded", **places.addresses)
@@ -48,6 +53,8 @@ def run(settings: ServingSettings, registry: RegistrySettings) -> None:
         follower.stop()
         web.end()
         models.close()
+        if tracing is not None:
+            tracing.close()
     emit("stopped", "stopped", model=str(models))
 
 
@@ -56,18 +63,25 @@ class Places:
 
     def __init__(self, settings: ServingSettings, models: Models) -> None:
         self.listeners = [listen(settings.host, settings.port)]
-        self.url = _url(self.listeners[0])
+        scheme = "https" if settings.tls_certificate else "http"
+        self.url = _url(scheme, self.listeners[0])
         if settings.metrics_port is not None:
             self.listeners.append(listen(settings.host, settings.metrics_port, "SERVING_METRICS_PORT"))
             models.metrics_port = self.listeners[-1].getsockname()[1]
         self.has_metrics_apart = len(self.listeners) > 1
-        self.addresses = {"url": self.url, "metrics": f"{_url(self.listeners[-1])}/metrics"}
+        self.addresses = {"url": self.url, "metrics": f"{_url(scheme, self.listeners[-1])}/metrics"}
 
 
-def _url(listener: socket.socket) -> str:
+def _tls(settings: ServingSettings) -> ssl.SSLContext | None:
+    if settings.tls_certificate is None:
+        return None
+    return Certificates(settings.tls_certificate, settings.tls_key or settings.tls_certificate).context
+
+
+def _url(scheme: str, listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     name = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"http://{name}:{port}"
+    return f"{scheme}://{name}:{port}"
 
 
 def models_of(settings: ServingSettings, meters: Meters) -> Models:

@@ -16,7 +16,7 @@ ORDER = {
     "registry": "errors plugins address variables settings stores transfer versions command_line completion "
     "arguments program",
     "serving": "errors events onnx_runtime runtime text request media bundle generation engines tasks predictor golden "
-    "profile trial settings queue watch live protocols http startup drift program command_line",
+    "profile trial settings queue watch live protocols doors http startup drift program command_line",
     "job": "errors signals inside progress settings data batches model train export measure kinds learners tasks steps "
     "report recipe commands arguments program command_line",
 }
@@ -108,6 +108,7 @@ TESTED_BY = {
     "serving/protocols/written.py": "serving/protocols/test_huggingface_hub.py",
     "serving/protocols/openai_text.py": "serving/protocols/test_openai.py",
     "serving/protocols/oip_tensors.py": "serving/protocols/test_oip.py",
+    "serving/doors/exempt.py": "serving/doors/test_keys.py",
     "serving/http/body.py": "serving/http/test_app.py",
     "serving/http/middleware.py": "serving/http/test_app.py",
     "serving/http/pages.py": "serving/http/test_app.py",
@@ -275,6 +276,8 @@ def test_serving_imports_what_its_extras_bring_and_an_answer_needs_no_web():
         wanted = [*core, *extras["answer"], *([] if wing in ANSWERING else extras["serving"])]
         brought = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in wanted}
         others = outside(path) - sys.stdlib_module_names - {"tunewright", "pydantic_core"}
+        # The extra `tracing`, which need not be there.
+        others -= {"opentelemetry"} if wing == "doors" else set()
         missing = {name for name in others if not brought & {one.lower().replace("_", "-") for one in packages[name]}}
         assert not missing, f"{path.relative_to(ROOT)} imports {missing}"
 

@@ -41,7 +41,7 @@ def asking(operation: Operation, protocol: str) -> Handler:
 
     async def handler(request: Request) -> Response:
         models: Models = request.app.state.models
-        done = _Done(models, protocol)
+        done = _Done(models, protocol, operation.path)
         try:
             made = await _answered(request, models, operation, done)
         except Exception as error:  # here, so that the connection lives on
@@ -103,11 +103,11 @@ async def _once_loaded(models: Models, work: Callable[[], Awaitable[Result]]) ->
 class _Done:
     """What a request holds until it is done, and who is to count it."""
 
-    def __init__(self, models: Models, protocol: str) -> None:
+    def __init__(self, models: Models, protocol: str, route: str) -> None:
         self.held = contextlib.ExitStack()
         self.service: Service | None = None
         self.seen = now_seen()
-        self.seen.protocol = protocol
+        self.seen.protocol, self.seen.route = protocol, route
         self._models = models
         self._begun = time.monotonic()
 

@@ -16,7 +16,7 @@ async def read_body(request: Request, share: Share, *, most: int, seconds: float
     """
     coding = request.headers.get("content-encoding", "identity")
     if coding.lower() != "identity":
-        raise Malformed(f"the body is compressed (Content-Encoding: {shown(coding)}); send it as it is")
+        raise Malformed(f"the body is compressed (Content-Encoding: {shown(coding)}); send it as it is, or in gzip")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced) > most:
         raise _too_large(announced, most)

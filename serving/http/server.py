@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import threading
 from dataclasses import dataclass, field
 from types import FrameType
@@ -72,9 +73,11 @@ def take_signals() -> Stop:
 class Web:
     """The web server in a thread of its own, so that the main one is free to load models and to wait for signals."""
 
-    def __init__(self, app: Starlette, models: Models, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self, app: Starlette, models: Models, listeners: list[socket.socket], *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._models = models
-        self._server = uvicorn.Server(web_config(app, models))
+        self._server = uvicorn.Server(web_config(app, models, tls))
         self._thread = threading.Thread(target=self._server.run, args=(listeners,), name="http")
 
     def start(self) -> None:
@@ -100,14 +103,15 @@ class Web:
         self._thread.join()
 
 
-def web_config(app: Starlette, models: Models) -> uvicorn.Config:
-    """How the web server is set up: plain HTTP/1.1, quiet, patient with what is in flight when it stops."""
+def web_config(app: Starlette, models: Models, tls: ssl.SSLContext | None = None) -> uvicorn.Config:
+    """How the web server is set up: HTTP/1.1, quiet, patient with what is in flight when it stops."""
     bounds = Bounds(_most_connections(models.limits.connections), models.limits.body_seconds)
     return uvicorn.Config(
         app,
         http=functools.partial(Connection, bounds=bounds),  # type: ignore[arg-type]  # it is called, nothing else
         loop="tunewright.serving.http.server:event_loop",
         ws="none",
+        ssl_context_factory=(lambda *_: tls) if tls else None,
         lifespan="off",
         log_config=None,
         # What callers do wrong is answered; a line for each would let them fill the log.

@@ -23,8 +23,14 @@ class Seen:
     id: str
     """The caller's X-Request-Id, else one of ours."""
     begun: float = field(default_factory=time.monotonic)
+    key: str = ""
+    """The name of the key that its caller has."""
+    trace: str = ""
+    """The trace that it belongs to."""
     protocol: str = ""
     """The module that read it; empty for a page."""
+    route: str = ""
+    """The address, with `{model}` where it names one."""
     served: Served | None = None
     """Who answered."""
     rows: int = 0

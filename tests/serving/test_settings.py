@@ -89,6 +89,7 @@ def test_the_names_of_the_settings_are_frozen():
         *("MODEL", "POLL_SECONDS", "MEMORY_BYTES", "CANARY", "SHADOW", "SHADOW_TEXTS"),
         *("STEP_BACK__REQUESTS", "STEP_BACK__ERRORS", "STEP_BACK__LATENCY", "STEP_BACK__DISAGREEMENT"),
         *("VARIANT", "HOST", "PORT", "METRICS_PORT", "THREADS", "TOKENS_PER_RUN", "DRAIN_SECONDS"),
+        *("ACCESS_LOG", "KEYS", "KEYS_FILE", "TLS_CERTIFICATE", "TLS_KEY", "ORIGINS", "COMPRESS"),
         *("LIMITS__BODY_BYTES", "LIMITS__BODY_SECONDS", "LIMITS__BODIES_BYTES", "LIMITS__CONNECTIONS"),
         *("LIMITS__INPUTS", "LIMITS__CHARACTERS", "LIMITS__MEDIA_BYTES"),
         *("LIMITS__REQUESTS", "LIMITS__DEADLINE_SECONDS"),
@@ -131,4 +132,17 @@ def test_the_metrics_have_another_port_or_none(mistakes):
     )
     assert mistakes(SERVING_MODEL="reviews", SERVING_METRICS_PORT="tcp://10.0.0.1:80").startswith(
         "SERVING_METRICS_PORT is 'tcp://10.0.0.1:80': kubernetes sets this for a Service called 'serving-metrics'; "
+    )
+
+
+def test_a_key_of_tls_needs_its_certificate_and_no_secret_is_told(mistakes):
+    said = mistakes(SERVING_MODEL="reviews", SERVING_TLS_KEY="tls.key", SERVING_KEYS="app: s3cret-of-the-app-0123")
+    assert said == "tls_key is set without tls_certificate; set both, or leave both out"
+
+
+@pytest.mark.parametrize("origin", ["app.example.com", "https://app.example.com/page", "https://a.test,b.test"])
+def test_what_is_no_origin_is_shown(mistakes, origin):
+    wrong = origin.split(",")[-1]
+    assert mistakes(SERVING_MODEL="reviews", SERVING_ORIGINS=origin) == (
+        f"SERVING_ORIGINS is {origin!r}: {wrong!r} is no origin; write one like https://app.example.com, or *"
     )

@@ -1,0 +1,1 @@
+"""What every request passes before an address answers it: keys, codings, the log, traces."""
