@@ -214,7 +214,8 @@ def _asked(service: Service, call: Call, shape: Shape) -> Asked:
     if similarity.is_asked(service, envelope.inputs):
         return similarity.asked(service, envelope.inputs, envelope.parameters)
     parameters = written.settings(service, envelope.parameters) if writes else envelope.parameters
-    request, are_many = checked(service, envelope.inputs, parameters)
+    told = {"details": True} if envelope.stream and "details" in service.shapes.parameters["properties"] else {}
+    request, are_many = checked(service, envelope.inputs, {**parameters, **told})
     if envelope.stream:
         written.require_one(are_many)
         return Asked(service, request, json_reply, written.Tokens(parameters))

@@ -4,10 +4,10 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tunewright.serving.errors import InputError, NotFound, shown
-from tunewright.serving.generation.detokenizer import first_stop
+from tunewright.serving.generation.detokenizer import Piece, first_stop
 from tunewright.serving.generation.sequences import FINISH
 from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.live.models import Models
@@ -27,6 +27,7 @@ from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.request.request import Request
 from tunewright.serving.request.schema import FILLED, TEXT, Schema, closed, list_of, nullable
 
+_OF_CHAT = ("messages", "response_format", "max_completion_tokens", "logprobs", "top_logprobs")
 _READ = ("model", "max_tokens", "temperature", "top_p", "n", "stop", "seed", "stream", "stream_options")
 _NEUTRAL: Mapping[str, Sequence[object] | None] = {
     "user": None,
@@ -39,7 +40,6 @@ _NEUTRAL: Mapping[str, Sequence[object] | None] = {
     "function_call": ("none", "auto"),
     "functions": ([],),
     "logit_bias": ({},),
-    "logprobs": (False,),
     "modalities": (["text"],),
     "parallel_tool_calls": (True, False),
     "presence_penalty": (0,),
@@ -48,7 +48,6 @@ _NEUTRAL: Mapping[str, Sequence[object] | None] = {
     "suffix": ("",),
     "tool_choice": ("none", "auto"),
     "tools": ([],),
-    "top_logprobs": (0,),
 }
 """What else the API has, and the values besides null that ask for nothing here; None: any."""
 ROLES = ("system", "user", "assistant")
@@ -57,9 +56,12 @@ _ROLES = {"developer": "system"}
 _UNSAID = ("name", "tool_calls", "tool_call_id", "function_call", "refusal", "audio", "annotations")
 """What a message may have besides, as long as it is null."""
 _MOST_CHOICES = 16
+_MOST_TOP = 20
 _REASONS = {FINISH["eos"]: "stop", FINISH["stop"]: "stop", FINISH["length"]: "length"}
 
 Kind = Literal["chat.completion", "text_completion"]
+Told = tuple[tuple[str, float], list[tuple[str, float]]]
+"""A token with its log-probability, and those of the likeliest at its place."""
 
 
 def chat(models: Models, call: Call) -> Asked:
@@ -74,8 +76,11 @@ def chat(models: Models, call: Call) -> Asked:
     if most is not None and content.get("max_tokens") not in (None, most):
         raise InputError("'max_tokens' and 'max_completion_tokens' say the same; send one of them")
     content = content if most is None else content | {"max_tokens": most}
-    options = _options(content, ("messages", "response_format", "max_completion_tokens"))
-    parameters = _parameters(service, content) | _grammar(service, form)
+    told = _chat_logprobs(content.pop("logprobs", None), content.pop("top_logprobs", None))
+    options = _options(
+        content, ("messages", "response_format", "max_completion_tokens", "logprobs", "top_logprobs"), told
+    )
+    parameters = _parameters(service, content, told) | _grammar(service, form)
     return _asked("chat.completion", service, [{"messages": conversation}], parameters, options)
 
 
@@ -87,8 +92,11 @@ def completions(models: Models, call: Call) -> Asked:
     if not isinstance(prompt, str | list) or not prompt or not all(isinstance(one, str) for one in prompt):
         raise InputError(f"'prompt' is {shown(prompt)}; send a text or a list of texts, not tokens")
     prompts = [prompt] if isinstance(prompt, str) else prompt
-    options = _options(content, ("prompt",))
-    return _asked("text_completion", service, prompts, _parameters(service, content), options)
+    told = content.pop("logprobs", None)
+    if told is not None and (not isinstance(told, int) or isinstance(told, bool) or not 0 <= told <= _MOST_TOP):
+        raise InputError(f"'logprobs' is {shown(told)}; send a number from 0 to {_MOST_TOP}")
+    options = _options(content, ("prompt", "logprobs"), told)
+    return _asked("text_completion", service, prompts, _parameters(service, content, told), options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,8 @@ class _Options:
     """Answers to each prompt."""
     stream: bool
     tells_usage: bool
+    top: int | None
+    """How many of the likeliest tokens are told beside each; None: no token is told."""
 
 
 def _writer(models: Models, content: dict[str, object]) -> Service:
@@ -128,7 +138,18 @@ def _part(part: object, place: str) -> str:
     raise InputError(f'{place} is {shown(part)}; this server reads {{"type": "text", "text": ...}}')
 
 
-def _options(content: dict[str, object], read: tuple[str, ...]) -> _Options:
+def _chat_logprobs(asked: object, top: object) -> int | None:
+    """How many of the likeliest tokens a chat is to tell beside each; None: it tells of none."""
+    if not isinstance(asked, bool | None):
+        raise InputError(f"'logprobs' is {shown(asked)}; send true or false")
+    if top is not None and (not isinstance(top, int) or isinstance(top, bool) or not 0 <= top <= _MOST_TOP):
+        raise InputError(f"'top_logprobs' is {shown(top)}; send a number from 0 to {_MOST_TOP}")
+    if top and not asked:
+        raise InputError("'top_logprobs' counts only with 'logprobs': true")
+    return int(top or 0) if asked else None
+
+
+def _options(content: dict[str, object], read: tuple[str, ...], top: int | None) -> _Options:
     """Check what is known by name, and read what is not for the model."""
     beside = {name: value for name, value in content.items() if name not in _READ}
     take_neutral(beside, _NEUTRAL, (*read, *_READ))
@@ -143,10 +164,10 @@ def _options(content: dict[str, object], read: tuple[str, ...]) -> _Options:
         raise InputError(f"'stream_options' is {shown(told)}; send {{\"include_usage\": true}}")
     if told and not streaming:
         raise InputError("'stream_options' counts only with 'stream': true")
-    return _Options(choices, streaming, bool(told.get("include_usage")))
+    return _Options(choices, streaming, bool(told.get("include_usage")), top)
 
 
-def _parameters(service: Service, content: Mapping[str, object]) -> dict[str, object]:
+def _parameters(service: Service, content: Mapping[str, object], top: int | None) -> dict[str, object]:
     """What the task knows under its own names."""
     names = {"max_tokens": "max_new_tokens", "stop": "stop_strings"}
     found = {mine: content[name] for name, mine in names.items() if content.get(name) is not None}
@@ -163,7 +184,7 @@ def _parameters(service: Service, content: Mapping[str, object]) -> dict[str, ob
     if content.get("seed") is not None and found.get("do_sample", task.read_parameters({}, model).do_sample):
         found["seed"] = content["seed"]
     fixed = {"return_full_text": False, "clean_up_tokenization_spaces": False, "details": True}
-    return found | fixed
+    return found | fixed | ({"top_n_tokens": top} if top else {})
 
 
 def _only(content: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:
@@ -197,7 +218,7 @@ def _asked(
     head = _Head(kind, service.version.name)
 
     def write(answers: list[object]) -> Reply:
-        return json_reply(_completion(head, answers, request, options.choices))
+        return json_reply(_completion(head, answers, request, options))
 
     if not options.stream:
         return Asked(service, request, write)
@@ -218,9 +239,12 @@ class _Head:
         is_chunk = chunk and self.kind == "chat.completion"
         return {"object": f"{self.kind}.chunk" if is_chunk else self.kind, **self._same}
 
-    def choice(self, index: int, text: str, reason: str | None, *, chunk: bool = False) -> dict[str, object]:
-        """One of the answers, or a piece of it."""
-        end: dict[str, object] = {"logprobs": None, "finish_reason": reason}
+    def choice(
+        self, index: int, text: str, reason: str | None, *, tokens: Sequence[Told] | None = None, chunk: bool = False
+    ) -> dict[str, object]:
+        """One of the answers, or a piece of it. `tokens`: what it is made of, where that is told."""
+        logprobs = _logprobs_of(self.kind, tokens) if tokens else None
+        end: dict[str, object] = {"logprobs": logprobs, "finish_reason": reason}
         if self.kind == "text_completion":
             return {"index": index, "text": text, **end}
         if chunk:
@@ -228,17 +252,48 @@ class _Head:
         return {"index": index, "message": {"role": "assistant", "content": text, "refusal": None}, **end}
 
 
-def _completion(head: _Head, answers: Sequence[object], request: Request, choices: int) -> dict[str, object]:
+def _completion(head: _Head, answers: Sequence[object], request: Request, options: _Options) -> dict[str, object]:
     assert isinstance(request.parameters, GenerationSettings)
     told, read, wrote = [], 0, 0
     for index, answer in enumerate(answers):
         assert isinstance(answer, list)
         text, details = answer[0]["generated_text"], answer[0]["details"]
         text = text[: first_stop(text, request.parameters.stops)]
-        told.append(head.choice(index, text, _REASONS[details["finish_reason"]]))
-        read += details["input_length"] if index % choices == 0 else 0
+        tokens = None if options.top is None else _told(details["tokens"], details.get("top_tokens"))
+        told.append(head.choice(index, text, _REASONS[details["finish_reason"]], tokens=tokens))
+        read += details["input_length"] if index % options.choices == 0 else 0
         wrote += details["generated_tokens"]
     return {**head.of(), "choices": told, "usage": _usage(read, wrote)}
+
+
+def _told(tokens: Sequence[Mapping[str, Any]], top: Sequence[Sequence[Mapping[str, Any]]] | None) -> list[Told]:
+    """The tokens of an answer's details that have a text, each with the likeliest at its place."""
+    beside = top or [()] * len(tokens)
+    pairs = zip(tokens, beside, strict=True)
+    return [
+        ((token["text"], token["logprob"]), [(one["text"], one["logprob"]) for one in others])
+        for token, others in pairs
+        if not token["special"]
+    ]
+
+
+def _logprobs_of(kind: Kind, tokens: Sequence[Told]) -> dict[str, object]:
+    """Tokens with their log-probabilities."""
+    if kind == "text_completion":
+        lengths = [len(text) for (text, _), _ in tokens]
+        return {
+            "tokens": [text for (text, _), _ in tokens],
+            "token_logprobs": [logprob for (_, logprob), _ in tokens],
+            "top_logprobs": [dict(top) for _, top in tokens],
+            "text_offset": [sum(lengths[:index]) for index in range(len(lengths))],
+        }
+    content = [{**_chosen(token), "top_logprobs": [_chosen(one) for one in top]} for token, top in tokens]
+    return {"content": content, "refusal": None}
+
+
+def _chosen(token: tuple[str, float]) -> dict[str, object]:
+    text, logprob = token
+    return {"token": text, "logprob": logprob, "bytes": list(text.encode())}
 
 
 def _usage(read: int, wrote: int) -> dict[str, int]:
@@ -250,20 +305,32 @@ class _Chunks:
 
     def __init__(self, head: _Head, service: Service, request: Request, options: _Options) -> None:
         self._head, self._service, self._request, self._options = head, service, request, options
-        self._pieces = 0
+        self._is_begun = False
+        self._count = 0
+        """Tokens that are written."""
 
     def piece(self, piece: str) -> bytes:
         """What comes next."""
         begun = self._begun()
-        self._pieces += 1
-        return begun + self._chunk([self._head.choice(0, piece, None, chunk=True)])
+        told: list[Told] = []
+        if isinstance(piece, Piece):
+            self._count += len(piece.ids)
+            told = [
+                ((token.text, token.logprob), [(one.text, one.logprob) for one in token.top])
+                for token in piece.tokens
+                if not token.special
+            ]
+        tokens = None if self._options.top is None else told
+        return begun + (
+            self._chunk([self._head.choice(0, str(piece), None, tokens=tokens, chunk=True)]) if piece else b""
+        )
 
     def end(self, ended: Ended) -> bytes:
         """That is all: why, how much it was, and the mark of the end."""
         reason = _REASONS[FINISH[ended.finish]]
         sent = self._begun() + self._chunk([self._head.choice(0, "", reason, chunk=True)])
         if self._options.tells_usage:
-            sent += self._chunk([], _usage(tokens(self._service, self._request), self._pieces))
+            sent += self._chunk([], _usage(tokens(self._service, self._request), self._count))
         return sent + event(b"[DONE]")
 
     def fault(self, fault: Fault) -> bytes:
@@ -272,8 +339,9 @@ class _Chunks:
 
     def _begun(self) -> bytes:
         """Before the first piece of a chat, whose it is."""
-        if self._pieces or self._head.kind == "text_completion":
+        if self._is_begun or self._head.kind == "text_completion":
             return b""
+        self._is_begun = True
         first = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}
         return self._chunk([first])
 
@@ -296,6 +364,8 @@ def described_chat(about: About) -> Described | None:
         "messages": list_of(closed(message, optional=_UNSAID), minItems=1),
         "response_format": nullable({"type": "object"}),
         "max_completion_tokens": _count(),
+        "logprobs": nullable({"type": "boolean"}),
+        "top_logprobs": _top(),
         **_described_options(),
     }
     said = closed({"role": TEXT, "content": TEXT, "refusal": nullable(TEXT)})
@@ -314,7 +384,7 @@ def described_completions(about: About) -> Described | None:
     if about.model.task != "text-generation":
         return None
     prompt = {"anyOf": [FILLED, list_of(TEXT, minItems=1)]}
-    request = {"prompt": prompt, **_described_options()}
+    request = {"prompt": prompt, "logprobs": _top(), **_described_options()}
     return Described(
         "completions",
         "Go on with texts, as in the API of OpenAI",
@@ -347,6 +417,10 @@ def _described_answer(said: Schema) -> Schema:
     usage = closed(dict.fromkeys(_usage(0, 0), number))
     answer = {"id": TEXT, "object": TEXT, "created": number, "model": TEXT, "choices": list_of(closed(choice))}
     return closed({**answer, "usage": usage})
+
+
+def _top() -> Schema:
+    return nullable({"type": "integer", "minimum": 0, "maximum": _MOST_TOP})
 
 
 def _count() -> Schema:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from tunewright.serving.errors import InputError, shown
+from tunewright.serving.generation.detokenizer import Piece, Token
 from tunewright.serving.generation.sequences import FINISH
 from tunewright.serving.live.service import Ended, Service
 from tunewright.serving.protocols.plain import neutral_schema, take_neutral
@@ -80,31 +81,66 @@ class Pieces:
 
 
 class Tokens(Pieces):
-    """The events of text-generation-inference: one for each piece, and at the end the whole text."""
+    """The events of text-generation-inference: one for each token, and at the end the whole text.
+
+    The texts of the tokens joined are the answer: where only several tokens together have a text, the last of them
+    says it, and special ones say nothing.
+    """
 
     def __init__(self, parameters: Mapping[str, object]) -> None:
+        """`parameters`: of the request, which is to have `details`, whether the caller asked for them or not."""
         self._parameters = parameters
-        self._pieces: list[str] = []
+        self._texts: list[str] = []
+        self._count = 0
+        self._held: Token | None = None
+        """A token without text that may be the last one, of which the end tells."""
 
     def piece(self, piece: str) -> bytes:
         """What comes next."""
-        self._pieces.append(piece)
-        return self._event(piece)
+        tokens = list(piece.tokens) if isinstance(piece, Piece) else []
+        self._texts.append(piece)
+        sent = b""
+        for token in tokens:
+            sent += self._released()
+            self._held = token
+        if piece and self._held is not None:
+            sent += self._released(str(piece))
+        elif piece:
+            self._count += 1
+            sent += self._event(None, str(piece))
+        return sent
 
     def end(self, ended: Ended) -> bytes:
         """The whole text, and why it ends."""
+        last, self._held = self._held, None
+        self._count += last is not None
         told = {
             "finish_reason": FINISH[ended.finish],
-            "generated_tokens": len(self._pieces),
+            "generated_tokens": self._count,
             "seed": self._parameters.get("seed"),
         }
         details = told if self._parameters.get("details") else None
-        return self._event("", "".join(self._pieces), details)
+        return self._event(last, "", "".join(self._texts), details)
 
-    def _event(self, text: str, whole: str | None = None, details: object = None) -> bytes:
-        token = {"id": None, "text": text, "logprob": None, "special": whole is not None}
-        index = len(self._pieces) + (whole is not None)
-        return event(to_json({"index": index, "token": token, "generated_text": whole, "details": details}))
+    def _released(self, text: str = "") -> bytes:
+        token, self._held = self._held, None
+        if token is None:
+            return b""
+        self._count += 1
+        return self._event(token, text)
+
+    def _event(self, token: Token | None, text: str, whole: str | None = None, details: object = None) -> bytes:
+        told = _told(token, text)
+        top = {"top_tokens": [_told(one, one.text) for one in token.top]} if token is not None and token.top else {}
+        index = self._count + (whole is not None and token is None)
+        return event(to_json({"index": index, "token": told, **top, "generated_text": whole, "details": details}))
+
+
+def _told(token: Token | None, text: str) -> dict[str, object]:
+    """A token; of a beam search, and of the end without one, nothing is known."""
+    if token is None:
+        return {"id": None, "text": text, "logprob": None, "special": not text}
+    return {"id": token.id, "text": text, "logprob": token.logprob, "special": token.special}
 
 
 def _flat(parameters: Mapping[str, object]) -> Mapping[str, object]:

@@ -83,17 +83,38 @@ def test_text_generation_with_details(ask):
     found = ask("chat").text_generation("abc", details=True, return_full_text=False, stop=["ef"])
     assert (found.generated_text, found.details.finish_reason) == ("def", "stop_sequence")
     assert (found.details.generated_tokens, found.details.input_length) == (3, 3)
+    assert [(one.id, one.text) for one in found.details.tokens] == [(6, "d"), (7, "e"), (8, "f")]
     assert ask("chat").text_generation("abc", details=True).details.finish_reason == "eos_token"
+    grammar = {"type": "regex", "value": "d(e|x)f"}
+    assert ask("chat").text_generation("abc", grammar=grammar, truncate=2, return_full_text=False) == "def"
 
 
 def test_text_generation_as_a_stream(ask):
     client = ask("chat")  # which closes its streams when nothing holds it any more
     assert "".join(client.text_generation("abc", stream=True)) == "defghijkl"
-    *tokens, last = client.text_generation("abc", stream=True, details=True, max_new_tokens=4)
+    *tokens, last = client.text_generation("abc", stream=True, details=True, max_new_tokens=4, top_n_tokens=2)
     assert [one.token.text for one in tokens] == ["d", "e", "f", "g"]
+    assert [one.token.id for one in tokens] == [6, 7, 8, 9]
+    assert [one.top_tokens[0].text for one in tokens] == ["d", "e", "f", "g"]
+    assert [one.index for one in (*tokens, last)] == [1, 2, 3, 4, 5]
     assert [one.generated_text for one in tokens] == [None] * 4
     assert (last.generated_text, last.details.finish_reason) == ("defg", "length")
     assert last.details.generated_tokens == 4
+    *tokens, last = client.text_generation("abc", stream=True, details=True)
+    assert (len(tokens), last.token.id, last.token.special, last.index) == (9, 1, True, 10)
+    assert (last.generated_text, last.details.finish_reason) == ("defghijkl", "eos_token")
+    assert last.details.generated_tokens == 10
+
+
+@pytest.mark.parametrize("address", ["", "/", "/v1", "/v1/chat/completions"])
+def test_chat_completion(served, address):
+    client = InferenceClient(base_url=served("chat").url + address, timeout=30)
+    messages = [{"role": "user", "content": "abc"}]
+    found = client.chat_completion(messages, max_tokens=3, logprobs=True, top_logprobs=1)
+    assert (found.choices[0].message.content, found.usage.completion_tokens) == ("def", 3)
+    chunks = client.chat_completion(messages, stream=True, stream_options={"include_usage": True})
+    told = [chunk.choices[0].delta.content for chunk in chunks if chunk.choices]
+    assert "".join(text or "" for text in told) == "defghijkl"
 
 
 def test_what_a_server_of_the_hub_has_and_this_one_has_not_is_refused_by_name(ask):

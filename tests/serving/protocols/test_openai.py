@@ -72,6 +72,38 @@ def test_a_stream_with_its_usage(client):
     assert (last.choices, last.usage.prompt_tokens, last.usage.completion_tokens) == ([], 3, 3)
 
 
+def test_the_tokens_of_a_chat_are_told_with_their_log_probabilities(client):
+    asked = {"model": "any", "messages": ABC, "logprobs": True, "top_logprobs": 2, "max_tokens": 2}
+    [choice] = client().chat.completions.create(**asked).choices
+    assert [(one.token, one.bytes) for one in choice.logprobs.content] == [("d", [100]), ("e", [101])]
+    for one in choice.logprobs.content:
+        assert -0.1 < one.logprob < 0
+        assert [one.token, one.logprob] == [one.top_logprobs[0].token, one.top_logprobs[0].logprob]
+        assert len(one.top_logprobs) == 2
+    chunks = client().chat.completions.create(**asked, stream=True)
+    told = [chunk.choices[0].logprobs.content for chunk in chunks if chunk.choices[0].logprobs]
+    assert [one for part in told for one in part] == choice.logprobs.content
+    [plain] = client().chat.completions.create(model="any", messages=ABC).choices
+    assert plain.logprobs is None
+
+
+def test_the_tokens_of_a_completion(client):
+    [choice] = client().completions.create(model="any", prompt="ab", max_tokens=2, logprobs=1).choices
+    told = choice.logprobs
+    assert (told.tokens, told.text_offset) == (["c", "d"], [0, 1])
+    assert [list(top) for top in told.top_logprobs] == [["c"], ["d"]]
+    assert told.top_logprobs[1]["d"] == told.token_logprobs[1]
+
+
+def test_an_answer_is_held_to_a_form(client):
+    form = {"type": "regex", "value": "d(e|x)f"}
+    [choice] = client().chat.completions.create(model="any", messages=ABC, response_format=form).choices
+    assert choice.message.content == "def"
+    schema = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    with pytest.raises(UnprocessableEntityError):  # letters alone make no object
+        client().chat.completions.create(model="any", messages=ABC, response_format=schema)
+
+
 def test_completions(client):
     found = client().completions.create(model="any", prompt=["ab", "abcdefgh"], max_tokens=3, n=2)
     assert [choice.text for choice in found.choices] == ["cde", "cde", "ijk", "ijk"]
@@ -114,7 +146,9 @@ def test_models_are_listed_and_found(client):
         ({"messages": [{"role": "tool", "content": "a"}]}, "inputs[0] holds the role 'tool' (message 1); roles are"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0].content[0] is {'type'"),
         ({"tools": [{"type": "function"}]}, "'tools' is [{'type': 'function'}]; this server has no such thing: send"),
-        ({"logprobs": True}, "'logprobs' is true; this server has no such thing: send null or false"),
+        ({"top_logprobs": 2}, "'top_logprobs' counts only with 'logprobs': true"),
+        ({"logprobs": True, "top_logprobs": 21}, "'top_logprobs' is 21; send a number from 0 to 20"),
+        ({"presence_penalty": 1}, "'presence_penalty' is 1; this server has no such thing: send null or 0"),
         ({"n": 2, "stream": True}, "one answer is streamed at a time: send one prompt, and no 'n' above 1"),
         ({"n": 17}, "'n' is 17; send a number from 1 to 16"),
         ({"extra_body": {"colour": 1}}, "unknown key 'colour'; a request has: messages, response_format"),
