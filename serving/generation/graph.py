@@ -11,6 +11,7 @@ import numpy as np
 
 from tunewright.serving.errors import BundleError
 from tunewright.serving.generation.caches import PRESENT, CacheLayout, Caches, Onnx, Tensor, part, stacked
+from tunewright.serving.generation.prefixes import Known
 from tunewright.serving.generation.sequences import Ids, Index, left_padded
 from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.runtime.session import Array, TimeLimit
@@ -45,6 +46,9 @@ class DecoderState(Protocol):
     def join(self, other: Self) -> None:
         """Take the rows of another over, behind the own ones."""
 
+    def caches(self, row: int, tokens: int) -> Caches:
+        """A copy of those of a row's first tokens."""
+
 
 class DecoderGraph(Protocol):
     """A loaded model that continues rows of tokens; used by several threads at once."""
@@ -59,12 +63,17 @@ class DecoderGraph(Protocol):
     def beginnings(self, prompts: Prompts, settings: GenerationSettings) -> Prompts:
         """What the decoder's rows begin with: the prompts themselves, or one start token each."""
 
-    def start(self, prompts: Prompts, beginnings: Prompts) -> DecoderState:
-        """Rows of which nothing is read yet."""
+    shares_prefixes: bool
+    """Whether a row may go on from what another one read."""
+
+    def start(self, prompts: Prompts, beginnings: Prompts, known: Sequence[Known | None] | None = None) -> DecoderState:
+        """Rows of which nothing is read yet but what is known of them."""
 
 
 class CausalGraph:
     """`model.onnx` of a variant's folder: a decoder that continues the prompt itself."""
+
+    shares_prefixes = True
 
     def __init__(self, folder: Path, *, context: int | None = None, threads: int = 1) -> None:
         """`context`: most tokens the model's positions reach. `threads`: of one run."""
@@ -78,9 +87,9 @@ class CausalGraph:
         """The prompts."""
         return prompts
 
-    def start(self, prompts: Prompts, beginnings: Prompts) -> DecoderState:
+    def start(self, prompts: Prompts, beginnings: Prompts, known: Sequence[Known | None] | None = None) -> DecoderState:
         """The prompts, padded on the left."""
-        return _CausalState(self._onnx, self._caches, prompts)
+        return _CausalState(self._onnx, self._caches, prompts, known or [None] * len(prompts))
 
     def scores(self, row: Sequence[int]) -> Array:
         """Scores `[T, V]` of what follows each token of one row, all at once."""
@@ -91,12 +100,21 @@ class CausalGraph:
 
 
 class _CausalState:
-    def __init__(self, onnx: Onnx, layout: CacheLayout, prompts: Prompts) -> None:
+    def __init__(self, onnx: Onnx, layout: CacheLayout, prompts: Prompts, known: Sequence[Known | None]) -> None:
         self._onnx, self._layout = onnx, layout
-        self._unread_NT = left_padded(prompts)
+        # All rows read as many tokens, so that there is no padding but before their first one.
+        pairs = list(zip(prompts, known, strict=True))
+        unread = max(len(prompt) - (found.tokens if found else 0) for prompt, found in pairs)
+        self._unread_NT = left_padded([prompt[-unread:] for prompt in prompts])
         self._mask_NS = left_padded([[1] * len(prompt) for prompt in prompts])
         """Also of what is not read yet."""
         self._caches = layout.empty(len(prompts))
+        if any(len(prompt) > unread for prompt in prompts):
+            nothing = Known(0, layout.empty(1))
+            rows = [(found or nothing, max(0, len(prompt) - unread)) for prompt, found in pairs]
+            for name, axis in layout.axes.items():
+                tensors = [part(found.caches[name], axis, slice(tokens)) for found, tokens in rows]
+                self._caches[name] = stacked(tensors, axis, left=True)
 
     @property
     def rows(self) -> int:
@@ -129,6 +147,11 @@ class _CausalState:
         for name, cache in self._caches.items():
             self._caches[name] = stacked([cache, other._caches[name]], axes[name], left=True)
 
+    def caches(self, row: int, tokens: int) -> Caches:
+        first = int(self._mask_NS[row].argmax())
+        places, axes = slice(first, first + tokens), self._layout.axes
+        return {n: part(cache, axes[n], places, slice(row, row + 1)).copy() for n, cache in self._caches.items()}
+
     def _feed(self, ids_NT: Ids, mask_NS: Ids, limit: TimeLimit | None) -> Array:
         inputs: dict[str, Tensor] = {"input_ids": ids_NT, "attention_mask": mask_NS}
         if "position_ids" in self._onnx.inputs:
@@ -145,6 +168,8 @@ class Seq2SeqGraph:
     before that have an encoder that hands out its last hidden states, and either `decoder_model_merged.onnx`, which has
     a branch for the first token and one for the others, or `decoder_model.onnx` and `decoder_with_past_model.onnx`.
     """
+
+    shares_prefixes = False
 
     def __init__(self, folder: Path, *, context: int | None = None, threads: int = 1) -> None:
         """`context`: most tokens the decoder's positions reach. `threads`: of one run."""
@@ -168,7 +193,7 @@ class Seq2SeqGraph:
             raise BundleError("the settings name no decoder_start_token_id, with which an encoder-decoder model begins")
         return [[settings.decoder_start_token_id]] * len(prompts)
 
-    def start(self, prompts: Prompts, beginnings: Prompts) -> DecoderState:
+    def start(self, prompts: Prompts, beginnings: Prompts, known: Sequence[Known | None] | None = None) -> DecoderState:
         """The prompts, padded on the right."""
         return _Seq2SeqState(self, prompts, beginnings)
 
@@ -241,6 +266,9 @@ class _Seq2SeqState:
     def padding(self, other: Self) -> int | None:
         alike = self._length == other._length
         return _padding(self._fixed[_MASK], other._fixed[_MASK]) if alike else None
+
+    def caches(self, row: int, tokens: int) -> Caches:
+        raise NotImplementedError("what an encoder reads depends on the whole prompt")
 
     def join(self, other: Self) -> None:
         self._fixed = {name: stacked([one, other._fixed[name]], 1, left=False) for name, one in self._fixed.items()}

@@ -17,6 +17,7 @@ from tunewright.serving.errors import DeadlineExceeded, InputError
 from tunewright.serving.generation.beam import Beams
 from tunewright.serving.generation.grammar import Constraint
 from tunewright.serving.generation.graph import DecoderGraph, DecoderState, Prompts
+from tunewright.serving.generation.prefixes import Known, Prefixes
 from tunewright.serving.generation.rules import check_tokens
 from tunewright.serving.generation.sequences import Decode, Ids
 from tunewright.serving.generation.settings import GenerationSettings
@@ -29,6 +30,11 @@ CACHE_BYTES = 512 << 20
 """What all caches together may take, each as long as its answer may become."""
 _GREEDIEST = 4
 """No answer counts for more than its part of that, so that as many of the longest are written at once."""
+PREFIX_BYTES = 64 << 20
+"""What the caches of shared beginnings may take besides."""
+_MOST_READ = 128
+"""Tokens of prompts that are read between two steps of the others: fewer would cost more than they take, more would let
+others wait for longer."""
 _MOST_ROWS = 64
 """Rows of all steps: more of them make each wait longer, and gain nothing."""
 _MOST_PADDING = 1024
@@ -81,6 +87,8 @@ class _Member:
     writing: Writing
     tokens: int
     """What it takes of the caches, at most."""
+    known: Known | None = None
+    """What of its prompt was read for others."""
     rows: int = 1
     told: int = 0
     """Tokens that were told."""
@@ -116,6 +124,8 @@ class Loop:
         """`decode`: ids to text, needed with stop strings. `tokens_per_run`: 0 lets no two prompts share a run."""
         self._graph, self._decode, self._tokens_per_run = graph, decode, tokens_per_run
         self._free = self._tokens = max(1, cache_bytes // graph.bytes_per_token)
+        shares = graph.shares_prefixes and tokens_per_run
+        self._prefixes = Prefixes(PREFIX_BYTES // graph.bytes_per_token) if shares else None
         self._lock = threading.Lock()
         self._waiting: dict[Call, deque[_Member]] = {}
         self._running: Counter[Call] = Counter()
@@ -137,7 +147,8 @@ class Loop:
     def turn(self) -> None:
         """One run for those who begin, and one step for all who go on."""
         for run in self._runs(self._admitted()):
-            state = self._graph.start([member.ask.prompt for member in run], [member.beginning for member in run])
+            prompts, beginnings = [member.ask.prompt for member in run], [member.beginning for member in run]
+            state = self._graph.start(prompts, beginnings, [member.known for member in run])
             self._starting.append(_Batch(state, run, np.array([], np.int64)))
         going_on = list(self._batches)
         if self._starting:
@@ -202,15 +213,27 @@ class Loop:
 
     def _runs(self, members: Sequence[_Member]) -> Iterator[list[_Member]]:
         """Those who are read together."""
-        for run in plan_runs([len(member.ask.prompt) for member in members], self._tokens_per_run):
+        unread = []
+        for member in members:
+            member.known = self._prefixes.longest(member.ask.prompt) if self._prefixes else None
+            unread.append(len(member.ask.prompt) - (member.known.tokens if member.known else 0))
+        for run in plan_runs(unread, self._tokens_per_run):
             yield [members[place] for place in run]
 
     def _read(self, batch: _Batch) -> None:
         """Read on in the prompts of those who begin."""
         # In pieces, so that others wait no longer for their next token.
-        most = self._tokens_per_run or max(len(member.ask.prompt) for member in batch.members)
-        if self._advance(batch, partial(batch.state.read, most)):
+        most = min(self._tokens_per_run, _MOST_READ) or max(len(member.ask.prompt) for member in batch.members)
+        if self._advance(batch, partial(self._read_on, batch, most)):
             self._starting.popleft()
+
+    def _read_on(self, batch: _Batch, most: int, limit: TimeLimit | None) -> Array | None:
+        logits_NV = batch.state.read(most, limit)
+        if logits_NV is not None and self._prefixes:
+            for row, member in enumerate(batch.members):
+                self._prefixes.see(member.ask.prompt, member.known, partial(batch.state.caches, row))
+                member.known = None
+        return logits_NV
 
     def _advance(self, batch: _Batch, run: Callable[[TimeLimit | None], Array | None]) -> bool:
         """Run the graph for these, and let each go on; False when their prompts are not read to the end yet."""

@@ -436,6 +436,35 @@ def test_a_long_prompt_is_read_in_pieces_while_others_go_on(tiny, runs):
     assert heard.index("long") == 1 + len(long) // 8
 
 
+def test_prompts_that_begin_alike_read_the_beginning_once(tiny, monkeypatch):
+    model, fed = tiny("gpt2"), []
+    run = Onnx.run
+
+    def counted(onnx, outputs, inputs, limit):
+        fed.append(inputs["input_ids"].size)
+        return run(onnx, outputs, inputs, limit)
+
+    system = np.random.default_rng(0).integers(3, VOCABULARY, 30).tolist()
+    prompts = [[*system, *prompt] for prompt in PROMPTS] + PROMPTS[1:]
+    expected = [model.answers([prompt])[0] for prompt in prompts]
+    monkeypatch.setattr(Onnx, "run", counted)
+    loop = Loop(model.graph)
+    for turn in range(3):
+        del fed[:]
+        pairs = [asked(prompt, settings_of(model)) for prompt in prompts]
+        for ask, _ in pairs:
+            loop.put([ask])
+            if turn < 2:
+                run_out(loop)
+        run_out(loop)
+        assert [answer.ids for _, [answer] in pairs] == expected
+        written = sum(len(answer) - 1 for answer in expected)
+        if not turn:
+            assert sum(fed) == sum(map(len, prompts)) + written - (len(PROMPTS) - 2) * len(system)
+    # All at once: rows of unequal length, each going on from what is known of it.
+    assert sum(fed) < sum(map(len, prompts)) + written - 2 * len(system)
+
+
 def test_prompts_of_a_variant_that_runs_alone_share_no_run(tiny, runs):
     model = tiny("gpt2")
     expected = model.answers()
