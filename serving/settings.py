@@ -36,6 +36,8 @@ class Limits(BaseModel):
     with 503 which has longest not had a whole request."""
     inputs: int = Field(default=256, ge=1, le=100_000)
     """Most texts (or pairs) in one request; more are refused with 413."""
+    explain_rows: int = Field(default=512, ge=4, le=1_000_000)
+    """Most rows that the model runs for one request of explanations; a larger budget is refused with 422."""
     characters: int = Field(default=100_000, ge=1, le=100_000_000)
     """Longest text in characters; a longer one is refused with 413, one within the limit is cut to the model's
     tokens."""

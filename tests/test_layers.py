@@ -16,13 +16,13 @@ ORDER = {
     "registry": "errors plugins address variables settings stores transfer versions command_line completion "
     "arguments program",
     "serving": "errors events onnx_runtime runtime text request media bundle generation engines tasks predictor golden "
-    "profile trial settings queue watch live protocols doors http startup drift program command_line",
+    "profile explain trial settings queue watch live protocols page doors http startup drift program command_line",
     "job": "errors signals inside progress settings data batches model train export measure kinds learners tasks steps "
     "report recipe commands arguments program command_line",
 }
 """The wings of each room, and the modules beside them: each knows itself and what stands before it."""
 ANSWERING = set("errors events onnx_runtime runtime text request media bundle generation engines tasks".split())
-ANSWERING |= {"predictor", "golden", "profile", "trial"}
+ANSWERING |= {"predictor", "golden", "explain", "profile", "trial"}
 """What the job may know of serving: all that makes an answer, nothing of the web around it."""
 READING = set("errors plugins address variables settings stores command_line".split())
 PULLING = (["versions", "pull"], ["versions", "record"], ["versions", "watch"])
@@ -102,6 +102,12 @@ TESTED_BY = {
     "serving/live/model.py": "serving/live/test_models.py",
     "serving/live/slot.py": "serving/live/test_follow.py",
     "serving/live/job.py": "serving/http/test_app.py",
+    "serving/explain/labels.py": "serving/explain/test_explaining.py",
+    "serving/explain/subject.py": "serving/explain/test_explaining.py",
+    "serving/explain/texts.py": "serving/explain/test_explaining.py",
+    "serving/explain/tokens.py": "serving/tasks/test_explained.py",
+    "serving/page/facts.py": "serving/page/test_page.py",
+    "job/measure/faithfulness.py": "job/report/test_card.py",
     "serving/protocols/protocol.py": "serving/protocols/test_huggingface.py",
     "serving/protocols/plain.py": "serving/protocols/test_huggingface_hub.py",
     "serving/protocols/similarity.py": "serving/protocols/test_huggingface_hub.py",

@@ -39,6 +39,7 @@ def _metrics(release: Release, trained: Trained, adaptation: Adaptation | None) 
         "history": trained.history,
         **({"adaptation": asdict(adaptation)} if adaptation else {}),
         "parity": {name: asdict(parity) for name, parity in release.parities.items()},
+        **({"faithfulness": asdict(release.faithfulness)} if release.faithfulness else {}),
         "left_out": release.model.left_out,
         "default_variant": release.model.default_variant,
     }
@@ -52,6 +53,7 @@ def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation
         f"Measured on {len(prepared.test):,} test rows, read once, through the code that serves it.\n\n"
         + _variants(release),
         _labels(release),
+        _explanations(release),
         _data(prepared),
         "## Training\n\n" + _training(plan, trained),
         f"## Adaptation\n\nThe base model read unlabelled text first: {sentence(adaptation)}." if adaptation else "",
@@ -116,6 +118,20 @@ def _labels(release: Release) -> str:
         figures = f"{row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['rows']:,}"
         lines.append(f"| {_cell(row['label'])} | {figures} |")
     return "## By label\n\n" + "\n".join(lines)
+
+
+def _explanations(release: Release) -> str:
+    if (found := release.faithfulness) is None:
+        return ""
+    return (
+        "## Explanations\n\n"
+        f"`POST /explain` was held against random orders on {found.rows} test rows ({found.variant}): the mean score "
+        "while the parts of an input are hidden one after the other, or shown, those first that are said to carry "
+        "it.\n\n"
+        "| order | hidden (lower is better) | shown (higher is better) |\n|---|---|---|\n"
+        f"| explained | {found.deletion:.3f} | {found.insertion:.3f} |\n"
+        f"| random | {found.random_deletion:.3f} | {found.random_insertion:.3f} |"
+    )
 
 
 def _cell(label: str) -> str:

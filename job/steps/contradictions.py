@@ -17,6 +17,7 @@ from tunewright.job.settings.job import GateSettings, JobSettings
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.loss import LOSSES
+from tunewright.serving.explain.explaining import KINDS
 
 _NO_EFFECT = " would have no effect: "
 EVERY_TASK = frozenset(
@@ -62,6 +63,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     faults += [*_more_metrics(settings, problem), *_loss(settings.train, problem)]
     faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
     faults += task.target.contradictions(settings, roles, options)
+    faults += _explained(settings)
     if faults:
         raise _error(faults)
     return options, roles
@@ -110,6 +112,12 @@ def _given(settings: DataSettings | TrainSettings, prefix: str) -> Iterator[str]
     for name in type(settings).model_fields:
         if name in settings.model_fields_set and getattr(settings, name) is not None:
             yield f"{prefix}.{name}"
+
+
+def _explained(settings: JobSettings) -> Iterator[str]:
+    given = "explained_rows" in settings.export.model_fields_set and settings.export.explained_rows
+    if given and settings.task in TASKS.built_in and settings.task not in KINDS:
+        yield _useless("export.explained_rows", f"answers of {settings.task} are not explained")
 
 
 def _unused(settings: JobSettings, task: Task) -> Iterator[str]:

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import onnx
 from torch import nn
 
 from tunewright.job.export.parity import Parity, compare, require
 from tunewright.job.kinds.plan import Part, Plan, Prepared
 from tunewright.job.measure.evaluation import Evaluation
+from tunewright.job.measure.faithfulness import Faithfulness, measure_faithfulness, spread
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.find import FILES_OF_ENCODERS
 from tunewright.job.model.load import save_weights
@@ -47,6 +47,8 @@ class Release:
     """Why the file that is served is not surely better than that, where it is not."""
     sizes: dict[str, int]
     """Bytes of the ONNX files of every variant that was made."""
+    faithfulness: Faithfulness | None = None
+    """How well explanations of the variant served by default do; None where there are none."""
 
 
 def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) -> Release:
@@ -72,12 +74,13 @@ def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) ->
     final = _with_golden(_with_figures(chosen, evaluations), plan.prepared, folder)
     _keep_profile(final, plan.prepared, folder)
     short = short_of_baseline(headline, evaluations[final.default_variant], baseline)
+    faithfulness = _explained(final, plan, folder)
     _write(final, folder)
     for name in final.left_out:
         shutil.rmtree(folder / "onnx" / name)
     _keep_weights(model, plan.base, folder)
     made_bytes = {name: one.bytes for name, one in made.items()}
-    return Release(folder, final, evaluations, parities, headline, baseline, short, made_bytes)
+    return Release(folder, final, evaluations, parities, headline, baseline, short, made_bytes, faithfulness)
 
 
 def _copy_encoder(base: BaseCheckpoint, folder: Path) -> None:
@@ -101,7 +104,7 @@ def _check_parity(
 ) -> tuple[ModelFile, dict[str, Parity]]:
     """Refuse an fp32 file that does not compute what torch does; note how far int8 is. Tune thresholds on the way."""
     samples = plan.prepared.samples.data
-    inputs = samples.select(_spread(len(samples), _PARITY_ROWS)).inputs()
+    inputs = samples.select(spread(len(samples), _PARITY_ROWS)).inputs()
     expected = plan.prepared.task.inputs.torch_outputs(model, plan, inputs)
     parities = {}
     for name in draft.variants:
@@ -117,11 +120,6 @@ def _check_parity(
     return draft, parities
 
 
-def _spread(length: int, count: int) -> list[int]:
-    """Up to `count` positions of a split, evenly spread."""
-    return [int(at) for at in np.unique(np.linspace(0, length - 1, min(length, count)).astype(int))]
-
-
 def _measure(draft: ModelFile, plan: Plan, part: Part, folder: Path, side: str) -> dict[str, Evaluation]:
     """Every variant on the rows of one side."""
     evaluations = {}
@@ -131,6 +129,21 @@ def _measure(draft: ModelFile, plan: Plan, part: Part, folder: Path, side: str) 
         say(side, f"{name}: {_shown(evaluations[name].metrics)}", variant=name, **evaluations[name].metrics)
         predictor.close()
     return evaluations
+
+
+def _explained(final: ModelFile, plan: Plan, folder: Path) -> Faithfulness | None:
+    predictor, test = _open(final, final.default_variant, folder), plan.prepared.test.data
+    served, rows = plan.prepared.task.columns.served, plan.settings.export.explained_rows
+    found = measure_faithfulness(predictor, test, served, rows)
+    predictor.close()
+    if found:
+        say(
+            "explain",
+            f"{found.variant}: score while parts are hidden {found.deletion:.3f} (in random order "
+            f"{found.random_deletion:.3f}), while they are shown {found.insertion:.3f} ({found.random_insertion:.3f}), "
+            f"{found.rows} test rows",
+        )
+    return found
 
 
 def _baseline(plan: Plan) -> dict[str, float]:
@@ -172,7 +185,7 @@ def _with_figures(model: ModelFile, evaluations: dict[str, Evaluation]) -> Model
 
 def _with_golden(model: ModelFile, prepared: Prepared, folder: Path) -> ModelFile:
     """Record what each variant answers to a few rows that no test has seen, for servers to replay."""
-    inputs = prepared.samples.data.select(_spread(len(prepared.samples), _GOLDEN_ROWS)).inputs()
+    inputs = prepared.samples.data.select(spread(len(prepared.samples), _GOLDEN_ROWS)).inputs()
     served = [prepared.task.columns.served(value) for value in inputs]
     outputs: dict[str, list[list[float]]] = {}
     for name in model.variants:
@@ -190,7 +203,7 @@ def _with_golden(model: ModelFile, prepared: Prepared, folder: Path) -> ModelFil
 
 def _keep_profile(model: ModelFile, prepared: Prepared, folder: Path) -> None:
     """Write what the test rows and their answers look like, for servers to compare what they meet with."""
-    inputs = prepared.test.data.select(_spread(len(prepared.test), _PROFILE_ROWS)).inputs()
+    inputs = prepared.test.data.select(spread(len(prepared.test), _PROFILE_ROWS)).inputs()
     served = [prepared.task.columns.served(value) for value in inputs]
     predictor = _open(model, model.default_variant, folder)
     profile = profile_of(observations(predictor, served, unknown_id=read_unknown_id(folder)))

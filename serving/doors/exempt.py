@@ -5,3 +5,5 @@ PROBES = frozenset(
 )
 """They ask for no key, since kubelets and load balancers have none, and are written to the access log only where they
 fail."""
+STILL = frozenset("/ /page/page.css /page/page.js".split())
+"""The page for people: it says nothing of any model by itself, and has a field for a key."""

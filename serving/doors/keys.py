@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tunewright.serving.doors.exempt import PROBES
+from tunewright.serving.doors.exempt import PROBES, STILL
 from tunewright.serving.doors.file_changes import FileChanges
 from tunewright.serving.errors import SettingsError, shown
 from tunewright.serving.events import emit
@@ -99,7 +99,7 @@ class Keys:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what has a key, or needs none."""
-        if scope["path"] in PROBES:
+        if scope["path"] in PROBES or _is_still(scope):
             await self._app(scope, receive, send)
             return
         secret = _presented(scope)
@@ -117,6 +117,13 @@ class Keys:
         fault = Fault(401, "Unauthorized", _WRONG if is_wrong else _SENTENCE, {"WWW-Authenticate": challenge})
         content = to_json(self._explain(path)(fault))
         return Response(content, fault.status, dict(fault.headers), "application/json")
+
+
+def _is_still(scope: Scope) -> bool:
+    """Whether a browser asks for the page, which it cannot do with a key."""
+    if scope["path"] not in STILL or scope["method"] not in ("GET", "HEAD"):
+        return False
+    return scope["path"] != "/" or any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 def _presented(scope: Scope) -> bytes:

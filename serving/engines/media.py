@@ -16,6 +16,7 @@ from tunewright.serving.runtime.memory import Memory
 from tunewright.serving.runtime.runs import finite
 from tunewright.serving.runtime.session import Array, Session, TimeLimit
 from tunewright.serving.runtime.workers import Workers
+from tunewright.serving.text.encoding import Encoder
 
 ROWS_PER_RUN = 8
 """Rows of one run where rows may share one."""
@@ -58,7 +59,10 @@ class MediaEngine(Generic[Input, Features, Parameters]):
         unfolded: Callable[[Input], int],
         collate: Callable[[Sequence[Features]], Batch],
         answer: AnswerOf[Parameters],
+        encoder: Encoder | None = None,
     ) -> None:
+        """`encoder`: what reads the texts beside the files, where there are any."""
+        self.encoder = encoder
         described = model.variants[variant]
         self.session = Session(folder / described.file, threads=1)
         self._model, self._load, self._unfolded, self._collate, self._answer = model, load, unfolded, collate, answer

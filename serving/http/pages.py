@@ -4,11 +4,13 @@ import asyncio
 from html import escape
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from tunewright.serving.http.openapi import document
-from tunewright.serving.http.replies import error_reply, json_reply
+from tunewright.serving.http.replies import error_reply, json_reply, response
 from tunewright.serving.live.models import Models
+from tunewright.serving.page import page
+from tunewright.serving.protocols.protocol import Call
 from tunewright.serving.request.json_text import to_json
 from tunewright.serving.watch.meters import CONTENT_TYPE
 
@@ -90,8 +92,8 @@ async def front(request: Request) -> Response:
 
 
 async def home(request: Request) -> Response:
-    """There is no page of its own yet."""
-    return RedirectResponse("docs", status_code=307)
+    """The page for people."""
+    return response(page.home(_models(request), Call(headers=request.headers)))
 
 
 def _models(request: Request) -> Models:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from tunewright.registry.versions.record import Version
 from tunewright.serving.engines.engine import FileEngine, Row, RunEngine
@@ -18,7 +18,7 @@ from tunewright.serving.queue.engine_threads import FILES, TEXTS, EngineThreads
 from tunewright.serving.queue.limits import check_files, check_texts
 from tunewright.serving.queue.returns import Returns
 from tunewright.serving.queue.work import Part, Work
-from tunewright.serving.request.request import Request
+from tunewright.serving.request.request import Request, Steps
 from tunewright.serving.request.texts import characters
 from tunewright.serving.runtime.capacity import available_cpus
 from tunewright.serving.runtime.session import TimeLimit
@@ -84,6 +84,8 @@ class Service:
         for nobody ends. `seconds`: how long this caller waits, where that is less than the limit. `caller`: callers
         take turns; a request without one is a caller of its own.
         """
+        if request.steps is not None:
+            return await self._in_steps(request.inputs, request.steps, write, self._seconds(seconds), caller)
         if self._rows is None:
             return await self._answer_in_a_thread(request, write, self._seconds(seconds))
         returns = self._way_back()
@@ -96,6 +98,7 @@ class Service:
             caller,
             note=now_seen(),
             since=time.monotonic(),
+            is_prepared=request.is_prepared,
         )
         seconds = self._seconds(seconds)
 
@@ -167,6 +170,35 @@ class Service:
     def _seconds(self, asked: float | None) -> float:
         return self.limits.deadline_seconds if asked is None else min(asked, self.limits.deadline_seconds)
 
+    async def _in_steps(
+        self,
+        inputs: Sequence[object],
+        steps: Callable[[object], Steps],
+        write: Callable[[list[object]], Result],
+        seconds: float,
+        caller: object,
+    ) -> Result:
+        """The same where each input takes rows in several goes, which wait as those of a large request."""
+        found: list[object] = []
+        caller = caller or object()  # all goes are of one caller
+        try:
+            async with asyncio.timeout(seconds):
+                await asyncio.to_thread(self._weigh, inputs)
+                for one in inputs:
+                    found.append(await self._through_steps(steps(one), seconds, caller))
+                return await asyncio.to_thread(write, found)
+        except TimeoutError:
+            raise self._too_late(seconds) from None
+
+    async def _through_steps(self, steps: Steps, seconds: float, caller: object) -> object:
+        outputs: object = None
+        while True:
+            rows, result = await asyncio.to_thread(_next_step, steps, outputs)
+            if rows is None:
+                return result
+            go = Request(rows, None, is_prepared=True)
+            outputs = await self.answer(go, list, seconds=seconds, caller=caller)
+
     async def _answer_in_a_thread(
         self, request: Request, write: Callable[[list[object]], Result], seconds: float
     ) -> Result:
@@ -229,6 +261,14 @@ class Service:
         )
 
 
+def _next_step(steps: Steps, outputs: Any) -> tuple[Sequence[object] | None, object]:
+    """The rows that are wanted next, or what has come of all."""
+    try:
+        return steps.send(outputs), None
+    except StopIteration as done:  # no task can end with it
+        return None, done.value
+
+
 @dataclass(frozen=True, slots=True)
 class _Counted:
     """Counts what engine threads do."""
@@ -247,6 +287,8 @@ class _Counted:
         return self.meters.inferring(self.served)
 
     def answered(self, work: Work) -> None:
+        if work.is_prepared:  # a part of something
+            return
         if isinstance(work.note, Seen) and work.run_since:
             work.note.waited(work.since, work.run_since)
             work.note.ran(work.run_since, time.monotonic())

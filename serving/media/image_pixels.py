@@ -82,10 +82,20 @@ def pixels(image: Image.Image, preprocessing: ImagePreprocessing) -> NDArray[np.
     return np.stack([levels[channel][values_HW3[..., channel]] for channel in range(3)])
 
 
+def visible_box(size: tuple[int, int], preprocessing: ImagePreprocessing) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of what the model sees of an image of this width and height, as shares of both."""
+    width, height = size if preprocessing.resize is None else _target(size, preprocessing.resize)
+    if preprocessing.crop is None:
+        return 0.0, 0.0, 1.0, 1.0
+    left, top = (width - preprocessing.crop.width) // 2, (height - preprocessing.crop.height) // 2
+    right, bottom = left + preprocessing.crop.width, top + preprocessing.crop.height
+    return left / width, top / height, right / width, bottom / height
+
+
 def _resized(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Image:
     if preprocessing.resize is None:
         return image
-    width, height = _target(image, preprocessing.resize)
+    width, height = _target(image.size, preprocessing.resize)
     if width * height > MAX_RESIZED:
         raise InputError(
             f"the image has {image.width} x {image.height} pixels, too narrow for this model: "
@@ -94,13 +104,13 @@ def _resized(image: Image.Image, preprocessing: ImagePreprocessing) -> Image.Ima
     return image.resize((width, height), Image.Resampling[preprocessing.resample.upper()])
 
 
-def _target(image: Image.Image, size: Size | ShortestEdge) -> tuple[int, int]:
-    """Width and height to resize to."""
+def _target(image: tuple[int, int], size: Size | ShortestEdge) -> tuple[int, int]:
+    """Width and height to resize to, from those of an image."""
     if isinstance(size, Size):
         return size.width, size.height
-    short, long = sorted(image.size)
+    short, long = sorted(image)
     longest_edge = int(size.shortest_edge * long / short)
-    if image.width <= image.height:
+    if image[0] <= image[1]:
         return size.shortest_edge, longest_edge
     return longest_edge, size.shortest_edge
 

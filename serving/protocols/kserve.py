@@ -1,15 +1,33 @@
 """KServe's protocol V1: `{"instances": [...]}` to `{"predictions": [...]}`."""
 
-from tunewright.serving.errors import InputError, NotFound, shown
+from collections.abc import Mapping
+
+from tunewright.serving.errors import InputError, shown
 from tunewright.serving.live.models import Models
+from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.oip import explain
+from tunewright.serving.protocols.own.explain import PARAMETERS, described, explaining
 from tunewright.serving.protocols.plain import body_object, each_one, json_reply, object_of
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Operation
-from tunewright.serving.request.schema import closed, nullable, ref
+from tunewright.serving.request.schema import closed, list_of, nullable, ref
 
 
 def predict(models: Models, call: Call) -> Asked:
     """POST /v1/models/{model}:predict: the answers in the order of the instances."""
+    service, instances, parameters = _read(models, call)
+    request = each_one(service, instances, parameters)
+    return Asked(service, request, lambda answers: json_reply({"predictions": answers}))
+
+
+def explanation(models: Models, call: Call) -> Asked:
+    """POST /v1/models/{model}:explain: why each of the predictions is what it is; parameters as those of /explain."""
+    service, instances, parameters = _read(models, call)
+    inputs = each_one(service, instances, {}).inputs
+    return explaining(service, inputs, parameters, lambda found: json_reply({"explanations": found}))
+
+
+def _read(models: Models, call: Call) -> tuple[Service, list[object], Mapping[str, object]]:
+    """Whom the address names, and the instances and parameters of the body."""
     service = models.find(call.path["model"])
     content = body_object(call)
     if unknown := set(content) - {"instances", "parameters"}:
@@ -17,14 +35,7 @@ def predict(models: Models, call: Call) -> Asked:
     instances, parameters = content.get("instances"), object_of(content.get("parameters"), "'parameters'")
     if not isinstance(instances, list):
         raise InputError(f"'instances' is {shown(instances)}; send a list of inputs")
-    request = each_one(service, instances, parameters)
-    return Asked(service, request, lambda answers: json_reply({"predictions": answers}))
-
-
-def explanation(models: Models, call: Call) -> Asked:
-    """POST /v1/models/{model}:explain."""
-    service = models.find(call.path["model"])
-    raise NotFound(f"{service} explains nothing at this address")
+    return service, instances, parameters
 
 
 def _described(about: About) -> Described:
@@ -34,8 +45,16 @@ def _described(about: About) -> Described:
     return Described("kserve_predict", "Answer instances, as KServe's V1 has it", request, answer)
 
 
+def _described_explanation(about: About) -> Described | None:
+    if (said := described(about)) is None:
+        return None
+    request = closed({"instances": about.many, "parameters": nullable(PARAMETERS)}, optional=("parameters",))
+    answer = closed({"explanations": list_of(said.schemas["Explanations"])})
+    return Described("kserve_explain", "Explain predictions, as KServe's V1 has it", request, answer)
+
+
 OPERATIONS = (
     Operation("/v1/models/{model}:predict", predict, explain, _described),
-    Operation("/v1/models/{model}:explain", explanation, explain),
+    Operation("/v1/models/{model}:explain", explanation, explain, _described_explanation),
 )
 PAGES = ()

@@ -192,8 +192,8 @@ class EngineThreads:
             if work.is_over:
                 continue
             try:
-                work.weights = self._weigh(work.inputs)
-                work.is_large = sum(work.weights) > self._portions.small
+                work.weights = [0] * len(work.inputs) if work.is_prepared else self._weigh(work.inputs)
+                work.is_large = work.is_prepared or sum(work.weights) > self._portions.small
                 if not work.is_large:
                     work.begun = len(work.inputs)
                     prepared += self._prepared(work, 0, work.begun)
@@ -219,6 +219,8 @@ class EngineThreads:
         self._run(run)
 
     def _prepared(self, work: Work, start: int, stop: int) -> list[Gathered]:
+        if work.is_prepared:
+            return [self._gathered(work, number, row) for number, row in enumerate(work.inputs[start:stop], start)]
         rows: list[Any] = []
         with self._seen.preparing():
             for first in range(start, stop, self._portions.inputs):
@@ -321,7 +323,8 @@ class EngineThreads:
                 continue
             try:
                 output = self._engine.joined(gathered.row, gathered.outputs)
-                work.answers[gathered.number] = self._engine.answer(gathered.row, output, work.parameters)
+                answer = output if work.is_prepared else self._engine.answer(gathered.row, output, work.parameters)
+                work.answers[gathered.number] = answer
             except Exception as error:
                 work.end(error)
             answered.append(work)

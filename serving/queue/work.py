@@ -28,6 +28,8 @@ class Work:
     """When it arrived, by `time.monotonic`."""
     run_since: float = 0.0
     """When its first run began; 0 before."""
+    is_prepared: bool = False
+    """Whether the inputs are rows already, and what the model gives for them is wanted as it is."""
     is_large: bool = False
     """Whether it is more than a run or two: such requests share runs among themselves only."""
     is_over: bool = False

@@ -71,6 +71,7 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
         unfolded=lambda one: unfolded(one[0]),
         collate=lambda rows: collate(rows, encoder),
         answer=answer,
+        encoder=encoder,
     )
     check_inputs(name for name in engine.session.inputs if name != "pixel_values")
     return engine

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tokenizers import Encoding, Tokenizer
 
 from tunewright.serving.errors import BundleError, InputError
+from tunewright.serving.text.alignment import align
 from tunewright.serving.text.cleaning import Cleaning, clean
 
 Text = str | tuple[str, str]
@@ -53,6 +54,16 @@ class Encoded:
         return len(self.ids)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a token of a row stands in the text as it was sent."""
+
+    text: int
+    """0, or 1 in the second text of a pair."""
+    start: int
+    end: int
+
+
 class Encoder:
     """A `tokenizer.json` with the limits a model was trained with."""
 
@@ -90,6 +101,29 @@ class Encoder:
             rows.append(Encoded(encoding.ids, encoding.type_ids, truncated))
         return rows
 
+    def places(self, text: Text) -> list[Place | None]:
+        """The place of each token of the row that `encode` makes of a text; None for a special one."""
+        texts = (text,) if isinstance(text, str) else text
+        most = self.max_length * _CHARACTERS_PER_TOKEN
+        shifts = [max(len(one) - 2 * most, 0) if self._left else 0 for one in texts]
+        aligned = [align(self._reached(one), self.cleaning) for one in texts]
+        cuts = [max(len(one.text) - most, 0) if self._left else 0 for one in aligned]
+        bounded = [one.text[cut : cut + most] for one, cut in zip(aligned, cuts, strict=True)]
+        encoding: Encoding = self._tokenizer.encode(bounded[0], bounded[1] if len(bounded) > 1 else None)
+        places: list[Place | None] = []
+        for number, (start, end) in zip(encoding.sequence_ids, encoding.offsets, strict=True):
+            if number is None:
+                places.append(None)
+                continue
+            first, last = aligned[number].span(start + cuts[number], end + cuts[number])
+            places.append(Place(number, first + shifts[number], last + shifts[number]))
+        return places
+
+    def token_id(self, token: str) -> int | None:
+        """The id of a token that the vocabulary spells so."""
+        found: int | None = self._tokenizer.token_to_id(token)
+        return found
+
     def _prepared(self, text: Text) -> tuple[Text, bool]:
         """The text cleaned and bounded, and whether that cost it its end."""
         if isinstance(text, str):
@@ -99,10 +133,14 @@ class Encoder:
 
     def _bounded(self, text: str) -> tuple[str, bool]:
         most = self.max_length * _CHARACTERS_PER_TOKEN
-        # Twice the bound before cleaning, which may shorten: a page that begins with blanks keeps its words.
-        cleaned = clean(text[-2 * most :] if self._left else text[: 2 * most], self.cleaning)
+        cleaned = clean(self._reached(text), self.cleaning)
         bounded = cleaned[-most:] if self._left else cleaned[:most]
         return bounded, len(text) > 2 * most or len(cleaned) > most
+
+    def _reached(self, text: str) -> str:
+        """Twice the bound before cleaning, which may shorten: a page that begins with blanks keeps its words."""
+        most = 2 * self.max_length * _CHARACTERS_PER_TOKEN
+        return text[-most:] if self._left else text[:most]
 
     def _tokenized(self, texts: list[Text]) -> list[Encoding]:
         try:

@@ -24,8 +24,9 @@ CHECKS = [
 ]
 BEYOND_SCHEMAS = ("chat", "image")
 """No schema says which text is a file, or which prompt is a token: such a request may fit and be refused with 422."""
-OF_TABLES = ("/invocations", "/v2/models/{model}/infer")
-"""Nor how many columns a table has, or how many strings a tensor."""
+OF_TABLES = ("/invocations", "/v2/models/{model}/infer", "/explain", "/v1/models/{model}:explain")
+"""Nor how many columns a table has, or how many strings a tensor; nor what labels a model has, and how many rows a
+server runs."""
 
 
 def open_document(target):

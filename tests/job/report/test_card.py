@@ -35,6 +35,17 @@ def test_the_card_tells_quality_data_and_training(made):
     assert "The figures hold for inputs like the test rows. Texts are cut to 64 tokens. The licence of the " in text
 
 
+def test_the_card_and_the_figures_tell_whether_explanations_are_true(made):
+    folder = made("single").pulled() / "report"
+    assert (
+        "## Explanations\n\n`POST /explain` was held against random orders on 6 test rows ("
+        in (folder / "README.md").read_text()
+    )
+    figures = json.loads((folder / "metrics.json").read_text())["faithfulness"]
+    assert figures["deletion"] < figures["random_deletion"]
+    assert figures["insertion"] > figures["random_insertion"]
+
+
 @pytest.mark.parametrize(
     ("shape", "sentence"),
     [

@@ -25,12 +25,19 @@ def test_liveness_readiness_and_the_list(served):
         ("reviews:predict", {"instances": "a"}, 422, "'instances' is 'a'; send a list of inputs"),
         ("reviews:predict", {"instances": []}, 422, "'inputs' is an empty list: send at least one text"),
         ("reviews:predict", {"inputs": []}, 422, "unknown key 'inputs'; a request has: instances, parameters"),
-        ("reviews:explain", {"instances": ["a"]}, 404, "reviews:3/fp32 explains nothing at this address"),
+        ("reviews:explain", {"instances": "a"}, 422, "'instances' is 'a'; send a list of inputs"),
     ],
 )
 def test_a_wrong_request_is_answered_with_its_mistake(served, path, content, status, sentence):
     reply = served("reviews").client.post(f"/v1/models/{path}", json=content)
     assert (reply.status_code, reply.json()) == (status, {"error": sentence})
+
+
+def test_predictions_are_explained(served):
+    content = {"instances": ["This lamp is broken", "great"], "parameters": {"budget": 40}}
+    found = served("reviews").client.post("/v1/models/reviews:explain", json=content).json()["explanations"]
+    assert [one["target"] for one in found] == ["negative", "positive"]
+    assert max(found[0]["parts"], key=lambda part: part["weight"])["text"] == "broken"
 
 
 def test_two_texts_of_a_model_of_pairs_are_no_two_instances(served):

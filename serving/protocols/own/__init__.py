@@ -1,0 +1,1 @@
+"""What no other program has a protocol for."""
