@@ -17,6 +17,8 @@ from tunewright.serving.request.json_text import kind_of, read_json, to_json
 
 HEADER = "Inference-Header-Content-Length"
 """How many bytes of a body are JSON, where tensors follow."""
+_MOST_AXES = 8
+"""Of a tensor; a product of any number of sizes takes long."""
 _LENGTH = struct.Struct("<I")
 
 Item = str | bytes
@@ -80,7 +82,7 @@ def read_inputs(tensors: object, packed: bytes) -> Iterator[tuple[str, list[Item
             case {"name": str(name), "datatype": "BYTES", "shape": list(shape), **rest}:
                 size = _binary_size(rest, place)
                 if size is None:
-                    items = list(_flat(rest.get("data"), place))
+                    items = list(_flat(rest.get("data"), place, _MOST_AXES))
                 else:
                     items = _unpacked(packed[at : at + size], size, place)
                     at += size
@@ -121,13 +123,13 @@ def _binary_size(rest: Mapping[object, object], place: str) -> int | None:
     return size
 
 
-def _flat(data: object, place: str) -> Iterator[Item]:
+def _flat(data: object, place: str, depth: int) -> Iterator[Item]:
     """The strings of nested lists, which are flat or as deep as the shape."""
     if isinstance(data, str):
         yield data
-    elif isinstance(data, list):
+    elif isinstance(data, list) and depth:
         for one in data:
-            yield from _flat(one, place)
+            yield from _flat(one, place, depth - 1)
     else:
         raise InputError(f"{place}.data is {shown(data)}; send a list of strings")
 
@@ -147,8 +149,9 @@ def _unpacked(data: bytes, size: int, place: str) -> list[Item]:
 
 
 def _check_count(items: Sequence[Item], shape: Sequence[object], place: str) -> None:
-    if not all(isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape):
-        raise InputError(f"{place}.shape is {shown(shape)}; send a list of sizes")
-    wanted = math.prod(size for size in shape if isinstance(size, int))
+    sizes = [size for size in shape if isinstance(size, int) and not isinstance(size, bool) and size >= 0]
+    if len(sizes) < len(shape) or len(shape) > _MOST_AXES:
+        raise InputError(f"{place}.shape is {shown(shape)}; send a list of at most {_MOST_AXES} sizes")
+    wanted = math.prod(sizes)
     if wanted != len(items):
         raise InputError(f"{place}.shape is {shown(shape)}, which is for {wanted} strings; there are {len(items)}")

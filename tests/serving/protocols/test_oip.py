@@ -108,6 +108,7 @@ def test_what_kserve_sends_is_answered(served):
 
 
 GOOD = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"]}
+DEEP = json.loads("[" * 500 + '"a"' + "]" * 500)
 PACKED = {"name": "text", "shape": [1], "datatype": "BYTES"}
 
 
@@ -119,7 +120,9 @@ PACKED = {"name": "text", "shape": [1], "datatype": "BYTES"}
         ({"inputs": [GOOD, GOOD]}, "'inputs' are 'text', 'text'; send each once"),
         ({"inputs": [{**GOOD, "datatype": "FP32"}]}, "inputs[0].datatype is 'FP32'; texts and files are BYTES"),
         ({"inputs": [{**GOOD, "shape": [2]}]}, "inputs[0].shape is [2], which is for 2 strings; there are 1"),
-        ({"inputs": [{**GOOD, "shape": [-1]}]}, "inputs[0].shape is [-1]; send a list of sizes"),
+        ({"inputs": [{**GOOD, "shape": [-1]}]}, "inputs[0].shape is [-1]; send a list of at most 8 sizes"),
+        ({"inputs": [{**GOOD, "shape": [9] * 9}]}, "inputs[0].shape is [9, 9, 9, 9, 9, 9, 9, 9, 9]; send a list of at"),
+        ({"inputs": [{**GOOD, "data": DEEP}]}, "inputs[0].data is [[[[[[[[..."),
         ({"inputs": [{**GOOD, "data": [1]}]}, "inputs[0].data is 1; send a list of strings"),
         ({"inputs": [{"name": "text"}]}, "inputs[0] is {'name': 'text'}; send {\"name\": ..., \"shape\": [n],"),
         ({"inputs": [GOOD], "outputs": [{"name": "x"}]}, "'outputs' has {'name': 'x'}; this model gives: 'label'"),
