@@ -8,7 +8,8 @@ import numpy as np
 from tunewright.serving.errors import InputError, NotFound, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols.openai_text import chat, completions, described_chat, described_completions
+from tunewright.serving.protocols.chats import described, responses
+from tunewright.serving.protocols.openai_text import chat, completions
 from tunewright.serving.protocols.plain import body_object, checked, chosen, json_reply, made_at, take_neutral, tokens
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Fault, Operation, Page, Reply
 from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, nullable
@@ -85,8 +86,9 @@ def _described(about: About) -> Described | None:
 
 
 _ASKED = (
-    ("/chat/completions", chat, described_chat),
-    ("/completions", completions, described_completions),
+    ("/chat/completions", chat, described.chat),
+    ("/completions", completions, described.completions),
+    ("/responses", responses.responses, responses.described),
     ("/embeddings", embeddings, _described),
 )
 _SHOWN = (

@@ -112,6 +112,26 @@ def test_completions(client):
     assert "".join(chunk.choices[0].text for chunk in chunks) == "cdefghijkl"
 
 
+def test_a_response(client):
+    found = client().responses.create(model="any", input="abc", max_output_tokens=3)
+    assert (found.output_text, found.status, found.incomplete_details.reason) == (
+        "def",
+        "incomplete",
+        "max_output_tokens",
+    )
+    assert (found.usage.input_tokens, found.usage.output_tokens) == (3, 3)
+    said = [{"role": "user", "content": [{"type": "input_text", "text": "ab"}]}]
+    form = {"format": {"type": "regex", "value": "c+"}}
+    found = client().responses.create(
+        model="any", input=said, instructions="k", temperature=0, text=form, max_output_tokens=1
+    )
+    assert found.output_text == "c"
+    whole = client().responses.create(model="any", input=said, store=False)
+    assert (whole.output_text, whole.status) == ("cdefghijkl", "completed")
+    with pytest.raises(UnprocessableEntityError, match="'stream' is true; this server has no such thing"):
+        client().responses.create(model="any", input="abc", stream=True)
+
+
 def test_embeddings(client):
     found = client("vectors").embeddings.create(model="any", input=["great", "sad"])
     assert [one.index for one in found.data] == [0, 1]
