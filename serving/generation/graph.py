@@ -43,6 +43,9 @@ class DecoderState(Protocol):
     def padding(self, other: Self) -> int | None:
         """Tokens of padding in the caches of both once they are joined; None where they cannot share steps."""
 
+    def ahead(self, other: Self) -> int:
+        """Steps that the other has to take before both can share them; 0 where that makes no difference."""
+
     def join(self, other: Self) -> None:
         """Take the rows of another over, behind the own ones."""
 
@@ -141,6 +144,9 @@ class _CausalState:
     def padding(self, other: Self) -> int | None:
         return _padding(self._mask_NS, other._mask_NS)
 
+    def ahead(self, other: Self) -> int:
+        return 0
+
     def join(self, other: Self) -> None:
         self._mask_NS = stacked([self._mask_NS, other._mask_NS], 1, left=True).astype(np.int64, copy=False)
         axes = self._layout.axes
@@ -231,7 +237,7 @@ class _Seq2SeqState:
     def __init__(self, graph: Seq2SeqGraph, prompts: Prompts, beginnings: Prompts) -> None:
         self._graph, self._prompts = graph, prompts
         self._fed_NT = np.array(beginnings, np.int64)
-        self._length = self._fed_NT.shape[1]
+        self._length = int(self._fed_NT.shape[1])
         """Tokens of every row: a decoder without a mask has no place for padding."""
         self._prompt_N = np.arange(len(prompts))
         self._fixed: Caches = {}
@@ -266,6 +272,9 @@ class _Seq2SeqState:
     def padding(self, other: Self) -> int | None:
         alike = self._length == other._length
         return _padding(self._fixed[_MASK], other._fixed[_MASK]) if alike else None
+
+    def ahead(self, other: Self) -> int:
+        return max(0, self._length - other._length)
 
     def caches(self, row: int, tokens: int) -> Caches:
         raise NotImplementedError("what an encoder reads depends on the whole prompt")

@@ -41,6 +41,9 @@ _MOST_PADDING = 1024
 """Tokens of padding that make a step as dear as another step for those rows alone would be: measured, between 600 for
 int8 and 2000 for fp32."""
 
+_MOST_WAITED = 16
+"""Steps for which those of an encoder-decoder let others catch up, once: from then on they share each."""
+
 OnTokens = Callable[[int, Sequence[int]], None]
 """Called with a prompt's number and the tokens its answer goes on with. What it raises ends the generation."""
 
@@ -102,6 +105,8 @@ class _Batch:
     members: list[_Member]
     tokens_N: Ids
     """What each row is fed next."""
+    waited: int = 0
+    """Steps for which it let others catch up."""
 
     @property
     def limit(self) -> TimeLimit | None:
@@ -153,9 +158,13 @@ class Loop:
         going_on = list(self._batches)
         if self._starting:
             self._read(self._starting[0])
+        waiting = [batch for batch in going_on if self._lets_catch_up(batch)]
         for batch in going_on:
-            self._batches.remove(batch)
-            self._advance(batch, partial(batch.state.step, batch.tokens_N))
+            if batch in waiting:
+                batch.waited += 1
+            else:
+                self._batches.remove(batch)
+                self._advance(batch, partial(batch.state.step, batch.tokens_N))
         self._join()
 
     def fail(self, error: Exception) -> None:
@@ -259,7 +268,7 @@ class Loop:
             rows_N = np.concatenate(rows)
             if not np.array_equal(rows_N, np.arange(first)):
                 batch.state.take(rows_N)
-            self._batches.append(_Batch(batch.state, members, np.concatenate(tokens)))
+            self._batches.append(_Batch(batch.state, members, np.concatenate(tokens), batch.waited))
         return True
 
     def _following(self, member: _Member, logits_KV: Array) -> Following | None:
@@ -296,6 +305,13 @@ class Loop:
             del self._running[call]
         member.ask.end(result)
 
+    def _lets_catch_up(self, batch: _Batch) -> bool:
+        """Whether others are so close behind that it loses less by waiting than all gain by sharing steps."""
+        if not self._tokens_per_run:
+            return False
+        behind = [batch.state.ahead(other.state) for other in self._batches]
+        return any(0 < steps <= _MOST_WAITED - batch.waited for steps in behind)
+
     def _join(self) -> None:
         """Let those share steps who waste less than what their own steps would cost."""
         if not self._tokens_per_run:
@@ -307,6 +323,7 @@ class Loop:
                     one.state.join(other.state)
                     one.members += other.members
                     one.tokens_N = np.concatenate([one.tokens_N, other.tokens_N])
+                    one.waited = max(one.waited, other.waited)
                     self._batches.remove(other)
 
 

@@ -34,7 +34,7 @@ from tunewright.serving.bundle.model_file import ModelFile, Variant
 from tunewright.serving.engines.generation import GenerationEngine
 from tunewright.serving.generation.graph import CausalGraph, Seq2SeqGraph
 from tunewright.serving.generation.loop import generate
-from tunewright.serving.generation.settings import GenerationSettings
+from tunewright.serving.generation.settings import CallerSettings, GenerationSettings
 from tunewright.serving.runtime.capacity import Capacity, available_cpus
 
 HERE = Path("var/bench/generate")
@@ -176,7 +176,8 @@ class Asked:
     """One row."""
 
     ids: list[int]
-    settings: GenerationSettings
+    settings: CallerSettings
+    top: None = None
 
 
 def stream_turn(peer: Peer, engine: GenerationEngine, name: str, case: Case, turn: int) -> list[float]:
@@ -184,16 +185,19 @@ def stream_turn(peer: Peer, engine: GenerationEngine, name: str, case: Case, tur
     if turn % 2:
         theirs = peer.ask(name, case)
     start = START if is_seq2seq(name) else None
-    settings = GenerationSettings(max_new_tokens=case.tokens, decoder_start_token_id=start)
-    streamed(engine, case, settings)
-    clock, processor, waits = streamed(engine, case, settings)
+    settings = CallerSettings(max_new_tokens=case.tokens, decoder_start_token_id=start)
+    # New prompts each time: what was read before would be read no more.
+    streamed(engine, case, settings, 2 * turn)
+    clock, processor, waits = streamed(engine, case, settings, 2 * turn + 1)
     if not turn % 2:
         theirs = peer.ask(name, case)
     costs = np.array([clock, theirs["clock"], processor, theirs["milliseconds"]]) / (case.rows * case.tokens)
     return [*costs, waits[0], waits[-1]]
 
 
-def streamed(engine: GenerationEngine, case: Case, settings: GenerationSettings) -> tuple[float, float, list[float]]:
+def streamed(
+    engine: GenerationEngine, case: Case, settings: CallerSettings, seed: int
+) -> tuple[float, float, list[float]]:
     """Milliseconds of the clock and the processor for all streams, and those to each first token."""
     firsts: list[float] = []
     together = threading.Barrier(case.rows + 1)
@@ -204,7 +208,7 @@ def streamed(engine: GenerationEngine, case: Case, settings: GenerationSettings)
         engine.stream(Asked(prompt, settings), lambda _: came.append(time.perf_counter()))
         firsts.append(came[0])
 
-    threads = [threading.Thread(target=stream, args=(prompt,)) for prompt in prompts(case)]
+    threads = [threading.Thread(target=stream, args=(prompt,)) for prompt in prompts(case, seed)]
     for thread in threads:
         thread.start()
     together.wait()
@@ -230,8 +234,8 @@ def is_seq2seq(name: str) -> bool:
     return name.startswith("t5")
 
 
-def prompts(case: Case) -> list[list[int]]:
-    return np.random.default_rng(0).integers(1, 16_000, (case.rows, case.prompt)).tolist()
+def prompts(case: Case, seed: int = 0) -> list[list[int]]:
+    return np.random.default_rng(seed).integers(1, 16_000, (case.rows, case.prompt)).tolist()
 
 
 if __name__ == "__main__":
