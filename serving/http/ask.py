@@ -77,10 +77,10 @@ async def _shown(models: Models, page: Page, call: Call) -> Reply:
     async def answer() -> Reply:
         return page.answer(models, call)
 
-    return await _once_loaded(models, answer)
+    return await once_loaded(models, answer)
 
 
-async def _once_loaded(models: Models, work: Callable[[], Awaitable[Result]]) -> Result:
+async def once_loaded(models: Models, work: Callable[[], Awaitable[Result]]) -> Result:
     """The result of work that needs a model; of one that is out of memory once it is back."""
     try:
         return await work()
@@ -144,7 +144,7 @@ async def _read(models: Models, operation: Operation, call: Call) -> Asked:
     def read() -> Awaitable[Asked]:
         return models.read(lambda: operation.read(models, call), size=len(call.body))
 
-    return await _once_loaded(models, read)
+    return await once_loaded(models, read)
 
 
 def _noted(models: Models, operation: Operation, call: Call, asked: Asked, key: bytes) -> Write:

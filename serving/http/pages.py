@@ -6,9 +6,11 @@ from html import escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from tunewright.serving.http.ask import once_loaded
 from tunewright.serving.http.openapi import document
 from tunewright.serving.http.replies import error_reply, json_reply, response
 from tunewright.serving.live.models import Models
+from tunewright.serving.live.service import Service
 from tunewright.serving.page import page
 from tunewright.serving.protocols.protocol import Call
 from tunewright.serving.request.json_text import to_json
@@ -51,7 +53,7 @@ async def ready(request: Request) -> Response:
     models = _models(request)
     if (sentence := models.why_not_ready) is not None:
         return error_reply(503, "NotReady", sentence)
-    return json_reply(to_json({"status": "ready", "model": str(models.default)}))
+    return json_reply(to_json({"status": "ready", "model": str(models)}))
 
 
 async def catalogue(request: Request) -> Response:
@@ -74,7 +76,7 @@ async def metrics(request: Request) -> Response:
 async def openapi(request: Request) -> Response:
     """The OpenAPI document of what answers now. Its example is a real answer, so it is made when it is asked for."""
     models = _models(request)
-    service, documents = models.default, request.app.state.documents
+    service, documents = await _default(models), request.app.state.documents
     if service not in documents:
         made = await asyncio.to_thread(document, service, metrics=models.metrics_port is None)
         documents[service] = to_json(made)
@@ -83,7 +85,8 @@ async def openapi(request: Request) -> Response:
 
 async def docs(request: Request) -> Response:
     """The Swagger page; its addresses are relative, so that it works behind a path prefix and without internet."""
-    return HTMLResponse(_DOCS.format(title=escape(f"Tunewright: {_models(request).default}")))
+    service = await _default(_models(request))
+    return HTMLResponse(_DOCS.format(title=escape(f"Tunewright: {service}")))
 
 
 async def front(request: Request) -> Response:
@@ -94,6 +97,15 @@ async def front(request: Request) -> Response:
 async def home(request: Request) -> Response:
     """The page for people."""
     return response(page.home(_models(request), Call(headers=request.headers)))
+
+
+async def _default(models: Models) -> Service:
+    """Who answers where no model is named; one that is out of memory once it is back."""
+
+    async def find() -> Service:
+        return models.default
+
+    return await once_loaded(models, find)
 
 
 def _models(request: Request) -> Models:

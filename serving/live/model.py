@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tunewright.registry.versions.record import Version
+from tunewright.serving.errors import NotFound, shown
 from tunewright.serving.live.canary import Canary, share
 from tunewright.serving.live.service import Service
 from tunewright.serving.live.shadow import Comparison, Shadow
@@ -58,6 +60,12 @@ class Model:
         beside = (self.canary, self.shadow)
         return (self.main, *(one.slot for one in beside if one is not None))
 
+    @property
+    def version(self) -> Version | None:
+        """The one that answers, or would if it were in memory."""
+        seen = self.main.seen.version if self.main.seen is not None else None
+        return self.main.version or seen
+
     def choose(self, visit: Visit | None) -> Service | None:
         """Who answers a request; None while it is not in memory."""
         if visit is None:
@@ -67,6 +75,16 @@ class Model:
         if self.canary is not None and self.main.service is not None and self.canary.takes(visit.key):
             return self.canary.slot.service
         return self.main.service
+
+    def at(self, number: str) -> Service | None:
+        """One of the versions by its number, None while none is in memory; NotFound."""
+        loaded = [slot.service for slot in self.slots if slot.service is not None]
+        found = next((one for one in loaded if str(one.version.number) == number), None)
+        if found is None and loaded:
+            there = ", ".join(map(str, dict.fromkeys(loaded)))
+            is_are = "is" if len(set(loaded)) == 1 else "are"
+            raise NotFound(f"version {shown(number)} of {self.name} is not served here; {there} {is_are}")
+        return found
 
     def compares(self, service: Service, key: bytes) -> tuple[Service, Comparison] | None:
         """Whom to ask what this service was asked, and where to note what comes of it.

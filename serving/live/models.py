@@ -106,13 +106,19 @@ class Models:
         return max((model.body_bytes for model in self.all), default=0) or self.limits.body_bytes or SMALL_BODY
 
     def find(self, name: str | None = None) -> Service:
-        """The service of a model, the default's where no name is given; NotFound, NotLoaded."""
+        """The service of a model, the default's where no name is given; NotFound, NotLoaded.
+
+        `reviews:8` is that version, where it is in memory: the one that answers, the canary or the shadow.
+        """
         if not self._models:
             raise NotLoaded(_LOADING, model="")
         visit = self._visit
-        model = self.model(name if name is not None or visit is None else visit.default)
+        asked = visit.default if name is None and visit is not None else name
+        name, _, number = (None, "", "") if asked is None else asked.partition(":")
+        model = self.model(name)
         with self._left:
-            service = model.choose(visit)
+            is_free = not number or (visit is not None and visit.to is not None)
+            service = model.choose(visit) if is_free else model.at(number)
             if service is None:
                 why = f"{model.name} is not loaded; try again in some seconds" if model.body_bytes else _LOADING
                 raise NotLoaded(why, model=model.name)

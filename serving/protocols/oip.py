@@ -10,7 +10,8 @@ from importlib.metadata import version
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tunewright.serving.errors import InputError, NotFound, shown
+from tunewright.serving.errors import InputError, shown
+from tunewright.serving.live.model import Model
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.oip_tensors import HEADER, Item, Output, read_body, read_inputs, write_reply
@@ -71,7 +72,7 @@ def ready(models: Models, call: Call) -> Reply:
 
 def names(models: Models, call: Call) -> Reply:
     """GET /v2/models."""
-    return json_reply({"models": [service.version.name for service in models.services]})
+    return json_reply({"models": models.names})
 
 
 def metadata(models: Models, call: Call) -> Reply:
@@ -145,13 +146,18 @@ def stats(models: Models, call: Call) -> Reply:
 
 
 def repository(models: Models, call: Call) -> Reply:
-    """POST /v2/repository/index: what is loaded; what is not is nowhere here."""
-    return json_reply(
-        [
-            {"name": one.version.name, "version": str(one.version.number), "state": "READY", "reason": ""}
-            for one in models.services
-        ]
-    )
+    """POST /v2/repository/index: what is served here; what is out of memory comes back when it is asked."""
+    return json_reply([_entry(model) for model in models.all])
+
+
+def _entry(model: Model) -> dict[str, str]:
+    is_there = model.state == "ready"
+    entry = {
+        "name": model.name,
+        "state": "READY" if is_there else "UNAVAILABLE",
+        "reason": "" if is_there else model.state,
+    }
+    return entry | ({"version": str(model.version.number)} if model.version is not None else {})
 
 
 _MODEL = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
@@ -211,11 +217,8 @@ PAGES = (
 
 def _service(models: Models, call: Call) -> Service:
     """The model that an address names, at the version that it names."""
-    service = models.find(call.path.get("model"))
-    asked = call.path.get("version", str(service.version.number))
-    if asked != str(service.version.number):
-        raise NotFound(f"version {shown(asked)} of {service.version.name} is not served here; {service} is")
-    return service
+    name, version = call.path.get("model"), call.path.get("version")
+    return models.find(f"{name}:{version}" if version else name)
 
 
 def _inputs(service: Service, tensors: Sequence[tuple[str, list[Item]]]) -> list[object]:

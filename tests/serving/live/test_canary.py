@@ -122,6 +122,18 @@ def test_a_canary_that_is_promoted_takes_over_without_being_loaded_again(canary,
         assert ask(client) == ("reviews:2/fp32", "good")
 
 
+def test_a_version_beside_can_be_asked_by_its_number(canary, ask):
+    with canary.served() as client:
+        for number in ("1", "2"):
+            assert ask(client, f"/models/reviews:{number}/predict")[0] == f"reviews:{number}/fp32"
+            assert client.get(f"/v2/models/reviews/versions/{number}").json()["versions"] == [number]
+        reply = client.post("/models/reviews:3/predict", json={"inputs": "great"})
+        assert (reply.status_code, reply.json()["error"]) == (
+            404,
+            "version '3' of reviews is not served here; reviews:1/fp32, reviews:2/fp32 are",
+        )
+
+
 def test_a_percentile_is_one_of_the_figures():
     assert percentile([3.0, 1.0, 2.0], 0.95) == 3.0
     assert percentile([1.0]) == 1.0

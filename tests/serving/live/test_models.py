@@ -94,6 +94,13 @@ def test_a_model_out_of_memory_is_back_when_it_is_asked(make_house, reviews, sec
             assert ask(client) == ("reviews:1/fp32", "positive")
             assert client.get("/readyz").status_code == 200
             assert [one["state"] for one in client.get("/models").json()["models"]] == ["ready", "unloaded"]
+        assert client.get("/v2/models").json() == {"models": ["reviews", "spam"]}
+        states = {one["name"]: (one["version"], one["state"]) for one in client.post("/v2/repository/index").json()}
+        assert states == {"reviews": ("1", "READY"), "spam": ("1", "UNAVAILABLE")}
+        ask(client, "/models/spam/predict")
+        assert client.get("/readyz").status_code == 200, "the first one is out of memory, and comes back when asked"
+        assert client.get("/openapi.json").status_code == 200
+        assert [one["state"] for one in client.get("/models").json()["models"]] == ["ready", "unloaded"]
 
 
 def test_a_model_that_cannot_come_back_is_told_without_the_reason_that_is_in_the_log(
