@@ -75,6 +75,23 @@ class StepBack(BaseModel):
     """Share of its answers that may come to something else than those of the version it is to replace."""
 
 
+class FeedbackSettings(BaseModel):
+    """What is kept of the requests that were answered."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    uri: str | None = Field(default=None, min_length=1)
+    """Where counts of what was met go, for `tunewright drift`, and samples: s3://bucket/prefix or a folder. When not
+    set nothing is kept."""
+    share: float = Field(default=0.0, ge=0, le=1)
+    """Share of the requests whose inputs and answers are kept too, redacted; files never are."""
+    seconds: float = Field(default=300.0, ge=1, le=86400)
+    """Between two writes: one object of counts and one of samples."""
+    redact: str = "email,number"
+    """What is taken out of the texts of samples, separated by commas: email, url, number (of seven digits and more),
+    digits, and what packages bring under the entry points tunewright.redactors. Empty: nothing is."""
+
+
 class ServingSettings(BaseSettings):
     """Everything the server can be told; each field is the variable SERVING_<NAME>."""
 
@@ -106,6 +123,8 @@ class ServingSettings(BaseSettings):
     """Keep texts with the examples of answers that differ, in memory and in GET /models; else their digests alone."""
     step_back: StepBack = StepBack()
     """Bounds of a canary, see below."""
+    feedback: FeedbackSettings = FeedbackSettings()
+    """Counts and samples of requests, see below."""
     variant: str | None = None
     """The variant to serve, such as fp32 or int8; the version's own default when not set."""
     host: str = "0.0.0.0"  # noqa: S104  a container is reached through its own network address only
@@ -212,7 +231,7 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> ServingSettings:
     return built
 
 
-_GROUPS: dict[str, type[BaseModel]] = {"limits": Limits, "step_back": StepBack}
+_GROUPS: dict[str, type[BaseModel]] = {"limits": Limits, "step_back": StepBack, "feedback": FeedbackSettings}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.free_memory import free_memory
 from tunewright.serving.settings import ServingSettings
 from tunewright.serving.trial.trials import Tried, try_bundle
+from tunewright.serving.watch.feedback import open_feedback
 from tunewright.serving.watch.meters import Meters
 
 Step = Callable[[], None]
@@ -75,11 +76,19 @@ class Loader:
         )
         try:
             replay(predictor)
+            feedback = open_feedback(pulled.folder, predictor.model, version, settings.feedback)
             between()
         except BaseException:
             predictor.close()
             raise
-        service = Service(predictor, version, limits=settings.limits, threads=settings.threads, meters=self.meters)
+        service = Service(
+            predictor,
+            version,
+            limits=settings.limits,
+            threads=settings.threads,
+            meters=self.meters,
+            feedback=feedback,
+        )
         return Loaded(service, tried, time.monotonic() - begun)
 
 

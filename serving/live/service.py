@@ -24,6 +24,7 @@ from tunewright.serving.runtime.capacity import available_cpus
 from tunewright.serving.runtime.session import TimeLimit
 from tunewright.serving.runtime.watchdog import WATCHDOG
 from tunewright.serving.settings import Limits
+from tunewright.serving.watch.feedback import Feedback
 from tunewright.serving.watch.meters import Meters, Served
 from tunewright.serving.watch.seen import Seen, now_seen
 
@@ -48,9 +49,16 @@ class Service:
     """A predictor with the limits of this server around it."""
 
     def __init__(
-        self, predictor: Predictor, version: Version, *, limits: Limits, threads: int = 0, meters: Meters | None = None
+        self,
+        predictor: Predictor,
+        version: Version,
+        *,
+        limits: Limits,
+        threads: int = 0,
+        meters: Meters | None = None,
+        feedback: Feedback | None = None,
     ) -> None:
-        """`meters`: those of the process, where it has more to count than this."""
+        """`meters`: those of the process, where it has more to count than this. `feedback`: looks at the answers."""
         self.predictor = predictor
         self.version = version
         self.limits = limits
@@ -61,6 +69,9 @@ class Service:
         """What is counted is counted of this."""
         self.meters = meters or Meters()
         self.meters.serves(self.served, digest=version.digest)
+        self._feedback = feedback
+        if feedback is not None:
+            self.meters.drifts(self.served, feedback.features, feedback.drifts)
         threads = threads or available_cpus()
         self._returns: Returns | None = None
         self._rows = self._engine_threads(predictor.engine, threads)
@@ -146,6 +157,8 @@ class Service:
         if self._rows is not None:
             self._rows.close()
         self._workers.shutdown(wait=True)
+        if self._feedback is not None:
+            self._feedback.close()
         self.predictor.close()
 
     def _engine_threads(self, engine: object, threads: int) -> EngineThreads | None:
@@ -158,7 +171,7 @@ class Service:
             portions=FILES if isinstance(engine, FileEngine) else TEXTS,
             threads=threads,
             seconds=self.limits.deadline_seconds,
-            seen=_Counted(self.meters, self.served),
+            seen=_Counted(self.meters, self.served, self._feedback),
         )
 
     def _way_back(self) -> Returns:
@@ -248,6 +261,8 @@ class Service:
         except DeadlineExceeded as error:
             raise self._too_late(job.seconds) from error
         self.meters.computed(self.served, texts=len(rows), truncated=sum(row.truncated for row in rows))
+        if self._feedback is not None:
+            self._feedback.saw(request.inputs, rows, result if isinstance(result, list) else [None] * len(rows))
         return result
 
     def _too_late(self, seconds: float) -> DeadlineExceeded:
@@ -275,6 +290,7 @@ class _Counted:
 
     meters: Meters
     served: Served
+    feedback: Feedback | None
 
     def preparing(self) -> AbstractContextManager[object]:
         return self.meters.tokenizing(self.served)
@@ -293,3 +309,5 @@ class _Counted:
             work.note.waited(work.since, work.run_since)
             work.note.ran(work.run_since, time.monotonic())
         self.meters.computed(self.served, texts=len(work.inputs), truncated=work.truncated)
+        if self.feedback is not None and not work.is_prepared:
+            self.feedback.saw(work.inputs, work.rows, work.answers)

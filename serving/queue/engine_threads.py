@@ -323,6 +323,7 @@ class EngineThreads:
                 continue
             try:
                 output = self._engine.joined(gathered.row, gathered.outputs)
+                work.rows[gathered.number] = gathered.row
                 answer = output if work.is_prepared else self._engine.answer(gathered.row, output, work.parameters)
                 work.answers[gathered.number] = answer
             except Exception as error:

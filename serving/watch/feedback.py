@@ -16,14 +16,17 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from tunewright.registry.errors import RegistryError
-from tunewright.registry.stores.store import Store
+from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.versions.record import Version
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.profile.distance import Drift, drifts
-from tunewright.serving.profile.observation import observe
-from tunewright.serving.profile.profile import Profile, Tally
-from tunewright.serving.request.request import Request
+from tunewright.serving.profile.observation import observe, read_unknown_id
+from tunewright.serving.profile.profile import Profile, Tally, read_profile
+from tunewright.serving.settings import FeedbackSettings
+from tunewright.serving.watch.redaction import redaction
 
 _WAITING = 1000
 """Answered requests that wait to be looked at; more are not looked at."""
@@ -31,6 +34,10 @@ _WINDOW = 20_000
 """Rows after which those before weigh half."""
 _SAMPLE_BYTES = 8 << 20
 """Samples that wait to be written; more are dropped."""
+
+
+_Answered = tuple[Sequence[object], Sequence[object], Sequence[object]]
+"""Inputs, rows and answers of one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +73,20 @@ class Feedback:
         self._samples: list[bytes] = []
         self._sampled_bytes = 0
         self._lock = threading.Lock()
-        self._answered: queue.Queue[tuple[Request, Sequence[object], Sequence[object]] | None] = queue.Queue(_WAITING)
+        self._answered: queue.Queue[_Answered | None] = queue.Queue(_WAITING)
         self._is_failing = False
         self._thread = threading.Thread(target=self._run, name="feedback", daemon=True)
         self._thread.start()
 
-    def saw(self, request: Request, rows: Sequence[object], answers: Sequence[object]) -> None:
+    def saw(self, inputs: Sequence[object], rows: Sequence[object], answers: Sequence[object]) -> None:
         """A request was answered. Called by any thread, and never waits."""
         with contextlib.suppress(queue.Full):
-            self._answered.put_nowait((request, rows, answers))
+            self._answered.put_nowait((inputs, rows, answers))
+
+    @property
+    def features(self) -> list[str]:
+        """What drift can be seen in."""
+        return list(self._reference.counts) if self._reference else []
 
     def drifts(self) -> list[Drift]:
         """How far what was met lately is from what the version was measured on; nothing without a reference."""
@@ -108,7 +120,7 @@ class Feedback:
                 self._write()
                 due = time.monotonic() + self._place.seconds
 
-    def _look(self, request: Request, rows: Sequence[object], answers: Sequence[object]) -> None:
+    def _look(self, inputs: Sequence[object], rows: Sequence[object], answers: Sequence[object]) -> None:
         regression = self._model.problem == "regression"
         with self._lock:
             for row, answer in zip(rows, answers, strict=True):
@@ -118,7 +130,7 @@ class Feedback:
             if self._window.rows > _WINDOW:
                 self._window.halve()
         if self._place and random.random() < self._place.share:  # noqa: S311  which requests are kept is no secret
-            for value, answer in zip(request.inputs, answers, strict=True):
+            for value, answer in zip(inputs, answers, strict=True):
                 self._sample(self._place, value, answer)
 
     def _sample(self, place: Place, value: object, answer: object) -> None:
@@ -160,6 +172,20 @@ class Feedback:
 
     def _key(self, kind: str, suffix: str) -> str:
         return f"{prefix(self.name, self.number, kind)}{time_name()}-{secrets.token_hex(4)}.{suffix}"
+
+
+def open_feedback(folder: Path, model: ModelFile, version: Version, settings: FeedbackSettings) -> Feedback | None:
+    """What looks at the answers of the version in this folder; None where there is nothing to compare or keep."""
+    reference = read_profile(folder)
+    place = None
+    if settings.uri is not None:
+        redact = redaction([name.strip() for name in settings.redact.split(",") if name.strip()])
+        place = Place(open_store(settings.uri), settings.share, settings.seconds, redact)
+    if reference is None and place is None:
+        return None
+    return Feedback(
+        model, version.name, version.number, unknown_id=read_unknown_id(folder), reference=reference, place=place
+    )
 
 
 def prefix(name: str, number: int, kind: str) -> str:

@@ -1,9 +1,10 @@
 """What the process counts and times, in the form that Prometheus reads."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import Field, dataclass, fields
+from functools import partial
 from typing import Any, NamedTuple
 
 from prometheus_client import (
@@ -17,6 +18,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from tunewright.serving.profile.distance import Drift
 from tunewright.serving.settings import Limits
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -98,6 +100,13 @@ class Meters:
         self._bodies_bytes = self._gauge("bodies_bytes", "Bytes of bodies that are read, wait or are being answered.")
         self._waiting = self._gauge("queued_rows", "Rows that wait for a run of a model.")
         self._ready = self._gauge("ready", "1 while requests should be sent here, as /readyz has it.")
+        self._drift = self._gauge(
+            "drift",
+            "How far what was met lately is from the rows that the version was measured on: the population stability "
+            "index of a feature; 0.1 is a change, 0.25 a large one.",
+            *Served._fields,
+            "feature",
+        )
         self._info = self._gauge(
             "model_info", "Always 1; the version served is in the labels.", *Served._fields, "digest"
         )
@@ -127,8 +136,17 @@ class Meters:
         self._of.pop(served, None)
         for field in fields(_Figures):
             getattr(self._all, field.name).remove_by_labels(served._asdict())
-        for metric in (self._requests, self._shadowed, self._info):
+        for metric in (self._requests, self._shadowed, self._drift, self._info):
             metric.remove_by_labels(served._asdict())
+
+    def drifts(self, served: Served, features: Iterable[str], ask: Callable[[], Iterable[Drift]]) -> None:
+        """What this version meets is compared with what it was measured on; asked for each page."""
+
+        def psi(feature: str) -> float:
+            return next((one.psi for one in ask() if one.feature == feature), 0.0)
+
+        for feature in features:
+            self._drift.labels(*served, feature).set_function(partial(psi, feature))
 
     def answered(self, served: Served, code: int, seconds: float, *, protocol: str = "") -> None:
         """One request to predict is done."""

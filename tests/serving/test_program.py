@@ -20,6 +20,7 @@ from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
 from tunewright.serving.predictor import open_predictor
+from tunewright.serving.profile.profile import Profile
 from tunewright.serving.program import main
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
@@ -180,6 +181,44 @@ def test_metrics_may_have_a_port_where_nothing_else_is(start):
             f"there is nothing at GET {httpx.URL(address).path!r} of this port; "
             "the metrics have one of their own (SERVING_METRICS_PORT)",
         )
+
+
+def test_what_it_met_is_counted_sampled_and_compared(start, published, tmp_path, capsys, monkeypatch):
+    folder = pull(open_store(str(published)), "reviews", cache=tmp_path / "other").folder
+    profile = tmp_path / "profile.json"
+    profile.write_text(
+        Profile(rows=100, counts={"tokens": {"4": 100}, "labels": {"good": 50, "bad": 50}}).model_dump_json()
+    )
+    files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+    publish(open_store(str(published)), "reviews", {**files, "profile.json": profile}, run_id="run-2")
+    feedback = str(tmp_path / "feedback")
+    process = start(SERVING_FEEDBACK__URI=feedback, SERVING_FEEDBACK__SHARE="1", SERVING_DRAIN_SECONDS="0")
+    url = event(process, "listening")["url"]
+    event(process, "loaded")
+    texts = ["great " * 40, *["write to ada@example.org " * 8] * 29]
+    assert httpx.post(f"{url}/predict", json={"inputs": texts}, trust_env=False).status_code == 200
+    assert drift_of_tokens(url) > 0.25
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    monkeypatch.setenv("REGISTRY_URI", str(published))
+    monkeypatch.setenv("REGISTRY_CACHE", str(tmp_path / "cache"))
+    words = ["drift", "reviews", "--feedback", feedback, "--samples", str(tmp_path / "rows.jsonl")]
+    assert main([*words, "--fail-on", "large"]) == 1
+    assert "reviews:2: 30 rows met" in capsys.readouterr().out
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in rows[:2]] == [texts[0], "write to [email] " * 8]
+
+
+def drift_of_tokens(url):
+    """The metric, once the request before is in it."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        page = httpx.get(f"{url}/metrics", trust_env=False).text
+        found = float(re.search(r'^tunewright_drift\{feature="tokens".*\} (.*)$', page, re.MULTILINE)[1])
+        if found > 0:
+            return found
+        time.sleep(0.1)
+    raise AssertionError("the request was not counted")
 
 
 def bytes_of_bodies(url):

@@ -11,7 +11,6 @@ from tunewright.serving.drift import main
 from tunewright.serving.errors import SettingsError
 from tunewright.serving.profile.profile import PROFILE_FILE, profile_of
 from tunewright.serving.profile.rows import observations
-from tunewright.serving.request.request import Request
 from tunewright.serving.watch.feedback import Feedback, Place
 from tunewright.serving.watch.redaction import redaction
 
@@ -33,7 +32,7 @@ def seen_by(reviews, open_bundle):
         parameters = predictor.task.read_parameters({}, model)
         for text in texts:
             rows = predictor.prepare([text], parameters)
-            feedback.saw(Request([text], parameters), rows, predictor.answers(rows, parameters))
+            feedback.saw([text], rows, predictor.answers(rows, parameters))
         feedback.close()
         return feedback
 
