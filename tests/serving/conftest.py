@@ -131,15 +131,18 @@ def open_bundle():
 
 @pytest.fixture(scope="session")
 def serve_bundle():
-    """A context manager: a real web server on a loopback port over a bundle, as (client, models)."""
+    """A context manager: a real web server on a loopback port over a bundle, as (client, models).
+
+    `settings`: those of what stands before it.
+    """
 
     @contextmanager
-    def serve_it(folder, **limits):
+    def serve_it(folder, settings=None, **limits):
         version = Version("reviews", 3, "sha256:" + "0" * 64, "run-1", "2026-01-31T12:00:00Z", 1)
         service = Service(open_predictor(folder), version, limits=Limits(**limits), threads=2)
         models = Models(service, limits=service.limits, meters=service.meters)
         listener = listen("127.0.0.1", 0)
-        server = uvicorn.Server(web_config(create_app(models), models))
+        server = uvicorn.Server(web_config(create_app(models, settings), models))
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:

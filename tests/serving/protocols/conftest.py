@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from tunewright.serving.live.models import Models
+from tunewright.serving.settings import ServingSettings
 
 FIRST, LAST = ["?", "</s>", "."], 12
 ALPHABET = [*FIRST, *string.ascii_lowercase[:LAST], " "]
@@ -41,7 +42,7 @@ def served(bundle, serve_bundle):
 
         def serve(kind):
             if kind not in running:
-                client, of = stack.enter_context(serve_bundle(bundle(kind)))
+                client, of = stack.enter_context(serve_bundle(bundle(kind), ServingSettings(model="reviews")))
                 running[kind] = Served(str(client.base_url).rstrip("/"), client, of)
             return running[kind]
 

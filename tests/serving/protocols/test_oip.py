@@ -1,6 +1,7 @@
 """Triton's client, and what KServe's client was recorded to send."""
 
 import base64
+import gzip
 import json
 
 import numpy as np
@@ -49,6 +50,18 @@ def test_all_outputs_come_in_bytes_where_none_is_named(client):
     found = client().infer("reviews", [tensor("any name", TEXTS)], model_version="3", parameters={"top_k": 1})
     assert len(json.loads(found.as_numpy("json")[0])) == 1
     assert found.as_numpy("label")[1] == b"negative"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_tensors_are_packed_both_ways(client, coding):
+    asked = {"request_compression_algorithm": coding, "response_compression_algorithm": coding}
+    found = client().infer("reviews", [tensor("text", TEXTS * 50)], **asked)
+    assert found.as_numpy("label").shape == (150,)
+
+
+def test_a_body_that_unfolds_into_too_much_is_refused(served):
+    headers = {"Content-Encoding": "gzip", "Inference-Header-Content-Length": "2"}
+    assert post(served, gzip.compress(b"{}" + bytes(64 << 20)), headers=headers).status_code == 413
 
 
 def test_pairs_questions_files_vectors_and_written_texts(client):
