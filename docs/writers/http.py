@@ -19,8 +19,13 @@ _OPTIONS: Mapping[str, dict[str, Any]] = {
 }
 """What a `model.json` of the task says at the least, where its requests depend on it."""
 _INTRODUCTION = """\
-A server answers with one version, over HTTP/1.1 and in JSON. It writes its own OpenAPI document, with the labels and
-limits of that version and a real answer as the example: `/openapi.json`, and a page to try it out under `/docs`.
+A server answers over HTTP/1.1 and in JSON. It writes its own OpenAPI document, the same for each version of a model,
+with a real answer as the example: `/openapi.json`, and a page to try it out under `/docs`. Clients of the field have
+addresses of their own: those of [Hugging Face](../guides/protocols/huggingface.md),
+[OpenAI](../guides/protocols/openai.md), [Triton](../guides/protocols/open-inference-protocol.md),
+[KServe](../guides/protocols/kserve.md), [MLflow and SageMaker](../guides/protocols/mlflow-and-sagemaker.md) and
+[text-embeddings-inference](../guides/protocols/text-embeddings-inference.md). What answers for the first model of a
+server answers for each by its name, too: `/models/reviews/predict`.
 
 ```
 curl http://127.0.0.1:8080/predict -d '{"inputs": "This product is amazing!"}'
@@ -40,8 +45,8 @@ def page() -> str:
     codes = routes["/predict"]["post"]["responses"]
     parts = [_INTRODUCTION, "\n## Routes\n\n| route | for |\n|---|---|\n"]
     parts += [
-        f"| `{method.upper()} {path}` | {said['summary']} |\n"
-        for path, methods in routes.items()
+        f"| `{method.upper()} {path}` | {said['summary'].rstrip('.')} |\n"
+        for path, methods in sorted(routes.items())
         for method, said in methods.items()
     ]
     parts.append("\n## Status codes\n\n| code | when |\n|---|---|\n")
