@@ -385,7 +385,7 @@ MIXED = [
 ]
 
 
-@pytest.mark.parametrize("name", ["gpt2", "t5"])
+@pytest.mark.parametrize("name", WRITERS)
 def test_who_comes_later_shares_the_steps_and_is_answered_as_alone(tiny, name, runs):
     model = tiny(name)
     wanted = [(PROMPTS[place % 4], settings_of(model, **fields)) for place, fields in enumerate(MIXED * 2)]
@@ -451,8 +451,9 @@ def test_a_long_prompt_is_read_in_pieces_while_others_go_on(tiny, runs):
     assert heard.index("long") == 1 + len(long) // 8
 
 
-def test_prompts_that_begin_alike_read_the_beginning_once(tiny, monkeypatch):
-    model, fed = tiny("gpt2"), []
+@pytest.mark.parametrize("name", [name for name in WRITERS if name.values[0] in CAUSAL])
+def test_prompts_that_begin_alike_read_the_beginning_once(tiny, name, monkeypatch):
+    model, fed = tiny(name), []
     run = Onnx.run
 
     def counted(onnx, outputs, inputs, limit):
