@@ -244,3 +244,10 @@ def test_settings_that_contradict_each_other_are_refused(changes, sentence):
 
 def test_the_default_for_int8_is_no_mistake_where_int8_is_not_made():
     assert faults(export={"variants": ["fp32"]}, gate={"min": {"accuracy": 0.5}}) == []
+
+
+def test_rows_to_explain_are_refused_where_no_answer_is_explained():
+    sentence = "export.explained_rows would have no effect: answers of translation are not explained; remove it"
+    assert sentence in faults(task="translation", export={"explained_rows": 8})
+    assert sentence not in faults(task="translation", export={"explained_rows": 0})
+    assert sentence not in faults(task="translation")

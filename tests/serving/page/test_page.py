@@ -5,9 +5,11 @@ import io
 import json
 import re
 import threading
+import tomllib
 import wave
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import uvicorn
@@ -25,6 +27,7 @@ from tunewright.serving.predictor import open_predictor
 from tunewright.serving.settings import Limits, ServingSettings
 from tunewright.serving.watch.meters import Meters
 
+ROOT = Path(__file__).parents[3]
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 FILES = ("", "page/page.css", "page/page.js")
 IN_A_BROWSER = pytest.mark.slow
@@ -52,6 +55,13 @@ def test_files_are_packed_and_known_by_their_tag(client, path):
 
 def test_the_page_is_small(client):
     assert sum(len(gzip.compress(get(client, path).content)) for path in FILES) < 20_000
+
+
+def test_a_wheel_holds_the_files_of_the_page():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    patterns = project["tool"]["setuptools"]["package-data"]["tunewright.serving"]
+    held = {path for pattern in patterns for path in (ROOT / "serving").glob(pattern)}
+    assert held == {path for path in (ROOT / "serving/page").iterdir() if path.suffix in (".html", ".css", ".js")}
 
 
 def test_the_page_may_run_nothing_but_its_own_files(client):
