@@ -370,6 +370,7 @@ function busy(running) {
 
 function caption(model, begun, reply) {
   const who = reply?.headers.get("X-Tunewright-Model") ?? nameOf(model);
+  if (who.startsWith(model.name + ":") && who !== `${nameOf(model)}/${model.variant}`) renew().catch((error) => fault(error.message));
   return make("p", { class: "quiet by" }, make("span", {}, who), make("span", {}, `${Math.round(performance.now() - begun)} ms`));
 }
 
@@ -674,6 +675,7 @@ function showAbout(model) {
     model.followed && ["Follows", model.reference],
     model.failure && ["A newer version failed", model.failure],
     ["Digest", model.digest],
+    ["Made of", `tunewright show ${nameOf(model)}`],
     model.labels.length && ["Labels", `${model.labels.length}: ${model.labels.slice(0, 30).join(", ")}${model.labels.length > 30 ? ", \u2026" : ""}`],
     model.context && ["Reads", `a prompt and its answer of ${model.context.toLocaleString("en")} tokens together`],
     model.max_length && !model.context && ["Reads", `${model.max_length} tokens of a text${model.windowed ? " at a time" : "; the rest is cut off"}`],
@@ -681,7 +683,7 @@ function showAbout(model) {
     ...Object.entries(model.left_out).map(([name, reason]) => [`No ${name}`, reason]),
   ].filter(Boolean);
   show(get("facts"),
-    make("dl", {}, ...facts.flatMap(([name, told]) => [make("dt", {}, name), make("dd", { class: name === "Digest" ? "digest" : null }, String(told))])),
+    make("dl", {}, ...facts.flatMap(([name, told]) => [make("dt", {}, name), make("dd", { class: ["Digest", "Made of"].includes(name) ? "digest" : null }, String(told))])),
     metrics.length ? make("h3", {}, "Measured on the test rows") : null,
     metrics.length ? table(["variant", ...metrics, "ms", "size"], rows, "Quality of each variant") : null,
     metrics.length ? make("p", { class: "quiet" }, interval ?? "", "Measured once, through the code and the file that answer here. The figures hold for inputs like the test rows.") : null);
@@ -708,12 +710,25 @@ function begin() {
   showAbout(model);
 }
 
+async function readFacts() {
+  const told = await (await ask("page/facts")).json();
+  state.models = told.models;
+  state.limits = told.limits;
+}
+
+// Another version answers by now: what is told of it changes, what was typed stays.
+async function renew() {
+  const { task, name } = current();
+  await readFacts();
+  if (current()?.name !== name || current().task !== task) return begin();
+  showHead(current());
+  showAbout(current());
+}
+
 async function start() {
   fault("");
   try {
-    const told = await (await ask("page/facts")).json();
-    state.models = told.models;
-    state.limits = told.limits;
+    await readFacts();
     showModels();
     begin();
   } catch (error) {

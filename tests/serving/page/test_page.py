@@ -363,6 +363,20 @@ def test_two_models_answer_side_by_side(browser, reviews, emotions, serve_bundle
 
 
 @IN_A_BROWSER
+def test_what_is_told_follows_the_version_that_answers(browser, reviews, serve_bundle):
+    with serve_bundle(reviews) as (client, models):
+        browser.open(str(client.base_url) + "/")
+        browser.fill("in-text", "I love it!")
+        version = Version("reviews", 4, "sha256:" + "4" * 64, "run-2", "2026-03-31T12:00:00Z", 1)
+        newer = Service(open_predictor(reviews), version, limits=models.limits, meters=models.meters)
+        models.put(models.all[0].main, newer).close()
+        browser.send()
+        browser.until("document.querySelector('#chips').innerText.includes('version 4')")
+        assert "reviews:4" in browser.text("#facts")
+        assert browser.run("document.getElementById('in-text').value") == "I love it!"
+
+
+@IN_A_BROWSER
 def test_settings_reach_the_model_and_the_code(browser, served):
     browser.open(served("reviews").url + "/")
     browser.run("document.getElementById('settings').open = true")
