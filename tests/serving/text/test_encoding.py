@@ -100,3 +100,37 @@ def test_a_graph_that_wants_more_than_text_is_refused():
     assert str(caught.value) == (
         "the graph wants an input 'pixel_values'; text models have input_ids, attention_mask, token_type_ids"
     )
+
+
+def placed(encoder, text):
+    """What stands at the place of each token of a row."""
+    texts = (text,) if isinstance(text, str) else text
+    (row,) = encoder.encode([text])
+    places = encoder.places(text)
+    assert len(places) == len(row)
+    return [place and texts[place.text][place.start : place.end] for place in places]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("  great \x00\n lamp ", [None, "great", "lamp", None]),
+        (("great", " lamp"), [None, "great", None, "lamp", None]),
+        ("", [None, None]),
+    ],
+)
+def test_tokens_know_where_they_stand_in_the_text_as_it_was_sent(encoder, text, found):
+    assert placed(encoder, text) == found
+
+
+@pytest.mark.parametrize("direction", ["left", "right"])
+@pytest.mark.parametrize("text", ["great " * 50 + "lamp", " \x00" * 9_000 + "great " * 5_000 + "lamp"])
+def test_places_are_those_of_the_end_that_is_read(reviews, tmp_path, direction, text):
+    tokenizer = Tokenizer.from_file(str(reviews / "tokenizer.json"))
+    tokenizer.enable_truncation(8, direction=direction)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    found = placed(make_encoder(tmp_path / "tokenizer.json", max_length=8), text)[1:-1]
+    if direction == "left":
+        assert found == ["great"] * 5 + ["lamp"]
+    else:
+        assert set(found) <= {"great"}
