@@ -6,7 +6,6 @@ from typing import Any
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.explain.explaining import is_explainable
 from tunewright.serving.explain.tokens import kinds_of
-from tunewright.serving.live.model import Model
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.live.slot import Slot
@@ -35,7 +34,7 @@ def facts(models: Models) -> dict[str, object]:
     """Everything the page knows, of which JSON can be made; NotLoaded."""
     limits = models.limits
     return {
-        "models": [_model(one.main, service, path) for one, service, path in _loaded(models)],
+        "models": [_model(slot, service, path) for slot, service, path in _loaded(models)],
         "limits": {
             "inputs": limits.inputs,
             "characters": limits.characters,
@@ -44,13 +43,16 @@ def facts(models: Models) -> dict[str, object]:
     }
 
 
-def _loaded(models: Models) -> Iterator[tuple[Model, Service, str]]:
+def _loaded(models: Models) -> Iterator[tuple[Slot, Service, str]]:
     """What is in memory, with what stands before `predict` in its address; NotLoaded where that is nothing."""
     if not models.services:
         models.find()
     for number, one in enumerate(models.all):
-        if (service := one.main.service) is not None:
-            yield one, service, f"models/{one.name}/" if number else ""
+        loaded = [(slot, slot.service) for slot in one.slots if slot.service is not None]
+        alone = f"models/{one.name}/" if number else ""
+        for slot, service in loaded:
+            # Of several versions of a model each is asked by its number: by the name alone any may answer.
+            yield slot, service, alone if len(loaded) == 1 else f"models/{one.name}:{service.version.number}/"
 
 
 def _model(slot: Slot, service: Service, path: str) -> dict[str, object]:

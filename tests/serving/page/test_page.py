@@ -23,6 +23,8 @@ from tunewright.serving.http.app import create_app
 from tunewright.serving.http.server import listen, web_config
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
+from tunewright.serving.live.shadow import Comparison, Shadow
+from tunewright.serving.live.slot import Slot
 from tunewright.serving.predictor import open_predictor
 from tunewright.serving.settings import Limits, ServingSettings
 from tunewright.serving.watch.meters import Meters
@@ -360,6 +362,24 @@ def test_two_models_answer_side_by_side(browser, reviews, emotions, serve_bundle
         assert "emotions@production" in browser.text("#chips")
         assert f"{url}/models/emotions/predict" in browser.text("#snippet").replace("'", "")
         require_quiet(browser, url)
+
+
+@IN_A_BROWSER
+def test_two_versions_of_a_model_answer_side_by_side(browser, reviews, serve_bundle):
+    with serve_bundle(reviews) as (client, models):
+        version = Version("reviews", 4, "sha256:" + "4" * 64, "run-2", "2026-03-31T12:00:00Z", 1)
+        newer = Service(open_predictor(reviews), version, limits=models.limits, meters=models.meters)
+        models.all[0].shadow = Shadow(Slot("reviews@staging"), 0.0, Comparison(texts=False))
+        models.put(models.all[0].shadow.slot, newer)
+        browser.open(str(client.base_url) + "/")
+        choose(browser, "other")
+        browser.send()
+        who = "document.querySelectorAll('#answers .by span:first-child')"
+        assert browser.run(f"[...{who}].map((one) => one.innerText)") == ["reviews:3/fp32", "reviews:4/fp32"]
+        assert "/models/reviews:3/predict" in browser.text("#snippet")
+        browser.run("for (const one of document.querySelectorAll('.why button')) one.click()")
+        browser.until("document.querySelectorAll('.why h3').length == 2")
+        require_quiet(browser, str(client.base_url))
 
 
 @IN_A_BROWSER
