@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from tunewright.serving.errors import DeadlineExceeded, Left, NotLoaded
+from tunewright.serving.errors import DeadlineExceeded, Left, Malformed, NotLoaded, shown
 from tunewright.serving.http.body import read_body
+from tunewright.serving.http.connection import arrival_of
 from tunewright.serving.http.replies import fault_reply, logged, response
 from tunewright.serving.live.model import Visit
 from tunewright.serving.live.models import Models
@@ -23,7 +24,8 @@ from tunewright.serving.queue.bodies import SMALL_BODY
 from tunewright.serving.watch.meters import reason
 from tunewright.serving.watch.seen import now_seen
 
-Handler = Callable[[Request], Awaitable[Response]]
+Handler = Callable[..., Awaitable[Response | None]]
+"""What answers at an address: a function of a request, or an application."""
 Write = Callable[[list[object]], Reply]
 Result = TypeVar("Result")
 
@@ -33,6 +35,8 @@ SERVED = "served"
 """Place of an address that names the model before the operation: /models/{served}/predict."""
 _STICKY = "x-tunewright-sticky"
 """Who sends the same here is answered by the same version, as long as it is there."""
+_TIMEOUT = "X-Request-Timeout-Ms"
+"""How long a caller waits, in whole milliseconds, where that is less than the limit."""
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
@@ -53,7 +57,7 @@ def asking(operation: Operation, protocol: str) -> Handler:
             done.with_status(made.status_code)
         return made
 
-    return handler
+    return _Bare(handler)
 
 
 def showing(page: Page) -> Handler:
@@ -100,6 +104,17 @@ async def once_loaded(models: Models, work: Callable[[], Awaitable[Result]]) -> 
         ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Bare:
+    """A handler as an application of its own: the framework's wrapping costs more than the reading of a request."""
+
+    handler: Callable[[Request], Awaitable[Response]]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        made = await self.handler(Request(scope, receive, send))
+        await made(scope, receive, send)
+
+
 class _Done:
     """What a request holds until it is done, and who is to count it."""
 
@@ -134,10 +149,11 @@ async def _answered(request: Request, models: Models, operation: Operation, done
     seen = done.held.enter_context(models.visited(Visit(key, call.path.get(SERVED))))
     asked = await while_awaited(request, _read(seen, operation, call))
     done.service, done.seen.served, done.seen.rows = asked.service, asked.service.served, len(asked.request.inputs)
+    seconds = _seconds(request)
     if asked.events is None:
         write = _noted(models, operation, call, asked, key)
-        return response(await while_awaited(request, asked.service.answer(asked.request, write)))
-    return await _begun(request, asked, asked.events, done)
+        return response(await while_awaited(request, asked.service.answer(asked.request, write, seconds=seconds)))
+    return await _begun(request, asked, asked.events, done, seconds)
 
 
 async def _read(models: Models, operation: Operation, call: Call) -> Asked:
@@ -166,9 +182,18 @@ def _noted(models: Models, operation: Operation, call: Call, asked: Asked, key: 
     return write
 
 
-async def _begun(request: Request, asked: Asked, events: Events, done: _Done) -> Response:
+def _seconds(request: Request) -> float | None:
+    """How long the caller waits, where it says so; Malformed."""
+    if (asked := request.headers.get(_TIMEOUT)) is None:
+        return None
+    if not (asked.isascii() and asked.isdecimal() and len(asked) < 10 and int(asked)):
+        raise Malformed(f"{_TIMEOUT} is {shown(asked)}; send whole milliseconds, at least 1")
+    return int(asked) / 1000
+
+
+async def _begun(request: Request, asked: Asked, events: Events, done: _Done, seconds: float | None) -> Response:
     """A stream whose first piece is there: what is wrong with a request has its own status."""
-    pieces = asked.service.stream(asked.request)
+    pieces = asked.service.stream(asked.request, seconds=seconds)
     first = await while_awaited(request, anext(pieces))
     outcome = _Outcome()
     written = _written(first, pieces, events, outcome)
@@ -181,21 +206,19 @@ def _call(request: Request, body: bytes) -> Call:
 
 async def while_awaited(request: Request, work: Awaitable[Result]) -> Result:
     """The result of the work, which is cancelled when the caller leaves: Left."""
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_leaving(request))
+    task, arrival = asyncio.current_task(), arrival_of(request.scope)
+    assert task is not None
+    # Not a task that waits for the end of the connection: to begin and end one costs as much as all of a small answer.
+    arrival.on_leave = task.cancel
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise Left("the caller closed the connection before the answer")
-        return working.result()
+        return await work
+    except asyncio.CancelledError:
+        if not arrival.has_left:
+            raise
+        task.uncancel()
+        raise Left("the caller closed the connection before the answer") from None
     finally:
-        working.cancel()
-        leaving.cancel()
-
-
-async def _leaving(request: Request) -> None:
-    """Until the connection is closed; of a body that is whole there comes nothing more."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        arrival.on_leave = None
 
 
 class _EventStream(StreamingResponse):

@@ -6,6 +6,7 @@ import time
 from starlette.requests import ClientDisconnect, Request
 
 from tunewright.serving.errors import Incomplete, Malformed, TooLarge, shown
+from tunewright.serving.http.connection import arrival_of
 from tunewright.serving.queue.bodies import Share
 
 
@@ -21,18 +22,15 @@ async def read_body(request: Request, share: Share, *, most: int, seconds: float
     if announced.isdecimal() and int(announced) > most:
         raise _too_large(announced, most)
     try:
-        async with asyncio.timeout(seconds - _spent(request)):
+        begun = arrival_of(request.scope).begun
+        if begun is None:
+            return await _read(request, share, most)
+        async with asyncio.timeout(begun + seconds - time.monotonic()):
             return await _read(request, share, most)
     except TimeoutError as error:
         raise Incomplete(f"the request did not arrive within {seconds:g} s (SERVING_LIMITS__BODY_SECONDS)") from error
     except ClientDisconnect as error:
         raise Incomplete("the connection was closed before the end of the body") from error
-
-
-def _spent(request: Request) -> float:
-    """Seconds since the first byte of the request, which its connection has noted."""
-    begun = getattr(getattr(request.state, "arrival", None), "begun", None)
-    return time.monotonic() - begun if begun is not None else 0.0
 
 
 async def _read(request: Request, share: Share, most: int) -> bytes:

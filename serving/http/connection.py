@@ -10,6 +10,7 @@ import functools
 import json
 import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,7 +45,23 @@ class Arrival:
     """When the request began that a connection is reading."""
 
     begun: float | None = None
-    """By `time.monotonic`; None where it came in one piece."""
+    """By `time.monotonic`; None where all of it is there."""
+    on_leave: Callable[[], object] | None = None
+    """Called when the connection ends before the request is answered."""
+    has_left: bool = False
+    """Whether it has ended."""
+
+    def leave(self) -> None:
+        """The connection ends."""
+        self.has_left = True
+        if self.on_leave is not None:
+            self.on_leave()
+
+
+def arrival_of(scope: Mapping[str, Any]) -> Arrival:
+    """What the connection of a request has noted; nothing where another server reads HTTP."""
+    arrival: Arrival = scope["state"].get("arrival") or Arrival()
+    return arrival
 
 
 class Connection(HttpToolsProtocol):
@@ -122,6 +139,8 @@ class Connection(HttpToolsProtocol):
         super().on_headers_complete()
         self.app = app
         self._is_in_head = False
+        if not self.expect_100_continue:
+            self.cycle.transport = _Corked(self.transport)  # type: ignore[assignment]  # all that a cycle asks of one
         self._cycles.append(self.cycle)
         if len(self._cycles) > _WAITING:
             self._raise(429, "Overloaded", f"more than {_WAITING} requests wait on this connection; read their answers")
@@ -146,7 +165,9 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        self._cycles.popleft()
+        cycle = self._cycles.popleft()
+        if isinstance(cycle.transport, _Corked):
+            cycle.transport.flush()
         self.waits_since = self.loop.time()
         super().on_response_complete()
         if self._is_arriving:
@@ -182,6 +203,7 @@ class Connection(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         self.pipeline.clear()
+        self.arrival.leave()
 
     def _feed(self, data: bytes) -> None:
         """Read; a wish for another protocol is passed over, as HTTP allows: httptools would read no body after it."""
@@ -271,6 +293,40 @@ class Connection(HttpToolsProtocol):
                 "Incomplete",
                 f"the request did not arrive within {self._bounds.seconds:g} s (SERVING_LIMITS__BODY_SECONDS)",
             )
+
+
+class _Corked:
+    """The transport of one answer: its head is written with what follows it, in one packet and by one system call."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head: bytes | None = None
+        self._is_open = False
+
+    def write(self, data: bytes) -> None:
+        """Hold the first piece back until the second, or the end."""
+        if self._is_open:
+            self._transport.write(data)
+        elif self._head is None:
+            self._head = data
+        else:
+            self._is_open = True
+            self._transport.write(self._head + data)
+
+    def flush(self) -> None:
+        """Nothing follows."""
+        if not self._is_open and self._head is not None:
+            self._is_open = True
+            self._transport.write(self._head)
+
+    def close(self) -> None:
+        """End the connection once all is written."""
+        self.flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether it ends."""
+        return self._transport.is_closing()
 
 
 async def _without_chunks(

@@ -75,8 +75,9 @@ class Service:
         threads = threads or available_cpus()
         self._returns: Returns | None = None
         self._rows = self._engine_threads(predictor.engine, threads)
-        # Those who write take steps together: each has a thread that waits for its own.
-        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="service")
+        # Those who write take steps together: each request has a thread that waits for its own.
+        waiting = limits.requests if predictor.writes else threads
+        self._workers = ThreadPoolExecutor(waiting, thread_name_prefix="service")
 
     def __str__(self) -> str:
         return f"{self.version}/{self.predictor.variant}"

@@ -258,6 +258,24 @@ def test_a_request_that_waited_too_long_is_not_begun(make_bundle, recipe, serve_
     )
 
 
+def test_a_caller_may_wait_less_long_than_the_limit(endless, serve_bundle):
+    with serve_bundle(endless, deadline_seconds=20) as (client, _):
+        late = client.post("/predict", json={"inputs": "a guitar"}, headers={"X-Request-Timeout-Ms": "150"})
+        wrong = client.post("/predict", json={"inputs": "a lamp"}, headers={"X-Request-Timeout-Ms": "2.5"})
+        longer = client.post("/predict", json={"inputs": "a lamp"}, headers={"X-Request-Timeout-Ms": "900000"})
+    assert read_error(late) == (
+        503,
+        "DeadlineExceeded",
+        "no answer within 0.15 s, which is all that the request allows (X-Request-Timeout-Ms)",
+    )
+    assert read_error(wrong) == (
+        400,
+        "Malformed",
+        "X-Request-Timeout-Ms is '2.5'; send whole milliseconds, at least 1",
+    )
+    assert longer.status_code == 200
+
+
 def test_a_model_that_answers_nan_is_a_500_without_nan(make_bundle, recipe, serve_bundle):
     with serve_bundle(make_bundle(recipe(nan_on="guitar"))) as (client, _):
         reply = predict(client, ["a lamp", "a guitar"])
