@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ class Predictor:
         outputs = self.engine.run(rows, limit=limit)
         return [self.engine.answer(row, output, parameters) for row, output in zip(rows, outputs, strict=True)]
 
-    @property
+    # Once: to look at all that an engine has takes longer than to read a request.
+    @cached_property
     def writes(self) -> bool:
         """Whether answers can be read while they are written."""
         return isinstance(self.engine, WritingEngine)

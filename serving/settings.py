@@ -44,9 +44,9 @@ class Limits(BaseModel):
     media_bytes: int = Field(default=256 << 20, ge=1 << 20, le=1 << 40)
     """Memory that the images or recordings of one request may unfold into, in bytes, and four times what a single one
     may; told from the headers of the files, before any is decoded, and refused with 413."""
-    requests: int = Field(default=64, ge=1, le=10_000)
+    requests: int = Field(default=256, ge=1, le=10_000)
     """Requests that have arrived and wait or are being answered at the same time; one more is refused with 429 and the
-    seconds to wait."""
+    seconds to wait. So is one that finds so much work before it that half of the deadline would be over."""
     deadline_seconds: float = Field(default=30.0, gt=0, le=3600)
     """Seconds a request may wait and compute once it has arrived; then 503."""
 

@@ -5,8 +5,9 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -111,8 +112,23 @@ class _Bare:
     handler: Callable[[Request], Awaitable[Response]]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        made = await self.handler(Request(scope, receive, send))
+        request = Request(scope, receive, send)
+        request._headers = _Heads(scope=scope)
+        made = await self.handler(request)
         await made(scope, receive, send)
+
+
+class _Heads(Headers):
+    """Headers that are looked up, not searched: each search costs more than all look-ups of a request."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope=scope)
+        self._first: dict[bytes, bytes] = dict(reversed(scope["headers"]))
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The first of that name."""
+        value = self._first.get(key.lower().encode("latin-1"))
+        return default if value is None else value.decode("latin-1")
 
 
 class _Done:

@@ -14,6 +14,7 @@ from tunewright.serving.errors import DeadlineExceeded
 from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.live.job import Job
 from tunewright.serving.predictor import Predictor
+from tunewright.serving.queue.admission import Load
 from tunewright.serving.queue.engine_threads import FILES, TEXTS, EngineThreads
 from tunewright.serving.queue.limits import check_files, check_texts
 from tunewright.serving.queue.returns import Returns
@@ -74,7 +75,9 @@ class Service:
             self.meters.drifts(self.served, feedback.features, feedback.drifts)
         threads = threads or available_cpus()
         self._returns: Returns | None = None
+        self._reads_files = isinstance(predictor.engine, FileEngine)
         self._rows = self._engine_threads(predictor.engine, threads)
+        self._load = Load(lambda: self._rows.rate if self._rows else 0.0, limits.deadline_seconds)
         # Those who write take steps together: each request has a thread that waits for its own.
         waiting = limits.requests if predictor.writes else threads
         self._workers = ThreadPoolExecutor(waiting, thread_name_prefix="service")
@@ -117,13 +120,14 @@ class Service:
         def too_late() -> None:
             work.end(self._too_late(seconds))
 
-        WATCHDOG.watch(too_late, work.since + seconds)
-        self._rows.put(work)
-        try:
-            return cast(Result, await answered)
-        finally:
-            WATCHDOG.let_go(too_late)
-            work.give_up()
+        with self._load.taken(sum(map(self._rows.estimate, request.inputs))):
+            WATCHDOG.watch(too_late, work.since + seconds)
+            self._rows.put(work)
+            try:
+                return cast(Result, await answered)
+            finally:
+                WATCHDOG.let_go(too_late)
+                work.give_up()
 
     async def stream(self, request: Request, *, seconds: float | None = None) -> AsyncGenerator[str | Ended]:
         """The pieces of the answer to the one input of a request, and its end.
@@ -236,9 +240,10 @@ class Service:
     def _weigh(self, inputs: Sequence[object]) -> Sequence[int]:
         """How much it takes to prepare each input; TooLarge for what is over the limits of this server."""
         check_texts(inputs, self.limits)
+        if not self._reads_files:
+            return [characters(one) for one in inputs]
         # The headers of the files are looked at, up to the first that is too much, before any file is decoded.
-        unfolded = check_files(self.predictor.unfolded(inputs), self.limits)
-        return unfolded or [characters(one) for one in inputs]
+        return check_files(self.predictor.unfolded(inputs), self.limits)
 
     def _answers(self, request: Request, job: Job) -> list[object]:
         """One answer per input, of which JSON can be made."""

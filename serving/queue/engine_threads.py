@@ -100,6 +100,10 @@ class EngineThreads:
         """Sizes that all of them have lately run in a second; 0 before the first run."""
         return self._size_per_second * self._count
 
+    def estimate(self, one: object) -> int:
+        """The size that an input will probably have."""
+        return self._engine.estimate(one)
+
     def put(self, work: Work) -> None:
         """To be begun as soon as a thread is free. It takes no lock while all are busy: the event loop calls it."""
         self._arrived.append(work)

@@ -20,8 +20,6 @@ class Work:
     """Told once how it ended, from any thread: with what was written, or an exception."""
     caller: object = None
     """Whose it is: callers take turns. None: nobody else's."""
-    cost: int = 0
-    """How much there is to run, estimated before anything is prepared."""
     note: object = None
     """Whatever those who are told of it want to find there."""
     since: float = 0.0
