@@ -56,7 +56,7 @@ site: $(VENV)/.dev ## write the documents as a site to var/site
 
 bench: bench-serve bench-reload bench-generate bench-export bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
-bench-serve: $(VENV)/.dev ## texts per second of Predictor against a bare ONNX Runtime loop
+bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and a FastAPI around optimum
 	$(BIN)/python tests/bench/bench_serve.py
 
 bench-reload: $(VENV)/.dev ## what callers notice while an alias moves a hundred times (MODEL=name@alias for another)

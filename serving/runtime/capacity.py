@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-TOKENS_PER_RUN = 512
+TOKENS_PER_RUN = 256
 """Padded tokens of one run: more than this falls out of a core's cache and gets slower per text."""
 
 

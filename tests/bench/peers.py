@@ -26,6 +26,11 @@ def optimum() -> Path:
     return environment("optimum", _pinned("optimum"))
 
 
+def optimum_server() -> Path:
+    """The same beside a web server."""
+    return environment("optimum-serve", [*_pinned("optimum"), *pins("uvicorn", "httptools"), "fastapi", "orjson"])
+
+
 def pins(*names: str) -> list[str]:
     """These packages at the versions that this project is developed with."""
     return [pin for pin in _pinned("dev") if pin.partition("==")[0] in names]
