@@ -19,10 +19,11 @@ from tunewright.job.export.trace import INLINE
 
 LEAST = 1024
 """Numbers of the smallest weight that is quantized: with fewer, int8 saves neither bytes nor time."""
-_LEVELS = 127
 _ZERO = 128
 """The byte of an input that stands for zero: with signed bytes ONNX Runtime multiplies eight times slower."""
-_TINY = np.float32(1e-30)
+_ONE_SIDED = {"Gelu": (32, 0.1701), "Relu": (0, 0.0)}
+"""Where the zero of what never falls below a bound lies, and that bound: most of the bytes are for what is above it."""
+_TINY = 1e-30
 """The least scale, that of a row of zeros."""
 _HUGE = np.finfo(np.float32).max
 
@@ -52,13 +53,16 @@ class _Weight:
     """Whether it is stored as [N, K] in place of [K, N]."""
 
 
+_Rows = tuple[onnx_ir.Value, onnx_ir.Value, onnx_ir.Value]
+
+
 class _Quantizer:
     """Rewrites a graph in place; what several nodes share is made once, before the first of them."""
 
     def __init__(self, graph: onnx_ir.Graph) -> None:
         self._graph = graph
         self._at = graph[0]
-        self._rows: dict[onnx_ir.Value, tuple[onnx_ir.Value, onnx_ir.Value]] = {}
+        self._rows: dict[onnx_ir.Value, _Rows] = {}
         self._tables: dict[onnx_ir.Value, tuple[onnx_ir.Value, onnx_ir.Value]] = {}
         self._matrices: dict[_Weight, tuple[onnx_ir.Value, onnx_ir.Value]] = {}
         self._tied = {_input(node, 0) for node in graph if _is_look_up(node)}
@@ -76,25 +80,33 @@ class _Quantizer:
 
     def _product(self, node: onnx_ir.Node, weight: _Weight) -> onnx_ir.Value:
         matrix_KN, scale_N = self._matrix(weight)
-        source = _input(node, 0)
-        rows, scale_R1 = self._quantized_rows(source, _shape(weight.stored)[1 if weight.turned else 0])
-        whole = [rows, matrix_KN, self._constant("int8.one", np.float32(1)), scale_N, self._zero()]
+        rows, scale_R1, zero = self._quantized_rows(_input(node, 0), _numbers(weight.stored).shape[weight.turned])
+        whole = [rows, matrix_KN, self._constant("int8.one", np.float32(1)), scale_N, zero]
         found = self._op("MatMulIntegerToFloat", whole, domain="com.microsoft")
         found = self._op("Mul", [found, scale_R1])
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         return found if bias is None else self._op("Add", [found, bias])
 
-    def _quantized_rows(self, source: onnx_ir.Value, numbers: int) -> tuple[onnx_ir.Value, onnx_ir.Value]:
-        """Rows of `numbers` as unsigned bytes, and the scale of each, `[..., 1]`."""
+    def _quantized_rows(self, source: onnx_ir.Value, numbers: int) -> _Rows:
+        """Rows of so many numbers as unsigned bytes, the scale of each, `[..., 1]`, and the byte that is zero."""
         if source not in self._rows:
-            largest = self._op("ReduceMax", [self._op("Abs", [source]), self._last_axis()], keepdims=1)
-            scale = self._op("Mul", [largest, self._constant("int8.levels", np.float32(1 / _LEVELS))])
-            scale = self._op("Max", [scale, self._constant("int8.tiny", _TINY)])
+            scale, byte = self._scale(source)
+            zero = self._constant(f"int8.zero_{byte}", np.uint8(byte))
             # Blocks want a zero point each; whatever is divided by the largest number of all is zero.
-            zeros = self._op("QuantizeLinear", [scale, self._constant("int8.huge", _HUGE), self._zero()])
+            zeros = self._op("QuantizeLinear", [scale, self._constant("int8.huge", _HUGE), zero])
             rows = self._op("QuantizeLinear", [source, scale, zeros], axis=-1, block_size=numbers)
-            self._rows[source] = rows, scale
+            self._rows[source] = rows, scale, zero
         return self._rows[source]
+
+    def _scale(self, source: onnx_ir.Value) -> tuple[onnx_ir.Value, int]:
+        """The scale of each row, `[..., 1]`, and the byte that is to be zero."""
+        maker = source.producer()
+        byte, bound = _ONE_SIDED.get(maker.op_type if maker else "", (_ZERO, None))
+        sized = source if bound is not None else self._op("Abs", [source])
+        largest = self._op("ReduceMax", [sized, self._last_axis()], keepdims=1)
+        share = self._constant(f"int8.share_{byte}", np.float32(1 / (255 - byte)))
+        least = self._constant(f"int8.least_{byte}", np.float32(max(_TINY, bound / byte if bound else 0)))
+        return self._op("Max", [self._op("Mul", [largest, share]), least]), byte
 
     def _matrix(self, weight: _Weight) -> tuple[onnx_ir.Value, onnx_ir.Value]:
         """A weight as signed bytes `[K, N]`, and the scale of each column `[N]`."""
@@ -133,9 +145,6 @@ class _Quantizer:
     def _last_axis(self) -> onnx_ir.Value:
         return self._constant("int8.last_axis", np.array([-1]))
 
-    def _zero(self) -> onnx_ir.Value:
-        return self._constant("int8.zero", np.uint8(_ZERO))
-
     def _constant(self, name: str, value: NDArray[np.generic] | np.generic) -> onnx_ir.Value:
         """The initializer of this name, made where there is none."""
         if name not in self._graph.initializers:
@@ -166,7 +175,7 @@ class _Quantizer:
 
 def quantized_columns(weight_KN: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """A weight as signed bytes, and the scale of each column, `[1, N]`."""
-    scale_1N = np.maximum(np.abs(weight_KN).max(axis=0, keepdims=True) / np.float32(_LEVELS), _TINY)
+    scale_1N = np.maximum(np.abs(weight_KN).max(axis=0, keepdims=True) / np.float32(127), np.float32(_TINY))
     return np.rint(weight_KN / scale_1N).astype(np.int8), scale_1N
 
 
@@ -207,7 +216,3 @@ def _input(node: onnx_ir.Node, at: int) -> onnx_ir.Value:
 def _numbers(value: onnx_ir.Value) -> NDArray[np.float32]:
     assert value.const_value is not None
     return np.asarray(value.const_value.numpy(), dtype=np.float32)
-
-
-def _shape(value: onnx_ir.Value) -> tuple[int, ...]:
-    return _numbers(value).shape

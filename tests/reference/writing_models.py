@@ -70,7 +70,8 @@ SEQ2SEQ = {
     "m2m_100": lambda: transformers.M2M100ForConditionalGeneration(
         transformers.M2M100Config(**_BART, scale_embedding=False)
     ),
-    "marian": lambda: transformers.MarianMTModel(transformers.MarianConfig(**_BART)),
+    # Scaled embeddings, as published ones have: without them so small a one repeats itself.
+    "marian": lambda: transformers.MarianMTModel(transformers.MarianConfig(**_BART, scale_embedding=True)),
     "pegasus": lambda: transformers.PegasusForConditionalGeneration(transformers.PegasusConfig(**_BART)),
 }
 

@@ -1,5 +1,7 @@
 """The int8 form of real tiny graphs: what is of one byte, and that a row's answer is its own."""
 
+import math
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -102,11 +104,11 @@ def test_int8_answers_nearly_as_float32(int8, exported, open_session):
     assert 0 < np.abs(truth - found).max() < 0.1
 
 
-def product(tmp_path, node, weight, bias=None):
-    """The session of the int8 form of a graph of one product."""
+def product(tmp_path, nodes, weight, bias=None):
+    """The session of the int8 form of a graph that ends in one product."""
     weights = {"weight": weight} | ({} if bias is None else {"bias": bias})
     graph = helper.make_graph(
-        [node],
+        nodes,
         "product",
         [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["batch", 64])],
         [helper.make_tensor_value_info("found", TensorProto.FLOAT, ["batch", 32])],
@@ -114,7 +116,8 @@ def product(tmp_path, node, weight, bias=None):
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), tmp_path / "a.onnx")
     quantize_int8(tmp_path / "a.onnx", tmp_path / "b.onnx")
-    return onnxruntime.InferenceSession(str(tmp_path / "b.onnx"), providers=["CPUExecutionProvider"])
+    sessions = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
+    return [onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]) for path in sessions]
 
 
 def test_a_row_of_zeros_gives_the_bias_and_does_not_touch_the_others(tmp_path):
@@ -122,7 +125,8 @@ def test_a_row_of_zeros_gives_the_bias_and_does_not_touch_the_others(tmp_path):
     weight, bias = (random.standard_normal(shape, np.float32) for shape in ((32, 64), (32,)))
     rows = random.standard_normal((3, 64), np.float32) * np.float32([[1e-3], [0], [1e3]])
     node = helper.make_node("Gemm", ["rows", "weight", "bias"], ["found"], transB=1)
-    (found,) = product(tmp_path, node, weight, bias).run(None, {"rows": rows})
+    _, session = product(tmp_path, [node], weight, bias)
+    (found,) = session.run(None, {"rows": rows})
     assert np.array_equal(found[1], bias)
     for row, answered in zip(rows[::2], found[::2], strict=True):
         truth = weight @ row
@@ -133,11 +137,32 @@ def test_a_row_that_is_not_finite_is_not_hidden(tmp_path):
     weight = np.random.default_rng(0).standard_normal((64, 32), np.float32)
     rows = np.ones((2, 64), np.float32)
     rows[0, 3] = np.inf
-    (found,) = product(tmp_path, helper.make_node("MatMul", ["rows", "weight"], ["found"]), weight).run(
-        None, {"rows": rows}
-    )
+    _, session = product(tmp_path, [helper.make_node("MatMul", ["rows", "weight"], ["found"])], weight)
+    (found,) = session.run(None, {"rows": rows})
     assert not np.isfinite(found[0]).any()
     assert np.isfinite(found[1]).all()
+
+
+BOUNDED = {
+    "Gelu": lambda rows: (rows / 2 * (1 + np.vectorize(math.erf)(rows / 2**0.5))).astype(np.float32),
+    "Relu": lambda rows: np.maximum(rows, 0),
+}
+
+
+@pytest.mark.parametrize("kind", BOUNDED)
+def test_what_never_falls_far_below_zero_is_rounded_finer(tmp_path, kind):
+    random = np.random.default_rng(0)
+    weight, rows = random.integers(-127, 128, (64, 32)).astype(np.float32), random.standard_normal((50, 64), np.float32)
+    weight[0] = 127  # so that the bytes of the weights are exact
+    rows[0] = -5  # of which both make nothing, or nearly
+    last = helper.make_node("MatMul", ["bounded", "weight"], ["found"])
+    apart = {}
+    for bounded in (kind, "Identity"):
+        given = BOUNDED[kind](rows) if bounded == "Identity" else rows
+        sessions = product(tmp_path, [helper.make_node(bounded, ["rows"], ["bounded"]), last], weight)
+        truth, found = (session.run(None, {"rows": given})[0] for session in sessions)
+        apart[bounded] = np.abs(truth - found).mean()
+    assert 0 < apart[kind] < 0.7 * apart["Identity"]
 
 
 def test_a_column_is_scaled_by_its_own_largest_number():
