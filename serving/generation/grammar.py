@@ -140,15 +140,19 @@ def _source(grammar: Grammar) -> str:
     """The grammar in llguidance's own words; InputError for one that is too long or no JSON."""
     from llguidance import LLMatcher
 
-    text = grammar.value if isinstance(grammar.value, str) else to_json(grammar.value).decode()
+    try:
+        text = grammar.value if isinstance(grammar.value, str) else to_json(grammar.value).decode()
+        made = (
+            LLMatcher.grammar_from_regex(text)
+            if grammar.type == "regex"
+            else LLMatcher.grammar_from_json_schema(text, defaults={"whitespace_pattern": _SPACE})
+        )
+    except (ValueError, RecursionError) as error:
+        kind = "regex" if grammar.type == "regex" else "JSON schema"
+        raise InputError(f"parameter 'grammar' is no {kind}: {_said(str(error))}") from error
     if len(text) > MOST_CHARACTERS:
         raise InputError(f"parameter 'grammar' has {len(text):,} characters; at most {MOST_CHARACTERS:,}")
-    if grammar.type == "regex":
-        return LLMatcher.grammar_from_regex(text)
-    try:
-        return LLMatcher.grammar_from_json_schema(text, defaults={"whitespace_pattern": _SPACE})
-    except ValueError as error:
-        raise InputError(f"parameter 'grammar' is no JSON schema: {_said(str(error))}") from error
+    return made
 
 
 def _said(sentence: str) -> str:

@@ -99,6 +99,9 @@ WRONG = [
     ({"type": "json", "value": {"type": "objekt"}}, r"is no json that can be kept to: .*objekt.*"),
     ({"type": "json", "value": {"$ref": "http://nowhere.invalid/x"}}, r"is no json that can be kept to: .*"),
     ({"type": "json", "value": DEEP}, r"is no JSON schema: .*|is no json that can be kept to: .*"),
+    ({"type": "json", "value": {"minimum": float("nan")}}, r"is no JSON schema: Out of range float values .*"),
+    ({"type": "json", "value": {"const": 10**400}}, r"is no JSON schema: number out of range.*"),
+    ({"type": "regex", "value": "\ud800"}, r"is no regex: .*surrogates not allowed"),
     ({"type": "regex", "value": "a" * (MOST_CHARACTERS + 1)}, r"has 65,537 characters; at most 65,536"),
 ]
 

@@ -561,6 +561,22 @@ def test_a_fault_of_the_graph_ends_those_in_its_run_alone(tiny):
     assert [answer[0].ids] == model.answers([PROMPTS[1]])
 
 
+def test_a_fault_of_the_loop_itself_leaves_nobody_waiting(tiny):
+    model = tiny("gpt2")
+    loop = Loop(model.graph, cache_bytes=30 * model.graph.bytes_per_token)
+    pairs = [asked(prompt, settings_of(model)) for prompt in PROMPTS]
+    loop.put([ask for ask, _ in pairs])
+    loop.turn()
+    fault = RuntimeError("a fault")
+    loop.fail(fault)
+    assert loop.is_idle
+    assert [ended for _, ended in pairs] == [[fault]] * 4
+    again, answer = asked(PROMPTS[0], settings_of(model))
+    loop.put([again])
+    run_out(loop)
+    assert [answer[0].ids] == model.answers(PROMPTS[:1])
+
+
 def test_what_does_not_fit_into_the_caches_waits_its_turn(tiny, runs):
     model = tiny("gpt2")
     expected = model.answers(PROMPTS * 2)
