@@ -43,17 +43,18 @@ def _described(about: About) -> Described:
     cell: Schema = {}
     told = {"columns": list_of(TEXT), "data": list_of(list_of(cell)), "index": list_of(cell)}
     table = closed(told, optional=("index",))
-    columns: Schema = {"type": "object", "additionalProperties": list_of(cell)}
+    columns: Schema = {"type": "object", "description": "Of each part of the inputs a list."}
     forms: Schema = {
         "inputs": {"anyOf": [ref("Input"), about.many, columns]},
         "instances": about.many,
         "dataframe_split": table,
         "dataframe_records": list_of({"type": "object"}, minItems=1),
     }
-    optional = dict.fromkeys(("params", "parameters"), nullable(about.shapes.parameters))
-    request = {"oneOf": [closed({name: form, **optional}, optional=tuple(optional)) for name, form in forms.items()]}
+    also: Schema = nullable({"type": "object", "description": "Another name of params."})
+    asked = {**forms, "params": nullable(about.shapes.parameters), "parameters": also}
+    request = closed(asked, optional=tuple(asked))
     answer = closed({"predictions": list_of(ref("Answer"))})
-    description = "Also CSV with a header line (`text/csv`), and the bytes of a file."
+    description = "One of the four forms. Also CSV with a header line (`text/csv`), and the bytes of a file."
     return Described("invocations", "Answer as MLflow and SageMaker ask", request, answer, None, description)
 
 

@@ -11,7 +11,7 @@ from tunewright.serving.protocols.protocol import Call, Reply
 from tunewright.serving.request.json_text import kind_of, read_json, to_json
 from tunewright.serving.request.parameters import check_sizes
 from tunewright.serving.request.request import Request
-from tunewright.serving.request.schema import Schema
+from tunewright.serving.request.schema import Schema, list_of, nullable
 
 
 def chosen(models: Models, name: object) -> Service:
@@ -44,8 +44,24 @@ def _is(value: object, other: object) -> bool:
 
 
 def neutral_schema(legal: Sequence[object] | None) -> Schema:
-    """The schema of what `take_neutral` takes."""
-    return {} if legal is None else {"enum": [*legal, None], "nullable": True}
+    """The schema of what `take_neutral` takes, as near as makers of clients understand it."""
+    match legal:
+        case None:
+            return {}
+        case [bool(), *_]:
+            kind: Schema = {"type": "boolean"}
+        case [int(number)]:
+            kind = {"type": "number", "minimum": number, "maximum": number}
+        case [str(), *_]:
+            kind = {"type": "string", "enum": list(legal)}
+        case [list(items)]:
+            kind = list_of({"type": "string"}, maxItems=len(items))
+        case [dict()]:
+            kind = {"type": "object"}
+        case _:
+            kind = {"type": "string", "maxLength": 0}
+    told = " or ".join(to_json(one).decode() for one in [None, *legal])
+    return {**nullable(kind), "description": f"Without effect: {told}."}
 
 
 def parts(service: Service) -> list[str]:

@@ -7,10 +7,10 @@ Axes: N texts, D numbers of a vector.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from tunewright.serving.bundle.model_file import ModelFile, read_options
 from tunewright.serving.engines.task import Shapes
@@ -39,6 +39,10 @@ class Options(BaseModel):
     """Whether vectors are scaled to the length 1 where a caller does not say."""
 
 
+_RIGHT = {"type": "string", "pattern": "^[rR]ight$", "nullable": True}
+"""Not two names that differ in a capital: of these no client can be made."""
+
+
 class Parameters(BaseModel):
     """What a caller may set."""
 
@@ -52,7 +56,7 @@ class Parameters(BaseModel):
     """The same under the name that clients of the hub use."""
     truncate: bool | None = None
     """Whether a text longer than the model reads is cut, which is so when absent; where false it is refused."""
-    truncation_direction: Literal["right", "Right"] | None = None
+    truncation_direction: Annotated[Literal["right", "Right"] | None, WithJsonSchema(_RIGHT)] = None
     """The end at which a long text is cut."""
     encoding_format: Literal["float"] | None = None
     """How the numbers are written."""

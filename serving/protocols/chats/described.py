@@ -16,7 +16,7 @@ def chat(about: About) -> Described | None:
     message: Schema = {
         "role": {**TEXT, "enum": [*ROLES, *STAND_INS]},
         "content": {"anyOf": [FILLED, list_of(part, minItems=1)]},
-        **{name: {"enum": [None], "nullable": True} for name in UNSAID},
+        **{name: neutral_schema(()) for name in UNSAID},
     }
     request = {
         "messages": list_of(closed(message, optional=UNSAID), minItems=1),
