@@ -12,7 +12,7 @@ from tunewright.serving.page import page as front
 from tunewright.serving.protocols import embeddings_inference, huggingface, kserve, mlflow, oip, openai
 from tunewright.serving.protocols.own import explain
 from tunewright.serving.protocols.protocol import About, Described, Explain, Fault, Operation, Page, explained
-from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, ref
+from tunewright.serving.request.schema import NAME, TEXT, Schema, closed, list_of, ref
 from tunewright.serving.runtime.session import TimeLimit
 
 PROTOCOLS = (huggingface, openai, oip, kserve, mlflow, embeddings_inference, explain, front)
@@ -121,7 +121,22 @@ def _schemas(about: About) -> Schema:
                 found |= described.schemas
                 explains.add(operation.explain)
         explains |= {page.explain for page in protocol.PAGES}
-    return found | {_name(explain): _like(explain(Fault(422, "", ""))) for explain in explains}
+    found |= {_name(explain): _like(explain(Fault(422, "", ""))) for explain in explains}
+    apart: Schema = {}
+    return {name: _taken_out(schema, apart) for name, schema in found.items()} | apart
+
+
+def _taken_out(schema: object, found: Schema) -> object:
+    """A schema with references in the place of what has a name, which is put beside it."""
+    if isinstance(schema, list):
+        return [_taken_out(one, found) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inside = {key: _taken_out(value, found) for key, value in schema.items() if key != NAME}
+    if NAME not in schema:
+        return inside
+    found[schema[NAME]] = inside
+    return ref(schema[NAME])
 
 
 def _name(explain: Explain) -> str:

@@ -9,6 +9,8 @@ from pydantic_core import core_schema
 Schema = dict[str, Any]
 """A JSON schema as OpenAPI 3.0 wants it."""
 
+NAME = "x-name"
+"""What says which name a schema is to have; it is not in the document itself."""
 TEXT: Schema = {"type": "string"}
 FILLED: Schema = {**TEXT, "minLength": 1}
 FILE: Schema = {**FILLED, "description": "The bytes of a file in base64, or a data: URI."}
@@ -48,6 +50,11 @@ def schema_of(kind: type[BaseModel]) -> Schema:
 def ref(name: str) -> Schema:
     """A schema that has a name in the document."""
     return {"$ref": f"#/components/schemas/{name}"}
+
+
+def named(name: str, schema: Schema) -> Schema:
+    """The same, which has this name in the document wherever it stands."""
+    return {**schema, NAME: name}
 
 
 def nullable(schema: Schema) -> Schema:

@@ -88,7 +88,7 @@ class Prompt:
 def shapes(model: ModelFile) -> Shapes:
     """How requests and answers look for this model."""
     message = schema.closed({"role": {"type": "string", "enum": list(ROLES)}, "content": schema.FILLED})
-    messages = schema.list_of(message, minItems=1)
+    messages = schema.list_of(schema.named("Message", message), minItems=1)
     inputs = [schema.TEXT, schema.closed({"text": schema.TEXT})]
     generated: schema.Schema = schema.TEXT
     example: object = "Once upon a time"
