@@ -77,7 +77,7 @@ class Follower:
         self._models.loads = self.want
         self._thread.start()
 
-    def stop(self, seconds: float = 30.0) -> None:
+    def stop(self, seconds: float = 10.0) -> None:
         """End; what has begun is broken off at its next step."""
         with self._changed:
             self._stopping = True
