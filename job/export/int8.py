@@ -38,10 +38,18 @@ def quantize_int8(source: Path, target: Path, *, inline: int = INLINE) -> None:
     _Quantizer(model.graph).rewrite()
     model.graph.opset_imports["com.microsoft"] = 1
     RemoveUnusedNodesPass()(model)
+    _forget_shapes(model.graph)
     onnx_ir.external_data.load_to_model(model)
     target.parent.mkdir(parents=True, exist_ok=True)
     weights = sum(value.const_value.nbytes for value in model.graph.initializers.values() if value.const_value)
     onnx_ir.save(model, target, external_data=f"{target.name}_data" if weights > inline else None)
+
+
+def _forget_shapes(graph: onnx_ir.Graph) -> None:
+    """What is known of weights and of values between nodes: no run needs it, and it would be written once more."""
+    between = [value for node in graph for value in node.outputs if not value.is_graph_output()]
+    for value in (*between, *graph.initializers.values()):
+        value.shape = value.type = None
 
 
 @dataclass(frozen=True)

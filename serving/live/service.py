@@ -315,5 +315,5 @@ class _Counted:
             work.note.waited(work.since, work.run_since)
             work.note.ran(work.run_since, time.monotonic())
         self.meters.computed(self.served, texts=len(work.inputs), truncated=work.truncated)
-        if self.feedback is not None and not work.is_prepared:
+        if self.feedback is not None:
             self.feedback.saw(work.inputs, work.rows, work.answers)
