@@ -5,12 +5,34 @@ Only what is installed counts, never a path from settings: settings may come fro
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Generic, TypeVar, cast
 
 from tunewright.registry.errors import PluginError
 
 Thing = TypeVar("Thing")
+
+
+class Modules(Mapping[str, Thing], Generic[Thing]):
+    """Modules of a package by what they are called, with hyphens; each is imported when it is asked for."""
+
+    def __init__(self, package: str, *names: str) -> None:
+        self._package, self._names = package, names
+
+    def __iter__(self) -> Iterator[str]:
+        """All names; nothing is imported for them."""
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __getitem__(self, name: str) -> Thing:
+        if name not in self._names:
+            raise KeyError(name)
+        return cast(Thing, import_module(f"{self._package}.{name.replace('-', '_')}"))
 
 
 class Catalogue(Mapping[str, Thing], Generic[Thing]):
@@ -19,7 +41,7 @@ class Catalogue(Mapping[str, Thing], Generic[Thing]):
     `what`: what one is called in a sentence. `group`: the entry points that name more. `kind`: the class of all.
     """
 
-    def __init__(self, what: str, group: str, kind: type[object], built_in: dict[str, Thing]) -> None:
+    def __init__(self, what: str, group: str, kind: type[object], built_in: Mapping[str, Thing]) -> None:
         self.what, self.group, self.built_in = what, group, built_in
         self._kind = kind
         self._loaded: dict[str, Thing] = {}

@@ -100,6 +100,7 @@ class Follower:
             for slot in model.slots:
                 slot.seen = self._loader.look(slot.reference)
                 self._bring(model, slot)
+        _trim()
 
     def _run(self) -> None:
         due = self._due()

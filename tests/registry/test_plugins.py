@@ -3,7 +3,7 @@
 import pytest
 
 from tunewright.registry.errors import PluginError
-from tunewright.registry.plugins import Catalogue
+from tunewright.registry.plugins import Catalogue, Modules
 
 
 @pytest.fixture
@@ -51,3 +51,21 @@ def test_two_packages_with_one_name_are_named(package):
     package("second", "two = second_module:TWO", "TWO = 2")
     with pytest.raises(PluginError, match=r"is of (first|second) 0\.3 and of (first|second) 0\.3; a name belongs to"):
         catalogue().refuse_clashes()
+
+
+def test_a_module_is_imported_when_it_is_asked_for(tmp_path, monkeypatch):
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf/__init__.py").write_text("")
+    for name in ("one_more", "broken"):
+        (tmp_path / f"shelf/{name}.py").write_text("1 / 0" if name == "broken" else "HERE = True")
+    monkeypatch.syspath_prepend(tmp_path)
+    modules = Modules("shelf", "one-more", "broken")
+    assert (list(modules), len(modules), "broken" in modules, "two" in modules) == (
+        ["one-more", "broken"],
+        2,
+        True,
+        False,
+    )
+    assert modules["one-more"].HERE
+    with pytest.raises(KeyError):
+        modules["two"]

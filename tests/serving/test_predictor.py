@@ -1,10 +1,13 @@
 """A bundle that answers."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from tunewright.serving.engines.task import Task
 from tunewright.serving.errors import BundleError, InputError, ModelFault
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.runs import plan_runs
@@ -123,3 +126,13 @@ def test_a_graph_with_too_few_outputs_is_a_fault_and_not_spread_over_the_labels(
     (folder / "model.json").write_text(json.dumps(content))
     with pytest.raises(ModelFault, match=r"^the graph answers with the shape \(1, 1\) where \(1, 2\) is needed$"):
         open_bundle(folder).predict(["x"])
+
+
+def test_a_server_of_texts_imports_nothing_of_images_and_recordings():
+    code = "import sys, tunewright.serving.startup; print(*{'PIL', 'soundfile', 'soxr', 'boto3'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_each_name_of_a_task_leads_to_one():
+    assert all(isinstance(TASKS[name], Task) for name in TASKS.built_in)
