@@ -1,8 +1,8 @@
 # Two images from one file: `--target job` makes models, `--target serving` (the last stage) answers with them.
 # `make images` builds both. The syntax is what Docker's BuildKit and podman/buildah 1.28 have in common.
 #
-# Build arguments: BASE (a Debian-like image with Python 3.11 or newer and venv; a digest pins it), DEVICE (cpu or cuda)
-# and TUNEWRIGHT_COMMIT.
+# Build arguments: BASE (a Debian-like image with Python 3.11 or newer and venv; a digest pins it), DEVICE (cpu or cuda),
+# TRACING (of the server) and TUNEWRIGHT_COMMIT.
 # Build secrets, both optional and never in a layer: id=ca (certificates), id=pip_conf (a pip configuration file).
 ARG BASE=python:3.11-slim
 
@@ -29,11 +29,15 @@ RUN install -d src /app/bin \
  && chmod 755 /app/bin/tunewright
 
 FROM pip AS serving-packages
-COPY requirements/serving.txt /requirements/
+COPY requirements/serving.txt requirements/tracing.txt /requirements/
+# Anything: with OpenTelemetry, which sends traces where the environment names a collector.
+ARG TRACING=""
 RUN --mount=type=secret,id=ca --mount=type=secret,id=pip_conf --mount=type=cache,target=/root/.cache/pip \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     if [ -s /run/secrets/pip_conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip_conf; fi; \
-    /opt/pip/bin/pip --python /opt/venv/bin/python install --require-hashes -r /requirements/serving.txt
+    /opt/pip/bin/pip --python /opt/venv/bin/python install --require-hashes -r /requirements/serving.txt; \
+    if [ -n "$TRACING" ]; then \
+      /opt/pip/bin/pip --python /opt/venv/bin/python install --no-deps --require-hashes -r /requirements/tracing.txt; fi
 COPY --from=metadata /app /app
 COPY src/tunewright/__init__.py src/tunewright/__main__.py /app/tunewright/
 COPY registry /app/tunewright/registry
@@ -109,7 +113,7 @@ raise SystemExit(f"not allowed in the serving image: {extra}" if extra else 0)' 
  && python -c 'import tunewright.serving.startup'
 EXPOSE 8080
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('SERVING_PORT', '8080') + '/livez', timeout=4)"]
+    CMD ["python", "-c", "import os, ssl, urllib.request as u; e = os.environ.get; u.urlopen(('https' if e('SERVING_TLS_CERTIFICATE') else 'http') + '://127.0.0.1:' + e('SERVING_PORT', '8080') + '/livez', timeout=4, context=ssl._create_unverified_context())"]
 ENTRYPOINT ["python", "-m", "tunewright"]
 CMD ["serve"]
 ARG TUNEWRIGHT_COMMIT=""

@@ -132,6 +132,8 @@ lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
 	$(BIN)/python requirements/split.py < var/lock.txt
 	$(COMPILE) --generate-hashes --extra serving -c requirements/job.txt -o requirements/serving.txt pyproject.toml \
 	  && sed -i "/^#/d; /^tunewright @/d" requirements/serving.txt
+	$(COMPILE) --generate-hashes --extra serving --extra tracing -c requirements/serving.txt -o var/tracing.txt pyproject.toml
+	$(BIN)/python requirements/beside.py requirements/serving.txt < var/tracing.txt > requirements/tracing.txt
 	$(COMPILE) --extra dev --extra job --extra serving -c requirements/job.txt -c requirements/quickstart.txt \
 	  -c requirements/serving.txt -o requirements/dev.txt pyproject.toml && $(PLAIN) requirements/dev.txt
 	$(COMPILE) -o requirements/optimum.txt requirements/optimum.in && $(PLAIN) requirements/optimum.txt

@@ -154,8 +154,8 @@ class ServingSettings(BaseSettings):
     tls_key: Path | None = None
     """The PEM file of its key, without a password; when not set it is in the file of the certificate."""
     origins: str | None = None
-    """Pages of other origins that may ask from a browser (CORS), divided by commas: https://app.example.com; * for all.
-    None when not set."""
+    """Pages of other origins that may ask from a browser (CORS), divided by commas, such as https://app.example.com;
+    * for all. When not set none may."""
     compress: bool = True
     """Whether replies over 1 KiB are sent in gzip to callers who accept it; streams never are."""
     limits: Limits = Limits()

@@ -98,7 +98,6 @@ class Meters:
         )
         self._in_flight = self._gauge("requests_in_flight", "Requests that wait or are being answered.")
         self._bodies_bytes = self._gauge("bodies_bytes", "Bytes of bodies that are read, wait or are being answered.")
-        self._waiting = self._gauge("queued_rows", "Rows that wait for a run of a model.")
         self._ready = self._gauge("ready", "1 while requests should be sent here, as /readyz has it.")
         self._drift = self._gauge(
             "drift",
@@ -117,13 +116,11 @@ class Meters:
         *,
         in_flight: Callable[[], float],
         bodies_bytes: Callable[[], float],
-        queued_rows: Callable[[], float] = lambda: 0,
         ready: Callable[[], float] = lambda: 1,
     ) -> None:
         """What is in the house, whichever version it is for; asked for each page."""
         self._in_flight.set_function(in_flight)
         self._bodies_bytes.set_function(bodies_bytes)
-        self._waiting.set_function(queued_rows)
         self._ready.set_function(ready)
 
     def serves(self, served: Served, *, digest: str) -> None:

@@ -128,8 +128,8 @@ def test_a_graph_with_too_few_outputs_is_a_fault_and_not_spread_over_the_labels(
         open_bundle(folder).predict(["x"])
 
 
-def test_a_server_of_texts_imports_nothing_of_images_and_recordings():
-    code = "import sys, tunewright.serving.startup; print(*{'PIL', 'soundfile', 'soxr', 'boto3'} & set(sys.modules))"
+def test_texts_are_answered_without_what_reads_images_and_recordings():
+    code = "import sys, tunewright.serving.predictor; print(*{'PIL', 'soundfile', 'soxr', 'boto3'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

@@ -336,7 +336,7 @@ def test_the_metrics_have_these_names_and_labels(reviews, serve_bundle):
         "tunewright_bodies_bytes",
         *("tunewright_texts_total", "tunewright_truncated_texts_total", "tunewright_tokens_total"),
         *("tunewright_padded_tokens_total", "tunewright_written_tokens_total", "tunewright_first_token_seconds"),
-        *("tunewright_queue_seconds", "tunewright_queued_rows", "tunewright_run_rows", "tunewright_ready"),
+        *("tunewright_queue_seconds", "tunewright_run_rows", "tunewright_ready"),
         *("tunewright_refusals_total", "tunewright_swaps_total", "tunewright_shadow_answers_total", "tunewright_drift"),
     }
     labels = 'model="reviews",task="text-classification",variant="fp32",version="3"'

@@ -13,7 +13,7 @@ def serving(*versions):
     meters = Meters()
     for served in versions:
         meters.serves(served, digest=f"sha256:{served.version}")
-    meters.process(in_flight=lambda: 2, bodies_bytes=lambda: 64, queued_rows=lambda: 5, ready=lambda: False)
+    meters.process(in_flight=lambda: 2, bodies_bytes=lambda: 64, ready=lambda: False)
     return meters
 
 
@@ -37,7 +37,6 @@ def test_each_version_has_its_own_count_on_one_page():
     assert f"tunewright_model_info{labels(OLD, digest='sha256:3')} 1.0" in page
     assert "tunewright_requests_in_flight 2.0" in page
     assert "tunewright_bodies_bytes 64.0" in page
-    assert "tunewright_queued_rows 5.0" in page
     assert "tunewright_ready 0.0" in page
 
 
