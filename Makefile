@@ -54,7 +54,7 @@ docs: $(VENV)/.dev ## write the generated pages and the wings in the README
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-reload bench-generate bench-export bench-int8 bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-reload bench-generate bench-export bench-quantized bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and a FastAPI around optimum
 	$(BIN)/python tests/bench/bench_serve.py
@@ -74,8 +74,8 @@ bench-generate: $(VENV)/.dev ## cost per token of the generation loop against op
 bench-export: $(VENV)/.dev ## time, size and making of exported graphs against those of an older commit
 	$(BIN)/python tests/bench/bench_export.py
 
-bench-int8: $(VENV)/.dev ## int8 with one scale a row and with one scale a run: drift from fp32, batches, time
-	$(BIN)/python tests/bench/bench_int8.py
+bench-quantized: $(VENV)/.dev ## int8 with one scale a row and with one scale a run: drift from fp32, batches, time
+	$(BIN)/python tests/bench/bench_quantized.py
 
 bench-few-shot: $(VENV)/.dev ## banking77 with 8 rows a label: contrastive, plain and frozen, several draws
 	$(BIN)/python tests/bench/bench_few_shot.py
@@ -148,4 +148,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs site bench bench-serve bench-reload bench-train bench-tasks bench-generate bench-export bench-int8 bench-few-shot bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs site bench bench-serve bench-reload bench-train bench-tasks bench-generate bench-export bench-quantized bench-few-shot bench-bombs images submit install lock outdated clean

@@ -1,4 +1,4 @@
-"""`make bench-int8`: what int8 costs in answers and in time, with one scale a row and with one scale a run.
+"""`make bench-quantized`: what int8 costs in answers and in time, with one scale a row and with one scale a run.
 
 Four data sets, each learned once and briefly from MiniLM-L6 (what int8 changes can be seen early). Of each fp32 file
 both forms are made: `row` as this version writes it, `run` by ONNX Runtime's dynamic quantization, as versions before.
