@@ -22,8 +22,9 @@ from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.alias import move
 from tunewright.registry.versions.publish import publish
 from tunewright.serving.errors import ServingError
+from tunewright.serving.live.loading import Loader
 from tunewright.serving.settings import ServingSettings
-from tunewright.serving.startup import load
+from tunewright.serving.watch.meters import Meters
 
 SEED = 21
 LONGEST = 8_000
@@ -137,7 +138,8 @@ def test_a_version_of_changed_files_starts_or_is_refused_in_a_sentence(bundle, c
         settings = RegistrySettings(uri=str(tmp_path / "registry"), cache=tmp_path / "cache")
 
         def start(number=number, settings=settings):
-            load(ServingSettings(model=f"m{number}"), settings).close()
+            loader = Loader(settings, ServingSettings(model=f"m{number}"), Meters())
+            loader.load(loader.look(f"m{number}").version).service.close()
 
         outcomes[number] = outcome_of(start, ServingError, RegistryError)
     capfd.readouterr()
