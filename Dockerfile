@@ -103,6 +103,8 @@ LABEL org.opencontainers.image.title="Tunewright job" \
       org.opencontainers.image.revision="${TUNEWRIGHT_COMMIT}"
 
 FROM runtime AS serving
+# glibc otherwise keeps memory of versions that are gone in an arena for each thread: 214 MB in place of 164 after 40 swaps.
+ENV MALLOC_ARENA_MAX=2
 COPY --from=serving-packages /opt/venv /opt/venv
 COPY --from=serving-packages /app /app
 # The build ends here if the image could train a model or compile anything.

@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, TypeVar
 
 import numpy as np
 
 from tunewright.serving.engines.engine import Row
 from tunewright.serving.errors import InputError
-from tunewright.serving.explain.files import audio_subject, image_subject, image_text_subject
 from tunewright.serving.explain.shapley import Numbers, Sets, choose_sets, fit_weights
 from tunewright.serving.explain.subject import Answered, Asked, Subject
 from tunewright.serving.explain.texts import text_subject
@@ -27,16 +27,28 @@ Steps = Generator[Sequence[Row], Sequence[Any], Result]
 _LEAST_SHARE = 1e-6
 _AT_ONCE = 32
 """Rows that are made and run together: an image of any size takes memory for so many."""
+
+
+def _of_files(name: str) -> Callable[[Answered, Asked], list[Subject]]:
+    """A function of `explain/files.py`, which brings the decoders of images and sounds, once it is called."""
+
+    def subjects(answered: Answered, asked: Asked) -> list[Subject]:
+        made: list[Subject] = getattr(import_module("tunewright.serving.explain.files"), name)(answered, asked)
+        return made
+
+    return subjects
+
+
 KINDS: dict[str, Callable[[Answered, Asked], list[Subject]]] = {
     "text-classification": text_subject,
     "text-regression": text_subject,
     "token-classification": entities_subject,
     "question-answering": passage_subject,
-    "image-classification": image_subject,
-    "image-regression": image_subject,
-    "image-text-classification": image_text_subject,
-    "audio-classification": audio_subject,
-    "audio-regression": audio_subject,
+    "image-classification": _of_files("image_subject"),
+    "image-regression": _of_files("image_subject"),
+    "image-text-classification": _of_files("image_text_subject"),
+    "audio-classification": _of_files("audio_subject"),
+    "audio-regression": _of_files("audio_subject"),
 }
 """The tasks whose answers can be explained, and what of an input is."""
 
