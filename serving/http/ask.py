@@ -168,7 +168,9 @@ async def _answered(request: Request, models: Models, operation: Operation, done
     seconds = _seconds(request)
     if asked.events is None:
         write = _noted(models, operation, call, asked, key)
-        return response(await while_awaited(request, asked.service.answer(asked.request, write, seconds=seconds)))
+        # Callers with keys take turns; without keys each request is a caller of its own.
+        answer = asked.service.answer(asked.request, write, seconds=seconds, caller=done.seen.key or None)
+        return response(await while_awaited(request, answer))
     return await _begun(request, asked, asked.events, done, seconds)
 
 
