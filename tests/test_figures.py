@@ -11,7 +11,7 @@ ROOMS = ("registry", "serving", "job")
 LONGEST_FUNCTION = 60
 MOST_FUNCTIONS, MOST_FILES = 40, 250
 """Lines that nine of ten functions, and of ten files, do not pass."""
-UNTYPED = {"registry": 20, "serving": 40, "job": 40}
+UNTYPED = {"registry": 20, "serving": 60, "job": 40}
 """How often `Any` may stand in the code of a room: in annotations, and in the names given to types."""
 
 

@@ -24,7 +24,7 @@ from tunewright.job.model.find import FILES_OF_ENCODERS
 from tunewright.job.model.load import save_weights
 from tunewright.job.progress import say, warn
 from tunewright.job.settings.data import DataSettings
-from tunewright.job.settings.job import GateSettings, JobSettings
+from tunewright.job.settings.job import ExportSettings, GateSettings, JobSettings
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.steps.contradictions import read_options
 from tunewright.job.steps.encode import encode_sides
@@ -121,6 +121,7 @@ def _settings(settings: JobSettings) -> JobSettings:
         "options": {"mask": asked.mask, "whole_words": asked.whole_words},
         "adapt": None,
         "gate": GateSettings(),
+        "export": ExportSettings(),
         "metrics": [],
         "train": steps,
         "data": _text_settings(asked.data, settings.data) if asked.data else settings.data,

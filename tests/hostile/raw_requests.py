@@ -65,9 +65,18 @@ def sound_of(document: dict[str, Any]) -> Sound:
     paths = [*document["paths"], *"/ /docs /docs/assets/swagger-ui.css /docs/assets/ /openapi.json /nothing".split()]
     content = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
     bodies = [example["value"] for example in content["examples"].values()]
-    for name in content["schema"]["properties"]["parameters"].get("properties", ()):
+    schemas = document["components"]["schemas"]
+    for name in _properties(_properties(content["schema"], schemas)["parameters"], schemas):
         bodies.append({"inputs": bodies[0]["inputs"], "parameters": {name: 1}})
     return Sound(paths, bodies)
+
+
+def _properties(schema: dict[str, Any], schemas: dict[str, Any]) -> dict[str, Any]:
+    """The properties of a schema, which may be another one's name."""
+    if "$ref" in schema:
+        return _properties(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    parts = [_properties(part, schemas) for part in schema.get("allOf", ())]
+    return {name: one for part in [*parts, schema.get("properties", {})] for name, one in part.items()}
 
 
 def connections(sound: Sound, *, seed: int, requests: int) -> Iterator[Sent]:

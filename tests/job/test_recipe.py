@@ -43,7 +43,7 @@ def test_every_shape_becomes_a_version_with_all_its_parts(made, shape):
     folder = made(shape).pulled()
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert files == {
-        "model.json", "tokenizer.json", "lineage.json",
+        "model.json", "tokenizer.json", "profile.json", "lineage.json",
         "onnx/fp32/model.onnx", "onnx/int8/model.onnx",
         "report/README.md", "report/metrics.json",
         "weights/config.json", "weights/model.safetensors", "weights/tokenizer.json", "weights/tokenizer_config.json",

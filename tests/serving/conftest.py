@@ -203,6 +203,9 @@ def _tokenizer():
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     tokenizer.train_from_iterator(SENTENCES, trainers.WordPieceTrainer(vocab_size=400, special_tokens=special))
+    # The trainer numbers words as it comes to them, each time another way; the graph has a vector for each number.
+    words = [*special, *sorted(set(tokenizer.get_vocab()) - set(special))]
+    tokenizer.model = models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]")
     cls, sep = (("[CLS]", tokenizer.token_to_id("[CLS]")), ("[SEP]", tokenizer.token_to_id("[SEP]")))
     tokenizer.post_processor = processors.BertProcessing(sep, cls)
     return tokenizer

@@ -176,7 +176,8 @@ def test_the_names_of_the_settings_are_frozen():
         train.lora.rank train.lora.alpha train.lora.dropout train.lora.targets train.lora.quantization
         train.few_shot.pairs train.few_shot.temperature train.few_shot.head_c
         adapt.epochs adapt.learning_rate adapt.batch_size adapt.mask adapt.whole_words adapt.max_length
-        export.variants export.parity_tolerance gate.min gate.max gate.beat_baseline gate.max_drop""".split()
+        export.variants export.parity_tolerance export.explained_rows
+        gate.min gate.max gate.beat_baseline gate.max_drop""".split()
     )
 
 

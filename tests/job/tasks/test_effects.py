@@ -100,6 +100,10 @@ SHOWN = {
     "base_model": ("job/test_recipe.py", "test_a_registered_version_is_the_base_of_the_next"),
     "model_name": ("job/test_recipe.py", "test_a_registered_version_is_the_base_of_the_next"),
     "alias": ("job/test_recipe.py", "test_the_alias_points_at_the_new_version"),
+    "export.explained_rows": (
+        "job/report/test_card.py",
+        "test_the_card_and_the_figures_tell_whether_explanations_are_true",
+    ),
     "output": ("job/test_recipe.py", "test_nothing_but_the_bundle_and_the_rows_is_left_of_a_run"),
     "run_id": ("job/test_recipe.py", "test_a_run_that_is_tried_again_publishes_once"),
     "gate.beat_baseline": ("job/test_recipe.py", "test_an_alias_does_not_follow_a_model_that_is_no_better_than_none"),

@@ -470,7 +470,7 @@ def test_a_file_means_what_transformers_makes_of_it(name, tmp_path):
         ),
         (
             {"image_processor_type": "ViTImageProcessor", "do_center_crop": True},
-            "preprocessor_config.json sets 'do_center_crop' to True, which is not supported; ViTImageProcessor knows: "
+            "preprocessor_config.json sets 'do_center_crop' to true, which is not supported; ViTImageProcessor knows: "
             "do_resize, resample, do_rescale, rescale_factor, do_normalize, image_mean, image_std, size",
         ),
         (

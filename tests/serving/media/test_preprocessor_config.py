@@ -78,7 +78,7 @@ def test_what_changes_no_number_is_passed_over():
     [
         (
             {"do_pad": True},
-            "preprocessor_config.json sets 'do_pad' to True, which is not supported; X knows: do_resize, edge",
+            "preprocessor_config.json sets 'do_pad' to true, which is not supported; X knows: do_resize, edge",
         ),
         (
             {"offset": 0},
@@ -90,7 +90,7 @@ def test_what_changes_no_number_is_passed_over():
         ),
         (
             {"do_resize": None},
-            "preprocessor_config.json sets 'do_resize' to None: Input should be a valid boolean",
+            "preprocessor_config.json sets 'do_resize' to null: Input should be a valid boolean",
         ),
     ],
 )
