@@ -304,6 +304,10 @@ def released(job, tmp_path_factory):
     registry = RegistrySettings(uri=str(folder / "registry"), cache=folder / "cache")
     plan, sides = prepare_all(job("text-regression"), registry, folder / "work")
     model, objective = teach(plan, sides).model, plan.prepared.task.objective(plan)
+    # Huge numbers that cancel each other out leave eight bits nothing for what tells words apart.
+    weights = {name.split(".")[-2]: weight.data for name, weight in model.named_parameters()}
+    weights["word_embeddings"][:, 0] += 300
+    weights["position_embeddings"][:, 0] -= 300
 
     @cache
     def make(changes):
