@@ -72,7 +72,7 @@ class Service:
         self.meters.serves(self.served, digest=version.digest)
         self._feedback = feedback
         if feedback is not None:
-            self.meters.drifts(self.served, feedback.features, feedback.drifts)
+            self.meters.drifts(self.served, feedback.features, feedback.drift)
         threads = threads or available_cpus()
         self._returns: Returns | None = None
         self._reads_files = isinstance(predictor.engine, FileEngine)
@@ -268,7 +268,10 @@ class Service:
             raise self._too_late(job.seconds) from error
         self.meters.computed(self.served, texts=len(rows), truncated=sum(row.truncated for row in rows))
         if self._feedback is not None:
-            self._feedback.saw(request.inputs, rows, result if isinstance(result, list) else [None] * len(rows))
+            answers = result if isinstance(result, list) else [None] * len(rows)
+            for row, one in zip(rows, answers, strict=True):
+                self._feedback.count(row, one)
+            self._feedback.sample(request.inputs, answers)
         return result
 
     def _too_late(self, seconds: float) -> DeadlineExceeded:
@@ -308,6 +311,10 @@ class _Counted:
         self.meters.ran(self.served, rows=len(parts), tokens=sum(sizes), padded=len(parts) * max(sizes))
         return self.meters.inferring(self.served)
 
+    def answered_row(self, work: Work, row: object, answer: object) -> None:
+        if self.feedback is not None and not work.is_prepared:
+            self.feedback.count(row, answer)
+
     def answered(self, work: Work) -> None:
         if work.is_prepared:  # a part of something
             return
@@ -316,4 +323,4 @@ class _Counted:
             work.note.ran(work.run_since, time.monotonic())
         self.meters.computed(self.served, texts=len(work.inputs), truncated=work.truncated)
         if self.feedback is not None:
-            self.feedback.saw(work.inputs, work.rows, work.answers)
+            self.feedback.sample(work.inputs, work.answers)

@@ -44,10 +44,11 @@ class Drift:
 def drifts(reference: Profile, met: Profile) -> list[Drift]:
     """How far each feature that both have has moved."""
     shared = [feature for feature in reference.counts if feature in met.counts]
-    return [_drift(feature, reference.counts[feature], met.counts[feature]) for feature in shared]
+    return [drift(feature, reference.counts[feature], met.counts[feature]) for feature in shared]
 
 
-def _drift(feature: str, before: Mapping[str, int], now: Mapping[str, int]) -> Drift:
+def drift(feature: str, before: Mapping[str, int], now: Mapping[str, int]) -> Drift:
+    """How far one feature has moved, by the counts of its bins."""
     names = sorted({*before, *now})
     first, second = _shares(before, names), _shares(now, names)
     psi = sum((b - a) * math.log(b / a) for a, b in zip(first, second, strict=True))

@@ -74,6 +74,10 @@ class Tally:
             for name in bins:
                 bins[name] //= 2
 
+    def counts(self, feature: str) -> dict[str, int]:
+        """Of one feature; nothing where it was never seen."""
+        return dict(self._counts.get(feature, ()))
+
     def profile(self) -> Profile:
         """What was counted."""
         counts = {feature: dict(sorted(bins.items())) for feature, bins in self._counts.items()}

@@ -56,8 +56,11 @@ class Seen(Protocol):
     def running(self, parts: Sequence[Part]) -> AbstractContextManager[object]:
         """While these go through the graph."""
 
+    def answered_row(self, work: Work, row: object, answer: object) -> None:
+        """One of its answers is there."""
+
     def answered(self, work: Work) -> None:
-        """All its answers are there."""
+        """All of them are."""
 
 
 class EngineThreads:
@@ -327,9 +330,9 @@ class EngineThreads:
                 continue
             try:
                 output = self._engine.joined(gathered.row, gathered.outputs)
-                work.rows[gathered.number] = gathered.row
                 answer = output if work.is_prepared else self._engine.answer(gathered.row, output, work.parameters)
                 work.answers[gathered.number] = answer
+                self._seen.answered_row(work, gathered.row, answer)
             except Exception as error:
                 work.end(error)
             answered.append(work)

@@ -42,8 +42,6 @@ class Work:
     """What is prepared and waits for a run."""
     runs: "list[Run]" = field(default_factory=list)
     """Runs that something of it is in."""
-    rows: list[object] = field(default_factory=list)
-    """What was made of each input."""
     answers: list[object] = field(default_factory=list)
     missing: int = 0
     """Answers that are not there yet."""
@@ -51,7 +49,6 @@ class Work:
     """Inputs of which a part was left out."""
 
     def __post_init__(self) -> None:
-        self.rows = [None] * len(self.inputs)
         self.answers = [None] * len(self.inputs)
         self.missing = len(self.inputs)
         self.caller = self if self.caller is None else self.caller

@@ -1,18 +1,15 @@
 """What a server keeps of the requests it answers: counts that drift is seen in, and samples where it is told to.
 
-Answers are handed over through a bounded queue and looked at in a thread of their own, so that no request waits; under
-load some are not looked at. Samples and counts are written as new objects: nothing is ever changed, and any number of
-servers may write to one place.
+Rows are counted where they are answered, and a sample is redacted there: what waits for the thread that writes is
+counts and a bounded number of bytes, however long the store is away. Samples and counts are written as new objects:
+nothing is ever changed, and any number of servers may write to one place.
 """
 
-import contextlib
 import json
 import logging
-import queue
 import random
 import secrets
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,22 +19,16 @@ from tunewright.registry.errors import RegistryError
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.versions.record import Version
 from tunewright.serving.bundle.model_file import ModelFile
-from tunewright.serving.profile.distance import Drift, drifts
+from tunewright.serving.profile.distance import Drift, drift, drifts
 from tunewright.serving.profile.observation import observe, read_unknown_id
 from tunewright.serving.profile.profile import Profile, Tally, read_profile
 from tunewright.serving.settings import FeedbackSettings
 from tunewright.serving.watch.redaction import redaction
 
-_WAITING = 1000
-"""Answered requests that wait to be looked at; more are not looked at."""
 _WINDOW = 20_000
 """Rows after which those before weigh half."""
 _SAMPLE_BYTES = 8 << 20
 """Samples that wait to be written; more are dropped."""
-
-
-_Answered = tuple[Sequence[object], Sequence[object], Sequence[object]]
-"""Inputs, rows and answers of one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +64,40 @@ class Feedback:
         self._samples: list[bytes] = []
         self._sampled_bytes = 0
         self._lock = threading.Lock()
-        self._answered: queue.Queue[_Answered | None] = queue.Queue(_WAITING)
+        self._is_closing = threading.Event()
         self._is_failing = False
         self._thread = threading.Thread(target=self._run, name="feedback", daemon=True)
-        self._thread.start()
-
-    def saw(self, inputs: Sequence[object], rows: Sequence[object], answers: Sequence[object]) -> None:
-        """A request was answered. Called by any thread, and never waits."""
-        with contextlib.suppress(queue.Full):
-            self._answered.put_nowait((inputs, rows, answers))
+        if place is not None:
+            self._thread.start()
 
     @property
     def features(self) -> list[str]:
         """What drift can be seen in."""
         return list(self._reference.counts) if self._reference else []
+
+    def count(self, row: object, answer: object) -> None:
+        """A row was answered. Called by any thread; nothing of it is kept but counts."""
+        try:
+            regression = self._model.problem == "regression"
+            seen = observe(row, answer, unknown_id=self._unknown_id, regression=regression)
+        except Exception:  # what a task answers must not fail a request that is answered
+            logging.getLogger(__name__).exception("an answer could not be counted")
+            return
+        with self._lock:
+            self._window.add(seen)
+            self._unwritten.add(seen)
+            if self._window.rows > _WINDOW:
+                self._window.halve()
+
+    def sample(self, inputs: Sequence[object], answers: Sequence[object]) -> None:
+        """A request was answered whole: keep a share of such requests. Called by any thread."""
+        if self._place is None or random.random() >= self._place.share:  # noqa: S311  which are kept is no secret
+            return
+        try:
+            for value, answer in zip(inputs, answers, strict=True):
+                self._sample(self._place, value, answer)
+        except Exception:  # nor must what a package redacts by
+            logging.getLogger(__name__).exception("a sample could not be kept")
 
     def drifts(self) -> list[Drift]:
         """How far what was met lately is from what the version was measured on; nothing without a reference."""
@@ -95,50 +106,32 @@ class Feedback:
         with self._lock:
             return drifts(self._reference, self._window.profile())
 
+    def drift(self, feature: str) -> float:
+        """The index of one feature; 0 before anything was met."""
+        assert self._reference is not None
+        with self._lock:
+            met = self._window.counts(feature)
+        return drift(feature, self._reference.counts[feature], met).psi if met else 0.0
+
     def close(self) -> None:
         """Write what is left, and end."""
-        self._answered.put(None)
-        self._thread.join(timeout=30)
+        if self._place is not None:
+            self._is_closing.set()
+            self._thread.join(timeout=30)
 
     def _run(self) -> None:
-        due = time.monotonic() + (self._place.seconds if self._place else 0.0)
-        while True:
-            try:
-                one = self._answered.get(timeout=max(due - time.monotonic(), 0.01) if self._place else None)
-            except queue.Empty:
-                self._write()
-                due = time.monotonic() + (self._place.seconds if self._place else 0.0)
-                continue
-            if one is None:
-                self._write()
-                return
-            try:
-                self._look(*one)
-            except Exception:  # what a task answers must not end the thread
-                logging.getLogger(__name__).exception("an answer could not be counted")
-            if self._place and time.monotonic() >= due:
-                self._write()
-                due = time.monotonic() + self._place.seconds
-
-    def _look(self, inputs: Sequence[object], rows: Sequence[object], answers: Sequence[object]) -> None:
-        regression = self._model.problem == "regression"
-        with self._lock:
-            for row, answer in zip(rows, answers, strict=True):
-                seen = observe(row, answer, unknown_id=self._unknown_id, regression=regression)
-                self._window.add(seen)
-                self._unwritten.add(seen)
-            if self._window.rows > _WINDOW:
-                self._window.halve()
-        if self._place and random.random() < self._place.share:  # noqa: S311  which requests are kept is no secret
-            for value, answer in zip(inputs, answers, strict=True):
-                self._sample(self._place, value, answer)
+        assert self._place is not None
+        while not self._is_closing.wait(self._place.seconds):
+            self._write(self._place)
+        self._write(self._place)
 
     def _sample(self, place: Place, value: object, answer: object) -> None:
         line = json.dumps(place.redact(self._line(value, answer)), ensure_ascii=False, default=_placeholder)
         encoded = line.encode(errors="replace") + b"\n"
-        if self._sampled_bytes + len(encoded) <= _SAMPLE_BYTES:
-            self._samples.append(encoded)
-            self._sampled_bytes += len(encoded)
+        with self._lock:
+            if self._sampled_bytes + len(encoded) <= _SAMPLE_BYTES:
+                self._samples.append(encoded)
+                self._sampled_bytes += len(encoded)
 
     def _line(self, value: object, answer: object) -> dict[str, object]:
         """One flat object a row, whose columns a labelling tool and the next job read as they are."""
@@ -152,13 +145,10 @@ class Feedback:
             **({f"predicted_{name}": one for name, one in told.items()} or {"answer": answer}),
         }
 
-    def _write(self) -> None:
-        place = self._place
-        if place is None:
-            return
+    def _write(self, place: Place) -> None:
         with self._lock:
             counted, self._unwritten = self._unwritten, Tally(self._unwritten.edges)
-        samples, self._samples, self._sampled_bytes = b"".join(self._samples), [], 0
+            samples, self._samples, self._sampled_bytes = b"".join(self._samples), [], 0
         try:
             if samples:
                 place.store.create(self._key("samples", "jsonl"), samples)

@@ -18,7 +18,6 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from tunewright.serving.profile.distance import Drift
 from tunewright.serving.settings import Limits
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -136,12 +135,8 @@ class Meters:
         for metric in (self._requests, self._shadowed, self._drift, self._info):
             metric.remove_by_labels(served._asdict())
 
-    def drifts(self, served: Served, features: Iterable[str], ask: Callable[[], Iterable[Drift]]) -> None:
+    def drifts(self, served: Served, features: Iterable[str], psi: Callable[[str], float]) -> None:
         """What this version meets is compared with what it was measured on; asked for each page."""
-
-        def psi(feature: str) -> float:
-            return next((one.psi for one in ask() if one.feature == feature), 0.0)
-
         for feature in features:
             self._drift.labels(*served, feature).set_function(partial(psi, feature))
 

@@ -32,7 +32,9 @@ def seen_by(reviews, open_bundle):
         parameters = predictor.task.read_parameters({}, model)
         for text in texts:
             rows = predictor.prepare([text], parameters)
-            feedback.saw([text], rows, predictor.answers(rows, parameters))
+            answers = predictor.answers(rows, parameters)
+            feedback.count(rows[0], answers[0])
+            feedback.sample([text], answers)
         feedback.close()
         return feedback
 
