@@ -42,7 +42,7 @@ class Stamp:
 
     def _who(self, seen: Seen) -> str:
         if seen.served is not None:
-            return f"{seen.served.model}:{seen.served.version}/{seen.served.variant}"
+            return str(seen.served)
         try:
             return str(self._models.default)
         except NotLoaded:

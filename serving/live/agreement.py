@@ -19,7 +19,7 @@ def agree(one: object, other: object, predictor: Predictor) -> bool:
     """Whether the answers of two versions to one input come to the same. `predictor`: that of one of them."""
     mine, theirs = decided(one), decided(other)
     if predictor.model.problem == "regression":
-        return abs(_number(one) - _number(other)) <= _tolerance(_number(one), _number(other), predictor)
+        return abs(number(one) - number(other)) <= _tolerance(number(one), number(other), predictor)
     if _is_vector(mine) and _is_vector(theirs):
         return _cosine(mine, theirs) >= _COSINE
     return mine == theirs
@@ -44,7 +44,7 @@ def decided(answer: object) -> object:
 def kept(answer: object, predictor: Predictor, *, texts: bool) -> object:
     """What an answer comes to, as it may be kept: written texts as their digests, unless texts are wanted too."""
     if predictor.model.problem == "regression":
-        return _number(answer)
+        return number(answer)
     come_to = decided(answer)
     if _is_vector(come_to):
         return f"{len(come_to)} numbers"
@@ -58,7 +58,7 @@ def digest(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()[:16]
 
 
-def _number(answer: object) -> float:
+def number(answer: object) -> float:
     """That of a regression: `[{"label", "score"}]`."""
     assert isinstance(answer, Sequence)
     return float(answer[0]["score"])

@@ -36,7 +36,7 @@ class Side:
     @property
     def share_of_errors(self) -> float:
         """Of the latest requests."""
-        return sum(self.errors) / max(1, len(self.errors))
+        return _mean(self.errors)
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tunewright.serving.errors import InputError, NotFound, shown
+from tunewright.serving.live.agreement import number
 from tunewright.serving.live.models import Models
 from tunewright.serving.protocols import similarity as alike
 from tunewright.serving.protocols.huggingface import read_envelope
@@ -48,7 +49,7 @@ def rerank(models: Models, call: Call) -> Asked:
 
     def write(answers: list[object]) -> Reply:
         ranked = [
-            {"index": index, "score": alike.score(answer)} | ({"text": texts[index]} if switches["return_text"] else {})
+            {"index": index, "score": number(answer)} | ({"text": texts[index]} if switches["return_text"] else {})
             for index, answer in enumerate(answers)
         ]
         return json_reply(sorted(ranked, key=lambda one: -one["score"]))

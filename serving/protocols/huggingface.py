@@ -29,7 +29,7 @@ from tunewright.serving.protocols.protocol import (
 )
 from tunewright.serving.request.json_text import kind_of, read_json
 from tunewright.serving.request.parameters import check_sizes
-from tunewright.serving.request.schema import Schema, closed, nullable, ref
+from tunewright.serving.request.schema import Schema, closed, needing, nullable, ref
 
 OPTIONS = ("use_cache", "wait_for_model", "use_gpu")
 """What older clients of the hub ask of its queue. There is none here: each holds already, or changes no answer."""
@@ -148,7 +148,7 @@ def _request(about: About, inputs: Schema, *, streams: bool = False) -> Schema:
     beside = {name: shapes.parameters["properties"][name] for name in shapes.beside}
     properties = {"inputs": inputs, "parameters": nullable(parameters), "options": _OLD_OPTIONS, **beside}
     properties |= {"stream": nullable({"type": "boolean"})} if streams else {}
-    return closed(properties, optional=tuple(name for name in properties if name != "inputs"))
+    return needing(properties, "inputs")
 
 
 _OLD_OPTIONS: Schema = {
@@ -235,7 +235,7 @@ def _kind(service: Service) -> Mapping[str, object]:
     model = service.predictor.model
     if model.task == "feature-extraction":
         return {"embedding": {"pooling": "mean"}}
-    if model.pair and len(model.labels) == 1:
+    if similarity.ranks(model):
         return {"reranker": _labels(model.labels)}
     return {"classifier": _labels(model.labels)} if model.labels else {}
 

@@ -18,7 +18,7 @@ from tunewright.serving.protocols.oip_tensors import HEADER, Item, Output, read_
 from tunewright.serving.protocols.plain import checked, joined, json_reply, object_of, parts
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Fault, Operation, Page, Reply
 from tunewright.serving.request.json_text import to_json
-from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, nullable
+from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, needing, nullable
 
 _EXTENSIONS = ["binary_tensor_data", "model_repository", "model_configuration", "statistics"]
 _FILES = ("image", "audio")
@@ -160,9 +160,6 @@ def _entry(model: Model) -> dict[str, str]:
     return entry | ({"version": str(model.version.number)} if model.version is not None else {})
 
 
-_MODEL = ("/v2/models/{model}", "/v2/models/{model}/versions/{version}")
-
-
 def _described(about: About) -> Described:
     number: Schema = {"type": "integer", "minimum": 0}
     free: Schema = nullable({"type": "object"})
@@ -183,7 +180,7 @@ def _described(about: About) -> Described:
     return Described(
         "infer",
         "Answer tensors, as the Open Inference Protocol has it",
-        closed(request, optional=tuple(name for name in request if name != "inputs")),
+        needing(request, "inputs"),
         closed(answer, optional=("id",)),
         description=(
             "Also at `/v2/models/{model}/versions/{version}/infer`. Tensors may come and go as bytes behind the JSON, "

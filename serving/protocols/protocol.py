@@ -110,14 +110,14 @@ def event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
 
 
-def fault_reply(fault: Fault, explain: "Explain | None" = None) -> Reply:
-    """A reply that says what is wrong, in the words of a protocol."""
-    return Reply(to_json((explain or explained)(fault)), fault.status, headers=fault.headers)
-
-
 def explained(fault: Fault) -> object:
     """A fault as this program says it where no protocol has its own way."""
     return {"error": fault.sentence, "error_type": fault.kind}
+
+
+def fault_reply(fault: Fault, explain: Explain = explained) -> Reply:
+    """A reply that says what is wrong, in the words of a protocol."""
+    return Reply(to_json(explain(fault)), fault.status, headers=fault.headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import numpy as np
 
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.errors import InputError, shown
+from tunewright.serving.live.agreement import number
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.plain import checked, json_reply
 from tunewright.serving.protocols.protocol import Asked
@@ -46,7 +47,7 @@ def asked(service: Service, inputs: object, parameters: Mapping[str, object]) ->
         request, _ = checked(service, [source, *sentences], parameters)
         return Asked(service, request, lambda vectors: json_reply(_cosines(vectors)))
     request, _ = checked(service, [{"text": source, "text_pair": one} for one in sentences], parameters)
-    return Asked(service, request, lambda answers: json_reply([score(answer) for answer in answers]))
+    return Asked(service, request, lambda answers: json_reply([number(answer) for answer in answers]))
 
 
 def _cosines(vectors: Sequence[object]) -> list[float]:
@@ -55,10 +56,3 @@ def _cosines(vectors: Sequence[object]) -> list[float]:
     lengths_N = np.linalg.norm(rows_ND, axis=1)
     cosines: list[float] = (rows_ND[1:] @ first_D / np.maximum(lengths_N[1:] * lengths_N[0], 1e-12)).tolist()
     return cosines
-
-
-def score(answer: object) -> float:
-    """The number of `[{"label", "score"}]`."""
-    assert isinstance(answer, list)
-    number: float = answer[0]["score"]
-    return number

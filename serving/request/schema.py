@@ -70,6 +70,11 @@ def closed(properties: Schema, *, optional: tuple[str, ...] = ()) -> Schema:
     return {**shape, "required": required} if required else shape
 
 
+def needing(properties: Schema, *needed: str) -> Schema:
+    """An object with these properties and no others, of which only the named ones must be there."""
+    return closed(properties, optional=tuple(name for name in properties if name not in needed))
+
+
 def list_of(item: Schema, **bounds: int) -> Schema:
     """An array of such items; `minItems`, `maxItems`."""
     return {"type": "array", "items": item, **bounds}

@@ -36,6 +36,9 @@ class Served(NamedTuple):
     task: str
     variant: str
 
+    def __str__(self) -> str:
+        return f"{self.model}:{self.version}/{self.variant}"
+
 
 @dataclass(frozen=True, slots=True)
 class _Figures:

@@ -5,7 +5,12 @@ from tunewright.serving.protocols.chats.messages import ROLES, STAND_INS, UNSAID
 from tunewright.serving.protocols.chats.options import MOST_CHOICES, MOST_TOP, NEUTRAL
 from tunewright.serving.protocols.plain import neutral_schema
 from tunewright.serving.protocols.protocol import EVENT, About, Described
-from tunewright.serving.request.schema import FILLED, TEXT, Schema, closed, list_of, nullable
+from tunewright.serving.request.schema import FILLED, TEXT, Schema, closed, list_of, needing, nullable
+
+SAMPLING: Schema = {
+    "temperature": nullable({"type": "number", "minimum": 0, "maximum": 1000}),
+    "top_p": nullable({"type": "number", "minimum": 0, "exclusiveMinimum": True, "maximum": 1}),
+}
 
 
 def chat(about: About) -> Described | None:
@@ -30,7 +35,7 @@ def chat(about: About) -> Described | None:
     return Described(
         "chat",
         "Go on with a conversation, as in the API of OpenAI",
-        closed(request, optional=tuple(name for name in request if name != "messages")),
+        needing(request, "messages"),
         _described_answer({"message": said}),
         EVENT,
         "Also under `/openai/v1`. Any `model` is taken where one is served. With `stream`, events end with `[DONE]`.",
@@ -46,7 +51,7 @@ def completions(about: About) -> Described | None:
     return Described(
         "completions",
         "Go on with texts, as in the API of OpenAI",
-        closed(request, optional=tuple(name for name in request if name != "prompt")),
+        needing(request, "prompt"),
         _described_answer({"text": TEXT}),
         EVENT,
         "Also under `/openai/v1`. With `stream`, events end with `[DONE]`.",
@@ -58,8 +63,7 @@ def _described_options() -> Schema:
     return {
         "model": nullable(TEXT),
         "max_tokens": _count(),
-        "temperature": nullable({"type": "number", "minimum": 0, "maximum": 1000}),
-        "top_p": nullable({"type": "number", "minimum": 0, "exclusiveMinimum": True, "maximum": 1}),
+        **SAMPLING,
         "n": nullable({"type": "integer", "minimum": 1, "maximum": MOST_CHOICES}),
         "stop": nullable({"anyOf": [FILLED, list_of(FILLED)]}),
         "seed": nullable({"type": "integer", "minimum": 0}),

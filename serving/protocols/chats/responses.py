@@ -10,11 +10,12 @@ from tunewright.serving.generation.detokenizer import first_stop
 from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.live.models import Models
 from tunewright.serving.protocols.chats.asked import writer
+from tunewright.serving.protocols.chats.described import SAMPLING
 from tunewright.serving.protocols.chats.messages import ROLES, read_messages
 from tunewright.serving.protocols.chats.options import grammar, parameters
 from tunewright.serving.protocols.plain import body_object, checked, json_reply, neutral_schema, object_of, take_neutral
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Reply
-from tunewright.serving.request.schema import FILLED, TEXT, Schema, closed, list_of, nullable
+from tunewright.serving.request.schema import FILLED, TEXT, Schema, closed, list_of, needing, nullable
 
 _READ = ("input", "instructions", "model", "max_output_tokens", "temperature", "top_p", "text")
 _NEUTRAL: Mapping[str, Sequence[object] | None] = {
@@ -70,15 +71,13 @@ def described(about: About) -> Described | None:
         "instructions": nullable(FILLED),
         "model": nullable(TEXT),
         "max_output_tokens": nullable({"type": "integer", "minimum": 1}),
-        "temperature": nullable({"type": "number", "minimum": 0, "maximum": 1000}),
-        "top_p": nullable({"type": "number", "minimum": 0, "exclusiveMinimum": True, "maximum": 1}),
+        **SAMPLING,
         "text": nullable({"type": "object"}),
         **{name: neutral_schema(legal) for name, legal in _NEUTRAL.items()},
     }
-    optional = tuple(name for name in request if name != "input")
     answer: Schema = {"type": "object"}
     summary = "One answer to a text or a conversation, as in the API of OpenAI"
-    return Described("responses", summary, closed(request, optional=optional), answer, None, "Also under `/openai/v1`.")
+    return Described("responses", summary, needing(request, "input"), answer, None, "Also under `/openai/v1`.")
 
 
 def _conversation(content: Mapping[str, object]) -> list[dict[str, object]]:
