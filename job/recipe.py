@@ -22,6 +22,7 @@ from tunewright.job.steps.adapt import adapt, read_text
 from tunewright.job.steps.begin import Begun, Ready, begin, get_ready
 from tunewright.job.steps.encode import encode_sides
 from tunewright.job.steps.release import Release, release
+from tunewright.job.steps.resume import open_checkpoints
 from tunewright.job.steps.teach import teach
 from tunewright.registry.errors import Conflict
 from tunewright.registry.settings import RegistrySettings
@@ -57,7 +58,10 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         return Outcome(_point_alias(store, done, settings, run_id, short=str(short) if short else None), None)
     assert begun.ready is not None
     plan, sides = open_base(begun.ready, settings, registry, begun.work)
-    taught, adaptation = adapt(plan, sides, begun.work) if plan.adaptation else (teach(plan, sides), None)
+    kept = open_checkpoints(plan, begun.folder / "checkpoints")
+    taught, adaptation = (
+        adapt(plan, sides, begun.work, kept) if plan.adaptation else (teach(plan, sides, kept.of("train")), None)
+    )
 
     released = release(taught.model, plan, plan.prepared.task.objective(plan), begun.folder / "bundle")
     facts = lineage(plan, taught.trained, taught.parameters, run_id)
@@ -75,6 +79,7 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         config=_summary(released),
         single_writer=registry.single_writer,
     )
+    shutil.rmtree(begun.folder / "checkpoints", ignore_errors=True)
     say("registry", f"registered {version.name}:{version.number} ({version.digest}) in {store.uri}")
     say("registry", f"the same files stay in {released.folder} ({_size(released.folder)}); nothing needs them any more")
     return Outcome(_point_alias(store, version, settings, run_id, short=released.short), released)

@@ -29,17 +29,29 @@ def unwind() -> None:
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Have a signal wait while more is imported by a program that has something to clean up."""
+    """Have a signal wait for the next `check`, or for the end of this: where an exception would come at a bad moment,
+    while more is imported or weights are changed. Where nobody has called `unwind` nothing changes."""
+    if signal.getsignal(signal.SIGTERM) is not _raise:
+        yield
+        return
     _listen(_keep)
-    yield
+    try:
+        yield
+    finally:
+        if _asked is None:
+            unwind()
     check()
-    unwind()
 
 
 def check() -> None:
     """Raise again what a signal raised where nobody could catch it, such as in a finalizer."""
     if _asked is not None:
         raise _asked
+
+
+def is_asked() -> bool:
+    """Whether a signal has come."""
+    return _asked is not None
 
 
 def _listen(handler: signal.Handlers | object) -> None:

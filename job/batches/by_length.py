@@ -21,13 +21,16 @@ class LengthGroupedBatches:
         self.batch_size = batch_size
         self.drop_last = False
         self.epoch = 0
+        self.done = 0
+        """Steps of the current epoch that are left out: a resumed run has made them."""
 
     def __len__(self) -> int:
         return -(-len(self._lengths) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[int]]:
-        """What goes through the model at a time in the current epoch: batches, or parts of those that are too large."""
-        for step in self.steps():
+        """What goes through the model at a time in what is left of the current epoch: batches, or parts of those that
+        are too large."""
+        for step in self.steps()[self.done :]:
             yield from step
 
     def steps(self) -> list[list[list[int]]]:

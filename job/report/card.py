@@ -6,7 +6,7 @@ from dataclasses import asdict
 from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.steps.adapt import Adaptation, sentence
 from tunewright.job.steps.release import Release
-from tunewright.job.train.loop import Trained
+from tunewright.job.train.state import Trained
 from tunewright.serving.bundle.model_file import ModelFile
 
 

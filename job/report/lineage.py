@@ -14,8 +14,8 @@ from tunewright.job.kinds.plan import Plan
 from tunewright.job.measure.metric import METRICS
 from tunewright.job.model.layers import Parameters
 from tunewright.job.tasks import TASKS
-from tunewright.job.train.loop import Trained
 from tunewright.job.train.loss import LOSSES
+from tunewright.job.train.state import Trained
 from tunewright.registry.plugins import Catalogue
 
 _PACKAGES = ("accelerate", "numpy", "onnx", "onnx-ir", "onnxruntime", "onnxscript", "pyarrow", "tokenizers", "torch",

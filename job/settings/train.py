@@ -35,6 +35,17 @@ class FewShotSettings(Settings):
     """Inverse strength of the head's L2 penalty (C of scikit-learn's LogisticRegression)."""
 
 
+class CheckpointSettings(Settings):
+    """What is kept of training under way, so that the same command goes on where it was stopped."""
+
+    minutes: float = Field(default=5.0, gt=0)
+    """Minutes between two checkpoints; one is written after each epoch in any case."""
+    steps: int | None = Field(default=None, ge=1)
+    """Steps between two checkpoints, beside those by time."""
+    keep: int = Field(default=2, ge=1, le=100)
+    """Checkpoints that are kept, the last ones."""
+
+
 class TrainSettings(Settings):
     """How to learn."""
 
@@ -89,6 +100,8 @@ class TrainSettings(Settings):
     """Stop after so many epochs without a better validation metric; the best weights are kept."""
     metric: str | None = None
     """Validation metric that decides; the task's headline metric when absent."""
+    checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
+    """How often the state of training is kept."""
 
 
 class AdaptSettings(Settings):

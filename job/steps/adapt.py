@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from tunewright.job.batches.side import NO_TARGETS, Rows
+from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.data.columns import Roles
 from tunewright.job.errors import JobError, SettingsError
 from tunewright.job.kinds.plan import AdaptationPlan, DataFacts, Plan, Prepared
@@ -115,6 +116,7 @@ def _settings(settings: JobSettings) -> JobSettings:
         max_length=asked.max_length or train.max_length,
         seed=train.seed,
         precision=train.precision,
+        checkpoint=train.checkpoint,
     )
     changes: dict[str, object] = {
         "task": TASK,
@@ -146,16 +148,19 @@ def _own_texts(plan: Plan, settings: JobSettings) -> Prepared:
     return Prepared(TASKS[TASK], options, roles, [], train, validation, test, facts)
 
 
-def adapt(plan: Plan, sides: tuple[Rows, Rows], work: Path) -> tuple[Taught, Adaptation]:
+def adapt(
+    plan: Plan, sides: tuple[Rows, Rows], work: Path, checkpoints: Checkpoints | None = None
+) -> tuple[Taught, Adaptation]:
     """The better one of two models on the validation side: from the base as it is, and from the adapted base."""
     text = plan.adaptation
     assert text is not None
     say("adapt", "first the base reads the text")
-    base, reading = _adapted(text, work)
+    reads, plainly, adaptedly = (checkpoints and checkpoints.of(stage) for stage in ("text", "plain", "adapted"))
+    base, reading = _adapted(text, work, reads)
     say("adapt", "then the task is learned from the plain base")
-    plain = teach(plan, sides)
+    plain = teach(plan, sides, plainly)
     say("adapt", "and from the adapted base")
-    taught = teach(replace(plan, base=base), sides)
+    taught = teach(replace(plan, base=base), sides, adaptedly)
     objective = plan.prepared.task.objective(plan)
     without, adapted = (one.trained.figures[objective.metric] for one in (plain, taught))
     kept = objective.better(adapted, without)
@@ -174,13 +179,13 @@ def sentence(adaptation: Adaptation) -> str:
     )
 
 
-def _adapted(text: AdaptationPlan, work: Path) -> tuple[BaseCheckpoint, "_Reading"]:
+def _adapted(text: AdaptationPlan, work: Path, checkpoints: Checkpoints | None) -> tuple[BaseCheckpoint, "_Reading"]:
     """The base after reading, and its perplexity before and after."""
     plan, task = text.plan, text.plan.prepared.task
     objective = task.objective(plan)
     model, new_head = build_masked(plan.base, plan.settings.train)
     before = _perplexity(model, text.sides[1], objective)
-    trained = train(model, text.sides, objective, plan.settings.train)
+    trained = train(model, text.sides, objective, plan.settings.train, checkpoints)
     save_weights(model, work / "adapted")
     for name in FILES_OF_ENCODERS:
         if (plan.base.folder / name).is_file():

@@ -22,7 +22,8 @@ from tunewright.serving.explain.explaining import KINDS
 _NO_EFFECT = " would have no effect: "
 EVERY_TASK = frozenset(
     {f"train.{name}" for name in """epochs learning_rate batch_size accumulation seed layers layer_decay unfreeze lora
-    weight_decay warmup schedule clip dropout precision patience metric""".split()}
+    weight_decay warmup schedule clip dropout precision patience metric
+    checkpoint""".split()}
     | {f"data.{name}" for name in """train validation test columns header format comment sample_by delimiter quoting
     quote encoding validation_fraction test_fraction limit max_expansion""".split()}
 )  # fmt: skip

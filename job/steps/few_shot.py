@@ -16,21 +16,23 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tunewright.job.batches.side import Array, Batch, Rows, Targets
+from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.measure.evaluation import gathered
 from tunewright.job.measure.labels import answered
 from tunewright.job.measure.metric import figures, lower_is_better
 from tunewright.job.model.head import Head, apply_head, embed, fit_head, pooled, write_head
 from tunewright.job.progress import say
-from tunewright.job.train.loop import Trained, train
+from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Loss, Objective, Scored
+from tunewright.job.train.state import Trained
 
 Numbers = NDArray[np.int64]
 
 _PROBLEM = "single_label"
 
 
-def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan) -> Trained:
+def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan, checkpoints: Checkpoints | None = None) -> Trained:
     """Teach the encoder with pairs (unless it is frozen), then fit the head; the model changes in place.
 
     Where there are validation rows, each epoch is measured on them with a head fitted for it, and the best is kept.
@@ -65,7 +67,7 @@ def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan) -> Trained:
             forward=pooled,
             divisible=False,
         )
-        trained = train(model, (ContrastivePairs(rows, pairs), validation), objective, settings)
+        trained = train(model, (ContrastivePairs(rows, pairs), validation), objective, settings, checkpoints)
     head = fitted()
     write_head(model, head)
     if len(validation):

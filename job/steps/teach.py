@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from torch import nn
 
 from tunewright.job.batches.side import Rows
+from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.model.classifiers import scale_head
 from tunewright.job.model.layers import Parameters, choose_layers
 from tunewright.job.progress import say
 from tunewright.job.steps import few_shot
-from tunewright.job.train.loop import Trained, train
+from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Objective
+from tunewright.job.train.state import Trained
 
 
 @dataclass(frozen=True)
@@ -23,23 +25,26 @@ class Taught:
     trained: Trained
 
 
-def teach(plan: Plan, sides: tuple[Rows, Rows]) -> Taught:
-    """Make the model of a plan and train it on the first side; the second one tells the best epoch."""
+def teach(plan: Plan, sides: tuple[Rows, Rows], checkpoints: Checkpoints | None = None) -> Taught:
+    """Make the model of a plan and train it on the first side; the second one tells the best epoch. With `checkpoints`
+    training goes on where it was stopped."""
     task = plan.prepared.task
     objective = task.objective(plan)
     model = task.graph.build(plan)
     parameters = choose_layers(model, plan.settings.train)
     say("model", f"{plan.base.address}: {parameters.total:,} weights, {parameters.learning:,} of them learn")
-    trained = _trained(model, sides, objective, plan)
+    trained = _trained(model, sides, objective, plan, checkpoints)
     if objective.scale != (0.0, 1.0):
         scale_head(model, objective.scale)
     return Taught(model, parameters, trained)
 
 
-def _trained(model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> Trained:
+def _trained(
+    model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: Plan, checkpoints: Checkpoints | None
+) -> Trained:
     if objective.idle:
         say("train", f"{objective.idle}: the weights stay as they are")
         return Trained("fp32", "cpu")
     if plan.settings.train.few_shot:
-        return few_shot.teach(model, sides, plan)
-    return train(model, sides, objective, plan.settings.train)
+        return few_shot.teach(model, sides, plan, checkpoints)
+    return train(model, sides, objective, plan.settings.train, checkpoints)

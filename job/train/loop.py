@@ -4,7 +4,8 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from accelerate import Accelerator
@@ -17,32 +18,29 @@ from torch.utils.data import DataLoader, Dataset
 from tunewright.job import signals
 from tunewright.job.batches.by_length import LengthGroupedBatches
 from tunewright.job.batches.side import Batch, Renewed, Rows
-from tunewright.job.errors import BaseModelError, TrainingFailed
-from tunewright.job.model.layers import frozen_weights, merge_adapters, parameter_groups, unfreeze
+from tunewright.job.checkpoints.keeper import Checkpoints
+from tunewright.job.errors import BaseModelError, Interrupted, TrainingFailed
+from tunewright.job.model.layers import merge_adapters, parameter_groups, unfreeze
 from tunewright.job.progress import bar, say
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.objective import Objective, Scored
+from tunewright.job.train.state import (
+    Learner,
+    Progress,
+    Trained,
+    capture,
+    changing_weights,
+    load_weights,
+    random_state,
+    restore,
+    set_random_state,
+)
 from tunewright.serving.runtime.runs import plan_runs
 
 TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 16_384}
 """Padded tokens that go through the model at a time in training, by device: what is held for the way back grows with
 them, and on a processor more are slower. A step still learns from all its rows at once."""
 _CALMER = "lower train.learning_rate or train.clip, or set train.precision to fp32"
-
-
-@dataclass
-class Trained:
-    """What training came to."""
-
-    precision: str
-    device: str
-    best_epoch: int = 0
-    figures: dict[str, float] = field(default_factory=dict)
-    """Validation figures of the best epoch."""
-    history: list[dict[str, float]] = field(default_factory=list)
-    seconds: float = 0.0
-    """Time in training steps, validation not counted."""
-    rows_per_second: float = 0.0
 
 
 class _Numbers(Dataset[int]):
@@ -83,50 +81,70 @@ class _Loop:
     settings: TrainSettings
     bf16: bool
 
+    @property
+    def learner(self) -> Learner:
+        """What changes at each step."""
+        return Learner(self.model, self.optimizer, self.schedule)
+
 
 def train(
     model: nn.Module,
     sides: tuple[Rows, Rows],
     objective: Objective,
     settings: TrainSettings,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Fine-tune `model` in place on the first side; it ends with the weights that did best on the second, or with the
-    last ones where that has no rows."""
+    last ones where that has no rows. With `checkpoints` it goes on from the newest one, and leaves others."""
     loop = _prepare(model, sides[0], objective, settings)
-    trained = Trained("bf16" if loop.bf16 else "fp32", str(loop.accelerator.device))
-    best: dict[str, torch.Tensor] = {}
-    for epoch in range(1, settings.epochs + 1):
-        unfreeze(model, settings, epoch)
-        started = time.perf_counter()
-        loss = _one_epoch(loop, epoch)
-        trained.seconds += time.perf_counter() - started
-        trained.rows_per_second = len(sides[0]) * epoch / trained.seconds
-        figures = objective.measure(_scored(loop, sides[1])) if len(sides[1]) else {}
-        trained.history.append({"epoch": epoch, "loss": loss, **figures})
+    progress = Progress(Trained("bf16" if loop.bf16 else "fp32", str(loop.accelerator.device)))
+    with checkpoints or nullcontext(), signals.held():
+        if checkpoints and (snapshot := checkpoints.newest()):
+            restore(loop.learner, progress, snapshot)
+            set_random_state(progress.random)
+        try:
+            _all_epochs(loop, sides[1], progress, checkpoints)
+        except (Interrupted, KeyboardInterrupt):
+            # Raised by a check between two parts of a step, so that all is as the last step left it.
+            if checkpoints and signals.is_asked():
+                checkpoints.save(partial(capture, loop.learner, progress))
+                say(
+                    "checkpoint", f"kept: epoch {progress.epoch}, {progress.step} steps; the same command goes on there"
+                )
+            raise
+    load_weights(model.cpu(), progress.best)
+    merge_adapters(model)
+    model.eval()
+    return progress.trained
+
+
+def _all_epochs(loop: _Loop, validation: Rows, progress: Progress, checkpoints: Checkpoints | None) -> None:
+    """What is left of them."""
+    settings, objective, trained = loop.settings, loop.objective, progress.trained
+    while not _is_over(trained, settings):
+        epoch = progress.epoch
+        unfreeze(loop.model, settings, epoch)
+        loss = _one_epoch(loop, progress, checkpoints)
+        trained.rows_per_second = len(loop.rows) * epoch / trained.seconds
+        figures = objective.measure(_scored(loop, validation)) if len(validation) else {}
         improved = not trained.figures or objective.better(figures[objective.metric], trained.figures[objective.metric])
+        trained.history.append({"epoch": epoch, "loss": loss, **figures})
         _say_epoch(trained.history[-1], settings.epochs, improved=improved and bool(figures))
         if improved:
             trained.best_epoch, trained.figures = epoch, figures
-            best = _weights(model)
-        elif epoch - trained.best_epoch >= settings.patience:
-            say("train", f"stopped early: no better {objective.metric} in {settings.patience} epochs")
-            break
-    model.cpu().load_state_dict(best, strict=not frozen_weights(model))
-    merge_adapters(model)
-    model.eval()
-    return trained
+            progress.best = changing_weights(loop.model)
+        progress.step, progress.loss, progress.weight, progress.random = 0, 0.0, 0.0, random_state()
+        if checkpoints:
+            is_over = _is_over(trained, settings)
+            checkpoints.save(partial(capture, loop.learner, progress, is_over=is_over))
+    if len(trained.history) < settings.epochs:
+        say("train", f"stopped early: no better {objective.metric} in {settings.patience} epochs")
 
 
-def _weights(model: nn.Module) -> dict[str, torch.Tensor]:
-    """A copy of all that training can change: the frozen weights beside adapters are left out."""
-    frozen = frozen_weights(model)
-    inside = tuple(f"{name}." for name in frozen)  # what weights in four bits consist of
-    state = model.state_dict().items()
-    return {
-        name: tensor.detach().cpu().clone()
-        for name, tensor in state
-        if name not in frozen and not name.startswith(inside)
-    }
+def _is_over(trained: Trained, settings: TrainSettings) -> bool:
+    """Whether all epochs are done, or enough of them brought nothing better."""
+    done = len(trained.history)
+    return done >= settings.epochs or done - trained.best_epoch >= settings.patience
 
 
 def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: TrainSettings) -> _Loop:
@@ -164,30 +182,39 @@ def learning_rate(kind: str, warmup: int, steps: int) -> Callable[[int], float]:
     return share
 
 
-def _one_epoch(loop: _Loop, epoch: int) -> float:
-    """All steps once; the mean loss."""
+def _one_epoch(loop: _Loop, progress: Progress, checkpoints: Checkpoints | None) -> float:
+    """What is left of the steps of an epoch; the mean loss of all."""
     loop.model.train()
-    loop.batches.epoch = epoch
+    loop.batches.epoch, loop.batches.done = progress.epoch, progress.step
     if isinstance(loop.rows, Renewed):
-        loop.rows.renew(epoch)
-    total = weight = 0.0
+        loop.rows.renew(progress.epoch)
     steps, loaded = loop.batches.steps(), iter(loop.loader)
+    is_resumed = progress.step > 0
     with bar("train", len(steps)) as advance:
-        for number, step in enumerate(steps, 1):
+        advance(progress.step)
+        for step in steps[progress.step :]:
+            started = time.perf_counter()
             parts = [next(loaded) for _ in step]
-            weights = [float(loop.objective.weight(part["targets"])) for part in parts]
-            total += _one_step(loop, parts, weights, f"step {number} in epoch {epoch}")
-            weight += sum(weights)
-            advance(1, epoch=epoch, loss=total / max(weight, 1e-12))
-    return total / max(weight, 1e-12)
+            if is_resumed:
+                # The loader draws a number as it begins, which the interrupted run had drawn before.
+                set_random_state(progress.random)
+                is_resumed = False
+            _one_step(loop, parts, progress)
+            progress.trained.seconds += time.perf_counter() - started
+            mean = progress.loss / max(progress.weight, 1e-12)
+            advance(1, epoch=progress.epoch, loss=mean)
+            if checkpoints and checkpoints.is_due(progress.step):
+                checkpoints.save(partial(capture, loop.learner, progress))
+    return progress.loss / max(progress.weight, 1e-12)
 
 
-def _one_step(loop: _Loop, parts: list[Batch], weights: list[float], place: str) -> float:
-    """One step of the optimizer over all rows of its parts, the gradient that of their mean; the summed loss.
+def _one_step(loop: _Loop, parts: list[Batch], progress: Progress) -> None:
+    """One step of the optimizer over all rows of its parts, the gradient that of their mean.
 
     Each part counts by what its loss is a mean over, however the rows of a step are dealt: a batch of few words is not
     worth as much as one of many.
     """
+    weights = [float(loop.objective.weight(part["targets"])) for part in parts]
     summed = torch.zeros((), device=loop.accelerator.device)
     for part, weight in zip(parts, weights, strict=True):
         signals.check()
@@ -196,14 +223,17 @@ def _one_step(loop: _Loop, parts: list[Batch], weights: list[float], place: str)
             continue
         loss = loop.objective.loss(_forward(loop, part), targets) * weight
         if not math.isfinite(value := float(loss.detach())):
-            raise TrainingFailed(_not_finite(value, place, rows.tolist()))
+            raise TrainingFailed(_not_finite(value, progress, rows.tolist()))
         loop.accelerator.backward(loss / sum(weights))
         summed += loss.detach()
     loop.accelerator.clip_grad_norm_(loop.model.parameters(), loop.settings.clip)
     loop.optimizer.step()
     loop.schedule.step()
     loop.optimizer.zero_grad()
-    return float(summed)
+    progress.step += 1
+    progress.loss += float(summed)
+    progress.weight += sum(weights)
+    progress.random = random_state()
 
 
 def _forward(loop: _Loop, batch: Batch) -> torch.Tensor:
@@ -231,7 +261,8 @@ def _attention(device: str, *, training: bool) -> AbstractContextManager[None]:
     return sdpa_kernel(SDPBackend.MATH) if training and device == "cpu" else nullcontext()
 
 
-def _not_finite(value: float, place: str, rows: list[int]) -> str:
+def _not_finite(value: float, progress: Progress, rows: list[int]) -> str:
+    place = f"step {progress.step + 1} in epoch {progress.epoch}"
     shown = ", ".join(str(row) for row in rows[:8]) + (", ..." if len(rows) > 8 else "")
     return f"the loss of {place} is {value} (training rows {shown}, counted from 0); {_CALMER}"
 
@@ -242,6 +273,7 @@ def _scored(loop: _Loop, side: Rows) -> Scored:
     loop.model.eval()
     collate = _Collate(side)
     for rows in plan_runs(side.lengths.tolist(), loop.objective.validation_tokens):
+        signals.check()
         batch = {name: tensor.to(loop.accelerator.device) for name, tensor in collate(rows).items()}
         del batch["rows"]
         targets = batch.pop("targets")

@@ -269,7 +269,10 @@ def test_a_signal_during_training_ends_the_job_cleanly(start, arguments, capsys,
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (code, f"error: {sentence}\n")
     assert registered(tmp_path) == []
-    assert run_main(capsys, "train", *arguments, "--train.epochs", "1", "--run_id", "one")[0] == 0
+    code, _, err = run_main(capsys, "train", *arguments, "--train.epochs", "1", "--run_id", "one")
+    assert code == 2
+    assert "it is of other settings: train.epochs is 1000 there and 1 here" in err
+    assert run_main(capsys, "train", *arguments, "--train.epochs", "1", "--run_id", "two")[0] == 0
     assert registered(tmp_path) == [1]
 
 

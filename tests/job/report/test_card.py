@@ -6,7 +6,7 @@ import pytest
 from tunewright.job.model.layers import Parameters
 from tunewright.job.report.card import write_report
 from tunewright.job.report.lineage import lineage
-from tunewright.job.train.loop import Trained
+from tunewright.job.train.state import Trained
 
 
 @pytest.fixture

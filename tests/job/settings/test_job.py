@@ -174,6 +174,7 @@ def test_the_names_of_the_settings_are_frozen():
         train.label_smoothing train.class_weights train.focal_gamma train.huber_delta train.precision train.patience
         train.metric train.layer_decay train.unfreeze train.loss metrics
         train.lora.rank train.lora.alpha train.lora.dropout train.lora.targets train.lora.quantization
+        train.checkpoint.minutes train.checkpoint.steps train.checkpoint.keep
         train.few_shot.pairs train.few_shot.temperature train.few_shot.head_c
         adapt.epochs adapt.learning_rate adapt.batch_size adapt.mask adapt.whole_words adapt.max_length
         export.variants export.parity_tolerance export.explained_rows

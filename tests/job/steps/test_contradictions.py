@@ -24,6 +24,7 @@ VALUES = {
     "train.unfreeze": 1,
     "train.lora": {},
     "train.few_shot": {},
+    "train.checkpoint": {"steps": 9},
     "train.pooling": "mean",
     "train.schedule": "cosine",
     "train.class_weights": "balanced",

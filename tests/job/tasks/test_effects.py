@@ -109,6 +109,9 @@ SHOWN = {
     "gate.beat_baseline": ("job/test_recipe.py", "test_an_alias_does_not_follow_a_model_that_is_no_better_than_none"),
     "metrics": ("job/test_plugins.py", "test_one_of_each_is_trained_with_named_in_the_lineage_and_served"),
     "train.loss": ("job/test_plugins.py", "test_one_of_each_is_trained_with_named_in_the_lineage_and_served"),
+    "train.checkpoint.minutes": ("job/checkpoints/test_keeper.py", "test_it_is_due_by_steps_and_by_time"),
+    "train.checkpoint.steps": ("job/checkpoints/test_keeper.py", "test_it_is_due_by_steps_and_by_time"),
+    "train.checkpoint.keep": ("job/checkpoints/test_keeper.py", "test_as_many_are_kept_as_asked"),
     "options.generated_rows": ("job/tasks/test_text_generation.py", "test_so_many_rows_are_answered_as_asked"),
 }
 """What takes a whole job, or a plug-in: the test that shows it."""
@@ -339,7 +342,7 @@ def test_every_setting_is_tried_or_shown_elsewhere():
     there = {name for name in there if not name.startswith("data.")}
     assert there - tried == set()
     assert tried - there == {"train.lora", "train.few_shot"}
-    assert set(TrainSettings.model_fields) <= {name.removeprefix("train.") for name in tried}
+    assert set(TrainSettings.model_fields) - {"checkpoint"} <= {name.removeprefix("train.") for name in tried}
     for file, test in SHOWN.values():
         assert f"def {test}(" in (Path(__file__).parents[2] / file).read_text()
     assert {name for task, name in OPTIONS if task == "summarization"} == set(TASKS["translation"].options.model_fields)

@@ -1,0 +1,44 @@
+"""What makes two tries one run: all that decides what is learned."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tunewright.job.checkpoints.files import Identity
+from tunewright.job.checkpoints.keeper import Checkpoints
+from tunewright.job.kinds.plan import DataFacts, Plan
+
+_DECIDING = {"task", "options", "data", "train", "adapt", "metrics"}
+"""The base model and the files are told by their digests, wherever they lie."""
+_ADDRESSES = {"train", "validation", "test"}
+
+
+def open_checkpoints(plan: Plan, folder: Path) -> Checkpoints:
+    """The checkpoints of a run, of which those of another one are refused."""
+    return Checkpoints(folder, _identity(plan), plan.settings.train.checkpoint)
+
+
+def _identity(plan: Plan) -> Identity:
+    settings = plan.settings.model_dump(
+        mode="json",
+        include=_DECIDING,
+        exclude={"data": _ADDRESSES, "train": {"checkpoint"}, "adapt": {"data": _ADDRESSES}},
+    )
+    facts = [plan.prepared.facts, *([plan.adaptation.plan.prepared.facts] if plan.adaptation else [])]
+    data = {"base": plan.base.digest, "labels": plan.prepared.labels, "rows": [_rows(one) for one in facts]}
+    return Identity(dict(_flat(settings)), hashlib.sha256(json.dumps(data).encode()).hexdigest())
+
+
+def _rows(facts: DataFacts) -> object:
+    files = {side: [file["sha256"] for file in of] for side, of in facts.get("files", {}).items()}
+    return [files, facts["rows"], facts.get("split_digests")]
+
+
+def _flat(tree: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+    """Each setting under the name that a person gives it."""
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

@@ -1,0 +1,191 @@
+"""The state of training: all that an interrupted run needs to go on as if nothing had happened."""
+
+import random
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import LRScheduler
+
+from tunewright.job.checkpoints.files import Snapshot
+from tunewright.job.errors import SettingsError, first_line
+from tunewright.job.model.layers import frozen_weights
+
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass
+class Trained:
+    """What training came to."""
+
+    precision: str
+    device: str
+    best_epoch: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+    """Validation figures of the best epoch."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    """Time in training steps, validation not counted."""
+    rows_per_second: float = 0.0
+
+
+@dataclass(frozen=True)
+class RandomState:
+    """The state of every source of random numbers that is not made anew from a seed."""
+
+    processor: torch.Tensor
+    devices: tuple[torch.Tensor, ...]
+    """By GPU."""
+    numpy: Mapping[str, Any]
+    python: tuple[Any, ...]
+
+
+def random_state() -> RandomState:
+    """As it is now."""
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return RandomState(torch.get_rng_state(), tuple(devices), np.random.get_state(legacy=False), random.getstate())
+
+
+@dataclass
+class Progress:
+    """How far training is."""
+
+    trained: Trained
+    best: Weights = field(default_factory=dict)
+    """The weights of the best epoch."""
+    step: int = 0
+    """Steps of the epoch under way that are done."""
+    loss: float = 0.0
+    """Summed over them."""
+    weight: float = 0.0
+    """What the mean of the loss is a mean over, summed over them."""
+    random: RandomState = field(default_factory=random_state)
+    """As these steps left it."""
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, counted from 1."""
+        return len(self.trained.history) + 1
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What changes at each step."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: LRScheduler
+
+
+def set_random_state(state: RandomState) -> None:
+    """As it was then. On fewer or more GPUs those that there are both times are set."""
+    torch.set_rng_state(state.processor)
+    for index, device in enumerate(state.devices[: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(device, index)
+    np.random.set_state(dict(state.numpy))
+    random.setstate(state.python)
+
+
+def changing_weights(model: nn.Module) -> Weights:
+    """A copy of all that training can change: the frozen weights beside adapters are left out."""
+    frozen = frozen_weights(model)
+    inside = tuple(f"{name}." for name in frozen)  # what weights in four bits consist of
+    state = model.state_dict().items()
+    return {name: _copy(tensor) for name, tensor in state if name not in frozen and not name.startswith(inside)}
+
+
+def load_weights(model: nn.Module, weights: Weights) -> None:
+    """Put back what `changing_weights` gave."""
+    model.load_state_dict(weights, strict=not frozen_weights(model))
+
+
+def _copy(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().to("cpu", copy=True).contiguous()
+
+
+def capture(learner: Learner, progress: Progress, *, is_over: bool = False) -> Snapshot:
+    """The state between two steps. When training is over only the best weights are of use."""
+    state = progress.random
+    tensors = {f"best/{name}": tensor for name, tensor in progress.best.items()}
+    facts: dict[str, object] = {
+        "trained": asdict(progress.trained),
+        "step": progress.step,
+        "loss": progress.loss,
+        "weight": progress.weight,
+    }
+    if not is_over:
+        tensors |= {f"model/{name}": tensor for name, tensor in changing_weights(learner.model).items()}
+        tensors |= _moments(learner.optimizer)
+        facts["schedule"] = learner.schedule.state_dict()
+        facts["rates"] = [group["lr"] for group in learner.optimizer.param_groups]
+    tensors["random/processor"] = state.processor
+    tensors |= {f"random/devices/{index}": device for index, device in enumerate(state.devices)}
+    numbers = state.numpy["state"]
+    facts["random"] = {
+        "python": state.python,
+        "numpy": {**state.numpy, "state": {**numbers, "key": numbers["key"].tolist()}},
+    }
+    return Snapshot(tensors, facts)
+
+
+def restore(learner: Learner, progress: Progress, snapshot: Snapshot) -> None:
+    """Put back what `capture` took, the state of random numbers into `progress` alone.
+
+    SettingsError where it is of a model of other parts.
+    """
+    try:
+        _restore(learner, progress, snapshot)
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise SettingsError(
+            f"the checkpoint does not fit this model ({first_line(error)}): another version of the job may have "
+            "written it; give this run another run_id"
+        ) from error
+
+
+def _restore(learner: Learner, progress: Progress, snapshot: Snapshot) -> None:
+    tensors, facts = snapshot.tensors, dict[str, Any](snapshot.facts)
+    progress.trained.__dict__.update(facts["trained"])
+    progress.best = _under("best/", tensors)
+    progress.step, progress.loss, progress.weight = facts["step"], facts["loss"], facts["weight"]
+    if "schedule" in facts:
+        load_weights(learner.model, _under("model/", tensors))
+        _set_moments(learner.optimizer, _under("optimizer/", tensors), facts["rates"])
+        learner.schedule.load_state_dict(facts["schedule"])
+    progress.random = _random_of(tensors, facts["random"])
+
+
+def _random_of(tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> RandomState:
+    numpy = facts["numpy"]
+    key = np.array(numpy["state"]["key"], dtype=np.uint32)
+    version, numbers, gauss = facts["python"]
+    devices = _under("random/devices/", tensors)
+    return RandomState(
+        tensors["random/processor"],
+        tuple(devices[str(index)] for index in range(len(devices))),
+        {**numpy, "state": {**numpy["state"], "key": key}},
+        (version, tuple(numbers), gauss),
+    )
+
+
+def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Weights:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _moments(optimizer: torch.optim.Optimizer) -> Weights:
+    """The running means of each weight that has learned, by its number in the optimizer."""
+    state: dict[int, dict[str, torch.Tensor]] = optimizer.state_dict()["state"]
+    return {f"optimizer/{number}/{name}": _copy(tensor) for number, of in state.items() for name, tensor in of.items()}
+
+
+def _set_moments(optimizer: torch.optim.Optimizer, moments: Weights, rates: list[float]) -> None:
+    state: dict[int, Weights] = {}
+    for place, tensor in moments.items():
+        number, _, name = place.partition("/")
+        state.setdefault(int(number), {})[name] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    for group, rate in zip(groups, rates, strict=True):
+        group["lr"] = rate
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
