@@ -86,7 +86,8 @@ class JobSettings(BaseSettings):
     output: Annotated[Path, BeforeValidator(check_output)] = Path("./var/runs")
     """Folder for the files of each run."""
     run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
-    """Names this run: a job that is retried under one run id never publishes twice. Random when absent."""
+    """Names this run: a job that is tried again under one run id goes on where it was, and never publishes twice. When
+    absent a digest of the settings, the data, the base model and this version: the same command is the same run."""
 
     @classmethod
     def settings_customise_sources(

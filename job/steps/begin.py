@@ -1,10 +1,8 @@
 """A run begins: the registry proven, the data read, the base model found. Nothing here needs torch."""
 
-import secrets
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +10,9 @@ from tunewright.job.kinds.plan import Prepared
 from tunewright.job.model.find import find
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings
+from tunewright.job.steps.folders import own_folder, work_folder
 from tunewright.job.steps.prepare import prepare
+from tunewright.job.steps.run_id import run_id_of
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store, open_store
@@ -42,11 +42,8 @@ class Begun:
     """What an earlier try of the same run has published."""
     ready: Ready | None
     """None where there is nothing left to do."""
-
-    @property
-    def work(self) -> Path:
-        """Where files lie that nobody needs afterwards."""
-        return self.folder / "work"
+    work: Path
+    """Where files lie that nobody needs afterwards."""
 
 
 def get_ready(settings: JobSettings, registry: RegistrySettings, work: Path) -> Ready:
@@ -61,18 +58,21 @@ def begin(settings: JobSettings, registry: RegistrySettings) -> Iterator[Begun]:
     started = time.time()
     # Before the registry is asked for anything.
     check_settings(settings)
-    run_id = settings.run_id or f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(4)}"
     store = _open_writable(registry)
-    folder = settings.output / run_id
-    if done := find_run(store, settings.model_name, run_id):
-        yield Begun(store, run_id, folder, started, done, None)
+
+    def begun(run_id: str, ready: Ready | None, work: Path) -> Begun:
+        done = find_run(store, settings.model_name, run_id)
+        return Begun(store, run_id, settings.output / run_id, started, done, None if done else ready, work)
+
+    # What was given a name that has published needs no data.
+    if settings.run_id and (found := begun(settings.run_id, None, Path())).done:
+        yield found
         return
-    try:
-        yield Begun(store, run_id, folder, started, None, get_ready(settings, registry, folder / "work"))
-    finally:
-        shutil.rmtree(folder / "work", ignore_errors=True)
-        with suppress(OSError):
-            folder.rmdir()
+    with work_folder(settings.output) as work:
+        ready = get_ready(settings, registry, work)
+        run_id = settings.run_id or run_id_of(settings, ready.prepared, ready.base, registry.cache)
+        with own_folder(settings.output / run_id):
+            yield begun(run_id, ready, work)
 
 
 def _open_writable(registry: RegistrySettings) -> Store:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tunewright.job.checkpoints.files import Identity
 from tunewright.job.checkpoints.keeper import Checkpoints
-from tunewright.job.kinds.plan import DataFacts, Plan
+from tunewright.job.kinds.plan import Plan
+from tunewright.job.steps.run_id import SIDES, rows_of
 
 _DECIDING = {"task", "options", "data", "train", "adapt", "metrics"}
 """The base model and the files are told by their digests, wherever they lie."""
-_ADDRESSES = {"train", "validation", "test"}
 
 
 def open_checkpoints(plan: Plan, folder: Path) -> Checkpoints:
@@ -23,16 +23,11 @@ def _identity(plan: Plan) -> Identity:
     settings = plan.settings.model_dump(
         mode="json",
         include=_DECIDING,
-        exclude={"data": _ADDRESSES, "train": {"checkpoint"}, "adapt": {"data": _ADDRESSES}},
+        exclude={"data": set(SIDES), "train": {"checkpoint"}, "adapt": {"data": set(SIDES)}},
     )
     facts = [plan.prepared.facts, *([plan.adaptation.plan.prepared.facts] if plan.adaptation else [])]
-    data = {"base": plan.base.digest, "labels": plan.prepared.labels, "rows": [_rows(one) for one in facts]}
+    data = {"base": plan.base.digest, "labels": plan.prepared.labels, "rows": [rows_of(one) for one in facts]}
     return Identity(dict(_flat(settings)), hashlib.sha256(json.dumps(data).encode()).hexdigest())
-
-
-def _rows(facts: DataFacts) -> object:
-    files = {side: [file["sha256"] for file in of] for side, of in facts.get("files", {}).items()}
-    return [files, facts["rows"], facts.get("split_digests")]
 
 
 def _flat(tree: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -12,13 +11,13 @@ import pytest
 from safetensors.torch import load_file
 
 from tunewright.job.errors import SettingsError
-from tunewright.job.recipe import prepare_all
+from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.train import AdaptSettings, CheckpointSettings
 from tunewright.job.steps.adapt import adapt
 from tunewright.job.steps.resume import open_checkpoints
 from tunewright.job.steps.teach import teach
 
-QUICK = {"epochs": 2, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32", "pooling": "mean"}
+QUICK = {"epochs": 1, "learning_rate": 3e-3, "batch_size": 32, "precision": "fp32", "pooling": "mean"}
 WAYS = {
     "plain": {"train": QUICK},
     "few-shot": {"train": QUICK | {"few_shot": {"pairs": 1}}},
@@ -51,7 +50,9 @@ def assert_same(one, other):
     assert all(one[name].equal(other[name]) for name in one)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "way", [name if name == "plain" else pytest.param(name, marks=pytest.mark.slow) for name in WAYS]
+)
 def test_what_was_learned_is_not_learned_again(make_settings, learn, tmp_path, capsys, way):
     settings = make_settings(**WAYS[way])
     first = learn(settings)
@@ -71,7 +72,7 @@ def test_other_settings_under_the_same_run_id_are_refused(make_settings, learn, 
         learn(changed(settings, "train", learning_rate=1e-3))
     kept = tmp_path / "kept/train"
     assert str(caught.value) == (
-        f"checkpoint {kept}/000002 cannot be used: it is of other settings: train.learning_rate is 0.003 there and "
+        f"checkpoint {kept}/000001 cannot be used: it is of other settings: train.learning_rate is 0.003 there and "
         f"0.001 here; give this run another run_id, or remove {kept} to begin it again"
     )
 
@@ -91,64 +92,35 @@ def test_how_often_and_where_from_makes_no_other_run(make_settings, learn, write
     assert "the run goes on from" in capsys.readouterr().out
 
 
-@pytest.fixture
-def job(make_settings, registry, monkeypatch, tmp_path):
-    """job("runs") starts `tunewright train` with its output there; what still runs at the end is killed."""
-    monkeypatch.setenv("REGISTRY_CACHE", str(registry.cache))
-    settings = make_settings().model_dump(mode="json", include={"base_model", "data"}, exclude_unset=True)
-    started = []
-
-    def start(output):
-        train = {**QUICK, "epochs": 40, "patience": 40, "dropout": 0.2, "accumulation": 2, "checkpoint": {"steps": 7}}
-        job = {**settings, "model_name": "tiny", "run_id": "r1", "output": str(tmp_path / output), "train": train}
-        job |= {"export": {"variants": ["fp32"], "explained_rows": 0}, "gate": {"max_drop": {}}}
-        (tmp_path / f"{output}.yaml").write_text(json.dumps(job))
-        command = [sys.executable, "-m", "tunewright", "train", "--config", str(tmp_path / f"{output}.yaml")]
-        environment = {**os.environ, "REGISTRY_URI": str(tmp_path / f"{output}-registry")}
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
+LONG = QUICK | {"epochs": 8, "patience": 8, "dropout": 0.2, "checkpoint": {"steps": 4}}
 
 
-def weights(folder):
-    return load_file(folder / "weights" / "model.safetensors")
-
-
-def wait_for_checkpoint(process, folder, number):
+def kill_after_checkpoint(settings, registry, number):
+    """Run a job in a process of its own, and kill it once it has written so many checkpoints."""
+    asked = settings.model_dump(mode="json", exclude_unset=True)
+    config = settings.output.with_suffix(".yaml")
+    config.write_text(json.dumps(asked))
+    environment = os.environ | {"REGISTRY_URI": registry.uri, "REGISTRY_CACHE": str(registry.cache)}
+    process = subprocess.Popen([sys.executable, "-m", "tunewright", "train", "--config", str(config)], env=environment)
     until = time.monotonic() + 120
-    while not any(int(path.name) >= number for path in folder.glob("[0-9]*") if path.name.isdecimal()):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
+    while not (settings.output / f"r1/checkpoints/train/{number:06}").exists():
+        assert (process.poll(), time.monotonic() < until) == (None, True)
         time.sleep(0.01)
+    process.kill()
+    process.wait()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75), (signal.SIGINT, 130)]
-)
-def test_a_process_that_is_stopped_again_and_again_ends_with_the_same_bits(job, tmp_path, number, code):
-    whole = job("whole")
-    assert whole.communicate(timeout=300)[1] == ""
-    chance = random.Random(number)
-    at = 0
-    for _ in range(3):
-        process = job("stopped")
-        at += chance.randrange(8, 22)
-        wait_for_checkpoint(process, tmp_path / "stopped/r1/checkpoints/train", at)
-        process.send_signal(number)
-        process.communicate(timeout=60)
-        assert process.returncode == code
-    last = job("stopped")
-    said, errors = last.communicate(timeout=300)
-    assert (errors, last.returncode) == ("", 0)
-    assert "the run goes on from" in said
+def test_a_process_that_is_killed_ends_with_the_same_bits(make_settings, registry, tmp_path, capsys):
+    asked = {"run_id": "r1", "train": LONG, "export": {"variants": ["fp32"], "explained_rows": 0}, "gate": {}}
+    whole, killed = (make_settings(**asked, output=str(tmp_path / name)) for name in ("whole", "killed"))
+    run(whole, registry.model_copy(update={"uri": str(tmp_path / "other")}))
+    kill_after_checkpoint(killed, registry, random.randrange(4, 14))
+    capsys.readouterr()
+    run(killed, registry)
+    assert "the run goes on from" in capsys.readouterr().out
     # A version is in the registry: nobody needs them any more.
-    assert not (tmp_path / "stopped/r1/checkpoints").exists()
-    assert_same(weights(tmp_path / "stopped/r1/bundle"), weights(tmp_path / "whole/r1/bundle"))
-    lines = [json.loads((tmp_path / name / "r1/bundle/lineage.json").read_text()) for name in ("whole", "stopped")]
+    assert not (tmp_path / "killed/r1/checkpoints").exists()
+    assert_same(*(load_file(one.output / "r1/bundle/weights/model.safetensors") for one in (whole, killed)))
+    lines = [json.loads((one.output / "r1/bundle/lineage.json").read_text()) for one in (whole, killed)]
     assert lines[0]["training"]["history"] == lines[1]["training"]["history"]

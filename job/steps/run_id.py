@@ -1,0 +1,50 @@
+"""The name of a run that was given none: a digest, so that the same command on the same data is the same run."""
+
+import hashlib
+import json
+from importlib import metadata
+from pathlib import Path
+
+from tunewright.job.data.sources.fetch import fetch
+from tunewright.job.errors import DataError
+from tunewright.job.kinds.plan import DataFacts, Prepared
+from tunewright.job.model.find import is_wanted
+from tunewright.job.settings.data import DataSettings
+from tunewright.job.settings.job import JobSettings
+from tunewright.registry.transfer.download import sha256_of
+
+SIDES = ("train", "validation", "test")
+"""Settings of the data that say where it lies: what lies there is what counts."""
+
+
+def run_id_of(settings: JobSettings, prepared: Prepared, base: Path, cache: Path) -> str:
+    """Of the settings, the rows, the files of the base model and this version of the job."""
+    text = settings.adapt.data if settings.adapt else None
+    # Without those that change nothing of a version.
+    asked = settings.model_dump(
+        mode="json",
+        exclude={"output": True, "run_id": True, "alias": True, "train": {"checkpoint"}, "data": set(SIDES)},
+    )
+    facts = {
+        "settings": asked,
+        "rows": rows_of(prepared.facts),
+        "labels": prepared.labels,
+        "text": _files(text, cache) if text else None,
+        "base": {path.name: sha256_of(path) for path in sorted(base.iterdir()) if is_wanted(path.name)},
+        "version": metadata.version("tunewright"),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def rows_of(facts: DataFacts) -> object:
+    """What tells rows from others, wherever they lie."""
+    files = {side: [file["sha256"] for file in of] for side, of in facts.get("files", {}).items()}
+    return [files, facts["rows"], facts.get("split_digests")]
+
+
+def _files(data: DataSettings, cache: Path) -> object:
+    sources = {side: getattr(data, side) for side in SIDES}
+    try:
+        return {side: [file.sha256 for file in fetch(source, cache)] for side, source in sources.items() if source}
+    except DataError as error:
+        raise DataError("\n".join(f"adapt: {sentence}" for sentence in str(error).splitlines())) from error
