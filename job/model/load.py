@@ -84,7 +84,29 @@ def load_with_report(
             f"base model {base.address!r}: model.safetensors holds {len(left_over)} weights that a model of its "
             f"config.json does not have, such as {left_over[0]}: it would answer otherwise than it was taught"
         )
+    _begin_bare(kind, config, model, absent)
     return model, absent
+
+
+def _begin_bare(kind: AutoClass, config: PretrainedConfig, model: nn.Module, absent: list[str]) -> None:
+    """Give new weights that lie in no layer of torch's, such as a head's bias over words, what their constructor does.
+
+    The initialisation of some architectures (data2vec's) forgets them, and `from_pretrained` then leaves in them what
+    the memory held.
+    """
+    weights = dict(model.named_parameters())
+    bare = [
+        name
+        for name in absent
+        if name in weights and not type(model.get_submodule(name.rpartition(".")[0])).__module__.startswith("torch.")
+    ]
+    if not bare:
+        return
+    with torch.random.fork_rng():
+        made = kind.from_config(config).state_dict()
+    with torch.no_grad():
+        for name in bare:
+            weights[name].copy_(made[name])
 
 
 _ROOM = 64_000_000
