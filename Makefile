@@ -39,7 +39,7 @@ test: $(VENV)/.dev ## run the tests that need only Python (under ten minutes)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not ceph and not containers"
 
 test-slow: $(VENV)/.dev ## run the heavier tests (CONTRIBUTING.md says what they need)
-	$(BIN)/python -m pytest -q -m "(slow or ceph) and not containers"
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "(slow or ceph) and not containers"
 
 check: $(VENV)/.dev site ## ruff, mypy, shellcheck, hadolint, and the site without a dead link
 	$(BIN)/ruff check .

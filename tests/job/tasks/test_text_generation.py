@@ -62,20 +62,23 @@ def taught(teach, writer_base, rows):
 
 
 def pipeline_answer(pipe, asked, *, return_full_text=True, **more):
-    """The pipeline's answer, a text's cut out of the whole: since transformers 5 the pipeline decodes what was added by
+    """The pipeline's answer, cut out of the whole text: since transformers 5 the pipeline decodes what was added by
     itself, and some decoders then lose the space before it."""
     # Its own limit of 256 tokens and its own sampling go before generation_config.json.
     more |= {"max_new_tokens": LENGTH, "do_sample": False}
-    if not isinstance(asked, str):
-        return pipe([asked], return_full_text=return_full_text, **more)[0][0]
     [one] = pipe(asked, return_tensors=True, **more)
-    before = pipe.tokenizer(asked)["input_ids"]
+    chat = not isinstance(asked, str)
+    before = (pipe.tokenizer.apply_chat_template(asked, add_generation_prompt=True) if chat else pipe.tokenizer(asked))[
+        "input_ids"
+    ]
     assert one["generated_token_ids"][: len(before)] == before
     whole, start = (
         pipe.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=True)
         for ids in (one["generated_token_ids"], before)
     )
     added = whole[len(start) :]
+    if chat and return_full_text:
+        return {"generated_text": [*asked, {"role": "assistant", "content": added}]}
     return {"generated_text": asked + added if return_full_text else added}
 
 
