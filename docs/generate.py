@@ -22,6 +22,7 @@ from tunewright.registry import errors as registry_errors
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.variables import leaves
 from tunewright.serving import errors as serving_errors
+from tunewright.serving.meanings import described
 from tunewright.serving.settings import ServingSettings
 from writers import architecture, architectures, house, http, model_json
 from writers.marks import fill
@@ -67,7 +68,7 @@ def _settings() -> str:
     for title, settings, prefix in (
         ("The job", JobSettings, ""),
         ("The registry", RegistrySettings, "REGISTRY_"),
-        ("The server", ServingSettings, "SERVING_"),
+        ("The server", described(ServingSettings), "SERVING_"),
     ):
         parts += [f"\n## {title}\n\n", "| setting | kind | default | meaning |\n|---|---|---|---|\n"]
         parts += [_row(path, field, prefix) for path, field in _fields(settings)]

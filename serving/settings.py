@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunewright.registry.variables import NESTED, build_settings, leaves
 from tunewright.serving.errors import SettingsError
+from tunewright.serving.meanings import described
 from tunewright.serving.runtime.capacity import TOKENS_PER_RUN
 
 PREFIX = "SERVING_"
@@ -22,7 +23,7 @@ _ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.-]+(:\d+)?|https?://\[[0-9a-f:]+\]
 class Limits(BaseModel):
     """What one request, and all of them together, may cost."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
     body_bytes: int | None = Field(default=None, ge=1024, le=1 << 30)
     """Largest body of a request in bytes; a larger one is refused with 413 before it is read. When not set 1 MiB, and
@@ -63,7 +64,7 @@ class Limits(BaseModel):
 class StepBack(BaseModel):
     """When a canary has to leave all requests to the version before it again."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
     requests: int = Field(default=50, ge=1, le=500)
     """Requests (or comparisons) of the canary before it is judged."""
@@ -78,7 +79,7 @@ class StepBack(BaseModel):
 class FeedbackSettings(BaseModel):
     """What is kept of the requests that were answered."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
     uri: str | None = Field(default=None, min_length=1)
     """Where counts of what was met go, for `tunewright drift`, and samples: s3://bucket/prefix or a folder. When not
@@ -101,7 +102,6 @@ class ServingSettings(BaseSettings):
         env_ignore_empty=True,
         extra="forbid",
         frozen=True,
-        use_attribute_docstrings=True,
     )
 
     model: str = Field(min_length=1)
@@ -245,7 +245,7 @@ class Setting:
 
 def reference() -> Iterator[Setting]:
     """Every setting with its default and meaning, for `--help` and the documentation."""
-    for path in leaves(ServingSettings):
+    for path in leaves(described(ServingSettings)):
         kind: type[BaseModel] = _GROUPS[path[0]] if len(path) > 1 else ServingSettings
         field = kind.model_fields[path[-1]]
         default = (

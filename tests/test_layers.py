@@ -15,8 +15,9 @@ MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "ser
 ORDER = {
     "registry": "errors plugins address variables settings stores transfer versions command_line completion "
     "arguments program",
-    "serving": "errors events onnx_runtime runtime text request media bundle generation engines tasks predictor golden "
-    "profile explain trial settings queue watch live protocols page doors http startup drift program command_line",
+    "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
+    "predictor golden profile explain trial settings queue watch live protocols page doors http startup drift program "
+    "command_line",
     "job": "errors signals inside progress settings checkpoints data batches model train export measure kinds learners "
     "tasks steps report recipe commands arguments program command_line",
 }
@@ -102,6 +103,7 @@ TESTED_BY = {
     "serving/live/model.py": "serving/live/test_models.py",
     "serving/live/slot.py": "serving/live/test_follow.py",
     "serving/live/job.py": "serving/http/test_app.py",
+    "serving/explain/kinds.py": "serving/explain/test_explaining.py",
     "serving/explain/labels.py": "serving/explain/test_explaining.py",
     "serving/explain/subject.py": "serving/explain/test_explaining.py",
     "serving/explain/texts.py": "serving/explain/test_explaining.py",

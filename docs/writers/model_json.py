@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.engines import text_to_text
+from tunewright.serving.meanings import described
 from tunewright.serving.tasks import TASKS
 from writers.schemas import table
 
@@ -32,7 +33,7 @@ _SHARED: dict[str, type[BaseModel]] = {"summarization": text_to_text.Options, "t
 
 def page() -> str:
     """The text below the title."""
-    schema = ModelFile.model_json_schema()
+    schema = described(ModelFile).model_json_schema()
     parts = [_INTRODUCTION, "\n## ModelFile\n\n", table(schema), *_sections(schema["$defs"])]
     parts.append("\n## Options of tasks\n\nWhat `options` holds; tasks that are not listed have none.\n")
     more: dict[str, Any] = {}

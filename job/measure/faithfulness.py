@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from tunewright.job.data.dataset import Dataset
-from tunewright.serving.explain.explaining import is_explainable, run_steps
+from tunewright.serving.explain.explaining import run_steps
 from tunewright.serving.explain.faithfulness import curves, mean_curves
+from tunewright.serving.explain.kinds import is_explainable
 from tunewright.serving.explain.subject import Asked
 from tunewright.serving.predictor import Predictor
 

@@ -17,7 +17,7 @@ from tunewright.job.settings.job import GateSettings, JobSettings
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.loss import LOSSES
-from tunewright.serving.explain.explaining import KINDS
+from tunewright.serving.explain.kinds import KINDS
 
 _NO_EFFECT = " would have no effect: "
 EVERY_TASK = frozenset(

@@ -24,7 +24,7 @@ _MOST_LENGTH = 1_000_000
 
 class _Part(BaseModel):
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=(), allow_inf_nan=False
+        extra="forbid", frozen=True, defer_build=True, protected_namespaces=(), allow_inf_nan=False
     )
 
 

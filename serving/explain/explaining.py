@@ -1,7 +1,7 @@
 """Why an answer is what it is: the parts of an input with what each adds to the score, on the file that is served."""
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeVar
@@ -10,10 +10,9 @@ import numpy as np
 
 from tunewright.serving.engines.engine import Row
 from tunewright.serving.errors import InputError
+from tunewright.serving.explain.kinds import KINDS
 from tunewright.serving.explain.shapley import Numbers, Sets, choose_sets, fit_weights
 from tunewright.serving.explain.subject import Answered, Asked, Subject
-from tunewright.serving.explain.texts import text_subject
-from tunewright.serving.explain.tokens import entities_subject, passage_subject
 from tunewright.serving.predictor import Predictor
 from tunewright.serving.text.windows import Windowed
 
@@ -27,43 +26,6 @@ Steps = Generator[Sequence[Row], Sequence[Any], Result]
 _LEAST_SHARE = 1e-6
 _AT_ONCE = 32
 """Rows that are made and run together: an image of any size takes memory for so many."""
-
-
-def _of_files(name: str) -> Callable[[Answered, Asked], list[Subject]]:
-    """A function of `explain/files.py`, which brings the decoders of images and sounds, once it is called."""
-
-    def subjects(answered: Answered, asked: Asked) -> list[Subject]:
-        made: list[Subject] = getattr(import_module("tunewright.serving.explain.files"), name)(answered, asked)
-        return made
-
-    return subjects
-
-
-KINDS: dict[str, Callable[[Answered, Asked], list[Subject]]] = {
-    "text-classification": text_subject,
-    "text-regression": text_subject,
-    "token-classification": entities_subject,
-    "question-answering": passage_subject,
-    "image-classification": _of_files("image_subject"),
-    "image-regression": _of_files("image_subject"),
-    "image-text-classification": _of_files("image_text_subject"),
-    "audio-classification": _of_files("audio_subject"),
-    "audio-regression": _of_files("audio_subject"),
-}
-"""The tasks whose answers can be explained, and what of an input is."""
-
-
-def is_explainable(predictor: Predictor) -> bool:
-    """Whether answers of the model's task are explained."""
-    return predictor.model.task in KINDS
-
-
-def require_explainable(predictor: Predictor) -> None:
-    """InputError where they are not."""
-    if not is_explainable(predictor):
-        raise InputError(
-            f"answers of {predictor.model.task} are not explained; those of these tasks are: {', '.join(KINDS)}"
-        )
 
 
 def explain(predictor: Predictor, one: object, asked: Asked) -> Steps[list[Explanation]]:
@@ -102,7 +64,7 @@ def weigh(predictor: Predictor, one: object, asked: Asked) -> Steps[Found]:
     if spent > asked.budget:
         raise InputError(f"the input alone takes {spent} rows of the model; the budget is {asked.budget}: raise it")
     (output,) = yield rows
-    subjects = KINDS[predictor.model.task](Answered(predictor, one, parameters, rows[0], output), asked)
+    subjects = _subjects(Answered(predictor, one, parameters, rows[0], output), asked)
     weighed: list[Weighed] = []
     for number, subject in enumerate(subjects):
         sets_SN = _sets(len(subject.parts), (asked.budget - spent) // (len(subjects) - number), _seed(one))
@@ -110,6 +72,13 @@ def weigh(predictor: Predictor, one: object, asked: Asked) -> Steps[Found]:
         spent += len(sets_SN)
         weighed.append(_fitted(subject, sets_SN, values_SK))
     return Found(weighed, spent)
+
+
+def _subjects(answered: Answered, asked: Asked) -> list[Subject]:
+    """What of the input is explained. Its module brings, of files, the decoders of images and sounds."""
+    module, _, function = KINDS[answered.predictor.model.task].partition(":")
+    made: list[Subject] = getattr(import_module(f"tunewright.serving.explain.{module}"), function)(answered, asked)
+    return made
 
 
 def run_steps(predictor: Predictor, steps: Steps[Result]) -> Result:

@@ -6,11 +6,12 @@ it raises "Invalid prefix encountered".
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tokenizers import Tokenizer
 
-from tunewright.serving.generation.writing import Likelihood
+if TYPE_CHECKING:  # protocols know pieces and tokens, too, where nothing is written
+    from tunewright.serving.generation.writing import Likelihood
 
 _REPLACEMENT = "\ufffd"
 """What a decoder writes where bytes are not, or not yet, a character."""
@@ -49,7 +50,7 @@ class Words:
         self._tokenizer = tokenizer
         self._special = {id for id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
 
-    def tokens(self, ids: Sequence[int], likelihoods: Sequence[Likelihood], *, after: Sequence[int]) -> list[Token]:
+    def tokens(self, ids: Sequence[int], likelihoods: "Sequence[Likelihood]", *, after: Sequence[int]) -> list[Token]:
         """Each with its likelihood. `after`: what stands before them, so that a first word keeps its space."""
         told, before = [], list(after[-1:])
         for id, likelihood in zip(ids, likelihoods, strict=True):

@@ -4,12 +4,13 @@ Axes: K rows, W columns of tokens, R tokens that are candidates for a row.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tunewright.serving.generation.settings import GenerationSettings
+if TYPE_CHECKING:  # engines that write nothing know the words for the end of an answer, too
+    from tunewright.serving.generation.settings import GenerationSettings
 
 Ids = NDArray[np.int64]
 Index = NDArray[np.intp]
@@ -65,7 +66,7 @@ class Sequences:
 class Endings:
     """What completes an answer: an end token, a stop string, the limit of tokens."""
 
-    def __init__(self, settings: GenerationSettings, decode: Decode | None) -> None:
+    def __init__(self, settings: "GenerationSettings", decode: Decode | None) -> None:
         """`decode`: ids to text, needed where there are stop strings."""
         self._eos = frozenset(settings.eos)
         self._stops = settings.stops

@@ -1,11 +1,10 @@
 """What the page shows of each model: what it is for, how good it was when it was made, and how it is asked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunewright.serving.bundle.model_file import ModelFile
-from tunewright.serving.explain.explaining import is_explainable
-from tunewright.serving.explain.tokens import kinds_of
+from tunewright.serving.explain.kinds import is_explainable
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.live.slot import Slot
@@ -100,9 +99,15 @@ def _purpose(model: ModelFile) -> str:
         purpose = purpose.replace("texts", "pairs of texts").replace("a text", "a pair of texts")
     if not model.labels or model.problem == "regression":
         return f"{purpose}: {model.labels[0]}." if model.labels else f"{purpose}."
-    names = kinds_of(model.labels) if model.task == "token-classification" else model.labels
+    names = _kinds(model.labels) if model.task == "token-classification" else model.labels
     named = ", ".join(names[:4])
     return f"{purpose}: {named}{' and others' if len(names) > 4 else ''}."
+
+
+def _kinds(labels: Sequence[str]) -> list[str]:
+    from tunewright.serving.explain.tokens import kinds_of  # it brings the task, which other models need not wait for
+
+    return kinds_of(labels)
 
 
 def _interval(model: ModelFile, variant: str) -> dict[str, object] | None:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
 from tunewright.serving.live.models import Models
@@ -42,20 +43,16 @@ class Still:
         return Reply(self.content, 200, self.media_type, headers)
 
 
+@cache
 def _still(name: str, media_type: str) -> Still:
     content = files(__package__).joinpath(name).read_bytes()
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-    return Still(content, gzip.compress(content, mtime=0), media_type, tag)
-
-
-_HTML = _still("page.html", "text/html; charset=utf-8")
-_CSS = _still("page.css", "text/css; charset=utf-8")
-_JS = _still("page.js", "text/javascript; charset=utf-8")
+    return Still(content, gzip.compress(content, mtime=0), f"{media_type}; charset=utf-8", tag)
 
 
 def home(models: Models, call: Call) -> Reply:
     """GET / of a browser."""
-    return _HTML.reply(call)
+    return _still("page.html", "text/html").reply(call)
 
 
 def _facts(models: Models, call: Call) -> Reply:
@@ -64,7 +61,7 @@ def _facts(models: Models, call: Call) -> Reply:
 
 OPERATIONS: tuple[Operation, ...] = ()
 PAGES = (
-    Page("/page/page.css", lambda models, call: _CSS.reply(call)),
-    Page("/page/page.js", lambda models, call: _JS.reply(call)),
+    Page("/page/page.css", lambda models, call: _still("page.css", "text/css").reply(call)),
+    Page("/page/page.js", lambda models, call: _still("page.js", "text/javascript").reply(call)),
     Page("/page/facts", _facts),
 )

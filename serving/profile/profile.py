@@ -25,7 +25,7 @@ _OTHER = "(other)"
 class Profile(BaseModel):
     """Counts of some rows, feature by feature."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     format: Literal[1] = 1
     """Version of this format."""

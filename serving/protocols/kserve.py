@@ -6,7 +6,7 @@ from tunewright.serving.errors import InputError, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.oip import explain
-from tunewright.serving.protocols.own.explain import PARAMETERS, described, explaining
+from tunewright.serving.protocols.own.explain import described, explaining, parameters_schema
 from tunewright.serving.protocols.plain import body_object, each_one, json_reply, object_of
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Operation
 from tunewright.serving.request.schema import closed, list_of, nullable, ref
@@ -48,7 +48,7 @@ def _described(about: About) -> Described:
 def _described_explanation(about: About) -> Described | None:
     if (said := described(about)) is None:
         return None
-    request = closed({"instances": about.many, "parameters": nullable(PARAMETERS)}, optional=("parameters",))
+    request = closed({"instances": about.many, "parameters": parameters_schema()}, optional=("parameters",))
     answer = closed({"explanations": list_of(said.schemas["Explanations"])})
     return Described("kserve_explain", "Explain predictions, as KServe's V1 has it", request, answer)
 

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from functools import cache, lru_cache
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 _SPACE = re.compile(r"\s+")
 # Cc without the white space that _SPACE folds: C0 and C1 control characters.
@@ -49,16 +49,14 @@ _MARKS_IN_A_ROW = 30
 class Cleaning(BaseModel):
     """Which cleaning steps a model was trained with; recorded in `model.json`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    html: bool = False
-    """Turn HTML entities (`&amp;`) into the characters they stand for."""
-    nfc: bool = True
-    """Compose Unicode characters (normalization form C)."""
-    control: bool = True
-    """Remove control characters other than white space."""
-    whitespace: bool = True
-    """Fold each run of white space into one space and strip both ends."""
+    html: bool = Field(default=False, description="Turn HTML entities (`&amp;`) into the characters they stand for.")
+    nfc: bool = Field(default=True, description="Compose Unicode characters (normalization form C).")
+    control: bool = Field(default=True, description="Remove control characters other than white space.")
+    whitespace: bool = Field(
+        default=True, description="Fold each run of white space into one space and strip both ends."
+    )
 
 
 def clean(text: str, steps: Cleaning) -> str:

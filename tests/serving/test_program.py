@@ -347,3 +347,11 @@ def children(process):
     return [
         child for path in Path(f"/proc/{process.pid}/task").glob("*/children") for child in path.read_text().split()
     ]
+
+
+def test_a_server_waits_for_nothing_that_only_some_models_or_callers_need():
+    beside = ("explain.explaining", "explain.tokens", "generation.settings", "generation.loop", "media", "engines.text")
+    code = "import sys, tunewright.serving.program, tunewright.serving.startup; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"boto3", "llguidance", "jinja2", "numpy.random"} & set(done.stdout.split())
+    assert not {f"tunewright.serving.{name}" for name in beside} & set(done.stdout.split())

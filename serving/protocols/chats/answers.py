@@ -8,9 +8,8 @@ from typing import Any, Literal
 
 from tunewright.serving.generation.detokenizer import Piece, first_stop
 from tunewright.serving.generation.sequences import FINISH
-from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.live.service import Ended, Service
-from tunewright.serving.protocols.chats.options import Options
+from tunewright.serving.protocols.chats.options import Options, stops
 from tunewright.serving.protocols.plain import tokens
 from tunewright.serving.protocols.protocol import Fault, event
 from tunewright.serving.request.json_text import to_json
@@ -51,12 +50,11 @@ class Head:
 
 def completion(head: Head, answers: Sequence[object], request: Request, options: Options) -> dict[str, object]:
     """The whole answer."""
-    assert isinstance(request.parameters, GenerationSettings)
     told, read, wrote = [], 0, 0
     for index, answer in enumerate(answers):
         assert isinstance(answer, list)
         text, details = answer[0]["generated_text"], answer[0]["details"]
-        text = text[: first_stop(text, request.parameters.stops)]
+        text = text[: first_stop(text, stops(request))]
         tokens = None if options.top is None else _told(details["tokens"], details.get("top_tokens"))
         told.append(head.choice(index, text, _REASONS[details["finish_reason"]], tokens=tokens))
         read += details["input_length"] if index % options.choices == 0 else 0

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tunewright.serving.errors import InputError, shown
-from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.plain import object_of, take_neutral
 from tunewright.serving.request.parameters import check_parameters
+from tunewright.serving.request.request import Request
+
+if TYPE_CHECKING:
+    from tunewright.serving.generation.settings import GenerationSettings
 
 _READ = ("model", "max_tokens", "temperature", "top_p", "n", "stop", "seed", "stream", "stream_options")
 _SWITCHES = ("include_usage", "include_obfuscation")
@@ -86,17 +90,30 @@ def parameters(service: Service, content: Mapping[str, object], top: int | None)
     asked = only(content, ("temperature", "top_p"))
     if asked.get("temperature") == 0 and asked["temperature"] is not False:
         # What says how tokens are drawn must be right, though none is.
-        check_parameters(GenerationSettings, only(content, ("top_p",)), service.predictor.model.task)
+        check_parameters(_settings(), only(content, ("top_p",)), service.predictor.model.task)
         found["do_sample"] = False
     elif asked:
         found |= {"do_sample": True, "num_beams": 1, **asked}
     task, model = service.predictor.task, service.predictor.model
-    check_parameters(GenerationSettings, only(content, ("seed",)), model.task)
+    check_parameters(_settings(), only(content, ("seed",)), model.task)
     # Without sampling every seed gives the same answer.
     if content.get("seed") is not None and found.get("do_sample", task.read_parameters({}, model).do_sample):
         found["seed"] = content["seed"]
     fixed = {"return_full_text": False, "clean_up_tokenization_spaces": False, "details": True}
     return found | fixed | ({"top_n_tokens": top} if top else {})
+
+
+def stops(request: Request) -> Sequence[str]:
+    """The texts at which an answer of a model that writes ends."""
+    assert isinstance(request.parameters, _settings())
+    return request.parameters.stops
+
+
+def _settings() -> "type[GenerationSettings]":
+    # Here, as servers of models that write nothing have these addresses, too, and need not wait for it.
+    from tunewright.serving.generation.settings import GenerationSettings
+
+    return GenerationSettings
 
 
 def only(content: Mapping[str, object], names: Sequence[str]) -> dict[str, object]:

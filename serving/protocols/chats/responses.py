@@ -7,12 +7,11 @@ from typing import Any
 
 from tunewright.serving.errors import InputError, shown
 from tunewright.serving.generation.detokenizer import first_stop
-from tunewright.serving.generation.settings import GenerationSettings
 from tunewright.serving.live.models import Models
 from tunewright.serving.protocols.chats.asked import writer
 from tunewright.serving.protocols.chats.described import SAMPLING
 from tunewright.serving.protocols.chats.messages import ROLES, read_messages
-from tunewright.serving.protocols.chats.options import grammar, parameters
+from tunewright.serving.protocols.chats.options import grammar, parameters, stops
 from tunewright.serving.protocols.plain import body_object, checked, json_reply, neutral_schema, object_of, take_neutral
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Reply
 from tunewright.serving.request.schema import FILLED, TEXT, Schema, closed, list_of, needing, nullable
@@ -49,10 +48,9 @@ def responses(models: Models, call: Call) -> Asked:
     request, _ = checked(service, [{"messages": _conversation(content)}], asked)
 
     def write(answers: list[object]) -> Reply:
-        assert isinstance(request.parameters, GenerationSettings)
         assert isinstance(answers[0], list)
         [answer] = answers[0]
-        text = answer["generated_text"][: first_stop(answer["generated_text"], request.parameters.stops)]
+        text = answer["generated_text"][: first_stop(answer["generated_text"], stops(request))]
         return json_reply(_response(service.version.name, text, answer["details"]))
 
     return Asked(service, request, write)

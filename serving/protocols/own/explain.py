@@ -5,15 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from tunewright.serving.errors import InputError, TooLarge
-from tunewright.serving.explain.explaining import KINDS, Steps, explain, require_explainable
-from tunewright.serving.explain.subject import Asked as Wanted
+from tunewright.serving.explain.kinds import KINDS, require_explainable
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.huggingface import read_envelope
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Operation, Page, Reply
 from tunewright.serving.request.json_text import to_json
 from tunewright.serving.request.parameters import check_parameters
-from tunewright.serving.request.request import Request
+from tunewright.serving.request.request import Request, Steps
 from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, nullable, ref, schema_of
 
 _USUAL_BUDGET = 64
@@ -25,13 +24,18 @@ _FEWEST = 4
 class Parameters(BaseModel):
     """What a caller may set."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
-    budget: int | None = Field(default=None, ge=1)
-    """Rows that the model may run for the whole request: more rows, smaller parts and finer weights. 64 for each input
-    when absent."""
-    target: str | None = None
-    """The label, or the kind of entity, to explain; what the model answers when absent."""
+    budget: int | None = Field(
+        default=None,
+        ge=1,
+        description="Rows that the model may run for the whole request: more rows, smaller parts and finer weights. 64 "
+        "for each input when absent.",
+    )
+    target: str | None = Field(
+        default=None,
+        description="The label, or the kind of entity, to explain; what the model answers when absent.",
+    )
 
 
 def read(models: Models, call: Call) -> Asked:
@@ -55,8 +59,8 @@ def explaining(
     require_explainable(service.predictor)
     checked = check_parameters(Parameters, parameters, "an explanation")
     budget = _budget(checked.budget, len(inputs), service.limits.explain_rows)
-    wanted = Wanted(budget // len(inputs), checked.target)
-    return Asked(service, Request(inputs, None, lambda one: _explained(service, one, wanted)), write)
+    rows = budget // len(inputs)
+    return Asked(service, Request(inputs, None, lambda one: _explained(service, one, rows, checked.target)), write)
 
 
 def _budget(asked: int | None, inputs: int, most: int) -> int:
@@ -77,13 +81,16 @@ def _budget(asked: int | None, inputs: int, most: int) -> int:
     )
 
 
-def _explained(service: Service, one: object, wanted: Wanted) -> Steps[object]:
+def _explained(service: Service, one: object, budget: int, target: str | None) -> Steps:
     """The explanation of one input, or the list of those of its entities."""
-    explanations = yield from explain(service.predictor, one, wanted)
+    # Here, as a server that explains nothing need not wait for them.
+    from tunewright.serving.explain.explaining import explain
+    from tunewright.serving.explain.subject import Asked as Wanted
+
+    explanations = yield from explain(service.predictor, one, Wanted(budget, target))
     return explanations if service.predictor.model.task == "token-classification" else explanations[0]
 
 
-PARAMETERS = schema_of(Parameters)
 _PART: Schema = {
     "type": "object",
     "properties": {
@@ -113,12 +120,17 @@ _EXPLANATION = closed(
 )
 
 
+def parameters_schema() -> Schema:
+    """What a caller may set, or null."""
+    return nullable(schema_of(Parameters))
+
+
 def described(about: About) -> Described | None:
     """For a model whose answers are explained."""
     if about.model.task not in KINDS:
         return None
     one = list_of(ref("Explanation")) if about.model.task == "token-classification" else ref("Explanation")
-    request = closed({"inputs": about.one_or_many, "parameters": nullable(PARAMETERS)}, optional=("parameters",))
+    request = closed({"inputs": about.one_or_many, "parameters": parameters_schema()}, optional=("parameters",))
     return Described(
         "explain",
         "Explain the answer to one input or a list of them",
