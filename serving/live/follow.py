@@ -22,6 +22,7 @@ from tunewright.serving.live.model import Model
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.live.slot import Failure, Slot, Swap
+from tunewright.serving.runtime.priority import give_way
 from tunewright.serving.trial.parent import end_trials
 
 _LONGEST_WAIT = 3600.0
@@ -103,6 +104,7 @@ class Follower:
         _trim()
 
     def _run(self) -> None:
+        give_way()
         due = self._due()
         while not self._stopping:
             with self._changed:

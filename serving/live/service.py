@@ -22,6 +22,7 @@ from tunewright.serving.queue.work import Part, Work
 from tunewright.serving.request.request import Request, Steps
 from tunewright.serving.request.texts import characters
 from tunewright.serving.runtime.capacity import available_cpus
+from tunewright.serving.runtime.priority import give_way
 from tunewright.serving.runtime.session import TimeLimit
 from tunewright.serving.runtime.watchdog import WATCHDOG
 from tunewright.serving.settings import Limits
@@ -80,7 +81,7 @@ class Service:
         self._load = Load(lambda: self._rows.rate if self._rows else 0.0, limits.deadline_seconds)
         # Those who write take steps together: each request has a thread that waits for its own.
         waiting = limits.requests if predictor.writes else threads
-        self._workers = ThreadPoolExecutor(waiting, thread_name_prefix="service")
+        self._workers = ThreadPoolExecutor(waiting, thread_name_prefix="service", initializer=give_way)
 
     def __str__(self) -> str:
         return f"{self.version}/{self.predictor.variant}"

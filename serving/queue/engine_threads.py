@@ -14,6 +14,7 @@ import numpy as np
 from tunewright.serving.engines.engine import RunEngine
 from tunewright.serving.queue.order import Order
 from tunewright.serving.queue.work import Gathered, Part, Run, Work
+from tunewright.serving.runtime.priority import give_way
 from tunewright.serving.runtime.runs import not_finite
 from tunewright.serving.runtime.session import Array, TimeLimit
 
@@ -127,6 +128,7 @@ class EngineThreads:
             thread.join()
 
     def _serve(self, is_spare: bool) -> None:
+        give_way()
         while (taken := self._take_spare() if is_spare else self._take()) is not None:
             step, is_large = taken
             step()

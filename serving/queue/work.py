@@ -51,7 +51,8 @@ class Work:
     def __post_init__(self) -> None:
         self.answers = [None] * len(self.inputs)
         self.missing = len(self.inputs)
-        self.caller = self if self.caller is None else self.caller
+        # Not the request itself: what refers to itself stays until the collector stops everything to look for it.
+        self.caller = object() if self.caller is None else self.caller
 
     @property
     def wants_a_turn(self) -> bool:

@@ -1,6 +1,7 @@
 """What a caller can hold: real sockets that send little, late, or in crumbs."""
 
 import contextlib
+import gc
 import http.client
 import json
 import os
@@ -267,6 +268,21 @@ def test_a_connection_too_many_takes_the_place_of_the_longest_idle_one(reviews, 
             "3 connections are open, the limit of this server (SERVING_LIMITS__CONNECTIONS)",
         )
         assert ask(idle[-1]) == 200
+
+
+def test_what_is_answered_or_refused_leaves_nothing_to_the_collector(reviews, serve_bundle):
+    with serve_bundle(reviews) as (client, models), connection(client) as opened:
+        for most, status in ((256, 200), (0, 429)):
+            models.admission.most = most
+            assert ask(opened) == status
+            gc.collect()
+            gc.disable()
+            try:
+                assert {ask(opened) for _ in range(20)} == {status}
+                # The last one may not be put away yet.
+                assert gc.collect() < 40
+            finally:
+                gc.enable()
 
 
 def test_more_idle_connections_than_files_do_not_stop_the_server_or_fill_its_log(published):

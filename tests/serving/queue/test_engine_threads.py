@@ -1,5 +1,7 @@
 """Rows of many requests through one engine."""
 
+import os
+import sys
 import threading
 from concurrent.futures import Future
 from contextlib import nullcontext
@@ -92,6 +94,16 @@ def busy(start, reviews):
     yield threads, predictor, seen, let_go
     let_go.set()
     first.result(30)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a priority is a thread's on Linux alone")
+def test_engine_threads_give_way_to_all_others(start, reviews):
+    threads, predictor, _ = start(reviews, threads=2)
+    ask(threads, predictor, ["great"])[1].result(30)
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    engine = [one.native_id for one in threading.enumerate() if one.name.startswith("engine-")]
+    assert engine
+    assert all(os.getpriority(os.PRIO_PROCESS, one) == min(19, own + 5) for one in engine)
 
 
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
