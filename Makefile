@@ -128,7 +128,7 @@ PLAIN = sed -i -E 's/^(torch==[0-9.]+)\+.*/\1/; /^nvidia-|^cuda-|^triton==|^tune
 INDEX_ONLY = PIP_CONFIG_FILE=/dev/null PIP_FIND_LINKS=
 
 lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
-	$(INDEX_ONLY) $(COMPILE) --upgrade --generate-hashes --extra job --extra quickstart -o var/lock.txt pyproject.toml
+	$(INDEX_ONLY) $(COMPILE) --upgrade --generate-hashes --extra job --extra tune --extra quickstart -o var/lock.txt pyproject.toml
 	$(BIN)/python requirements/split.py < var/lock.txt
 	$(COMPILE) --generate-hashes --extra serving -c requirements/job.txt -o requirements/serving.txt pyproject.toml \
 	  && sed -i "/^#/d; /^tunewright @/d" requirements/serving.txt

@@ -16,6 +16,7 @@ from tunewright.job import errors as job_errors
 from tunewright.job.data.columns import Form
 from tunewright.job.data.readers.formats import READERS
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.settings.search import Range
 from tunewright.job.tasks import TASKS
 from tunewright.registry import command_line
 from tunewright.registry import errors as registry_errors
@@ -26,7 +27,7 @@ from tunewright.serving.meanings import described
 from tunewright.serving.settings import ServingSettings
 from writers import architecture, architectures, house, http, model_json
 from writers.marks import fill
-from writers.schemas import kind
+from writers.schemas import kind, table
 
 REFERENCE = house.ROOT / "docs" / "reference"
 DRAWINGS = house.ROOT / "docs" / "drawings"
@@ -72,6 +73,8 @@ def _settings() -> str:
     ):
         parts += [f"\n## {title}\n\n", "| setting | kind | default | meaning |\n|---|---|---|---|\n"]
         parts += [_row(path, field, prefix) for path, field in _fields(settings)]
+        if settings is JobSettings:
+            parts += ["\n### Range\n\nA value of `search` that is no list:\n\n", table(Range.model_json_schema())]
     return "".join(parts)
 
 
@@ -125,7 +128,12 @@ def _row(path: tuple[str, ...], field: FieldInfo, prefix: str) -> str:
 def _legal(field: FieldInfo) -> str:
     """What a setting may be. That it may be absent is said by its default."""
     said = kind(TypeAdapter(Annotated[field.annotation, field]).json_schema())
-    return said.replace('"', "").replace(" or null", "").replace("](#", "](model-json.md#")
+    return (
+        said.replace('"', "")
+        .replace(" or null", "")
+        .replace("](#", "](model-json.md#")
+        .replace("](model-json.md#range)", "](#range)")
+    )
 
 
 def _shown(value: object) -> str:

@@ -27,9 +27,25 @@ examples:
 """
 
 
+_TUNE = """Search for settings of train: many trials on the same rows, and the best one as a file that train takes.
+
+`search` of the settings file says what may vary. A trial is what train does up to the figure of validation: nothing is
+exported or registered, and the test rows are not read. A trial that is behind the others is cut short. The study
+is kept beside the file: the same command goes on with it, and several processes that are given one study share its
+trials.
+"""
+_TUNE_MORE = """Any setting of `tunewright train --help` may follow as a flag.
+
+examples:
+  tunewright tune --config job.yaml
+  tunewright tune --config job.yaml --trials 50 --study s3://bucket/studies/reviews
+  tunewright tune --config job.yaml --search.train.epochs '[2, 3, 4]'
+"""
+
+
 def parser(command: str) -> argparse.ArgumentParser:
     """The parser of a command's own words."""
-    return {"init": _init, "suggest": _suggest, "predict": _predict}[command]()
+    return {"init": _init, "tune": _tune, "suggest": _suggest, "predict": _predict}[command]()
 
 
 def own_flags(arguments: Sequence[str], group: str) -> tuple[list[str], dict[str, str]]:
@@ -69,7 +85,7 @@ def every_word(command: str) -> argparse.ArgumentParser:
             names_a(action, "file")
         elif last == "output":
             names_a(action, "directory")
-    own = [parser(command)] if command == "suggest" else []
+    own = [parser(command)] if command in ("tune", "suggest") else []
     return argparse.ArgumentParser(parents=[made, *own], conflict_handler="resolve")
 
 
@@ -108,6 +124,27 @@ def _init() -> argparse.ArgumentParser:
     output = made.add_argument("--output", type=Path, default=Path("job.yaml"), metavar="FILE", help="(job.yaml)")
     names_a(output, "file")
     return made
+
+
+def _tune() -> argparse.ArgumentParser:
+    made = Parser(
+        prog="tunewright tune",
+        usage="%(prog)s --config FILE [--trials N] [--study PLACE] [--SETTING VALUE ...]",
+        description=_TUNE,
+        epilog=_TUNE_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("--trials", type=_count, default=20, metavar="N", help="trials of the study in all (20)")
+    place = "folder or s3:// of the study and of best.yaml; OUTPUT/study-MODEL_NAME when absent"
+    names_a(made.add_argument("--study", default="", metavar="PLACE", help=place), "directory")
+    return made
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of trials, 1 or more")
+    return int(text)
 
 
 def _suggest() -> argparse.ArgumentParser:

@@ -12,6 +12,7 @@ GROUP = Group(
         "init": "look at data, guess task and columns, and write a settings file",
         "train": "read data, fine-tune, export, measure, register",
         "check": "everything up to token ids, with no GPU and no weights: what it finds in settings and data",
+        "tune": "search for settings of train on the data, and write the best ones as a file",
         "suggest": "measure base models on the data and recommend one",
         "predict": "answer with a registered version",
     },

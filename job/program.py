@@ -1,6 +1,7 @@
-"""`tunewright init|train|check|suggest|predict`: the entry point of the job image."""
+"""`tunewright init|train|check|tune|suggest|predict`: the entry point of the job image."""
 
 import errno
+import importlib.util
 import json
 import logging
 import os
@@ -29,7 +30,8 @@ _DISK = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.ENOSPC, er
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command that the first word names; the exit code."""
-    commands = {"init": _init, "train": _train, "check": _check, "suggest": _suggest, "predict": _predict}
+    commands = {"init": _init, "train": _train, "check": _check, "tune": _tune}
+    commands |= {"suggest": _suggest, "predict": _predict}
     signals.leave_at_once()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -71,11 +73,13 @@ def _fail(sentences: str, code: int) -> int:
 # `signals.unwind` stands where those seconds are over.
 
 
-def _settings(arguments: Sequence[str], command: str) -> "tuple[JobSettings, RegistrySettings]":
+def _settings(
+    arguments: Sequence[str], command: str, contradictions: "Callable[[JobSettings], list[str]] | None" = None
+) -> "tuple[JobSettings, RegistrySettings]":
     from tunewright.job.settings.load import load_settings
     from tunewright.registry.settings import RegistrySettings
 
-    settings = load_settings(arguments, f"tunewright {command}", _contradictions)
+    settings = load_settings(arguments, f"tunewright {command}", contradictions or _contradictions)
     return settings, RegistrySettings()
 
 
@@ -159,6 +163,23 @@ def _suggest(arguments: Sequence[str]) -> None:
     signals.unwind()
     with tempfile.TemporaryDirectory(prefix="tunewright-") as work:
         show(suggest(settings, registry, asked.candidates or (), rows=asked.rows, work=Path(work)))
+
+
+def _tune(arguments: Sequence[str]) -> None:
+    _refuse_ranks(os.environ)
+    asked, others = parser("tune").parse_known_args(arguments)
+    if importlib.util.find_spec("optuna") is None:
+        raise SettingsError("tune needs more packages: pip install 'tunewright[tune]'")
+    from tunewright.job.commands.search.space import all_faults
+
+    settings, registry = _settings(others, "tune", all_faults)
+    if faults := all_faults(settings):
+        raise SettingsError("\n".join(faults))
+    signals.unwind()
+    with signals.held():
+        from tunewright.job.commands.tune import tune
+    with tempfile.TemporaryDirectory(prefix="tunewright-") as work:
+        tune(settings, registry, study=asked.study, trials=asked.trials, work=Path(work))
 
 
 def _predict(arguments: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ ROOMS = ("registry", "serving", "job")
 def overview() -> str:
     """One line a wing, for the README; what a part of a wing is cut into stands in the tree."""
     folders = [folder for room in ROOMS for folder in (ROOT / room, *wings(room))]
-    folders = [folder for folder in folders if len(folder.relative_to(ROOT).parts) <= 3]
+    folders = [folder for folder in folders if len(folder.relative_to(ROOT).parts) <= 2]
     names = [_indented(folder) for folder in folders]
     width = max(map(len, names)) + 2
     lines = [f"{name:{width}}{purpose(folder)}\n" for name, folder in zip(names, folders, strict=True)]

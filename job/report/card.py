@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 
 from tunewright.job.kinds.plan import Plan, Prepared
+from tunewright.job.settings.search import Searched
 from tunewright.job.steps.adapt import Adaptation, sentence
 from tunewright.job.steps.release import Release
 from tunewright.job.train.state import Trained
@@ -20,7 +21,7 @@ def write_report(
     """Write `report/metrics.json`, `report/README.md` and `lineage.json` into the bundle."""
     folder = release.folder / "report"
     folder.mkdir(exist_ok=True)
-    (folder / "metrics.json").write_text(_json(_metrics(release, trained, adaptation)))
+    (folder / "metrics.json").write_text(_json(_metrics(release, plan, trained, adaptation)))
     (folder / "README.md").write_text(_card(release, plan, trained, adaptation))
     (release.folder / "lineage.json").write_text(_json(lineage))
 
@@ -29,7 +30,8 @@ def _json(value: object) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _metrics(release: Release, trained: Trained, adaptation: Adaptation | None) -> dict[str, object]:
+def _metrics(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation | None) -> dict[str, object]:
+    searched = plan.settings.searched
     return {
         "headline": release.headline,
         "baseline": release.baseline,
@@ -37,6 +39,7 @@ def _metrics(release: Release, trained: Trained, adaptation: Adaptation | None) 
         "test": {name: asdict(measured) for name, measured in release.evaluations.items()},
         "validation": {"best_epoch": trained.best_epoch, **trained.figures},
         "history": trained.history,
+        **({"search": searched.model_dump(mode="json")} if searched else {}),
         **({"adaptation": asdict(adaptation)} if adaptation else {}),
         "parity": {name: asdict(parity) for name, parity in release.parities.items()},
         **({"faithfulness": asdict(release.faithfulness)} if release.faithfulness else {}),
@@ -56,12 +59,23 @@ def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation
         _explanations(release),
         _data(prepared),
         "## Training\n\n" + _training(plan, trained),
+        _search(settings.searched),
         f"## Adaptation\n\nThe base model read unlabelled text first: {sentence(adaptation)}." if adaptation else "",
         "## Limits\n\nThe figures hold for inputs like the test rows. "
         + (f"Texts are cut to {model.max_length} tokens. " if model.max_length else "")
         + "The licence of the base model and of the data apply to these weights.",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _search(searched: Searched | None) -> str:
+    if searched is None:
+        return ""
+    return (
+        f"## Search\n\n{', '.join(searched.settings)}: the best of {searched.trials} trials (`{searched.study}`), by "
+        f"{searched.metric} on validation, {searched.value:.4f}. The trials looked {searched.looks} times at the "
+        "validation rows, so the figures of that side flatter; none has read the test rows."
+    )
 
 
 def _training(plan: Plan, trained: Trained) -> str:

@@ -12,6 +12,7 @@ from pydantic_settings import (
 
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.fields import Name, Settings, TaskName, check_output
+from tunewright.job.settings.search import Choice, Searched
 from tunewright.job.settings.train import AdaptSettings, TrainSettings
 from tunewright.registry.variables import NESTED
 
@@ -85,6 +86,10 @@ class JobSettings(BaseSettings):
     """Alias to move to the new version when the gates pass, for example production."""
     output: Annotated[Path, BeforeValidator(check_output)] = Path("./var/runs")
     """Folder for the files of each run."""
+    search: dict[str, Choice] = Field(default={})
+    """What `tunewright tune` varies: setting of train to a range ({low: 1e-5, high: 1e-4, log: true}) or to a list."""
+    searched: Searched | None = None
+    """How these settings were found; `tunewright tune` writes it, and the report tells it."""
     run_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")
     """Names this run: a job that is tried again under one run id goes on where it was, and never publishes twice. When
     absent a digest of the settings, the data, the base model and this version: the same command is the same run."""

@@ -55,7 +55,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     except SettingsError as error:
         faults += str(error).splitlines()
     faults += [*_unread(settings.data), *_layers(settings.train), *_held_out(settings)]
-    faults += _adapted_text(settings)
+    faults += [*_adapted_text(settings), *_searched(settings)]
     if options is None or roles is None:
         raise _error(faults)
     problem = task.target.problem(roles.target_role, options)
@@ -158,6 +158,11 @@ def _layers(train: TrainSettings) -> Iterator[str]:
         yield "train.unfreeze unfreezes all layers one after the other; remove it, or set train.layers to all"
     if train.layers == "head" and "layer_decay" in train.model_fields_set and not train.few_shot:
         yield _useless("train.layer_decay", "with train.layers: head no layer learns")
+
+
+def _searched(settings: JobSettings) -> Iterator[str]:
+    if settings.search:
+        yield "search is for `tunewright tune`, which writes a file without it; give that file, or remove search"
 
 
 def _held_out(settings: JobSettings) -> Iterator[str]:

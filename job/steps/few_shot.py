@@ -24,7 +24,7 @@ from tunewright.job.measure.metric import figures, lower_is_better
 from tunewright.job.model.head import Head, apply_head, embed, fit_head, pooled, write_head
 from tunewright.job.progress import say
 from tunewright.job.train.loop import train
-from tunewright.job.train.objective import Loss, Objective, Scored
+from tunewright.job.train.objective import Loss, Objective, Scored, Watch, nobody
 from tunewright.job.train.state import Trained
 
 Numbers = NDArray[np.int64]
@@ -32,7 +32,14 @@ Numbers = NDArray[np.int64]
 _PROBLEM = "single_label"
 
 
-def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan, checkpoints: Checkpoints | None = None) -> Trained:
+def teach(
+    model: nn.Module,
+    sides: tuple[Rows, Rows],
+    plan: Plan,
+    checkpoints: Checkpoints | None = None,
+    *,
+    watch: Watch = nobody,
+) -> Trained:
     """Teach the encoder with pairs (unless it is frozen), then fit the head; the model changes in place.
 
     Where there are validation rows, each epoch is measured on them with a head fitted for it, and the best is kept.
@@ -66,6 +73,7 @@ def teach(model: nn.Module, sides: tuple[Rows, Rows], plan: Plan, checkpoints: C
             lower_is_better=lower_is_better(metric),
             forward=pooled,
             divisible=False,
+            watch=watch,
         )
         trained = train(model, (ContrastivePairs(rows, pairs), validation), objective, settings, checkpoints)
     head = fitted()

@@ -1,6 +1,6 @@
 """One model of one base: built, told which weights learn, trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import nn
 
@@ -12,7 +12,7 @@ from tunewright.job.model.layers import Parameters, choose_layers
 from tunewright.job.progress import say
 from tunewright.job.steps import few_shot
 from tunewright.job.train.loop import train
-from tunewright.job.train.objective import Objective
+from tunewright.job.train.objective import Objective, Watch, nobody
 from tunewright.job.train.state import Trained
 
 
@@ -25,11 +25,13 @@ class Taught:
     trained: Trained
 
 
-def teach(plan: Plan, sides: tuple[Rows, Rows], checkpoints: Checkpoints | None = None) -> Taught:
-    """Make the model of a plan and train it on the first side; the second one tells the best epoch. With `checkpoints`
-    training goes on where it was stopped."""
+def teach(
+    plan: Plan, sides: tuple[Rows, Rows], checkpoints: Checkpoints | None = None, *, watch: Watch = nobody
+) -> Taught:
+    """Make the model of a plan and train it on the first side; the second one tells the best epoch, and `watch` is told
+    what is measured there. With `checkpoints` training goes on where it was stopped."""
     task = plan.prepared.task
-    objective = task.objective(plan)
+    objective = replace(task.objective(plan), watch=watch)
     model = task.graph.build(plan)
     parameters = choose_layers(model, plan.settings.train)
     say("model", f"{plan.base.address}: {parameters.total:,} weights, {parameters.learning:,} of them learn")
@@ -46,5 +48,5 @@ def _trained(
         say("train", f"{objective.idle}: the weights stay as they are")
         return Trained("fp32", "cpu")
     if plan.settings.train.few_shot:
-        return few_shot.teach(model, sides, plan, checkpoints)
+        return few_shot.teach(model, sides, plan, checkpoints, watch=objective.watch)
     return train(model, sides, objective, plan.settings.train, checkpoints)

@@ -130,6 +130,7 @@ def _all_epochs(loop: _Loop, validation: Rows, progress: Progress, checkpoints: 
         improved = not trained.figures or objective.better(figures[objective.metric], trained.figures[objective.metric])
         trained.history.append({"epoch": epoch, "loss": loss, **figures})
         _say_epoch(trained.history[-1], settings.epochs, improved=improved and bool(figures))
+        objective.watch(figures)
         if improved:
             trained.best_epoch, trained.figures = epoch, figures
             progress.best = changing_weights(loop.model)

@@ -18,6 +18,13 @@ Scored = Iterator[tuple[list[int], Batch, torch.Tensor]]
 """Row numbers, the batch (with its targets) and the logits of each batch of a side, in any order."""
 
 
+Watch = Callable[[Mapping[str, float]], None]
+
+
+def nobody(figures: Mapping[str, float]) -> None:
+    """Watches nothing."""
+
+
 def forward(model: nn.Module, batch: Mapping[str, torch.Tensor | bool]) -> torch.Tensor:
     """The logits of a batch without its targets."""
     logits: torch.Tensor = model(**batch)["logits"]
@@ -48,6 +55,10 @@ class Objective:
     """Why nothing is trained; empty where there is something to learn."""
     divisible: bool = True
     """Whether a batch may go through the model in parts: its loss is a mean, and rows cost what they are long."""
+
+    watch: Watch = nobody
+    """Told the figures whenever they are measured, none where there are no validation rows; what it raises ends the
+    training."""
 
     def better(self, figure: float, than: float) -> bool:
         """Whether a figure beats another one."""

@@ -6,6 +6,7 @@ import pytest
 from tunewright.job.model.layers import Parameters
 from tunewright.job.report.card import write_report
 from tunewright.job.report.lineage import lineage
+from tunewright.job.settings.search import Searched
 from tunewright.job.train.state import Trained
 
 
@@ -13,10 +14,11 @@ from tunewright.job.train.state import Trained
 def card(made, plan_of, tmp_path):
     """card(release) writes the report of a release and gives the text of its model card."""
 
-    def write(release, one=None):
+    def write(release, one=None, searched=None):
         folder = tmp_path / "bundle"
         folder.mkdir()
         plan = plan_of(one or made("single"))
+        plan = replace(plan, settings=plan.settings.model_copy(update={"searched": searched}))
         trained = Trained("fp32", "cpu", best_epoch=1, history=[{"epoch": 1, "loss": 0.5}], figures={"accuracy": 0.5})
         facts = lineage(plan, trained, Parameters(10, 5), "r")
         write_report(replace(release, folder=folder), plan, trained, facts)
@@ -85,3 +87,13 @@ def test_metrics_are_written_for_programs(made):
     assert set(figures["test"]) == set(figures["parity"]) == {"fp32", "int8"}
     assert set(figures["test"]["fp32"]["metrics"]) == {"macro_f1", "micro_f1", "accuracy"}
     assert figures["validation"]["best_epoch"] in range(1, 5)
+
+
+def test_the_card_tells_how_the_settings_were_found(made, card):
+    found = Searched(study="s3://here", settings=["train.epochs"], trials=20, looks=57, metric="accuracy", value=0.912)
+    text, folder = card(made("single").outcome.release, searched=found)
+    assert (
+        "## Search\n\ntrain.epochs: the best of 20 trials (`s3://here`), by accuracy on validation, 0.9120. The trials "
+        "looked 57 times at the validation rows, so the figures of that side flatter; none has read the test rows."
+    ) in text
+    assert json.loads((folder / "report/metrics.json").read_text())["search"]["looks"] == 57

@@ -112,6 +112,11 @@ SHOWN = {
     "train.checkpoint.minutes": ("job/checkpoints/test_keeper.py", "test_it_is_due_by_steps_and_by_time"),
     "train.checkpoint.steps": ("job/checkpoints/test_keeper.py", "test_it_is_due_by_steps_and_by_time"),
     "train.checkpoint.keep": ("job/checkpoints/test_keeper.py", "test_as_many_are_kept_as_asked"),
+    "search": ("job/commands/test_tune.py", "test_the_file_is_trained_as_its_trial_was"),
+    **{
+        f"searched.{name}": ("job/report/test_card.py", "test_the_card_tells_how_the_settings_were_found")
+        for name in ("study", "settings", "trials", "looks", "metric", "value")
+    },
     "options.generated_rows": ("job/tasks/test_text_generation.py", "test_so_many_rows_are_answered_as_asked"),
 }
 """What takes a whole job, or a plug-in: the test that shows it."""
