@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.faults import listed
-from tunewright.job.errors import DataError
+from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.kinds.plan import Part, Plan
 from tunewright.job.kinds.task import Target
 from tunewright.job.measure.labels import Answered, answered, details, tune_thresholds
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from tunewright.serving.predictor import Predictor
 
 LABEL_SETTINGS = frozenset(
-    {"data.label_names", "data.skip_labels", "data.unknown_labels", "train.class_weights", "train.focal_gamma"}
+    {f"data.{name}" for name in ("label_names", "skip_labels", "unknown_labels")}
+    | {f"train.{name}" for name in ("class_weights", "focal_gamma", "sampling", "logit_adjustment", "imbalance")}
 )
 """What is for labels of any kind."""
 _RARE = 8
@@ -43,7 +44,7 @@ class Labels(Target[object, list[str]]):
 
     roles = ("label", "labels")
     closed = True
-    uses = LABEL_SETTINGS | {"data.label_separator", "train.label_smoothing", "train.loss"}
+    uses = LABEL_SETTINGS | {"data.label_separator", "train.label_smoothing", "train.loss", "train.threshold"}
 
     def problem(self, role: str, options: Options) -> str:
         """A column `label` holds one label, a column `labels` any number."""
@@ -96,6 +97,10 @@ class Labels(Target[object, list[str]]):
 
         prepared, settings = plan.prepared, plan.settings.train
         labels, targets, problem = prepared.labels, prepared.train.targets, prepared.problem
+
+        if settings.threshold and settings.threshold.label not in labels:
+            known = listed(labels, 12)
+            raise SettingsError(f"train.threshold.label is {settings.threshold.label!r}; the labels are {known}")
 
         def measure(scored: Scored) -> dict[str, float]:
             logits, truths = gathered(scored)

@@ -79,7 +79,7 @@ def objective(plan: Plan) -> Objective:
     """Cross-entropy over the words; figures over the words of the validation windows."""
     prepared, settings = plan.prepared, plan.settings.train
     numbers = np.zeros(0, dtype=np.int64)
-    if settings.class_weights == "balanced":
+    if isinstance(settings.class_weights, str) or settings.logit_adjustment:
         place = {label: index for index, label in enumerate(prepared.labels)}
         numbers = np.array([place[tag] for tags in prepared.train.data.targets() for tag in tags])
     by_word = loss_of(settings, prepared.problem, prepared.labels, numbers)

@@ -41,6 +41,8 @@ def _metrics(release: Release, plan: Plan, trained: Trained, adaptation: Adaptat
         "history": trained.history,
         **({"search": searched.model_dump(mode="json")} if searched else {}),
         **({"adaptation": asdict(adaptation)} if adaptation else {}),
+        **({"remedies": trained.remedies} if trained.remedies else {}),
+        **({"threshold": asdict(trained.decision)} if trained.decision else {}),
         "parity": {name: asdict(parity) for name, parity in release.parities.items()},
         **({"faithfulness": asdict(release.faithfulness)} if release.faithfulness else {}),
         "left_out": release.model.left_out,
@@ -61,6 +63,7 @@ def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation
         "## Training\n\n" + _training(plan, trained),
         _search(settings.searched),
         f"## Adaptation\n\nThe base model read unlabelled text first: {sentence(adaptation)}." if adaptation else "",
+        _uneven(trained),
         "## Limits\n\nThe figures hold for inputs like the test rows. "
         + (f"Texts are cut to {model.max_length} tokens. " if model.max_length else "")
         + "The licence of the base model and of the data apply to these weights.",
@@ -86,6 +89,25 @@ def _training(plan: Plan, trained: Trained) -> str:
     if not trained.history:
         return "Nothing was trained: the weights are those of the base model. Every setting stands in `lineage.json`."
     return _course(plan, trained)
+
+
+def _uneven(trained: Trained) -> str:
+    """What was done about uneven labels."""
+    parts = []
+    if tried := trained.remedies:
+        names = [name for name in tried[0] if name not in ("remedy", "kept")]
+        lines = [f"| tried | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        for one in tried:
+            figures = " | ".join(f"{one[name]:.4f}" for name in names)
+            lines.append(f"| {one['remedy']}{' (kept)' if one['kept'] else ''} | {figures} |")
+        parts.append("Figures of the validation rows, which chose the remedy.\n\n" + "\n".join(lines))
+    if found := trained.decision:
+        parts.append(
+            f"`{_cell(found.label)}` begins elsewhere (its logit {found.shift:+.3f}): on validation precision "
+            f"{found.precision_before:.3f} -> {found.precision:.3f}, recall {found.recall_before:.3f} -> "
+            f"{found.recall:.3f}."
+        )
+    return "## Uneven labels\n\n" + "\n\n".join(parts) if parts else ""
 
 
 def _course(plan: Plan, trained: Trained) -> str:

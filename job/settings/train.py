@@ -6,6 +6,7 @@ from pydantic import Field
 
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.fields import Fraction, LabelWeights, Settings
+from tunewright.job.settings.remedies import ThresholdSettings
 
 
 class LoraSettings(Settings):
@@ -86,8 +87,18 @@ class TrainSettings(Settings):
     """Dropout everywhere in the model; the base model's own when absent."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread over all labels; single label only."""
-    class_weights: Literal["balanced"] | LabelWeights | None = None
-    """Weight of each label in the loss: balanced by its count, or given by name."""
+    class_weights: Literal["balanced", "effective"] | LabelWeights | None = None
+    """Weight of each label in the loss: balanced by its count, by the effective number of its rows (many rows of one
+    label repeat each other), or given by name."""
+    sampling: Literal["over", "under"] | None = None
+    """Rows of rare labels more often (over), or of common labels less often, others in every epoch (under)."""
+    logit_adjustment: float | None = Field(default=None, gt=0, le=10)
+    """Logits plus so many times the log share of their label in the loss, so that labels are told as if all were as
+    common (1, after Menon et al. 2021); one label a row, or tags."""
+    imbalance: Literal["auto"] | None = None
+    """Try the remedies for uneven labels one after the other, and keep the model that is best on validation."""
+    threshold: ThresholdSettings | None = None
+    """Trade precision against recall of one label; one label a row."""
     focal_gamma: float = Field(default=0.0, ge=0, le=10)
     """Focal loss: how strongly rows that are already right are ignored; 0 is plain cross-entropy."""
     loss: str | None = None

@@ -30,9 +30,10 @@ EVERY_TASK = frozenset(
 """Settings that every task uses. What stands neither here nor with a task's parts is refused."""
 AFTER_EPOCHS = ("single_label", "multi_label", "regression", "similarity")
 """Problems whose metrics are known after each epoch."""
-_OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "huber_delta")
+_OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "logit_adjustment", "huber_delta")
 """Settings that a loss may use."""
-_OF_FINE_TUNING = ("class_weights", "label_smoothing", "focal_gamma", "unfreeze", "loss")
+_OF_FINE_TUNING = """class_weights label_smoothing focal_gamma logit_adjustment sampling imbalance unfreeze
+loss""".split()
 """Settings of plain fine-tuning's loss and course that pairs have no use for."""
 _OF_ENCODERS = """epochs learning_rate layer_decay batch_size accumulation weight_decay warmup schedule clip dropout
 precision patience metric""".split()
@@ -61,6 +62,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     problem = task.target.problem(roles.target_role, options)
     measured = (*task.target.metric_names(problem), *settings.metrics)
     faults += [*_labels(settings, roles), *_few_shot(settings, task, problem), *_smoothing(settings, problem)]
+    faults += _imbalance(settings.train, problem)
     faults += [*_more_metrics(settings, problem), *_loss(settings.train, problem)]
     faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
     faults += task.target.contradictions(settings, roles, options)
@@ -151,6 +153,21 @@ def _smoothing(settings: JobSettings, problem: str) -> Iterator[str]:
         yield "train.label_smoothing works with one label a row, not with several; set it to 0"
 
 
+def _imbalance(train: TrainSettings, problem: str) -> Iterator[str]:
+    """Remedies for uneven labels that this problem has no use for, or that are tried anyway."""
+    if problem != "single_label":
+        if train.sampling == "under":
+            yield "train.sampling: under is for one label a row; set it to over"
+        if train.threshold and problem == "multi_label":
+            yield "train.threshold is for one label a row: of several labels each has a threshold of its own; remove it"
+    if train.logit_adjustment and problem == "multi_label":
+        yield "train.logit_adjustment works with one label a row, not with several; remove it"
+    if train.imbalance:
+        for name in ("class_weights", "sampling", "logit_adjustment", "focal_gamma", "loss"):
+            if getattr(train, name):
+                yield f"train.{name} cannot stand beside train.imbalance: auto, which tries what is best; remove one"
+
+
 def _layers(train: TrainSettings) -> Iterator[str]:
     if train.lora and (train.layers == "head" or train.unfreeze):
         yield "train.lora teaches adapters in the layers: remove train.layers: head and train.unfreeze"
@@ -180,6 +197,9 @@ def _held_out(settings: JobSettings) -> Iterator[str]:
     for name in ("patience", "metric") if not untaught else ():
         if name in train.model_fields_set and getattr(train, name) is not None:
             yield _useless(f"train.{name}", "no rows are held out for validation (data.validation_fraction)")
+    for name in ("imbalance", "threshold"):
+        if getattr(train, name):
+            yield f"train.{name} needs validation rows: give data.validation or a data.validation_fraction over 0"
 
 
 def _adapted_text(settings: JobSettings) -> Iterator[str]:

@@ -24,6 +24,7 @@ from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.data.sources.media import Fingerprint, find_folders
 from tunewright.job.data.split import split
 from tunewright.job.errors import DataError
+from tunewright.job.kinds.balance import advice
 from tunewright.job.kinds.plan import DataFacts, Part, Prepared
 from tunewright.job.kinds.task import Task
 from tunewright.job.progress import say, warn
@@ -55,6 +56,9 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
     task.target.check_sides(parts, labels, problem)
     if "train.few_shot" in used(task) and problem == "single_label":
         _advise(settings, parts["train"], labels)
+    if problem in ("single_label", "multi_label", "entities", "tags"):
+        said = advice(map(task.target.strata, parts["train"].data.targets()), settings.train, problem)
+        warn("split", said) if said else None
     facts: DataFacts = {
         "files": {name: _fingerprint(part) for name, part in checked.items()},
         "rows": _sizes(parts),

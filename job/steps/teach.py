@@ -11,6 +11,7 @@ from tunewright.job.model.classifiers import scale_head
 from tunewright.job.model.layers import Parameters, choose_layers
 from tunewright.job.progress import say
 from tunewright.job.steps import few_shot
+from tunewright.job.steps.imbalance import best_remedy, move_threshold, sampled
 from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Objective, Watch, nobody
 from tunewright.job.train.state import Trained
@@ -28,16 +29,24 @@ class Taught:
 def teach(
     plan: Plan, sides: tuple[Rows, Rows], checkpoints: Checkpoints | None = None, *, watch: Watch = nobody
 ) -> Taught:
-    """Make the model of a plan and train it on the first side; the second one tells the best epoch, and `watch` is told
-    what is measured there. With `checkpoints` training goes on where it was stopped."""
+    """Make the model of a plan and train it on the first side; the second one tells the best epoch, and the best
+    remedy where several are tried; else `watch` is told what is measured there. With `checkpoints` training goes on
+    where it was stopped."""
+    if plan.settings.train.imbalance:
+        return best_remedy(plan, sides, _teach, checkpoints)
+    return _teach(plan, sides, checkpoints, watch=watch)
+
+
+def _teach(plan: Plan, sides: tuple[Rows, Rows], checkpoints: Checkpoints | None, *, watch: Watch = nobody) -> Taught:
     task = plan.prepared.task
     objective = replace(task.objective(plan), watch=watch)
     model = task.graph.build(plan)
     parameters = choose_layers(model, plan.settings.train)
     say("model", f"{plan.base.address}: {parameters.total:,} weights, {parameters.learning:,} of them learn")
-    trained = _trained(model, sides, objective, plan, checkpoints)
+    trained = _trained(model, (sampled(plan, sides[0]), sides[1]), objective, plan, checkpoints)
     if objective.scale != (0.0, 1.0):
         scale_head(model, objective.scale)
+    trained.decision = move_threshold(model, plan, sides[1], objective)
     return Taught(model, parameters, trained)
 
 

@@ -63,7 +63,7 @@ class _Collate:
         self._rows = rows
 
     def __call__(self, rows: list[int]) -> Batch:
-        return {**self._rows.batch(rows), "rows": torch.tensor(rows)}
+        return {"rows": torch.tensor(rows), **self._rows.batch(rows)}
 
 
 @dataclass(frozen=True)

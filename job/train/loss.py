@@ -29,7 +29,8 @@ class Loss:
     make: "Make"
     """The settings, the labels and the targets of the training rows to a mean over the rows of a batch."""
     uses: frozenset[str] = frozenset()
-    """Settings of losses that it uses: `class_weights`, `label_smoothing`, `focal_gamma`, `huber_delta`."""
+    """Settings of losses that it uses: `class_weights`, `label_smoothing`, `focal_gamma`, `logit_adjustment`,
+    `huber_delta`."""
 
 
 def _cross_entropy(settings: TrainSettings, labels: Sequence[str], targets: "Targets") -> "LossFunction":
@@ -55,7 +56,7 @@ _BUILT_IN = (
         "cross_entropy",
         ("single_label", "entities", "tags"),
         _cross_entropy,
-        frozenset({"class_weights", "label_smoothing", "focal_gamma"}),
+        frozenset({"class_weights", "label_smoothing", "focal_gamma", "logit_adjustment"}),
     ),
     Loss("binary_cross_entropy", ("multi_label",), _binary, frozenset({"class_weights", "focal_gamma"})),
     Loss("squared_error", ("regression",), _squared_error, frozenset({"huber_delta"})),

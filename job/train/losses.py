@@ -1,4 +1,4 @@
-"""What training makes small: cross-entropy of labels, weighted, smoothed or focal; squared error or Huber of numbers.
+"""What training makes small: cross-entropy of labels (weighted, smoothed, adjusted, focal), squared error or Huber.
 
 Axes: N rows, B rows of a batch, L labels (1 for a number).
 """
@@ -8,11 +8,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 import torch.nn.functional as functional
+from numpy.typing import NDArray
 
 from tunewright.job.batches.side import Array, Targets
 from tunewright.job.errors import SettingsError
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.objective import Loss
+
+_REPEATED = 0.999
+"""How likely a further row of a label says nothing new: the hyperparameter of the effective number."""
 
 
 def label_loss(settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str) -> Loss:
@@ -20,7 +24,8 @@ def label_loss(settings: TrainSettings, labels: Sequence[str], targets: Targets,
     weights = _weights(settings, labels, targets, problem)
     if problem == "multi_label":
         return _binary_loss(weights, settings.focal_gamma)
-    return _categorical_loss(weights, settings.focal_gamma, settings.label_smoothing)
+    loss = _categorical_loss(weights, settings.focal_gamma, settings.label_smoothing)
+    return _adjusted(loss, targets, len(labels), settings.logit_adjustment) if settings.logit_adjustment else loss
 
 
 def label_weight(
@@ -38,8 +43,9 @@ def _weights(settings: TrainSettings, labels: Sequence[str], targets: Targets, p
     given = settings.class_weights
     if given is None:
         return None
-    if given == "balanced":
-        return torch.tensor(_balanced(targets, len(labels), problem), dtype=torch.float32)
+    if isinstance(given, str):
+        by_count = _balanced if given == "balanced" else _effective
+        return torch.tensor(by_count(targets, len(labels), problem), dtype=torch.float32)
     unknown = sorted(set(given) - set(labels))
     if unknown:
         raise SettingsError(f"train.class_weights names {unknown[0]!r}; the labels are {', '.join(labels)}")
@@ -55,6 +61,27 @@ def _balanced(targets: Targets, labels: int, problem: str) -> Array:
         return np.asarray(len(targets) / (labels * counts), dtype=np.float32)
     present = targets.sum(axis=0).clip(1, len(targets) - 1)
     return np.asarray(np.sqrt((len(targets) - present) / present), dtype=np.float32)
+
+
+def _effective(targets: Targets, labels: int, problem: str) -> Array:
+    """By the effective number of rows, (1 - b^n) / (1 - b) with b = 0.999 (Cui et al. 2019, arXiv 1901.05555). Single
+    label: its inverse, 1 on the average. Multi label: that of the absent rows by that of the present ones."""
+    if problem == "single_label":
+        weights = 1 / _effective_number(np.bincount(targets, minlength=labels).clip(min=1))
+        return np.asarray(weights / weights.mean(), dtype=np.float32)
+    present = targets.sum(axis=0).clip(1, len(targets) - 1)
+    return np.asarray(_effective_number(len(targets) - present) / _effective_number(present), dtype=np.float32)
+
+
+def _effective_number(rows: NDArray[np.generic]) -> NDArray[np.float64]:
+    return np.asarray((1 - _REPEATED ** rows.astype(np.float64)) / (1 - _REPEATED))
+
+
+def _adjusted(loss: Loss, targets: Targets, labels: int, strength: float) -> Loss:
+    """The loss of logits to which the log share of each label is added (Menon et al. 2021, arXiv 2007.07314)."""
+    counts = np.bincount(targets, minlength=labels).clip(min=1)
+    shift = torch.tensor(strength * np.log(counts / counts.sum()), dtype=torch.float32)
+    return lambda logits, wanted: loss(logits + shift.to(logits.device), wanted)
 
 
 def _categorical_loss(weights: torch.Tensor | None, gamma: float, smoothing: float) -> Loss:

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from tunewright.job.checkpoints.files import Snapshot
 from tunewright.job.errors import SettingsError, first_line
 from tunewright.job.model.layers import frozen_weights
+from tunewright.job.train.decision import Decision
 
 Weights = dict[str, torch.Tensor]
 
@@ -30,6 +31,10 @@ class Trained:
     seconds: float = 0.0
     """Time in training steps, validation not counted."""
     rows_per_second: float = 0.0
+    remedies: list[dict[str, object]] = field(default_factory=list)
+    """What each remedy for uneven labels reached, where several were tried."""
+    decision: Decision | None = None
+    """Where one label begins, where that was moved."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_every_command_is_offered(ask):
         (("train", "--data.format", "js"), ["json", "jsonl"]),
         (("train", "--data.header", ""), ["true", "false"]),
         (("train", "--export.variants", ""), ["fp32", "int8"]),
-        (("train", "--train.class_weights", ""), ["balanced"]),
+        (("train", "--train.class_weights", ""), ["balanced", "effective"]),
         (("train", "--task", "image-"), ["image-classification", "image-regression", "image-text-classification"]),
     ],
 )

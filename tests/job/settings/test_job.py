@@ -174,6 +174,8 @@ def test_the_names_of_the_settings_are_frozen():
         train.max_length train.weight_decay train.warmup train.schedule train.clip train.dropout
         train.label_smoothing train.class_weights train.focal_gamma train.huber_delta train.precision train.patience
         train.metric train.layer_decay train.unfreeze train.loss metrics
+        train.sampling train.logit_adjustment train.imbalance
+        train.threshold.label train.threshold.recall train.threshold.precision
         train.lora.rank train.lora.alpha train.lora.dropout train.lora.targets train.lora.quantization
         train.checkpoint.minutes train.checkpoint.steps train.checkpoint.keep
         train.few_shot.pairs train.few_shot.temperature train.few_shot.head_c

@@ -28,6 +28,9 @@ VALUES = {
     "train.pooling": "mean",
     "train.schedule": "cosine",
     "train.class_weights": "balanced",
+    "train.sampling": "over",
+    "train.imbalance": "auto",
+    "train.threshold": {"label": "bad", "recall": 0.9},
     "train.precision": "fp32",
     "adapt": {},
 }
@@ -131,6 +134,30 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             {"data": {"train": "a.csv", "label_separator": ";"}},
             "data.label_separator would have no effect: it divides the role labels, which data.columns does not have; "
             "remove it",
+        ),
+        (
+            {"data": SEVERAL, "train": {"threshold": {"label": "a", "recall": 1}}},
+            "train.threshold is for one label a row: of several labels each has a threshold of its own; remove it",
+        ),
+        (
+            {"data": SEVERAL, "train": {"logit_adjustment": 1}},
+            "train.logit_adjustment works with one label a row, not with several; remove it",
+        ),
+        (
+            {"data": SEVERAL, "train": {"sampling": "under"}},
+            "train.sampling: under is for one label a row; set it to over",
+        ),
+        (
+            {"train": {"imbalance": "auto", "focal_gamma": 2}},
+            "train.focal_gamma cannot stand beside train.imbalance: auto, which tries what is best; remove one",
+        ),
+        (
+            {"data": NONE_HELD, "train": {"imbalance": "auto"}},
+            "train.imbalance needs validation rows: give data.validation or a data.validation_fraction over 0",
+        ),
+        (
+            {"data": NONE_HELD, "train": {"threshold": {"label": "a", "precision": 0.9}}},
+            "train.threshold needs validation rows: give data.validation or a data.validation_fraction over 0",
         ),
         (
             {"data": {"train": "a.csv", "quoting": False, "quote": "'"}},

@@ -35,7 +35,10 @@ OF_MODELS = {
     "max_length": 8,
     "dropout": 0.5,
     "label_smoothing": 0.4,
-    "class_weights": "balanced",
+    "class_weights": "effective",
+    "sampling": "over",
+    "logit_adjustment": 1.0,
+    "threshold": {"label": "with", "recall": 1},
     "focal_gamma": 3,
     "huber_delta": 0.01,
 }
@@ -96,6 +99,14 @@ OPTIONS = {
 }
 """A value of each setting that one task has; those of translation are those of summarization."""
 SHOWN = {
+    "export.explained_rows": (
+        "job/report/test_card.py",
+        "test_the_card_and_the_figures_tell_whether_explanations_are_true",
+    ),
+    "train.imbalance": ("job/steps/test_imbalance.py", "test_the_best_remedy_is_kept_with_all_that_were_tried"),
+    "train.threshold.label": ("job/steps/test_imbalance.py", "test_a_threshold_of_no_label_is_refused"),
+    "train.threshold.recall": ("job/steps/test_imbalance.py", "test_the_served_file_decides_by_the_moved_threshold"),
+    "train.threshold.precision": ("job/train/test_decision.py", "test_a_precision_is_reached_with_the_most_recall"),
     "task": ("job/steps/test_contradictions.py", "test_every_setting_of_every_task_is_used_or_refused"),
     "base_model": ("job/test_recipe.py", "test_a_registered_version_is_the_base_of_the_next"),
     "model_name": ("job/test_recipe.py", "test_a_registered_version_is_the_base_of_the_next"),
@@ -346,7 +357,7 @@ def test_every_setting_is_tried_or_shown_elsewhere():
     there = {"adapt.data" if name.startswith("adapt.data.") else name for name in there}
     there = {name for name in there if not name.startswith("data.")}
     assert there - tried == set()
-    assert tried - there == {"train.lora", "train.few_shot"}
+    assert tried - there == {"train.lora", "train.few_shot", "train.threshold"}
     assert set(TrainSettings.model_fields) - {"checkpoint"} <= {name.removeprefix("train.") for name in tried}
     for file, test in SHOWN.values():
         assert f"def {test}(" in (Path(__file__).parents[2] / file).read_text()

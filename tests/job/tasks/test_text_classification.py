@@ -64,6 +64,19 @@ def test_balanced_weights_are_those_of_scikit_learn():
     assert loss_of(SINGLE, "single_label", class_weights="balanced") == pytest.approx(expected, rel=1e-5)
 
 
+def test_effective_weights_are_the_inverse_of_the_effective_number_of_rows():
+    numbers = (1 - 0.999 ** np.array([6.0, 4.0, 2.0])) / 0.001
+    weights = (1 / numbers)[SINGLE]
+    expected = (weights * row_losses()).sum() / weights.sum()
+    assert loss_of(SINGLE, "single_label", class_weights="effective") == pytest.approx(expected, rel=1e-5)
+
+
+def test_adjusted_logits_have_the_log_share_of_their_label():
+    shifted = LOGITS.astype(np.float64) + 0.5 * np.log(np.array([6, 4, 2]) / 12)
+    expected = -log_softmax(shifted)[np.arange(12), SINGLE].mean()
+    assert loss_of(SINGLE, "single_label", logit_adjustment=0.5) == pytest.approx(expected, rel=1e-5)
+
+
 def test_focal_loss_lets_go_of_rows_that_are_right():
     right = np.exp(log_softmax(LOGITS.astype(np.float64)))[np.arange(12), SINGLE]
     expected = ((1 - right) ** 2 * row_losses()).mean()
@@ -89,6 +102,12 @@ def test_balanced_weights_of_several_labels_are_the_root_of_absent_by_present():
     present = MULTI.sum(0)
     expected = cell_losses(weight=np.sqrt((12 - present) / present)).mean()
     assert loss_of(MULTI, "multi_label", class_weights="balanced") == pytest.approx(expected, rel=1e-5)
+
+
+def test_effective_weights_of_several_labels_are_those_of_absent_by_present():
+    present = MULTI.sum(0).astype(np.float64)
+    expected = cell_losses(weight=(1 - 0.999 ** (12 - present)) / (1 - 0.999**present)).mean()
+    assert loss_of(MULTI, "multi_label", class_weights="effective") == pytest.approx(expected, rel=1e-5)
 
 
 def test_focal_loss_of_several_labels_looks_at_each_cell():
