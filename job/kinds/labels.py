@@ -45,6 +45,7 @@ class Labels(Target[object, list[str]]):
     roles = ("label", "labels")
     closed = True
     uses = LABEL_SETTINGS | {"data.label_separator", "train.label_smoothing", "train.loss", "train.threshold"}
+    uses |= {"train.r_drop", "train.mixup"}
 
     def problem(self, role: str, options: Options) -> str:
         """A column `label` holds one label, a column `labels` any number."""
@@ -94,10 +95,10 @@ class Labels(Target[object, list[str]]):
         from tunewright.job.train.loss import loss_of
         from tunewright.job.train.losses import label_weight
         from tunewright.job.train.objective import Objective, Scored
+        from tunewright.job.train.regularised import apart_of
 
         prepared, settings = plan.prepared, plan.settings.train
         labels, targets, problem = prepared.labels, prepared.train.targets, prepared.problem
-
         if settings.threshold and settings.threshold.label not in labels:
             known = listed(labels, 12)
             raise SettingsError(f"train.threshold.label is {settings.threshold.label!r}; the labels are {known}")
@@ -111,6 +112,8 @@ class Labels(Target[object, list[str]]):
             weight=label_weight(settings, labels, targets, problem),
             measure=measure,
             metric=settings.metric or prepared.task.headline(problem),
+            apart=apart_of(problem),
+            gauged=True,
         )
 
     def tune(self, draft: ModelFile, predictor: "Predictor", plan: Plan) -> ModelFile:

@@ -37,7 +37,7 @@ class Number(Target[object, float]):
     """A number in a column `score`."""
 
     roles = ("score",)
-    uses = frozenset({"train.huber_delta", "train.loss"})
+    uses = frozenset({"train.huber_delta", "train.loss", "train.r_drop", "train.mixup"})
 
     def problem(self, role: str, options: Options) -> str:
         """Always a number."""
@@ -78,6 +78,7 @@ class Number(Target[object, float]):
         from tunewright.job.train.loss import loss_of
         from tunewright.job.train.losses import output_scale
         from tunewright.job.train.objective import Objective, Scored
+        from tunewright.job.train.regularised import apart_of
 
         settings, targets, names = plan.settings.train, plan.prepared.train.targets, plan.prepared.metric_names
 
@@ -90,6 +91,8 @@ class Number(Target[object, float]):
             measure=measure,
             metric=settings.metric or "spearman",
             scale=output_scale(targets),
+            apart=apart_of("regression", output_scale(targets)[1]),
+            gauged=True,
         )
 
     def baseline(self, part: Part, plan: Plan) -> dict[str, float]:

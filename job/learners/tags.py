@@ -27,6 +27,7 @@ from tunewright.job.settings.job import JobSettings
 from tunewright.job.train.loss import loss_of
 from tunewright.job.train.losses import label_weight
 from tunewright.job.train.objective import Objective, Scored
+from tunewright.job.train.regularised import apart_of
 from tunewright.serving.text.encoding import Encoded, Encoder
 from tunewright.serving.text.windows import Cut, Windowed, Windower
 
@@ -94,6 +95,8 @@ def objective(plan: Plan) -> Objective:
         weight=lambda targets_BT: weight(targets_BT[targets_BT != NO_LABEL]),
         measure=lambda scored: figures(prepared.metric_names, prepared.problem, *_sequences(scored, prepared.labels)),
         metric=settings.metric or prepared.task.headline(prepared.problem),
+        apart=apart_of(prepared.problem),
+        gauged=True,
     )
 
 

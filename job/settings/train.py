@@ -85,6 +85,18 @@ class TrainSettings(Settings):
     """Largest norm of the gradient."""
     dropout: Fraction | None = None
     """Dropout everywhere in the model; the base model's own when absent."""
+    layer_drop: Fraction = 0.0
+    """Stochastic depth: how often a layer is passed over in training."""
+    l1: float = Field(default=0.0, ge=0, lt=1)
+    """L1 penalty: draws weights to 0, by so much of the learning rate at each step; decoupled as weight decay is."""
+    r_drop: float = Field(default=0.0, ge=0, le=100)
+    """Two passes through the dropout shall agree: weight of their divergence in the loss (R-Drop)."""
+    mixup: float = Field(default=0.0, ge=0, le=10)
+    """Mix rows before the last layer, with both targets: alpha of the beta distribution of the shares."""
+    ema: float | None = Field(default=None, gt=0, lt=1)
+    """Measure and keep a running mean of the weights: what it keeps of itself at each step, such as 0.99."""
+    average: int | None = Field(default=None, ge=2, le=100)
+    """Try the mean of the weights of the so many best measurements, and keep it where it is no worse."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread over all labels; single label only."""
     class_weights: Literal["balanced", "effective"] | LabelWeights | None = None
@@ -108,7 +120,10 @@ class TrainSettings(Settings):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the forward pass; auto takes bf16 where the hardware computes in it."""
     patience: int = Field(default=3, ge=1)
-    """Stop after so many epochs without a better validation metric; the best weights are kept."""
+    """Stop after so many epochs (measurements, with evaluate) without a better validation metric; the best weights are
+    kept."""
+    evaluate: int | None = Field(default=None, ge=1)
+    """Measure on validation after every so many steps too, not only after each epoch."""
     metric: str | None = None
     """Validation metric that decides; the task's headline metric when absent."""
     checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)

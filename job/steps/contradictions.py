@@ -22,7 +22,7 @@ from tunewright.serving.explain.kinds import KINDS
 _NO_EFFECT = " would have no effect: "
 EVERY_TASK = frozenset(
     {f"train.{name}" for name in """epochs learning_rate batch_size accumulation seed layers layer_decay unfreeze lora
-    weight_decay warmup schedule clip dropout precision patience metric
+    weight_decay warmup schedule clip dropout precision patience metric layer_drop l1 ema average evaluate
     checkpoint""".split()}
     | {f"data.{name}" for name in """train validation test columns header format comment sample_by delimiter quoting
     quote encoding validation_fraction test_fraction limit max_expansion""".split()}
@@ -33,10 +33,10 @@ AFTER_EPOCHS = ("single_label", "multi_label", "regression", "similarity")
 _OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "logit_adjustment", "huber_delta")
 """Settings that a loss may use."""
 _OF_FINE_TUNING = """class_weights label_smoothing focal_gamma logit_adjustment sampling imbalance unfreeze
-loss""".split()
+loss r_drop mixup""".split()
 """Settings of plain fine-tuning's loss and course that pairs have no use for."""
 _OF_ENCODERS = """epochs learning_rate layer_decay batch_size accumulation weight_decay warmup schedule clip dropout
-precision patience metric""".split()
+precision patience metric layer_drop l1 ema average evaluate""".split()
 """Settings that mean nothing more where the encoder is frozen."""
 
 
@@ -169,6 +169,10 @@ def _imbalance(train: TrainSettings, problem: str) -> Iterator[str]:
 
 
 def _layers(train: TrainSettings) -> Iterator[str]:
+    if train.r_drop and train.mixup:
+        yield "train.mixup cannot stand beside train.r_drop; remove one"
+    if train.r_drop and train.dropout == 0:
+        yield _useless("train.r_drop", "without dropout two passes agree")
     if train.lora and (train.layers == "head" or train.unfreeze):
         yield "train.lora teaches adapters in the layers: remove train.layers: head and train.unfreeze"
     elif train.unfreeze and train.layers != "all":
@@ -193,13 +197,13 @@ def _held_out(settings: JobSettings) -> Iterator[str]:
             "adapt needs validation rows to tell what it bought: give data.validation or a data.validation_fraction "
             "over 0"
         )
-    untaught = train.few_shot is not None and train.layers == "head"
-    for name in ("patience", "metric") if not untaught else ():
-        if name in train.model_fields_set and getattr(train, name) is not None:
-            yield _useless(f"train.{name}", "no rows are held out for validation (data.validation_fraction)")
     for name in ("imbalance", "threshold"):
         if getattr(train, name):
             yield f"train.{name} needs validation rows: give data.validation or a data.validation_fraction over 0"
+    untaught = train.few_shot is not None and train.layers == "head"
+    for name in ("patience", "metric", "average", "evaluate") if not untaught else ():
+        if name in train.model_fields_set and getattr(train, name) is not None:
+            yield _useless(f"train.{name}", "no rows are held out for validation (data.validation_fraction)")
 
 
 def _adapted_text(settings: JobSettings) -> Iterator[str]:

@@ -17,13 +17,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from tunewright.job import signals
 from tunewright.job.batches.by_length import LengthGroupedBatches
+from tunewright.job.batches.sample import Sample
 from tunewright.job.batches.side import Batch, Renewed, Rows
 from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.errors import BaseModelError, Interrupted, TrainingFailed
 from tunewright.job.model.layers import merge_adapters, parameter_groups, unfreeze
 from tunewright.job.progress import bar, say
 from tunewright.job.settings.train import TrainSettings
+from tunewright.job.train.averaging import RunningMean
+from tunewright.job.train.course import Course
+from tunewright.job.train.layer_drop import layers_dropped
 from tunewright.job.train.objective import Objective, Scored
+from tunewright.job.train.regularised import BatchLoss, batch_loss, shrink
 from tunewright.job.train.state import (
     Learner,
     Progress,
@@ -40,6 +45,8 @@ from tunewright.serving.runtime.runs import plan_runs
 TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 16_384}
 """Padded tokens that go through the model at a time in training, by device: what is held for the way back grows with
 them, and on a processor more are slower. A step still learns from all its rows at once."""
+_GAUGED = 500
+"""Training rows that are measured beside those of validation, at most."""
 _CALMER = "lower train.learning_rate or train.clip, or set train.precision to fp32"
 
 
@@ -80,11 +87,13 @@ class _Loop:
     objective: Objective
     settings: TrainSettings
     bf16: bool
+    loss: BatchLoss
+    mean: RunningMean | None
 
     @property
     def learner(self) -> Learner:
         """What changes at each step."""
-        return Learner(self.model, self.optimizer, self.schedule)
+        return Learner(self.model, self.optimizer, self.schedule, self.mean)
 
 
 def train(
@@ -98,54 +107,60 @@ def train(
     last ones where that has no rows. With `checkpoints` it goes on from the newest one, and leaves others."""
     loop = _prepare(model, sides[0], objective, settings)
     progress = Progress(Trained("bf16" if loop.bf16 else "fp32", str(loop.accelerator.device)))
-    with checkpoints or nullcontext(), signals.held():
+    course = Course(objective, settings, progress, lambda: _figures(loop, sides), lambda: changing_weights(model))
+    with checkpoints or nullcontext(), signals.held(), layers_dropped(model, settings.layer_drop):
         if checkpoints and (snapshot := checkpoints.newest()):
             restore(loop.learner, progress, snapshot)
             set_random_state(progress.random)
         try:
-            _all_epochs(loop, sides[1], progress, checkpoints)
+            _all_epochs(loop, course, checkpoints)
         except (Interrupted, KeyboardInterrupt):
             # Raised by a check between two parts of a step, so that all is as the last step left it.
             if checkpoints and signals.is_asked():
                 checkpoints.save(partial(capture, loop.learner, progress))
-                say(
-                    "checkpoint", f"kept: epoch {progress.epoch}, {progress.step} steps; the same command goes on there"
-                )
+                place = f"epoch {progress.epoch}, {progress.step} steps"
+                say("checkpoint", f"kept: {place}; the same command goes on there")
             raise
-    load_weights(model.cpu(), progress.best)
+    course.finish(lambda weights: load_weights(model, weights))
+    model.cpu()
     merge_adapters(model)
     model.eval()
     return progress.trained
 
 
-def _all_epochs(loop: _Loop, validation: Rows, progress: Progress, checkpoints: Checkpoints | None) -> None:
+def _all_epochs(loop: _Loop, course: Course, checkpoints: Checkpoints | None) -> None:
     """What is left of them."""
-    settings, objective, trained = loop.settings, loop.objective, progress.trained
-    while not _is_over(trained, settings):
+    progress = course.progress
+    while not course.is_over:
         epoch = progress.epoch
-        unfreeze(loop.model, settings, epoch)
-        loss = _one_epoch(loop, progress, checkpoints)
-        trained.rows_per_second = len(loop.rows) * epoch / trained.seconds
-        figures = objective.measure(_scored(loop, validation)) if len(validation) else {}
-        improved = not trained.figures or objective.better(figures[objective.metric], trained.figures[objective.metric])
-        trained.history.append({"epoch": epoch, "loss": loss, **figures})
-        _say_epoch(trained.history[-1], settings.epochs, improved=improved and bool(figures))
-        objective.watch(figures)
-        if improved:
-            trained.best_epoch, trained.figures = epoch, figures
-            progress.best = changing_weights(loop.model)
+        unfreeze(loop.model, loop.settings, epoch)
+        _one_epoch(loop, course, checkpoints)
+        progress.trained.rows_per_second = len(loop.rows) * epoch / progress.trained.seconds
+        if not course.is_over:
+            _look(loop, course, {"epoch": epoch, "loss": progress.mean_loss})
+        progress.epoch += 1
         progress.step, progress.loss, progress.weight, progress.random = 0, 0.0, 0.0, random_state()
         if checkpoints:
-            is_over = _is_over(trained, settings)
-            checkpoints.save(partial(capture, loop.learner, progress, is_over=is_over))
-    if len(trained.history) < settings.epochs:
-        say("train", f"stopped early: no better {objective.metric} in {settings.patience} epochs")
+            checkpoints.save(partial(capture, loop.learner, progress, is_over=course.is_over))
 
 
-def _is_over(trained: Trained, settings: TrainSettings) -> bool:
-    """Whether all epochs are done, or enough of them brought nothing better."""
-    done = len(trained.history)
-    return done >= settings.epochs or done - trained.best_epoch >= settings.patience
+def _look(loop: _Loop, course: Course, place: dict[str, float]) -> None:
+    """Measure the weights that would be kept: those of the last step, or their running mean."""
+    with loop.mean.put_in() if loop.mean else nullcontext():
+        course.look(place)
+
+
+def _figures(loop: _Loop, sides: tuple[Rows, Rows]) -> dict[str, float]:
+    """Figures of validation, and the one that decides of as many training rows."""
+    train, validation = sides
+    if not len(validation):
+        return {}
+    figures = loop.objective.measure(_scored(loop, validation))
+    if loop.objective.gauged:
+        some = Sample(train, min(len(validation), _GAUGED))
+        metric = loop.objective.metric
+        figures[f"train_{metric}"] = loop.objective.measure(_scored(loop, some))[metric]
+    return figures
 
 
 def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: TrainSettings) -> _Loop:
@@ -165,7 +180,9 @@ def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: Train
     schedule = LambdaLR(optimizer, learning_rate(settings.schedule, round(steps * settings.warmup), steps))
     model, optimizer, loader, schedule = accelerator.prepare(model, optimizer, loader, schedule)
     bf16 = use_bf16(settings.precision)
-    return _Loop(accelerator, model, optimizer, schedule, loader, batches, rows, objective, settings, bf16)
+    loss = batch_loss(model, objective, settings)
+    mean = RunningMean(model, settings.ema) if settings.ema else None
+    return _Loop(accelerator, model, optimizer, schedule, loader, batches, rows, objective, settings, bf16, loss, mean)
 
 
 def learning_rate(kind: str, warmup: int, steps: int) -> Callable[[int], float]:
@@ -183,8 +200,9 @@ def learning_rate(kind: str, warmup: int, steps: int) -> Callable[[int], float]:
     return share
 
 
-def _one_epoch(loop: _Loop, progress: Progress, checkpoints: Checkpoints | None) -> float:
-    """What is left of the steps of an epoch; the mean loss of all."""
+def _one_epoch(loop: _Loop, course: Course, checkpoints: Checkpoints | None) -> None:
+    """What is left of the steps of an epoch, unless a measurement between them ends the run."""
+    progress = course.progress
     loop.model.train()
     loop.batches.epoch, loop.batches.done = progress.epoch, progress.step
     if isinstance(loop.rows, Renewed):
@@ -194,6 +212,9 @@ def _one_epoch(loop: _Loop, progress: Progress, checkpoints: Checkpoints | None)
     with bar("train", len(steps)) as advance:
         advance(progress.step)
         for step in steps[progress.step :]:
+            _look_between(loop, course)
+            if course.is_over:
+                break
             started = time.perf_counter()
             parts = [next(loaded) for _ in step]
             if is_resumed:
@@ -202,11 +223,22 @@ def _one_epoch(loop: _Loop, progress: Progress, checkpoints: Checkpoints | None)
                 is_resumed = False
             _one_step(loop, parts, progress)
             progress.trained.seconds += time.perf_counter() - started
-            mean = progress.loss / max(progress.weight, 1e-12)
-            advance(1, epoch=progress.epoch, loss=mean)
+            advance(1, epoch=progress.epoch, loss=progress.mean_loss)
             if checkpoints and checkpoints.is_due(progress.step):
                 checkpoints.save(partial(capture, loop.learner, progress))
-    return progress.loss / max(progress.weight, 1e-12)
+
+
+def _look_between(loop: _Loop, course: Course) -> None:
+    """Measure where so many steps are done; once, also where the run was stopped meanwhile."""
+    progress, often = course.progress, loop.settings.evaluate
+    if not often or not progress.step or progress.step % often:
+        return
+    place = {"epoch": progress.epoch, "step": progress.step}
+    last = progress.trained.history[-1] if progress.trained.history else {}
+    if (last.get("epoch"), last.get("step")) != (progress.epoch, progress.step):
+        _look(loop, course, {**place, "loss": progress.mean_loss})
+        loop.model.train()
+        progress.random = random_state()
 
 
 def _one_step(loop: _Loop, parts: list[Batch], progress: Progress) -> None:
@@ -222,15 +254,19 @@ def _one_step(loop: _Loop, parts: list[Batch], progress: Progress) -> None:
         rows, targets = part.pop("rows"), part.pop("targets")
         if not weight:
             continue
-        loss = loop.objective.loss(_forward(loop, part), targets) * weight
+        loss = loop.loss(partial(_forward, loop, part), targets) * weight
         if not math.isfinite(value := float(loss.detach())):
             raise TrainingFailed(_not_finite(value, progress, rows.tolist()))
         loop.accelerator.backward(loss / sum(weights))
         summed += loss.detach()
     loop.accelerator.clip_grad_norm_(loop.model.parameters(), loop.settings.clip)
     loop.optimizer.step()
+    if loop.settings.l1:
+        shrink(loop.optimizer, loop.settings.l1)
     loop.schedule.step()
     loop.optimizer.zero_grad()
+    if loop.mean:
+        loop.mean.update()
     progress.step += 1
     progress.loss += float(summed)
     progress.weight += sum(weights)
@@ -292,8 +328,3 @@ def use_bf16(precision: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     features = torch.cpu.get_capabilities()
     return bool(features.get("avx512_bf16") or features.get("amx_bf16"))
-
-
-def _say_epoch(figures: dict[str, float], epochs: int, *, improved: bool) -> None:
-    shown = "  ".join(f"{name} {value:.4f}" for name, value in figures.items() if name != "epoch")
-    say("train", f"epoch {figures['epoch']:.0f}/{epochs}  {shown}" + ("  (best so far)" if improved else ""), **figures)

@@ -14,6 +14,8 @@ from tunewright.job.batches.side import Batch
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
+Apart = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Two answers to one batch and its targets to how far the answers are apart."""
 Scored = Iterator[tuple[list[int], Batch, torch.Tensor]]
 """Row numbers, the batch (with its targets) and the logits of each batch of a side, in any order."""
 
@@ -56,6 +58,10 @@ class Objective:
     divisible: bool = True
     """Whether a batch may go through the model in parts: its loss is a mean, and rows cost what they are long."""
 
+    apart: Apart | None = None
+    """For R-Drop, where answers can be compared."""
+    gauged: bool = False
+    """Whether `measure` takes training rows too, whose figures stand beside those of validation."""
     watch: Watch = nobody
     """Told the figures whenever they are measured, none where there are no validation rows; what it raises ends the
     training."""

@@ -13,9 +13,12 @@ from torch.optim.lr_scheduler import LRScheduler
 from tunewright.job.checkpoints.files import Snapshot
 from tunewright.job.errors import SettingsError, first_line
 from tunewright.job.model.layers import frozen_weights
+from tunewright.job.train.averaging import RunningMean
 from tunewright.job.train.decision import Decision
 
 Weights = dict[str, torch.Tensor]
+_COUNTED = ("since", "epoch", "step", "loss", "weight")
+"""Numbers of a `Progress` that are kept as they are."""
 
 
 @dataclass
@@ -60,7 +63,13 @@ class Progress:
 
     trained: Trained
     best: Weights = field(default_factory=dict)
-    """The weights of the best epoch."""
+    """The weights that did best so far."""
+    ranked: list[tuple[float, Weights]] = field(default_factory=list)
+    """The figures and weights of the best measurements, as many as will be averaged."""
+    since: int = 0
+    """Measurements since the best one."""
+    epoch: int = 1
+    """The epoch under way."""
     step: int = 0
     """Steps of the epoch under way that are done."""
     loss: float = 0.0
@@ -71,9 +80,9 @@ class Progress:
     """As these steps left it."""
 
     @property
-    def epoch(self) -> int:
-        """The epoch under way, counted from 1."""
-        return len(self.trained.history) + 1
+    def mean_loss(self) -> float:
+        """Of the epoch under way."""
+        return self.loss / max(self.weight, 1e-12)
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,7 @@ class Learner:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
+    mean: RunningMean | None = None
 
 
 def set_random_state(state: RandomState) -> None:
@@ -115,17 +125,18 @@ def capture(learner: Learner, progress: Progress, *, is_over: bool = False) -> S
     """The state between two steps. When training is over only the best weights are of use."""
     state = progress.random
     tensors = {f"best/{name}": tensor for name, tensor in progress.best.items()}
-    facts: dict[str, object] = {
-        "trained": asdict(progress.trained),
-        "step": progress.step,
-        "loss": progress.loss,
-        "weight": progress.weight,
-    }
+    for place, (_, weights) in enumerate(progress.ranked):
+        tensors |= {f"ranked/{place}/{name}": tensor for name, tensor in weights.items()}
+    facts: dict[str, object] = {name: getattr(progress, name) for name in _COUNTED}
+    facts |= {"trained": asdict(progress.trained), "ranked": [figure for figure, _ in progress.ranked]}
     if not is_over:
         tensors |= {f"model/{name}": tensor for name, tensor in changing_weights(learner.model).items()}
         tensors |= _moments(learner.optimizer)
         facts["schedule"] = learner.schedule.state_dict()
         facts["rates"] = [group["lr"] for group in learner.optimizer.param_groups]
+        if learner.mean:
+            tensors |= {f"mean/{name}": _copy(tensor) for name, tensor in learner.mean.weights.items()}
+            facts["mean_steps"] = learner.mean.steps
     tensors["random/processor"] = state.processor
     tensors |= {f"random/devices/{index}": device for index, device in enumerate(state.devices)}
     numbers = state.numpy["state"]
@@ -154,11 +165,15 @@ def _restore(learner: Learner, progress: Progress, snapshot: Snapshot) -> None:
     tensors, facts = snapshot.tensors, dict[str, Any](snapshot.facts)
     progress.trained.__dict__.update(facts["trained"])
     progress.best = _under("best/", tensors)
-    progress.step, progress.loss, progress.weight = facts["step"], facts["loss"], facts["weight"]
+    progress.ranked = [(figure, _under(f"ranked/{place}/", tensors)) for place, figure in enumerate(facts["ranked"])]
+    for name in _COUNTED:
+        setattr(progress, name, facts[name])
     if "schedule" in facts:
         load_weights(learner.model, _under("model/", tensors))
         _set_moments(learner.optimizer, _under("optimizer/", tensors), facts["rates"])
         learner.schedule.load_state_dict(facts["schedule"])
+        if learner.mean:
+            learner.mean.restore(_under("mean/", tensors), facts["mean_steps"])
     progress.random = _random_of(tensors, facts["random"])
 
 

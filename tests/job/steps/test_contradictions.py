@@ -67,7 +67,11 @@ def value_of(setting):
     texts |= {"quoting": False, "label_separator": ";"}
     if name in texts:
         return texts[name]
-    return 9 if name in ("max_length", "epochs", "batch_size", "accumulation", "patience", "limit") else 0.25
+    return (
+        9
+        if name in ("max_length", "epochs", "batch_size", "accumulation", "patience", "limit", "average", "evaluate")
+        else 0.25
+    )
 
 
 def job_with(task, setting):
@@ -133,6 +137,19 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
         (
             {"data": {"train": "a.csv", "label_separator": ";"}},
             "data.label_separator would have no effect: it divides the role labels, which data.columns does not have; "
+            "remove it",
+        ),
+        (
+            {"train": {"r_drop": 1, "mixup": 1}},
+            "train.mixup cannot stand beside train.r_drop; remove one",
+        ),
+        (
+            {"train": {"r_drop": 1, "dropout": 0}},
+            "train.r_drop would have no effect: without dropout two passes agree; remove it",
+        ),
+        (
+            {"data": NONE_HELD, "train": {"average": 3}},
+            "train.average would have no effect: no rows are held out for validation (data.validation_fraction); "
             "remove it",
         ),
         (

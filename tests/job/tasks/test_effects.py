@@ -40,6 +40,9 @@ OF_MODELS = {
     "logit_adjustment": 1.0,
     "threshold": {"label": "with", "recall": 1},
     "focal_gamma": 3,
+    "layer_drop": 0.5,
+    "r_drop": 4.0,
+    "mixup": 1.0,
     "huber_delta": 0.01,
 }
 """A value of each setting that a learner or a target uses in a way of its own, other than those above."""
@@ -52,6 +55,9 @@ OF_THE_LOOP = {
     "warmup": 0.9,
     "schedule": "cosine",
     "clip": 1e-3,
+    "l1": 0.5,
+    "ema": 0.9,
+    "evaluate": 1,
     "precision": "bf16",
     "few_shot": {"pairs": 2},
 }
@@ -99,6 +105,7 @@ OPTIONS = {
 }
 """A value of each setting that one task has; those of translation are those of summarization."""
 SHOWN = {
+    "train.average": ("job/train/test_course.py", "test_the_mean_of_the_best_is_kept_where_it_is_no_worse"),
     "export.explained_rows": (
         "job/report/test_card.py",
         "test_the_card_and_the_figures_tell_whether_explanations_are_true",
