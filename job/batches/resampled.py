@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tunewright.job.batches.side import Batch, Renewed, Rows
+from tunewright.job.batches.side import Batch, Copied, Renewed, Rows
 
 Sampling = Literal["over", "under"]
 
@@ -52,10 +52,19 @@ class Resampled:
     def batch(self, rows: Sequence[int]) -> Batch:
         """The rows drawn at these places, and which they are."""
         drawn = self._drawn[list(rows)]
-        return {**self.plain.batch(drawn.tolist()), "rows": torch.from_numpy(drawn)}
+        if isinstance(self.plain, Copied):
+            batch = self.plain.copies(drawn.tolist(), self._times[list(rows)].tolist())
+        else:
+            batch = self.plain.batch(drawn.tolist())
+        return {**batch, "rows": torch.from_numpy(drawn)}
 
     def _draw(self, epoch: int) -> None:
         self._drawn = draw(self._repeats, len(self), np.random.default_rng([self._seed, epoch, len(self)]))
+        order = np.argsort(self._drawn, kind="stable")
+        ranked = self._drawn[order]
+        # How often a row has stood before each place.
+        self._times = np.empty(len(self), dtype=np.int64)
+        self._times[order] = np.arange(len(self)) - np.searchsorted(ranked, ranked)
         # In place: who deals the batches keeps the array.
         self.lengths[:] = self.plain.lengths[self._drawn]
 

@@ -11,7 +11,9 @@ class Sample:
     """So many rows, spread evenly over all of them and as they are: not augmented, none of them twice."""
 
     def __init__(self, rows: Rows, count: int) -> None:
-        self._rows: Rows = getattr(rows, "plain", rows)
+        while (plain := getattr(rows, "plain", None)) is not None:
+            rows = plain
+        self._rows = rows
         self._numbers = np.unique(np.linspace(0, len(self._rows) - 1, min(count, len(self._rows))).astype(np.int64))
         self.lengths = self._rows.lengths[self._numbers]
         self.truncated = 0

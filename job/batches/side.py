@@ -44,6 +44,14 @@ class Renewed(Protocol):
         """Called before each epoch, which are counted from 1."""
 
 
+@runtime_checkable
+class Copied(Protocol):
+    """Training rows that are another thing each time an epoch has them, as augmented ones are."""
+
+    def copies(self, rows: Sequence[int], times: Sequence[int]) -> Batch:
+        """These rows, each for the so manieth time in this epoch, counted from 0."""
+
+
 class NoRows:
     """A side that has none."""
 

@@ -86,6 +86,11 @@ class TextRows:
 class TokenRows(TextRows):
     """Encoded rows with a label at each token `[B, T]`."""
 
+    def labelled(self, index: int) -> tuple[Encoded, list[int]]:
+        """One row with the label at each of its tokens."""
+        part = slice(self._split.starts[index], self._split.starts[index + 1])
+        return self._split.row(index), self._split.labels[part].tolist()
+
     def _targets(self, rows: Sequence[int]) -> Targets:
         lengths = self.lengths[list(rows)]
         targets = np.full((len(rows), int(lengths.max())), NO_LABEL, dtype=np.int64)

@@ -15,6 +15,11 @@ from tunewright.job.kinds.task import Columns
 from tunewright.serving.errors import InputError, TooLarge
 from tunewright.serving.media import audio_file, image_file
 
+IMAGE_CHANGES = frozenset({"crop", "flip", "colour"})
+"""What `train.augment` can change in images."""
+SOUND_CHANGES = frozenset({"gain", "noise", "shift", "spec"})
+"""What it can change in recordings."""
+
 
 class File(TypedDict):
     """A checked file: by its path, or its bytes where a table holds them."""

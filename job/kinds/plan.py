@@ -43,6 +43,7 @@ class DataFacts(TypedDict, total=False):
     left_out_rows: dict[str, dict[str, int]]
     truncated_rows: int
     tokenizer_fit: dict[str, float]
+    augmented_samples: list[str]
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,8 @@ class Task:
     """The task's own settings."""
     uses: frozenset[str] = frozenset()
     """Settings that only some learners have and this one does, such as `train.pooling`."""
+    augments: frozenset[str] = frozenset()
+    """What `train.augment` can change in its training rows."""
 
     @property
     def forms(self) -> tuple[Form, ...]:

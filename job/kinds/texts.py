@@ -13,6 +13,10 @@ TEXT_SETTINGS = frozenset({"data.cleaning", "data.drop_empty"})
 """What is done to texts before they are learned from."""
 
 
+TEXT_CHANGES = frozenset({"swap", "delete", "typos", "synonyms"})
+"""What `train.augment` can change in texts that a label or a number is learned of."""
+
+
 class Texts(Columns[str | tuple[str, ...]]):
     """A text, or a pair of texts. `pair`: whether there may be a second one."""
 

@@ -48,12 +48,12 @@ class SentenceInputs(Inputs):
     def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> TokenRows:
         """Windows of token ids, the tag of a word at its first token."""
         number = {label: index for index, label in enumerate(plan.prepared.labels)}
-        windower, cut = _windower(plan)
+        cutter, cut = windower(plan)
         writer = SplitWriter(folder)
         for sentences, targets in plan.prepared.part(side).data.batches():
             for words, tags in zip(sentences, targets, strict=True):
                 numbers = [number.get(tag, len(number)) for tag in tags]
-                for row, labels in _labelled(windower.words(words, cut), numbers):
+                for row, labels in labelled(cutter.words(words, cut), numbers):
                     writer.add(row, labels)
             on_rows(len(sentences))
         return TokenRows(writer.close(), plan.opened(Encoder), tensors(plan, _EXPORT_TASK))
@@ -65,10 +65,10 @@ class SentenceInputs(Inputs):
 
     def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Sequence[str]]) -> list[Array]:
         """Logits of all windows of each sentence."""
-        windower, cut = _windower(plan)
+        cutter, cut = windower(plan)
         names, outputs = tensors(plan, _EXPORT_TASK), []
         for words in inputs:
-            rows = [window.row for window in windower.words(words, cut).windows]
+            rows = [window.row for window in cutter.words(words, cut).windows]
             outputs.append(np.concatenate(torch_rows(model, plan, rows, names)))
         return outputs
 
@@ -100,12 +100,13 @@ def objective(plan: Plan) -> Objective:
     )
 
 
-def _windower(plan: Plan) -> tuple[Windower, Cut]:
+def windower(plan: Plan) -> tuple[Windower, Cut]:
+    """What cuts sentences into rows, and how."""
     length = plan.opened(Encoder).max_length
     return Windower(plan.base.tokenizer, plan.opened(Encoder).cleaning), Cut(length, None, length // 4)
 
 
-def _labelled(sentence: Windowed, numbers: Sequence[int]) -> Iterator[tuple[Encoded, list[int]]]:
+def labelled(sentence: Windowed, numbers: Sequence[int]) -> Iterator[tuple[Encoded, list[int]]]:
     """The rows of a sentence, each with a label at the first token of every word in it."""
     seen: set[int | None] = set()
     labels = []

@@ -64,6 +64,7 @@ def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation
         _search(settings.searched),
         f"## Adaptation\n\nThe base model read unlabelled text first: {sentence(adaptation)}." if adaptation else "",
         _uneven(trained),
+        _changed(prepared),
         "## Limits\n\nThe figures hold for inputs like the test rows. "
         + (f"Texts are cut to {model.max_length} tokens. " if model.max_length else "")
         + "The licence of the base model and of the data apply to these weights.",
@@ -108,6 +109,13 @@ def _uneven(trained: Trained) -> str:
             f"{found.recall:.3f}."
         )
     return "## Uneven labels\n\n" + "\n\n".join(parts) if parts else ""
+
+
+def _changed(prepared: Prepared) -> str:
+    """What the training rows were changed to in the first epoch, for some of them."""
+    samples = prepared.facts.get("augmented_samples", [])
+    lines = "\n".join(f"- {_cell(sample)}" for sample in samples)
+    return f"## Changed training rows\n\nIn each epoch otherwise; in the first one:\n\n{lines}" if samples else ""
 
 
 def _course(plan: Plan, trained: Trained) -> str:

@@ -1,10 +1,10 @@
-"""Remedies that have settings of their own: where one label is decided."""
+"""Remedies that have settings of their own: where one label is decided, how training rows are changed."""
 
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from tunewright.job.settings.fields import Settings
+from tunewright.job.settings.fields import Fraction, Settings
 
 
 class ThresholdSettings(Settings):
@@ -22,3 +22,31 @@ class ThresholdSettings(Settings):
         if (self.recall is None) == (self.precision is None):
             raise ValueError("give one of recall and precision")
         return self
+
+
+class AugmentSettings(Settings):
+    """Training rows otherwise in every epoch: what is changed in them, and how much."""
+
+    swap: Fraction = 0.0
+    """Texts: share of the words that change places with the next one."""
+    delete: Fraction = 0.0
+    """Texts: share of the words that are left out, never all of them."""
+    typos: Fraction = 0.0
+    """Texts: share of the words in which two letters change places, one is left out or one is doubled."""
+    synonyms: Fraction = 0.0
+    """Texts: share of the words for which the base model's own head over masked words writes another."""
+    crop: Fraction = 0.0
+    """Images: the largest share of an image's area that is cut off."""
+    flip: bool = False
+    """Images: every other one is mirrored."""
+    colour: Fraction = 0.0
+    """Images: brightness, contrast and saturation are changed by up to this share."""
+    gain: float = Field(default=0.0, ge=0, le=60)
+    """Recordings: louder or softer by up to so many decibels."""
+    noise: Fraction = 0.0
+    """Recordings: white noise of up to this share of their own loudness."""
+    shift: Fraction = 0.0
+    """Recordings: begin earlier or later by up to this share of their length."""
+    spec: Fraction = 0.0
+    """Recordings read as spectra: a run of up to this share of the frames and one of the frequencies is hidden
+    (SpecAugment)."""

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.fields import Fraction, LabelWeights, Settings
-from tunewright.job.settings.remedies import ThresholdSettings
+from tunewright.job.settings.remedies import AugmentSettings, ThresholdSettings
 
 
 class LoraSettings(Settings):
@@ -97,6 +97,8 @@ class TrainSettings(Settings):
     """Measure and keep a running mean of the weights: what it keeps of itself at each step, such as 0.99."""
     average: int | None = Field(default=None, ge=2, le=100)
     """Try the mean of the weights of the so many best measurements, and keep it where it is no worse."""
+    augment: AugmentSettings | None = None
+    """Change the training rows, otherwise in every epoch, labels kept."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread over all labels; single label only."""
     class_weights: Literal["balanced", "effective"] | LabelWeights | None = None

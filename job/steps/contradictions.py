@@ -33,7 +33,7 @@ AFTER_EPOCHS = ("single_label", "multi_label", "regression", "similarity")
 _OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "logit_adjustment", "huber_delta")
 """Settings that a loss may use."""
 _OF_FINE_TUNING = """class_weights label_smoothing focal_gamma logit_adjustment sampling imbalance unfreeze
-loss r_drop mixup""".split()
+loss r_drop mixup augment""".split()
 """Settings of plain fine-tuning's loss and course that pairs have no use for."""
 _OF_ENCODERS = """epochs learning_rate layer_decay batch_size accumulation weight_decay warmup schedule clip dropout
 precision patience metric layer_drop l1 ema average evaluate""".split()
@@ -62,7 +62,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     problem = task.target.problem(roles.target_role, options)
     measured = (*task.target.metric_names(problem), *settings.metrics)
     faults += [*_labels(settings, roles), *_few_shot(settings, task, problem), *_smoothing(settings, problem)]
-    faults += _imbalance(settings.train, problem)
+    faults += [*_imbalance(settings.train, problem), *_augment(settings, task)]
     faults += [*_more_metrics(settings, problem), *_loss(settings.train, problem)]
     faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
     faults += task.target.contradictions(settings, roles, options)
@@ -92,7 +92,8 @@ def read_options(settings: JobSettings) -> Options:
 
 def used(task: Task) -> frozenset[str]:
     """Every setting of `data` and `train`, and `adapt`, that the task uses."""
-    return EVERY_TASK | task.columns.uses | task.target.uses | task.uses
+    augment = {"train.augment"} if task.augments else set()
+    return EVERY_TASK | task.columns.uses | task.target.uses | task.uses | augment
 
 
 def _option_fault(fault: ErrorDetails, task: str, kind: type[Options]) -> str:
@@ -166,6 +167,20 @@ def _imbalance(train: TrainSettings, problem: str) -> Iterator[str]:
         for name in ("class_weights", "sampling", "logit_adjustment", "focal_gamma", "loss"):
             if getattr(train, name):
                 yield f"train.{name} cannot stand beside train.imbalance: auto, which tries what is best; remove one"
+
+
+def _augment(settings: JobSettings, task: Task) -> Iterator[str]:
+    """What the training rows of a task cannot be changed in."""
+    asked = settings.train.augment
+    if asked is None or not task.augments:
+        return
+    known = listed(sorted(task.augments))
+    given = [name for name in type(asked).model_fields if getattr(asked, name)]
+    if not given:
+        yield _useless("train.augment", f"it names nothing; {settings.task} knows {known}")
+    for name in given:
+        if name not in task.augments:
+            yield _useless(f"train.augment.{name}", f"the rows of {settings.task} cannot take it; it knows {known}")
 
 
 def _layers(train: TrainSettings) -> Iterator[str]:

@@ -9,6 +9,7 @@ from torch import nn
 
 from tunewright.job.batches.resampled import Resampled, repeats
 from tunewright.job.batches.side import Rows
+from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.measure.evaluation import gathered
 from tunewright.job.model.classifiers import last_layer

@@ -11,6 +11,7 @@ from tunewright.job.model.classifiers import scale_head
 from tunewright.job.model.layers import Parameters, choose_layers
 from tunewright.job.progress import say
 from tunewright.job.steps import few_shot
+from tunewright.job.steps.augment import augmented
 from tunewright.job.steps.imbalance import best_remedy, move_threshold, sampled
 from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Objective, Watch, nobody
@@ -43,7 +44,8 @@ def _teach(plan: Plan, sides: tuple[Rows, Rows], checkpoints: Checkpoints | None
     model = task.graph.build(plan)
     parameters = choose_layers(model, plan.settings.train)
     say("model", f"{plan.base.address}: {parameters.total:,} weights, {parameters.learning:,} of them learn")
-    trained = _trained(model, (sampled(plan, sides[0]), sides[1]), objective, plan, checkpoints)
+    rows = sampled(plan, augmented(plan, sides[0]))
+    trained = _trained(model, (rows, sides[1]), objective, plan, checkpoints)
     if objective.scale != (0.0, 1.0):
         scale_head(model, objective.scale)
     trained.decision = move_threshold(model, plan, sides[1], objective)

@@ -1,6 +1,6 @@
 """Audio classification, taught: recordings to one label or several; each at the sampling rate of the base model."""
 
-from tunewright.job.kinds.files import Files, recording_size
+from tunewright.job.kinds.files import SOUND_CHANGES, Files, recording_size
 from tunewright.job.kinds.labels import Labels
 from tunewright.job.kinds.task import Learner, Task
 
@@ -17,4 +17,5 @@ AUDIO_CLASSIFICATION = Task(
     columns=Files("audio", "a recording", recording_size),
     target=Labels(),
     learner=audio_learner,
+    augments=SOUND_CHANGES,
 )

@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from tunewright.job.kinds.files import Files, image_size
+from tunewright.job.kinds.files import IMAGE_CHANGES, Files, image_size
 from tunewright.job.kinds.labels import Labels
 from tunewright.job.kinds.task import Learner, Task
 
@@ -24,4 +24,5 @@ IMAGE_CLASSIFICATION = Task(
     columns=Files("image", "an image", image_size),
     target=Labels(),
     learner=image_learner,
+    augments=IMAGE_CHANGES,
 )

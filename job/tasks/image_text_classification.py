@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Form, Roles
-from tunewright.job.kinds.files import FILE_TYPE, File, content, image_size, read_file
+from tunewright.job.kinds.files import FILE_TYPE, IMAGE_CHANGES, File, content, image_size, read_file
 from tunewright.job.kinds.labels import Labels
 from tunewright.job.kinds.task import Columns, Learner, Task
 from tunewright.job.kinds.texts import TEXT_SETTINGS
@@ -69,4 +69,5 @@ IMAGE_TEXT_CLASSIFICATION = Task(
     target=Labels(),
     learner=_learner,
     uses=frozenset({"train.max_length"}),
+    augments=IMAGE_CHANGES,
 )

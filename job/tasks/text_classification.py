@@ -2,7 +2,7 @@
 
 from tunewright.job.kinds.labels import Labels
 from tunewright.job.kinds.task import Learner, Task
-from tunewright.job.kinds.texts import Texts
+from tunewright.job.kinds.texts import TEXT_CHANGES, Texts
 
 
 def text_learner() -> Learner:
@@ -18,4 +18,5 @@ TEXT_CLASSIFICATION = Task(
     target=Labels(),
     learner=text_learner,
     uses=frozenset({"train.max_length", "train.pooling", "train.few_shot", "adapt"}),
+    augments=TEXT_CHANGES,
 )

@@ -2,7 +2,7 @@
 
 from tunewright.job.kinds.number import Number
 from tunewright.job.kinds.task import Task
-from tunewright.job.kinds.texts import Texts
+from tunewright.job.kinds.texts import TEXT_CHANGES, Texts
 from tunewright.job.tasks.text_classification import text_learner
 
 TEXT_REGRESSION = Task(
@@ -11,4 +11,5 @@ TEXT_REGRESSION = Task(
     target=Number(),
     learner=text_learner,
     uses=frozenset({"train.max_length", "train.pooling", "adapt"}),
+    augments=TEXT_CHANGES,
 )

@@ -175,6 +175,9 @@ def test_the_names_of_the_settings_are_frozen():
         train.label_smoothing train.class_weights train.focal_gamma train.huber_delta train.precision train.patience
         train.metric train.layer_decay train.unfreeze train.loss metrics
         train.layer_drop train.l1 train.r_drop train.mixup train.ema train.average train.evaluate
+        train.augment.swap train.augment.delete train.augment.typos train.augment.synonyms train.augment.crop
+        train.augment.flip train.augment.colour train.augment.gain train.augment.noise train.augment.shift
+        train.augment.spec
         train.sampling train.logit_adjustment train.imbalance
         train.threshold.label train.threshold.recall train.threshold.precision
         train.lora.rank train.lora.alpha train.lora.dropout train.lora.targets train.lora.quantization

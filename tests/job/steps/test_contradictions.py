@@ -29,6 +29,7 @@ VALUES = {
     "train.schedule": "cosine",
     "train.class_weights": "balanced",
     "train.sampling": "over",
+    "train.augment": {"typos": 0.1},
     "train.imbalance": "auto",
     "train.threshold": {"label": "bad", "recall": 0.9},
     "train.precision": "fp32",
@@ -137,6 +138,16 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
         (
             {"data": {"train": "a.csv", "label_separator": ";"}},
             "data.label_separator would have no effect: it divides the role labels, which data.columns does not have; "
+            "remove it",
+        ),
+        (
+            {"train": {"augment": {"flip": True}}},
+            "train.augment.flip would have no effect: the rows of text-classification cannot take it; it knows delete, "
+            "swap, synonyms, typos; remove it",
+        ),
+        (
+            {"task": "image-classification", "train": {"augment": {}}},
+            "train.augment would have no effect: it names nothing; image-classification knows colour, crop, flip; "
             "remove it",
         ),
         (

@@ -39,6 +39,7 @@ OF_MODELS = {
     "sampling": "over",
     "logit_adjustment": 1.0,
     "threshold": {"label": "with", "recall": 1},
+    "augment": {"delete": 0.5},
     "focal_gamma": 3,
     "layer_drop": 0.5,
     "r_drop": 4.0,
@@ -72,10 +73,24 @@ BESIDE = {
     "lora.targets": ({"lora": {}}, {"lora": {"targets": ["query"]}}),
     "lora.quantization": ({"lora": {}}, {"lora": {"quantization": "nf4"}}),
     "metric": ({}, {"metric": "mcc"}),
+    "augment.swap": ({}, {"augment": {"swap": 0.5}}),
+    "augment.delete": ({}, {"augment": {"delete": 0.5}}),
+    "augment.typos": ({}, {"augment": {"typos": 0.5}}),
+    "augment.synonyms": ({}, {"augment": {"synonyms": 0.5}}),
     # Nothing is learned, so that no epoch is better than the first.
     "patience": ({"epochs": 5, "learning_rate": 1e-9}, {"epochs": 5, "learning_rate": 1e-9, "patience": 1}),
 }
 """Settings that mean something beside others: without and with them."""
+OF_FILES = {
+    "crop": ("image-classification", 0.5),
+    "flip": ("image-regression", True),
+    "colour": ("image-text-classification", 0.5),
+    "gain": ("audio-classification", 12),
+    "noise": ("audio-regression", 0.5),
+    "shift": ("audio-classification", 0.5),
+    "spec": ("audio-classification", 0.5),
+}
+"""What `train.augment` changes in files: a task whose rows have them, and a value."""
 ADAPT = {
     "data": None,
     "epochs": 5,
@@ -266,6 +281,13 @@ def test_a_setting_beside_others_changes_what_is_learned(job, outcome, name):
     check_change(outcome(without, learned), outcome(beside, learned))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_FILES)
+def test_what_is_changed_in_files_changes_what_is_learned(job, outcome, name):
+    task, value = OF_FILES[name]
+    check_change(outcome(job(task), learned), outcome(job(task, train={"augment": {name: value}}), learned))
+
+
 @pytest.mark.parametrize("name", ADAPT)
 def test_a_setting_of_adaptation_changes_what_is_read_or_how(job, outcome, name, write):
     text = "".join(f"text number {number}\n" for number in range(30))
@@ -357,6 +379,7 @@ def test_a_setting_of_the_release_changes_what_is_released(released, name):
 
 def test_every_setting_is_tried_or_shown_elsewhere():
     tried = {f"train.{name}" for name in (*OF_MODELS, *OF_THE_LOOP, *BESIDE)} | {f"adapt.{name}" for name in ADAPT}
+    tried |= {f"train.augment.{name}" for name in OF_FILES}
     tried |= {f"options.{name}" for _, name in OPTIONS} | set(RELEASE) | set(SHOWN)
     there = {".".join(path) for path in leaves(JobSettings)} - {"options"}
     there |= {f"options.{name}" for task in TASKS.values() for name in task.options.model_fields}
@@ -364,7 +387,7 @@ def test_every_setting_is_tried_or_shown_elsewhere():
     there = {"adapt.data" if name.startswith("adapt.data.") else name for name in there}
     there = {name for name in there if not name.startswith("data.")}
     assert there - tried == set()
-    assert tried - there == {"train.lora", "train.few_shot", "train.threshold"}
+    assert tried - there == {"train.lora", "train.few_shot", "train.threshold", "train.augment"}
     assert set(TrainSettings.model_fields) - {"checkpoint"} <= {name.removeprefix("train.") for name in tried}
     for file, test in SHOWN.values():
         assert f"def {test}(" in (Path(__file__).parents[2] / file).read_text()

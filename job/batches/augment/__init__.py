@@ -1,0 +1,1 @@
+"""Training rows otherwise in every epoch, by row and epoch alone."""
