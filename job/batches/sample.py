@@ -7,13 +7,18 @@ import numpy as np
 from tunewright.job.batches.side import Batch, Rows
 
 
+def as_they_are(rows: Rows) -> Rows:
+    """Training rows before they are changed, or drawn."""
+    while (plain := getattr(rows, "plain", None)) is not None:
+        rows = plain
+    return rows
+
+
 class Sample:
     """So many rows, spread evenly over all of them and as they are: not augmented, none of them twice."""
 
     def __init__(self, rows: Rows, count: int) -> None:
-        while (plain := getattr(rows, "plain", None)) is not None:
-            rows = plain
-        self._rows = rows
+        self._rows = as_they_are(rows)
         self._numbers = np.unique(np.linspace(0, len(self._rows) - 1, min(count, len(self._rows))).astype(np.int64))
         self.lengths = self._rows.lengths[self._numbers]
         self.truncated = 0

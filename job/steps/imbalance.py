@@ -8,7 +8,9 @@ import torch
 from torch import nn
 
 from tunewright.job.batches.resampled import Resampled, repeats
+from tunewright.job.batches.sample import as_they_are
 from tunewright.job.batches.side import Rows
+from tunewright.job.batches.text import NO_LABEL, TokenRows
 from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.measure.evaluation import gathered
@@ -17,6 +19,7 @@ from tunewright.job.progress import say, warn
 from tunewright.job.train.decision import Decision, decide
 from tunewright.job.train.objective import Objective, Scored
 from tunewright.serving.runtime.runs import plan_runs
+from tunewright.serving.tasks.token_classification import OUTSIDE
 
 if TYPE_CHECKING:
     from tunewright.job.steps.teach import Taught
@@ -39,17 +42,19 @@ def sampled(plan: Plan, rows: Rows) -> Rows:
     if settings.sampling is None:
         return rows
     single = prepared.problem == "single_label"
-    often = repeats(_labels(plan, len(rows)), settings.sampling, single=single)
+    often = repeats(_labels(plan, rows), settings.sampling, single=single)
     drawn = Resampled(rows, often, settings.seed)
     say("train", f"{settings.sampling}-sampling: an epoch has {len(drawn):,} rows of {len(rows):,}", rows=len(drawn))
     return drawn
 
 
-def _labels(plan: Plan, rows: int) -> list[list[str]]:
-    target = plan.prepared.task.target
-    labels = [target.strata(one) for one in plan.prepared.train.data.targets()]
-    assert len(labels) == rows
-    return labels
+def _labels(plan: Plan, rows: Rows) -> list[list[str]]:
+    """The labels of each row; a long sentence has several rows."""
+    plain = as_they_are(rows)
+    if isinstance(plain, TokenRows):
+        names, found = plan.prepared.labels, (plain.labelled(row)[1] for row in range(len(plain)))
+        return [sorted({names[tag] for tag in tags if tag != NO_LABEL} - {OUTSIDE}) for tags in found]
+    return [plan.prepared.task.target.strata(one) for one in plan.prepared.train.data.targets()]
 
 
 def decisive(plan: Plan) -> str:

@@ -38,7 +38,8 @@ def batch_loss(model: nn.Module, objective: Objective, settings: TrainSettings) 
 
 
 def _has_dropout(model: nn.Module) -> bool:
-    stated = json.dumps(model.config.to_dict(), default=str)  # type: ignore[union-attr, operator]
+    config = getattr(model, "config", None)
+    stated = json.dumps(config.to_dict(), default=str) if config else ""
     in_functions = any(float(share) > 0 for share in re.findall(r'"\w*(?:dropout|pdrop)\w*": ([0-9.]+)', stated))
     return in_functions or any(isinstance(module, nn.Dropout) and module.p > 0 for module in model.modules())
 

@@ -58,6 +58,24 @@ def test_over_sampling_reads_as_many_rows_of_each_label(job, registry, tmp_path,
     assert said(capsys, "train")[0] == f"over-sampling: an epoch has {2 * often:,} rows of {len(sides[0]):,}"
 
 
+def test_a_long_sentence_is_sampled_row_by_row(tiny_base, write, registry, tmp_path, capsys):
+    rows = [{"tokens": ["good", "bad"] * 60, "tags": ["B-RARE", "O"] * 60}]
+    rows += [{"tokens": ["good", str(number)], "tags": ["B-OFTEN", "O"]} for number in range(40)]
+    sides = {"train": rows, "validation": rows[1:11], "test": rows[11:21]}
+    data = {
+        name: str(write(f"{name}.jsonl", "".join(json.dumps(row) + "\n" for row in some).encode()))
+        for name, some in sides.items()
+    }
+    train = {"epochs": 1, "precision": "fp32", "sampling": "over"}
+    settings = JobSettings(
+        model_name="x", task="token-classification", base_model=str(tiny_base), data=data, train=train
+    )
+    plan, sides = prepare_all(settings, registry, tmp_path / "work")
+    assert len(sides[0]) > len(plan.prepared.train)
+    teach(plan, sides)
+    assert said(capsys, "train")[0].startswith("over-sampling: an epoch has ")
+
+
 def test_the_served_file_decides_by_the_moved_threshold(job, registry, capsys):
     released = run(job(threshold={"label": "rare", "recall": 1}), registry).release
     report = json.loads((released.folder / "report" / "metrics.json").read_text())
