@@ -121,10 +121,6 @@ OPTIONS = {
 """A value of each setting that one task has; those of translation are those of summarization."""
 SHOWN = {
     "train.average": ("job/train/test_course.py", "test_the_mean_of_the_best_is_kept_where_it_is_no_worse"),
-    "export.explained_rows": (
-        "job/report/test_card.py",
-        "test_the_card_and_the_figures_tell_whether_explanations_are_true",
-    ),
     "train.imbalance": ("job/steps/test_imbalance.py", "test_the_best_remedy_is_kept_with_all_that_were_tried"),
     "train.threshold.label": ("job/steps/test_imbalance.py", "test_a_threshold_of_no_label_is_refused"),
     "train.threshold.recall": ("job/steps/test_imbalance.py", "test_the_served_file_decides_by_the_moved_threshold"),
