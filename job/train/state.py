@@ -126,7 +126,8 @@ def capture(learner: Learner, progress: Progress, *, is_over: bool = False) -> S
     state = progress.random
     tensors = {f"best/{name}": tensor for name, tensor in progress.best.items()}
     for place, (_, weights) in enumerate(progress.ranked):
-        tensors |= {f"ranked/{place}/{name}": tensor for name, tensor in weights.items()}
+        if weights is not progress.best:
+            tensors |= {f"ranked/{place}/{name}": tensor for name, tensor in weights.items()}
     facts: dict[str, object] = {name: getattr(progress, name) for name in _COUNTED}
     facts |= {"trained": asdict(progress.trained), "ranked": [figure for figure, _ in progress.ranked]}
     if not is_over:
@@ -165,7 +166,10 @@ def _restore(learner: Learner, progress: Progress, snapshot: Snapshot) -> None:
     tensors, facts = snapshot.tensors, dict[str, Any](snapshot.facts)
     progress.trained.__dict__.update(facts["trained"])
     progress.best = _under("best/", tensors)
-    progress.ranked = [(figure, _under(f"ranked/{place}/", tensors)) for place, figure in enumerate(facts["ranked"])]
+    # Those that are not there a second time are the best.
+    progress.ranked = [
+        (figure, _under(f"ranked/{place}/", tensors) or progress.best) for place, figure in enumerate(facts["ranked"])
+    ]
     for name in _COUNTED:
         setattr(progress, name, facts[name])
     if "schedule" in facts:

@@ -10,6 +10,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tunewright.job import signals
+from tunewright.job.batches.augment.rows import Augmented
+from tunewright.job.batches.augment.words import text_changed
+from tunewright.job.batches.resampled import Resampled
 from tunewright.job.batches.text import TextRows
 from tunewright.job.checkpoints.files import Identity
 from tunewright.job.checkpoints.keeper import Checkpoints
@@ -26,6 +29,8 @@ WAYS = {
     "full": {"dropout": 0.3, "accumulation": 3, "unfreeze": 1, "layer_decay": 0.9},
     "adapters": {"lora": {"rank": 4, "dropout": 0.1}},
     "bf16": {"precision": "bf16", "layers": 1, "schedule": "cosine"},
+    "remedies": {"ema": 0.9, "mixup": 0.4, "layer_drop": 0.3, "average": 2, "evaluate": 5, "patience": 20}
+    | {"augment": {"delete": 0.3}, "sampling": "over"},
 }
 STEPS = 12 * 3
 """Of three epochs of 96 rows in batches of 8."""
@@ -36,7 +41,7 @@ class Killed(Exception):
 
 
 @pytest.fixture
-def run(fetch, tiny_base, encoder, make_split, reviews, tmp_path):
+def run(fetch, tiny_base, encoder, make_split, reviews):
     """run(settings, loss, checkpoints=None): the weights and what training came to, in a model that is made anew."""
     texts = [text for text, _ in reviews[:128]]
     numbers = np.array([int(" the " in text) for text in texts])
@@ -50,8 +55,19 @@ def run(fetch, tiny_base, encoder, make_split, reviews, tmp_path):
         torch.manual_seed(5)
         model = build_classifier(fetch(tiny_base), ["negative", "positive"], settings)
         choose_layers(model, settings)
-        sides = tuple(TextRows(split, encoder, graph_inputs(model.config)) for split in splits)
-        trained = train(model, sides, Objective(loss, measure, "accuracy"), settings, checkpoints)
+        names = graph_inputs(model.config)
+        plain, validation = (TextRows(split, encoder, names) for split in splits)
+
+        def otherwise(rows, randoms):
+            pieces = [
+                text_changed(texts[row], settings.augment, random) for row, random in zip(rows, randoms, strict=True)
+            ]
+            arrays = encoder.pad(encoder.encode(["".join(one) for one in pieces]), names)
+            return {name: torch.from_numpy(array) for name, array in (arrays | {"targets": numbers[rows]}).items()}
+
+        rows = Augmented(plain, otherwise, settings.seed) if settings.augment else plain
+        rows = Resampled(rows, np.ones(96), settings.seed) if settings.sampling else rows
+        trained = train(model, (rows, validation), Objective(loss, measure, "accuracy"), settings, checkpoints)
         return model.state_dict(), trained
 
     return made
@@ -108,8 +124,9 @@ def assert_same(one, other):
     assert all(weights[name].equal(others[name]) for name in weights)
 
 
-def test_what_was_killed_goes_on_with_the_same_bits(run, kept):
-    settings = settings_of(**WAYS["full"])
+@pytest.mark.parametrize("way", ["full", "remedies"])
+def test_what_was_killed_goes_on_with_the_same_bits(run, kept, way):
+    settings = settings_of(**WAYS[way])
     for killed in (17, 8):
         with pytest.raises(Killed):
             run(settings, at(killed, die), kept(steps=3))
