@@ -22,7 +22,7 @@ from tunewright.job.steps.adapt import adapt, read_text
 from tunewright.job.steps.begin import Begun, Ready, begin, get_ready
 from tunewright.job.steps.encode import encode_sides
 from tunewright.job.steps.release import Release, release
-from tunewright.job.steps.resume import open_checkpoints
+from tunewright.job.steps.run.resume import open_checkpoints
 from tunewright.job.steps.teach import teach
 from tunewright.registry.errors import Conflict
 from tunewright.registry.settings import RegistrySettings

@@ -10,9 +10,9 @@ from tunewright.job.kinds.plan import Prepared
 from tunewright.job.model.find import find
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings
-from tunewright.job.steps.folders import own_folder, work_folder
 from tunewright.job.steps.prepare import prepare
-from tunewright.job.steps.run_id import run_id_of
+from tunewright.job.steps.run.folders import own_folder, work_folder
+from tunewright.job.steps.run.run_id import run_id_of
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store, open_store

@@ -8,7 +8,7 @@ from pathlib import Path
 from tunewright.job.checkpoints.files import Identity
 from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.kinds.plan import Plan
-from tunewright.job.steps.run_id import SIDES, rows_of
+from tunewright.job.steps.run.run_id import SIDES, rows_of
 
 _DECIDING = {"task", "options", "data", "train", "adapt", "metrics"}
 """The base model and the files are told by their digests, wherever they lie."""

@@ -14,7 +14,7 @@ from tunewright.job.errors import SettingsError
 from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.train import AdaptSettings, CheckpointSettings
 from tunewright.job.steps.adapt import adapt
-from tunewright.job.steps.resume import open_checkpoints
+from tunewright.job.steps.run.resume import open_checkpoints
 from tunewright.job.steps.teach import teach
 
 QUICK = {"epochs": 1, "learning_rate": 3e-3, "batch_size": 32, "precision": "fp32", "pooling": "mean"}

@@ -6,12 +6,12 @@ import sys
 import pytest
 
 from tunewright.job.errors import JobError
-from tunewright.job.steps.folders import own_folder, work_folder
+from tunewright.job.steps.run.folders import own_folder, work_folder
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tunewright.job.steps.folders import own_folder, work_folder
+from tunewright.job.steps.run.folders import own_folder, work_folder
 
 output = Path(sys.argv[1])
 with work_folder(output) as work, own_folder(output / "run"):

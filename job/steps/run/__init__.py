@@ -1,0 +1,1 @@
+"""What makes two tries one run: its name, its folders, and what the first one has learned."""
