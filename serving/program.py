@@ -1,17 +1,18 @@
 """`tunewright serve`: the words and the variables, and what goes wrong, as a person meets them."""
 
 import argparse
+import gc
 import os
 import signal
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tunewright.registry.command_line import Parser
 from tunewright.registry.errors import RegistryError
 from tunewright.registry.settings import RegistrySettings
 from tunewright.serving.errors import ServingError
 from tunewright.serving.events import capture_logging, emit
-from tunewright.serving.settings import read_settings, reference
+from tunewright.serving.settings import ServingSettings, read_settings, reference
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,9 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = read_settings()
-        # Seconds of importing, which help and a mistake in the settings need not wait for.
-        from tunewright.serving.startup import run
-
+        run = _imported()
         run(settings, RegistrySettings())
     except (ServingError, RegistryError) as error:
         emit("failed", str(error), level="error", error=type(error).__name__)
@@ -39,6 +38,16 @@ def main(arguments: Sequence[str]) -> int:
         emit("failed", "interrupted before the server was ready", level="error")
         return 130
     return 0
+
+
+def _imported() -> Callable[[ServingSettings, RegistrySettings], None]:
+    """What runs the server. To import it takes a while, which help and a mistake in the settings need not wait for."""
+    gc.disable()  # nothing of it is garbage, and looking through it takes a tenth of the time
+    try:
+        from tunewright.serving.startup import run
+    finally:
+        gc.enable()
+    return run
 
 
 def parser(command: str) -> argparse.ArgumentParser:

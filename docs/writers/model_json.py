@@ -38,7 +38,7 @@ def page() -> str:
     parts.append("\n## Options of tasks\n\nWhat `options` holds; tasks that are not listed have none.\n")
     more: dict[str, Any] = {}
     for name, options in sorted(_options()):
-        schema = options.model_json_schema()
+        schema = described(options).model_json_schema()
         more |= schema.get("$defs", {})
         parts.append(f"\n### {name}\n\n{table(schema, of='option')}")
     parts.append("\n## Parts of options\n")

@@ -26,7 +26,7 @@ Taken = TypeVar("Taken")
 class Options(BaseModel):
     """What `model.json` says for these tasks alone."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     generation: GenerationSettings
     """What holds when a caller says nothing."""

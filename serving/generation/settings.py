@@ -25,9 +25,7 @@ _MOST_ENDS = 64
 class GenerationSettings(BaseModel):
     """Defaults of a bundle, and what a caller may set."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True, allow_inf_nan=False)
 
     max_new_tokens: int = Field(default=256, ge=1)
     """Most tokens an answer may have; fewer where the model's context ends."""

@@ -13,7 +13,7 @@ KALDI_FRAME, KALDI_HOP = 400, 160
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True, allow_inf_nan=False)
 
     sampling_rate: int = Field(default=16_000, ge=RATES[0], le=RATES[1])
     """Samples per second, in Hz, that the model was trained with."""

@@ -6,6 +6,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from tunewright.serving.meanings import described
+
 Schema = dict[str, Any]
 """A JSON schema as OpenAPI 3.0 wants it."""
 
@@ -44,7 +46,7 @@ def _open_bounds(schema: JsonSchemaValue) -> JsonSchemaValue:
 
 def schema_of(kind: type[BaseModel]) -> Schema:
     """The schema of a pydantic model."""
-    return kind.model_json_schema(schema_generator=_OpenApi30)
+    return described(kind).model_json_schema(schema_generator=_OpenApi30)
 
 
 def ref(name: str) -> Schema:

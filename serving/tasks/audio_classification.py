@@ -27,7 +27,7 @@ from tunewright.serving.tasks.text_classification import Parameters, answer, ans
 class Options(BaseModel):
     """What `model.json` says for this task alone."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     audio: AudioPreprocessing
     """From samples to what the model was trained on."""

@@ -31,7 +31,7 @@ _SHORTEST = 1e-12
 class Options(BaseModel):
     """What `model.json` says for this task alone."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     dimensions: int = Field(ge=1)
     """Numbers of a vector."""
@@ -46,7 +46,7 @@ _RIGHT = {"type": "string", "pattern": "^[rR]ight$", "nullable": True}
 class Parameters(BaseModel):
     """What a caller may set."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     normalize: bool | None = None
     """Whether to scale the vector to the length 1; as the model was made when absent."""

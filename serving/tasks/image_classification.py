@@ -27,7 +27,7 @@ EXAMPLE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGNsYIAAJgaKG
 class Options(BaseModel):
     """What `model.json` says for this task alone."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     image: ImagePreprocessing
     """From pixels to what the model was trained on."""

@@ -39,7 +39,7 @@ Answer = list[Candidate] | list[list[Candidate]]
 class Options(BaseModel):
     """What `model.json` says for this task alone."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     mask_token: str = Field(min_length=1)
     """What stands in a text for a word to be found."""
@@ -50,7 +50,7 @@ class Options(BaseModel):
 class Parameters(BaseModel):
     """What a caller may set."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     top_k: int = Field(default=5, ge=1, le=_MOST)
     """How many candidates to return for each mask."""

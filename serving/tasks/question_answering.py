@@ -49,7 +49,7 @@ _USUAL_STRIDE = 128
 class Options(BaseModel):
     """What `model.json` says for this task alone: what holds when a caller says nothing."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
     handle_impossible_answer: bool = False
     """Whether "no answer" may be the answer; for models that were trained with unanswerable questions."""
@@ -60,7 +60,7 @@ class Options(BaseModel):
 class Parameters(BaseModel):
     """What a caller may set."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     top_k: int = Field(default=1, ge=1)
     """Number of answers, best first; more than one are a list."""

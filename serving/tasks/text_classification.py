@@ -28,7 +28,7 @@ Answer = list[dict[str, str | float | bool]]
 class Parameters(BaseModel):
     """What a caller may set."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     top_k: int | None = Field(default=None, ge=1)
     """Return only the best so many labels; all of them when absent."""

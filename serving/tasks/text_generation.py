@@ -41,7 +41,7 @@ Taken = TypeVar("Taken")
 class Options(BaseModel):
     """What `model.json` says for this task alone."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     generation: GenerationSettings
     """What holds when a caller says nothing."""

@@ -44,7 +44,7 @@ OUTSIDE = "O"
 class Options(BaseModel):
     """What `model.json` says for this task alone."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
     scheme: Scheme = "BIO"
     """How labels are spelt: B-/I- before the kind of entity, B-/I-/E-/S-, or one plain tag a word (parts of speech)."""
@@ -56,7 +56,7 @@ class Options(BaseModel):
 class Parameters(BaseModel):
     """What a caller may set."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
     aggregation_strategy: Strategy | None = None
     """How tokens become entities. none: each token alone; simple: neighbours of one kind together; first, average,

@@ -33,10 +33,12 @@ MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 class Padding(BaseModel):
     """How rows of unequal length become one rectangle."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    id: int = Field(ge=0, le=MOST_TOKENS, description="Token id written where a shorter row has ended.")
-    type_id: int = Field(default=0, ge=0, le=1000, description="Segment id written there.")
+    id: int = Field(ge=0, le=MOST_TOKENS)
+    """Token id written where a shorter row has ended."""
+    type_id: int = Field(default=0, ge=0, le=1000)
+    """Segment id written there."""
 
 
 @dataclass(frozen=True, slots=True)

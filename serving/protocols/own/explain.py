@@ -26,16 +26,11 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, defer_build=True)
 
-    budget: int | None = Field(
-        default=None,
-        ge=1,
-        description="Rows that the model may run for the whole request: more rows, smaller parts and finer weights. 64 "
-        "for each input when absent.",
-    )
-    target: str | None = Field(
-        default=None,
-        description="The label, or the kind of entity, to explain; what the model answers when absent.",
-    )
+    budget: int | None = Field(default=None, ge=1)
+    """Rows that the model may run for the whole request: more rows, smaller parts and finer weights. 64 for each input
+    when absent."""
+    target: str | None = None
+    """The label, or the kind of entity, to explain; what the model answers when absent."""
 
 
 def read(models: Models, call: Call) -> Asked:
