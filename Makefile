@@ -54,10 +54,13 @@ docs: $(VENV)/.dev ## write the generated pages and the wings in the README
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-reload bench-generate bench-export bench-quantized bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and a FastAPI around optimum
 	$(BIN)/python tests/bench/bench_serve.py
+
+bench-start: $(VENV)/.dev ## how long a server takes until it answers, and its memory (MODEL=name@alias for another)
+	$(BIN)/python tests/bench/bench_start.py --model $(MODEL)
 
 bench-reload: $(VENV)/.dev ## what callers notice while an alias moves a hundred times (MODEL=name@alias for another)
 	$(BIN)/python tests/bench/bench_reload.py --model $(MODEL)
@@ -148,4 +151,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs site bench bench-serve bench-reload bench-train bench-tasks bench-generate bench-export bench-quantized bench-few-shot bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-tasks bench-generate bench-export bench-quantized bench-few-shot bench-bombs images submit install lock outdated clean

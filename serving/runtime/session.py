@@ -58,6 +58,8 @@ class Session:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # A plan of the memory for each shape that was seen is kept for ever, and saves nothing where shapes differ.
+        options.enable_mem_pattern = False
         if threads > 1:
             # Threads that spin between two runs take twice the processor for the same time of a step.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
