@@ -11,6 +11,7 @@ import random
 import threading
 import time
 import traceback
+import weakref
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -287,9 +288,11 @@ class Follower:
         closing.start()
         closing.join(_MORE_THAN_THE_DEADLINE)
         self._models.meters.retires(service.served)
+        is_there = weakref.ref(service)
         del service, closing
-        # Its parts know each other: without this they, and the graph, would stay until the collector comes by.
-        gc.collect()
+        if is_there() is not None:
+            # Something of it refers to itself: it, and the graph, would stay until the collector comes by.
+            gc.collect()
         _trim()
 
     def _go_on(self) -> None:

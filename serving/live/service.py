@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from tunewright.registry.versions.record import Version
@@ -76,9 +77,11 @@ class Service:
             self.meters.drifts(self.served, feedback.features, feedback.drift)
         threads = threads or available_cpus()
         self._returns: Returns | None = None
-        self._reads_files = isinstance(predictor.engine, FileEngine)
-        self._rows = self._engine_threads(predictor.engine, threads)
-        self._load = Load(lambda: self._rows.rate if self._rows else 0.0, limits.deadline_seconds)
+        # Nothing below may refer to this: what refers to itself stays in memory until the collector stops everything.
+        reads_files = isinstance(predictor.engine, FileEngine)
+        self._weigh = partial(_weighed_files if reads_files else _weighed_texts, predictor, limits)
+        self._rows = rows = self._engine_threads(predictor.engine, threads)
+        self._load = Load(lambda: rows.rate if rows else 0.0, limits.deadline_seconds)
         # Those who write take steps together: each request has a thread that waits for its own.
         waiting = limits.requests if predictor.writes else threads
         self._workers = ThreadPoolExecutor(waiting, thread_name_prefix="service", initializer=give_way)
@@ -238,14 +241,6 @@ class Service:
         except TimeoutError:
             raise self._too_late(job.seconds) from None
 
-    def _weigh(self, inputs: Sequence[object]) -> Sequence[int]:
-        """How much it takes to prepare each input; TooLarge for what is over the limits of this server."""
-        check_texts(inputs, self.limits)
-        if not self._reads_files:
-            return [characters(one) for one in inputs]
-        # The headers of the files are looked at, up to the first that is too much, before any file is decoded.
-        return check_files(self.predictor.unfolded(inputs), self.limits)
-
     def _answers(self, request: Request, job: Job) -> list[object]:
         """One answer per input, of which JSON can be made."""
         return self._answered(
@@ -284,6 +279,18 @@ class Service:
             f"no answer within {seconds:g} s: the server is busy or the request is too heavy "
             "(SERVING_LIMITS__DEADLINE_SECONDS)"
         )
+
+
+def _weighed_texts(predictor: Predictor, limits: Limits, inputs: Sequence[object]) -> Sequence[int]:
+    """How much it takes to prepare each input; TooLarge for what is over the limits of this server."""
+    check_texts(inputs, limits)
+    return [characters(one) for one in inputs]
+
+
+def _weighed_files(predictor: Predictor, limits: Limits, inputs: Sequence[object]) -> Sequence[int]:
+    """The same of files: their headers are looked at, up to the first that is too much, before any is decoded."""
+    check_texts(inputs, limits)
+    return check_files(predictor.unfolded(inputs), limits)
 
 
 def _next_step(steps: Steps, outputs: Any) -> tuple[Sequence[object] | None, object]:

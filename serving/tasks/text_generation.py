@@ -24,7 +24,7 @@ from tunewright.serving.request import schema
 from tunewright.serving.runtime.capacity import Capacity, available_cpus
 from tunewright.serving.runtime.session import Array, TimeLimit
 from tunewright.serving.text.cleaning import Cleaning, clean
-from tunewright.serving.text.encoding import load_tokenizer
+from tunewright.serving.text.encoding import shared_tokenizer
 from tunewright.serving.text.spacing import without_spaces_before_punctuation
 
 ROLES = ("system", "user", "assistant")
@@ -147,9 +147,7 @@ class Prompter:
     """Texts and conversations to token ids, in training and in serving."""
 
     def __init__(self, tokenizer: Path, cleaning: Cleaning, template: ChatTemplate | None) -> None:
-        self.tokenizer = load_tokenizer(tokenizer)
-        self.tokenizer.no_padding()
-        self.tokenizer.no_truncation()
+        self.tokenizer = shared_tokenizer(tokenizer)
         self.cleaning, self.template = cleaning, template
 
     def ids(self, asked: Input) -> list[int]:

@@ -3,9 +3,11 @@
 Axes: B rows of a batch, T tokens of the longest row in it.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,11 +73,8 @@ class Encoder:
         self.max_length = max_length
         self.padding = padding
         self.cleaning = cleaning
-        self._tokenizer = load_tokenizer(tokenizer)
-        # The file says on which side texts are cut; its length is not the model's.
+        self._tokenizer = shared_tokenizer(tokenizer, max_length)
         self._left = (self._tokenizer.truncation or {}).get("direction") == "left"
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length, direction="left" if self._left else "right")
         if (added := self._tokenizer.num_special_tokens_to_add(False)) >= max_length:
             raise BundleError(
                 f"{tokenizer} puts {added:,} special tokens around a text, which leaves no room for it in a row of "
@@ -163,6 +162,34 @@ class Encoder:
 
     def _fill(self, name: str) -> int:
         return {"input_ids": self.padding.id, "token_type_ids": self.padding.type_id}.get(name, 0)
+
+
+_IN_USE: WeakValueDictionary[tuple[bytes, int | None], Tokenizer] = WeakValueDictionary()
+"""By the digest of their files, and where they cut."""
+
+
+def shared_tokenizer(path: Path, max_length: int | None = None) -> Tokenizer:
+    """A tokenizer that pads nothing, and cuts texts at so many tokens or nowhere; BundleError.
+
+    Models whose files are the same have it together, so it must not be changed. To read one holds the interpreter's
+    lock, for 20 ms where it has 30,000 words: each move of an alias would stop all that is being answered, for what is
+    there already.
+    """
+    try:
+        key = (hashlib.sha256(path.read_bytes()).digest(), max_length)
+    except OSError as error:
+        raise BundleError(f"{path} is not a tokenizer this program can read: {error}") from error
+    if (tokenizer := _IN_USE.get(key)) is None:
+        tokenizer = load_tokenizer(path)
+        tokenizer.no_padding()
+        if max_length is None:
+            tokenizer.no_truncation()
+        else:
+            # The file says on which side texts are cut; its length is not the model's.
+            side = (tokenizer.truncation or {}).get("direction", "right")
+            tokenizer.enable_truncation(max_length, direction=side)
+        _IN_USE[key] = tokenizer
+    return tokenizer
 
 
 def load_tokenizer(path: Path) -> Tokenizer:

@@ -17,7 +17,7 @@ from tunewright.serving.errors import InputError
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.alignment import Aligned, Span, align
 from tunewright.serving.text.cleaning import Cleaning
-from tunewright.serving.text.encoding import Encoded, is_panic, load_tokenizer
+from tunewright.serving.text.encoding import Encoded, is_panic, shared_tokenizer
 from tunewright.serving.text.spacing import UNSPACED
 
 _NO_VOCABULARY_HAS = "\U0010ffff"
@@ -100,9 +100,7 @@ class Windower:
 
     def __init__(self, tokenizer: Path, cleaning: Cleaning) -> None:
         self._cleaning = cleaning
-        self._tokenizer = load_tokenizer(tokenizer)
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokenizer = shared_tokenizer(tokenizer)
         self._marks_subwords = bool(getattr(self._tokenizer.model, "continuing_subword_prefix", None))
         self._unknown = _unknown_id(self._tokenizer)
 

@@ -1,8 +1,10 @@
 """Following a reference: a version that has proven to work takes over, and nothing else does."""
 
+import gc
 import json
 import threading
 import time
+import weakref
 from concurrent.futures import Future
 from urllib.parse import urlsplit
 
@@ -36,6 +38,22 @@ def test_the_version_that_an_alias_moves_to_answers(house, second):
     assert (said["state"], said["version"], said["followed"]) == ("ready", 1, True)
     assert (said["last_swap"]["from"], said["last_swap"]["to"]) == ("reviews:2", "reviews:1")
     assert swaps(house) == {"swapped": 2}
+
+
+def test_a_version_that_is_replaced_is_gone_at_once_and_nobody_had_to_look_for_it(house, second):
+    house.publish(second)
+    with house.served() as client:
+        assert client.post("/predict", json={"inputs": "great"}).status_code == 200
+    gone, looks = weakref.ref(house.models.default), []
+    gc.callbacks.append(lambda _, about: looks.append(about["generation"]))
+    gc.disable()  # it looks when it is told to
+    try:
+        house.step()
+    finally:
+        gc.enable()
+        gc.callbacks.pop()
+    assert gone() is None
+    assert 2 not in looks, "a look through all objects stops every thread"
 
 
 def test_a_move_away_and_back_between_two_looks_loads_nothing(house, second):

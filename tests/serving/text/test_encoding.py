@@ -1,11 +1,20 @@
 """Text to token ids."""
 
+import shutil
+
 import pytest
 from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 
 from tunewright.serving.errors import BundleError, InputError
 from tunewright.serving.text.cleaning import Cleaning
-from tunewright.serving.text.encoding import MODEL_INPUTS, Encoder, Padding, check_inputs, load_tokenizer
+from tunewright.serving.text.encoding import (
+    MODEL_INPUTS,
+    Encoder,
+    Padding,
+    check_inputs,
+    load_tokenizer,
+    shared_tokenizer,
+)
 
 
 @pytest.fixture
@@ -92,6 +101,18 @@ def test_a_file_that_is_no_tokenizer_is_named(tmp_path):
     with pytest.raises(BundleError) as caught:
         load_tokenizer(tmp_path / "tokenizer.json")
     assert str(caught.value).startswith(f"{tmp_path}/tokenizer.json is not a tokenizer this program can read: ")
+
+
+def test_a_tokenizer_is_read_once_for_all_that_cut_at_the_same_place(reviews, tmp_path):
+    same = tmp_path / "tokenizer.json"
+    shutil.copy(reviews / "tokenizer.json", same)
+    first = shared_tokenizer(reviews / "tokenizer.json", 7)
+    assert shared_tokenizer(same, 7) is first
+    assert shared_tokenizer(same, 8) is not first
+    assert shared_tokenizer(same).truncation is None
+    assert first.truncation["max_length"] == 7
+    same.write_text(same.read_text() + " ")
+    assert shared_tokenizer(same, 7) is not first
 
 
 def test_a_graph_that_wants_more_than_text_is_refused():
