@@ -23,8 +23,9 @@ A server answers over HTTP/1.1 and in JSON. It writes its own OpenAPI document, 
 with a real answer as the example: `/openapi.json`, and a page to try it out under `/docs`. Clients of the field have
 addresses of their own: those of [Hugging Face](../guides/protocols/huggingface.md),
 [OpenAI](../guides/protocols/openai.md), [Triton](../guides/protocols/open-inference-protocol.md),
-[KServe](../guides/protocols/kserve.md), [MLflow and SageMaker](../guides/protocols/mlflow-and-sagemaker.md) and
-[text-embeddings-inference](../guides/protocols/text-embeddings-inference.md). What answers for the first model of a
+[KServe](../guides/protocols/kserve.md), [MLflow and SageMaker](../guides/protocols/mlflow-and-sagemaker.md),
+[text-embeddings-inference](../guides/protocols/text-embeddings-inference.md) and
+[text-generation-inference](../guides/protocols/text-generation-inference.md). What answers for the first model of a
 server answers for each by its name, too: `/models/reviews/predict`.
 
 ```

@@ -9,13 +9,31 @@ from importlib.metadata import version
 
 from tunewright.serving.live.service import Service
 from tunewright.serving.page import page as front
-from tunewright.serving.protocols import embeddings_inference, huggingface, kserve, mlflow, oip, openai
+from tunewright.serving.protocols import (
+    embeddings_inference,
+    huggingface,
+    kserve,
+    mlflow,
+    oip,
+    openai,
+    text_generation_inference,
+)
 from tunewright.serving.protocols.own import explain
 from tunewright.serving.protocols.protocol import About, Described, Explain, Fault, Operation, Page, explained
 from tunewright.serving.request.schema import NAME, TEXT, Schema, closed, list_of, ref
 from tunewright.serving.runtime.session import TimeLimit
 
-PROTOCOLS = (huggingface, openai, oip, kserve, mlflow, embeddings_inference, explain, front)
+PROTOCOLS = (
+    huggingface,
+    openai,
+    oip,
+    kserve,
+    mlflow,
+    embeddings_inference,
+    text_generation_inference,
+    explain,
+    front,
+)
 _FAULTS = {
     "400": "The body is not a JSON object.",
     "404": "No such model, or it cannot do this.",

@@ -1,13 +1,11 @@
 """What clients of text-embeddings-inference ask: `/embed`, `/rerank` and `/similarity`. `/predict` is ours."""
 
-from collections.abc import Mapping
-
 from tunewright.serving.errors import InputError, NotFound, shown
 from tunewright.serving.live.agreement import number
 from tunewright.serving.live.models import Models
 from tunewright.serving.protocols import similarity as alike
 from tunewright.serving.protocols.huggingface import read_envelope
-from tunewright.serving.protocols.plain import body_object, checked, json_reply
+from tunewright.serving.protocols.plain import body_object, checked, json_reply, refuse_unknown, switch, texts_of
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Fault, Operation, Page, Reply
 from tunewright.serving.request.schema import TEXT, closed, list_of, nullable, ref
 
@@ -37,22 +35,19 @@ def rerank(models: Models, call: Call) -> Asked:
     if not alike.ranks(model):
         raise NotFound(f"{service} gives no number to a pair of texts, by which to rank them")
     content = body_object(call)
-    if unknown := set(content) - {"query", "texts", *_SWITCHES}:
-        raise InputError(f"unknown key {shown(min(unknown))}; a request has: query, texts, {', '.join(_SWITCHES)}")
-    switches = _switches(content)
-    query, texts = content.get("query"), content.get("texts")
+    refuse_unknown(content, ("query", "texts", *_SWITCHES))
+    switches = {name: switch(content, name) for name in _SWITCHES}
+    query = content.get("query")
     if not isinstance(query, str):
         raise InputError(f"'query' is {shown(query)}; send a text")
-    if not isinstance(texts, list) or not texts or not all(isinstance(one, str) for one in texts):
-        raise InputError(f"'texts' is {shown(texts)}; send a list of texts")
+    texts = texts_of(content, "texts")
     request, _ = checked(service, [{"text": query, "text_pair": text} for text in texts], {})
 
     def write(answers: list[object]) -> Reply:
-        ranked = [
-            {"index": index, "score": number(answer)} | ({"text": texts[index]} if switches["return_text"] else {})
-            for index, answer in enumerate(answers)
-        ]
-        return json_reply(sorted(ranked, key=lambda one: -one["score"]))
+        scores = [number(answer) for answer in answers]
+        best = sorted(range(len(scores)), key=lambda index: -scores[index])
+        told = [{"text": texts[index]} if switches["return_text"] else {} for index in best]
+        return json_reply([{"index": at, "score": scores[at], **more} for at, more in zip(best, told, strict=True)])
 
     return Asked(service, request, write)
 
@@ -100,10 +95,3 @@ OPERATIONS = (
     Operation("/similarity", similarity, explain, _described_similarity),
 )
 PAGES: tuple[Page, ...] = ()
-
-
-def _switches(content: Mapping[str, object]) -> Mapping[str, bool]:
-    for name in _SWITCHES:
-        if not isinstance(content.get(name), bool | None):
-            raise InputError(f"{name!r} is {shown(content[name])}; send true or false")
-    return {name: bool(content.get(name)) for name in _SWITCHES}

@@ -14,7 +14,7 @@ from tunewright.serving.errors import InputError, Malformed, NotFound, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols import similarity, written
-from tunewright.serving.protocols.plain import checked, json_reply
+from tunewright.serving.protocols.plain import checked, json_reply, refuse_unknown, switch
 from tunewright.serving.protocols.protocol import (
     EVENT,
     About,
@@ -33,7 +33,7 @@ from tunewright.serving.request.schema import Schema, closed, needing, nullable,
 
 OPTIONS = ("use_cache", "wait_for_model", "use_gpu")
 """What older clients of the hub ask of its queue. There is none here: each holds already, or changes no answer."""
-_KEYS = ("inputs", "parameters", "options")
+_KEYS, _BEFORE = ("inputs", "parameters"), ("options",)
 _WRAPPED = ("text-classification", "text-regression", "feature-extraction", "translation", "summarization")
 """Tasks of whose answer to one input the hub makes a list."""
 
@@ -186,9 +186,7 @@ def read_envelope(body: bytes, *, beside: Collection[str] = (), streams: bool = 
     if not isinstance(content, dict):
         raise Malformed(f'the body is {kind_of(content)}; send an object: {{"inputs": ...}}')
     beside = (*beside, "stream") if streams else beside
-    for key in content:
-        if key not in _KEYS and key not in beside:
-            raise InputError(f"unknown key {shown(key)}; a request has: {', '.join((*_KEYS[:2], *beside))}")
+    refuse_unknown(content, (*_KEYS, *beside), beside=_BEFORE)
     if "inputs" not in content:
         raise InputError("'inputs' is missing: send {\"inputs\": ...}")
     parameters = {} if content.get("parameters") is None else content["parameters"]
@@ -196,13 +194,12 @@ def read_envelope(body: bytes, *, beside: Collection[str] = (), streams: bool = 
         raise InputError(f"'parameters' is {shown(parameters)}; send an object")
     if twice := next((name for name in beside if name in content and name in parameters), None):
         raise InputError(f"parameter {shown(twice)} stands beside 'inputs' and in 'parameters'; send it once")
-    streaming = content.pop("stream", None) if streams else None
-    if not isinstance(streaming, bool | None):
-        raise InputError(f"'stream' is {shown(streaming)}; send true or false, or leave it out")
-    parameters = {**parameters, **{name: content[name] for name in beside if name in content}}
+    streaming = streams and switch(content, "stream")
+    more = {name: content[name] for name in beside if name in content and name != "stream"}
+    parameters = {**parameters, **more}
     check_sizes(parameters)
     _check_options(content.get("options"))
-    return Envelope(content["inputs"], parameters, bool(streaming))
+    return Envelope(content["inputs"], parameters, streaming)
 
 
 def _asked(service: Service, call: Call, shape: Shape) -> Asked:

@@ -7,7 +7,7 @@ from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.oip import explain
 from tunewright.serving.protocols.own.explain import described, explaining, parameters_schema
-from tunewright.serving.protocols.plain import body_object, each_one, json_reply, object_of
+from tunewright.serving.protocols.plain import body_object, each_one, json_reply, object_of, refuse_unknown
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Operation
 from tunewright.serving.request.schema import closed, list_of, nullable, ref
 
@@ -30,8 +30,7 @@ def _read(models: Models, call: Call) -> tuple[Service, list[object], Mapping[st
     """Whom the address names, and the instances and parameters of the body."""
     service = models.find(call.path["model"])
     content = body_object(call)
-    if unknown := set(content) - {"instances", "parameters"}:
-        raise InputError(f"unknown key {shown(min(unknown))}; a request has: instances, parameters")
+    refuse_unknown(content, ("instances", "parameters"))
     instances, parameters = content.get("instances"), object_of(content.get("parameters"), "'parameters'")
     if not isinstance(instances, list):
         raise InputError(f"'instances' is {shown(instances)}; send a list of inputs")

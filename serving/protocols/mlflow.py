@@ -12,7 +12,16 @@ from importlib.metadata import version
 from tunewright.serving.errors import InputError, Malformed, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols.plain import body_object, checked, chosen, each_one, joined, json_reply, object_of
+from tunewright.serving.protocols.plain import (
+    body_object,
+    checked,
+    chosen,
+    each_one,
+    joined,
+    json_reply,
+    object_of,
+    refuse_unknown,
+)
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Operation, Page, Reply
 from tunewright.serving.request.request import Request
 from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, nullable, ref
@@ -78,8 +87,7 @@ def _request(service: Service, call: Call) -> Request:
     forms = [name for name in _FORMS if name in content]
     if len(forms) != 1:
         raise InputError(f"the body has {', '.join(forms) or 'no inputs'}; send one of: {', '.join(_FORMS)}")
-    if unknown := set(content) - {*forms, "params", "parameters"}:
-        raise InputError(f"unknown key {shown(min(unknown))}; a request has: {forms[0]}, params")
+    refuse_unknown(content, (*forms, "params"), beside=("parameters",))
     both = [object_of(content.get(name), repr(name)) for name in ("params", "parameters")]
     if all(both):
         raise InputError("'params' and 'parameters' say the same; send one of them")

@@ -15,7 +15,7 @@ from tunewright.serving.live.model import Model
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.oip_tensors import HEADER, Item, Output, read_body, read_inputs, write_reply
-from tunewright.serving.protocols.plain import checked, joined, json_reply, object_of, parts
+from tunewright.serving.protocols.plain import checked, joined, json_reply, object_of, parts, refuse_unknown
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Fault, Operation, Page, Reply
 from tunewright.serving.request.json_text import to_json
 from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, needing, nullable
@@ -37,8 +37,7 @@ def infer(models: Models, call: Call) -> Asked:
     """POST /v2/models/{model}/infer."""
     service = _service(models, call)
     content, packed = read_body(call)
-    if unknown := set(content) - {"id", "model_name", "model_version", "parameters", "inputs", "outputs"}:
-        raise InputError(f"unknown key {shown(min(unknown))}; a request has: id, parameters, inputs, outputs")
+    refuse_unknown(content, ("id", "parameters", "inputs", "outputs"), beside=("model_name", "model_version"))
     parameters = object_of(content.get("parameters"), "'parameters'")
     inputs = _inputs(service, [*read_inputs(content.get("inputs"), packed)])
     asked = {name: value for name, value in parameters.items() if name not in _OF_SEQUENCES}

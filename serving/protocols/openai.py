@@ -9,8 +9,17 @@ from tunewright.serving.errors import InputError, NotFound, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.chats import described, responses
-from tunewright.serving.protocols.openai_text import chat, completions
-from tunewright.serving.protocols.plain import body_object, checked, chosen, json_reply, made_at, take_neutral, tokens
+from tunewright.serving.protocols.chats.completions import chat, completions
+from tunewright.serving.protocols.plain import (
+    body_object,
+    checked,
+    chosen,
+    json_reply,
+    made_at,
+    take_neutral,
+    text_or_texts,
+    tokens,
+)
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Fault, Operation, Page, Reply
 from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, nullable
 
@@ -30,13 +39,11 @@ def embeddings(models: Models, call: Call) -> Asked:
     service = chosen(models, content.pop("model", None))
     if service.predictor.model.task != "feature-extraction":
         raise NotFound(f"{service} is for {service.predictor.model.task}: it gives no embeddings")
-    texts, written = content.pop("input", None), content.pop("encoding_format", None) or "float"
-    if not isinstance(texts, str | list) or not all(isinstance(one, str) for one in texts):
-        raise InputError(f"'input' is {shown(texts)}; send a text or a list of texts, not tokens")
+    texts, written = text_or_texts(content, "input"), content.pop("encoding_format", None) or "float"
     if written not in _FORMATS:
         raise InputError(f"'encoding_format' is {shown(written)}; legal are: {', '.join(_FORMATS)}")
     dimensions = content.pop("dimensions", None)
-    take_neutral(content, {"user": None}, ("input", "model", "encoding_format", "dimensions"))
+    take_neutral(content, {"input": None, "user": None}, ("input", "model", "encoding_format", "dimensions"))
     request, _ = checked(service, texts, {} if dimensions is None else {"dimensions": dimensions})
 
     def write(vectors: list[object]) -> Reply:

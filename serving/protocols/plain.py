@@ -94,6 +94,37 @@ def object_of(value: object, place: str) -> dict[str, object]:
     return value or {}
 
 
+def switch(content: Mapping[str, object], name: str) -> bool:
+    """What is on or off, and off where it is not said."""
+    value = content.get(name)
+    if not isinstance(value, bool | None):
+        raise InputError(f"{name!r} is {shown(value)}; send true or false")
+    return bool(value)
+
+
+def texts_of(content: Mapping[str, object], name: str) -> list[str]:
+    """A list of texts, of which there is at least one."""
+    texts = content.get(name)
+    if not isinstance(texts, list) or not texts or not all(isinstance(one, str) for one in texts):
+        raise InputError(f"{name!r} is {shown(texts)}; send a list of texts")
+    return texts
+
+
+def text_or_texts(content: Mapping[str, object], name: str) -> list[str]:
+    """The same where one text may come alone."""
+    texts = content.get(name)
+    if not isinstance(texts, str | list) or texts == [] or not all(isinstance(one, str) for one in texts):
+        raise InputError(f"{name!r} is {shown(texts)}; send a text or a list of texts, not tokens")
+    return [texts] if isinstance(texts, str) else texts
+
+
+def refuse_unknown(content: Mapping[str, object], known: Sequence[str], *, beside: Sequence[str] = ()) -> None:
+    """InputError for a key that no such request has. `beside`: what is taken, and not worth telling."""
+    for name in content:
+        if name not in known and name not in beside:
+            raise InputError(f"unknown key {shown(name)}; a request has: {', '.join(known)}")
+
+
 def body_object(call: Call) -> dict[str, object]:
     """The object that a body is; Malformed where it is none."""
     content = read_json(call.body)
@@ -112,7 +143,7 @@ def take_neutral(
     """
     for name, value in content.items():
         if name not in neutral:
-            raise InputError(f"unknown key {shown(name)}; a request has: {', '.join(read)}")
+            refuse_unknown({name: value}, read)
         legal = neutral[name]
         if value is not None and legal is not None and not any(_is(value, one) for one in legal):
             said = " or ".join("null" if one is None else to_json(one).decode() for one in [None, *legal])

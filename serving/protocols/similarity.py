@@ -8,7 +8,7 @@ from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.errors import InputError, shown
 from tunewright.serving.live.agreement import number
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols.plain import checked, json_reply
+from tunewright.serving.protocols.plain import checked, json_reply, texts_of
 from tunewright.serving.protocols.protocol import Asked
 from tunewright.serving.request.schema import TEXT, closed, list_of
 
@@ -37,11 +37,9 @@ def ranks(model: ModelFile) -> bool:
 def asked(service: Service, inputs: object, parameters: Mapping[str, object]) -> Asked:
     """One number for each of the sentences."""
     assert isinstance(inputs, dict)
-    source, sentences = inputs["source_sentence"], inputs["sentences"]
+    source, sentences = inputs["source_sentence"], texts_of(inputs, "sentences")
     if not isinstance(source, str):
         raise InputError(f"'source_sentence' is {shown(source)}; send a text")
-    if not isinstance(sentences, list) or not sentences or not all(isinstance(one, str) for one in sentences):
-        raise InputError(f"'sentences' is {shown(sentences)}; send a list of texts")
     model = service.predictor.model
     if model.task == _VECTORS:
         request, _ = checked(service, [source, *sentences], parameters)

@@ -46,7 +46,7 @@ def completions(about: About) -> Described | None:
     """Completions."""
     if about.model.task != "text-generation":
         return None
-    prompt = {"anyOf": [FILLED, list_of(TEXT, minItems=1)]}
+    prompt = {"anyOf": [TEXT, list_of(TEXT, minItems=1)]}
     request = {"prompt": prompt, "logprobs": _top(), **_described_options()}
     return Described(
         "completions",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tunewright.serving.errors import InputError, shown
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols.plain import object_of, take_neutral
+from tunewright.serving.protocols.plain import object_of, switch, take_neutral
 from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.request.request import Request
 
@@ -54,8 +54,7 @@ class Options:
 
 def chat_logprobs(asked: object, top: object) -> int | None:
     """How many of the likeliest tokens a chat is to tell beside each; None: it tells of none."""
-    if not isinstance(asked, bool | None):
-        raise InputError(f"'logprobs' is {shown(asked)}; send true or false")
+    asked = switch({"logprobs": asked}, "logprobs")
     count = _number("top_logprobs", top, 0, MOST_TOP)
     if count and not asked:
         raise InputError("'top_logprobs' counts only with 'logprobs': true")
@@ -72,15 +71,13 @@ def read_options(content: Mapping[str, object], read: Sequence[str], top: int | 
     beside = {name: value for name, value in content.items() if name not in (*read, *_READ)}
     take_neutral(beside, NEUTRAL, (*read, *_READ))
     choices = _number("n", content.get("n"), 1, MOST_CHOICES)
-    streaming = content.get("stream")
-    if not isinstance(streaming, bool | None):
-        raise InputError(f"'stream' is {shown(streaming)}; send true or false")
+    streaming = switch(content, "stream")
     told = object_of(content.get("stream_options"), "'stream_options'")
     if set(told) - set(_SWITCHES) or not all(isinstance(one, bool) for one in told.values()):
         raise InputError(f"'stream_options' is {shown(told)}; send {{\"include_usage\": true}}")
     if told and not streaming:
         raise InputError("'stream_options' counts only with 'stream': true")
-    return Options(choices or 1, bool(streaming), bool(told.get("include_usage")), top)
+    return Options(choices or 1, streaming, bool(told.get("include_usage")), top)
 
 
 def parameters(service: Service, content: Mapping[str, object], top: int | None) -> dict[str, object]:

@@ -1,9 +1,6 @@
-"""`/v1/responses` of OpenAI's API: one answer to a text or to a conversation, whole."""
+"""`/v1/responses` of OpenAI's API: one answer to a text or to a conversation."""
 
-import time
-import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from tunewright.serving.errors import InputError, shown
 from tunewright.serving.generation.detokenizer import first_stop
@@ -12,11 +9,20 @@ from tunewright.serving.protocols.chats.asked import writer
 from tunewright.serving.protocols.chats.described import SAMPLING
 from tunewright.serving.protocols.chats.messages import ROLES, read_messages
 from tunewright.serving.protocols.chats.options import grammar, parameters, stops
-from tunewright.serving.protocols.plain import body_object, checked, json_reply, neutral_schema, object_of, take_neutral
-from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Reply
+from tunewright.serving.protocols.chats.response import Response, ResponseEvents
+from tunewright.serving.protocols.plain import (
+    body_object,
+    checked,
+    json_reply,
+    neutral_schema,
+    object_of,
+    switch,
+    take_neutral,
+)
+from tunewright.serving.protocols.protocol import EVENT, About, Asked, Call, Described, Reply
 from tunewright.serving.request.schema import FILLED, TEXT, Schema, closed, list_of, needing, nullable
 
-_READ = ("input", "instructions", "model", "max_output_tokens", "temperature", "top_p", "text")
+_READ = ("input", "instructions", "model", "max_output_tokens", "temperature", "top_p", "text", "stream")
 _NEUTRAL: Mapping[str, Sequence[object] | None] = {
     "background": (False,),
     "include": ([],),
@@ -27,7 +33,6 @@ _NEUTRAL: Mapping[str, Sequence[object] | None] = {
     "safety_identifier": None,
     "service_tier": ("auto", "default"),
     "store": (True, False),
-    "stream": (False,),
     "tool_choice": ("none", "auto"),
     "tools": ([],),
     "top_logprobs": (0,),
@@ -42,18 +47,22 @@ def responses(models: Models, call: Call) -> Asked:
     content = body_object(call)
     service = writer(models, content)
     take_neutral({name: value for name, value in content.items() if name not in _READ}, _NEUTRAL, _READ)
+    streaming = switch(content, "stream")
     form = object_of(content.get("text"), "'text'").get("format")
     options = {**content, "max_tokens": content.get("max_output_tokens")}
     asked = parameters(service, options, None) | grammar(service, _as_in_chats(form))
     request, _ = checked(service, [{"messages": _conversation(content)}], asked)
+    response = Response(service.version.name)
 
     def write(answers: list[object]) -> Reply:
         assert isinstance(answers[0], list)
         [answer] = answers[0]
         text = answer["generated_text"][: first_stop(answer["generated_text"], stops(request))]
-        return json_reply(_response(service.version.name, text, answer["details"]))
+        details = answer["details"]
+        counts = {"read": details["input_length"], "wrote": details["generated_tokens"]}
+        return json_reply(response.done(text, details["finish_reason"], **counts))
 
-    return Asked(service, request, write)
+    return Asked(service, request, write, ResponseEvents(response, service, request) if streaming else None)
 
 
 def described(about: About) -> Described | None:
@@ -71,11 +80,13 @@ def described(about: About) -> Described | None:
         "max_output_tokens": nullable({"type": "integer", "minimum": 1}),
         **SAMPLING,
         "text": nullable({"type": "object"}),
+        "stream": nullable({"type": "boolean"}),
         **{name: neutral_schema(legal) for name, legal in _NEUTRAL.items()},
     }
     answer: Schema = {"type": "object"}
     summary = "One answer to a text or a conversation, as in the API of OpenAI"
-    return Described("responses", summary, needing(request, "input"), answer, None, "Also under `/openai/v1`.")
+    told = "Also under `/openai/v1`. With `stream`, events have OpenAI's names: `response.output_text.delta` and so on."
+    return Described("responses", summary, needing(request, "input"), answer, EVENT, told)
 
 
 def _conversation(content: Mapping[str, object]) -> list[dict[str, object]]:
@@ -114,31 +125,3 @@ def _as_in_chats(form: object) -> object:
         case {"type": "json_schema", "schema": dict(schema)}:
             return {"type": "json_schema", "json_schema": {"schema": schema}}
     return form
-
-
-def _response(model: str, text: str, details: Mapping[str, Any]) -> dict[str, object]:
-    cut = {"reason": "max_output_tokens"} if details["finish_reason"] == "length" else None
-    status = "completed" if cut is None else "incomplete"
-    said = {"type": "output_text", "text": text, "annotations": []}
-    message = {"type": "message", "id": f"msg_{uuid.uuid4().hex}", "role": "assistant", "status": status}
-    read, wrote = details["input_length"], details["generated_tokens"]
-    return {
-        "id": f"resp_{uuid.uuid4().hex}",
-        "object": "response",
-        "created_at": int(time.time()),
-        "model": model,
-        "status": status,
-        "incomplete_details": cut,
-        "error": None,
-        "output": [{**message, "content": [said]}],
-        "parallel_tool_calls": False,
-        "tool_choice": "none",
-        "tools": [],
-        "usage": {
-            "input_tokens": read,
-            "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens": wrote,
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": read + wrote,
-        },
-    }

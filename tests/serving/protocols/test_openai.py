@@ -1,11 +1,16 @@
 """The client of OpenAI, with nothing changed but the address."""
 
 import base64
+import json
 import struct
 
 import numpy as np
 import pytest
 from openai import NotFoundError, OpenAI, UnprocessableEntityError
+
+from tunewright.serving.protocols.chats.response import Response, ResponseEvents
+from tunewright.serving.protocols.protocol import Fault
+from tunewright.serving.request.request import Request
 
 ABC = [{"role": "user", "content": "abc"}]
 
@@ -128,8 +133,33 @@ def test_a_response(client):
     assert found.output_text == "c"
     whole = client().responses.create(model="any", input=said, store=False)
     assert (whole.output_text, whole.status) == ("cdefghijkl", "completed")
-    with pytest.raises(UnprocessableEntityError, match="'stream' is true; this server has no such thing"):
-        client().responses.create(model="any", input="abc", stream=True)
+
+
+def test_a_response_as_a_stream(client):
+    events = list(client().responses.create(model="any", input="abc", max_output_tokens=3, stream=True))
+    assert [event.sequence_number for event in events] == [*range(len(events))]
+    kinds = [event.type.removeprefix("response.") for event in events]
+    begun = ["created", "in_progress", "output_item.added", "content_part.added"]
+    assert kinds[:4] == begun
+    assert kinds[-4:] == ["output_text.done", "content_part.done", "output_item.done", "incomplete"]
+    assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == "def"
+    assert {event.response.id for event in events if hasattr(event, "response")} == {events[0].response.id}
+    whole = events[-1].response
+    assert (whole.output_text, whole.usage.input_tokens, whole.usage.output_tokens) == ("def", 3, 3)
+    with client().responses.stream(model="any", input="abc") as stream:
+        for _ in stream:
+            pass
+        assert stream.get_final_response().output_text == "defghijkl"
+
+
+def test_a_response_that_breaks_off_is_told_as_failed(served):
+    """What happens behind the first piece cannot have a status any more."""
+    response = Response("reviews")
+    events = ResponseEvents(response, served("chat").models.default, Request(["abc"], None))
+    sent = (events.piece("d") + events.fault(Fault(500, "ModelFault", "it broke"))).decode()
+    last = json.loads(sent.strip().split("data: ")[-1])
+    assert (last["type"], last["response"]["status"]) == ("response.failed", "failed")
+    assert last["response"]["error"] == {"code": "server_error", "message": "it broke"}
 
 
 def test_embeddings(client):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from tunewright.serving.errors import InputError, shown
+from tunewright.serving.errors import InputError
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.chats.answers import Chunks, Head, Kind, completion
@@ -16,7 +16,7 @@ from tunewright.serving.protocols.chats.options import (
     parameters,
     read_options,
 )
-from tunewright.serving.protocols.plain import body_object, checked, json_reply
+from tunewright.serving.protocols.plain import body_object, checked, json_reply, text_or_texts
 from tunewright.serving.protocols.protocol import Asked, Call, Reply
 
 _OF_CHAT = ("messages", "response_format", "max_completion_tokens", "logprobs", "top_logprobs")
@@ -41,10 +41,7 @@ def completions(models: Models, call: Call) -> Asked:
     """POST /v1/completions: texts gone on with."""
     content = body_object(call)
     service = writer(models, content)
-    prompt = content.get("prompt")
-    if not isinstance(prompt, str | list) or not prompt or not all(isinstance(one, str) for one in prompt):
-        raise InputError(f"'prompt' is {shown(prompt)}; send a text or a list of texts, not tokens")
-    prompts = [prompt] if isinstance(prompt, str) else prompt
+    prompts = text_or_texts(content, "prompt")
     options = read_options(content, _OF_COMPLETIONS, completion_logprobs(content.get("logprobs")))
     return _asked("text_completion", service, prompts, parameters(service, content, options.top), options)
 
