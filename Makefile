@@ -56,7 +56,7 @@ site: $(VENV)/.dev ## write the documents as a site to var/site
 
 bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-train bench-few-shot bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
-bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and a FastAPI around optimum
+bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and a FastAPI around optimum, and under overload
 	$(BIN)/python tests/bench/bench_serve.py
 
 bench-start: $(VENV)/.dev ## how long a server takes until it answers, and its memory (MODEL=name@alias for another)

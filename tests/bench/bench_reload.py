@@ -2,20 +2,20 @@
 
 One registered version (the quickstart's by default) is published twice into a registry of its own, the second time
 with another description; a server follows its alias, callers ask at a steady rate, first while nothing moves, then
-while each swap follows the last one. A time is counted from the moment at which a request was due. Printed, and
-written to var/bench/reload.json.
+while each swap follows the last one. The callers are a process of their own (`paced.py`), which tells how late it was
+itself. Printed, and written to var/bench/reload.json.
 """
 
 import argparse
-import http.client
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
+
+from paced import Paced, summary
 
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store, open_store
@@ -23,7 +23,8 @@ from tunewright.registry.versions.alias import move
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
 
-CALLERS = 8
+CONNECTIONS = 32
+TEXT = "A charming film that never quite finds its feet, but the cast makes up for it."
 
 
 def main() -> None:
@@ -39,15 +40,24 @@ def main() -> None:
         server = _started(Path(root), asked.variant)
         try:
             _event(server, "ready")
-            table = _measure(store, server, asked)
+            table = _measure(store, server, asked, Path(root))
         finally:
             server.kill()
             server.communicate()
-    for name, row in table.items():
-        print(f"{name:8}", "  ".join(f"{key} {value:.1f}" for key, value in row.items()))
+    _print(table)
     out = Path("var/bench/reload.json")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(table, indent=2))
+
+
+def _print(table: dict[str, dict]) -> None:
+    print("  ".join(f"{key} {value:.1f}" for key, value in table["memory"].items()))
+    for name in ("steady", "first", "moving", "after"):
+        for of, row in table[name].items():
+            shown = (f"{key}: {' '.join(f'{k} {v:.1f}' for k, v in own.items())}" for key, own in row.items())
+            print(f"{name:7} {of:8}", " | ".join(shown))
+    ratio = table["moving"]["predict"]["200"]["p99"] / table["steady"]["predict"]["200"]["p99"]
+    print(f"p99 while it moves is {ratio:.2f} of the steady one; the load of the machine is {os.getloadavg()[0]:.1f}")
 
 
 def _published_twice(reference: str, root: Path) -> Store:
@@ -87,70 +97,47 @@ def _event(server: "subprocess.Popen[str]", name: str) -> dict[str, object]:
     raise RuntimeError(f"the server ended without {name}")
 
 
-def _measure(store: Store, server: "subprocess.Popen[str]", asked: argparse.Namespace) -> dict[str, dict[str, float]]:
-    with _Load(asked.rate) as warm:
-        time.sleep(3)
-    with _Load(asked.rate) as steady:
-        time.sleep(asked.steady_seconds)
+def _measure(store: Store, server: "subprocess.Popen[str]", asked: argparse.Namespace, root: Path) -> dict[str, dict]:
+    bodies = root / "bodies.json"
+    bodies.write_text(json.dumps([json.dumps({"inputs": TEXT})]))
+    load = Paced(PORT, bodies, [(asked.rate, 3600)], CONNECTIONS)
+    time.sleep(3)
+    stages = {"steady": time.monotonic()}
+    time.sleep(asked.steady_seconds)
     before, taken = _memory(server), []
+    stages["first"] = time.monotonic()
     # The first time each of the two is tried in a child; what is measured is a swap.
     for number in (2, 1):
         move(store, "reviews", "production", number, force=True)
         _event(server, "swapped")
-    begun = time.monotonic()
-    with _Load(asked.rate) as moving:
-        for turn in range(asked.swaps):
-            move(store, "reviews", "production", 2 - turn % 2, force=True)
-            _event(server, "swapped")
-            taken.append(_memory(server))
-    seconds = (time.monotonic() - begun) / max(1, asked.swaps)
+    stages["moving"] = time.monotonic()
+    for turn in range(asked.swaps):
+        move(store, "reviews", "production", 2 - turn % 2, force=True)
+        _event(server, "swapped")
+        taken.append(_memory(server))
+    stages["after"] = time.monotonic()
     time.sleep(2)  # until the last of them has drained
+    seconds = (stages["after"] - stages["moving"]) / max(1, asked.swaps)
+    load.end()
+    answers, pages = load.answers()
     memory = {"before_mb": before, "most_mb": max(taken), "after_mb": _memory(server), "ms_a_swap": seconds * 1000}
-    return {"warm": warm.figures, "steady": steady.figures, "moving": moving.figures, "memory": memory}
+    ends = [*list(stages.values())[1:], stages["after"] + 2]
+    return {
+        "memory": memory,
+        **{
+            name: {"predict": summary(_within(answers, begun, end)), "livez": summary(_within(pages, begun, end))}
+            for (name, begun), end in zip(stages.items(), ends, strict=True)
+        },
+    }
+
+
+def _within(answers: list[list[float]], begun: float, end: float) -> list[list[float]]:
+    return [one for one in answers if begun <= one[0] < end]
 
 
 def _memory(server: "subprocess.Popen[str]") -> float:
     lines = Path(f"/proc/{server.pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
-
-
-class _Load:
-    """So many requests a second, from callers that keep their connections."""
-
-    def __init__(self, rate: float) -> None:
-        self._pause = CALLERS / rate
-        self._over = threading.Event()
-        self._callers = [threading.Thread(target=self._ask, args=(number,)) for number in range(CALLERS)]
-        self._seconds: list[float] = []
-        self._failed = 0
-
-    def __enter__(self) -> "_Load":
-        for caller in self._callers:
-            caller.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for caller in self._callers:
-            caller.join()
-
-    @property
-    def figures(self) -> dict[str, float]:
-        times = sorted(self._seconds)
-        shares = {f"p{share}_ms": times[int(len(times) * share / 100)] * 1000 for share in (50, 95, 99)}
-        return {"requests": len(times), "failed": self._failed, **shares, "most_ms": times[-1] * 1000}
-
-    def _ask(self, number: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
-        due = time.monotonic() + self._pause * number / CALLERS
-        body = b'{"inputs": "A charming film that never quite finds its feet, but the cast makes up for it."}'
-        while not self._over.wait(max(0.0, due - time.monotonic())):
-            connection.request("POST", "/predict", body)
-            reply = connection.getresponse()
-            reply.read()
-            self._failed += reply.status != 200
-            self._seconds.append(time.monotonic() - due)
-            due += self._pause
 
 
 if __name__ == "__main__":

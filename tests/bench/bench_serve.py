@@ -3,8 +3,9 @@
 The real server process, over loopback, asked by a generator in a process of its own (`load.py`). In the same rounds run
 ONNX Runtime with nothing around it (`bare.py`) over the same rows, one row a run, and as peer a careful FastAPI around
 optimum with the same file, in an environment of its own. All have as many threads. What is compared is texts per second
-of a processor: where a machine has others to serve it is steadier than texts per second. Printed, and written to
-var/bench/serve.json.
+of a processor: where a machine has others to serve it is steadier than texts per second. At last three times the
+requests that the server can answer are sent at a fixed rate (`overload.py`). Printed, and written to
+var/bench/serve.json and var/bench/overload.json.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import peers
+from overload import overload
+from overload import shown as shown_overload
 
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
@@ -113,14 +116,14 @@ class Asked:
 
     def window(self, bodies: Path, texts: int, connections: int, seconds: float) -> Window:
         """Ask for so many seconds. `texts`: of each request."""
-        before = self._cpu()
+        before = self.cpu()
         command = [sys.executable, HERE / "load.py", str(self.port), bodies]
         command += ["--connections", str(connections), "--seconds", str(seconds)]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         count = found["counts"].get("200", 0)
         failed = sum(found["counts"].values()) - count
         fifty, most = found["p50"].get("200", 0), found["p99"].get("200", 0)
-        return Window(count * texts, found["seconds"], self._cpu() - before, fifty, most, failed)
+        return Window(count * texts, found["seconds"], self.cpu() - before, fifty, most, failed)
 
     def close(self) -> None:
         self.process.terminate()
@@ -133,7 +136,8 @@ class Asked:
         except OSError:
             return False
 
-    def _cpu(self) -> float:
+    def cpu(self) -> float:
+        """Seconds of a processor that it has taken."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -162,22 +166,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="reviews@production")
     parser.add_argument("--variants", nargs="+", default=["int8", "fp32"])
-    parser.add_argument("--connections", nargs="+", type=int, default=[1, 8, 32, 128])
+    parser.add_argument("--connections", nargs="*", type=int, default=[1, 8, 32, 128], help="none: only overload")
     parser.add_argument("--kinds", nargs="+", default=["mixed", "short", "sixteen"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--overload-seconds", type=float, default=60)
     parser.add_argument("--beside", nargs="*", default=[], help="name=folder of other checkouts to measure beside")
     asked = parser.parse_args()
     registry = RegistrySettings()
-    table = []
+    table, overloads = [], {}
     for variant in asked.variants:
         pulled = pull(open_store(registry.uri), asked.model, cache=registry.cache)
         with tempfile.TemporaryDirectory() as folder, ExitStack() as held:
-            table += compare(asked, pulled.folder, variant, Path(folder), held)
-    out = Path("var/bench/serve.json")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(table, indent=2))
+            if asked.connections:
+                table += compare(asked, pulled.folder, variant, Path(folder), held)
+        if asked.overload_seconds:
+            overloads[variant] = overloaded(asked, variant)
+    for name, found in (("serve", table), ("overload", overloads)):
+        out = Path(f"var/bench/{name}.json")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(found, indent=2))
+
+
+def overloaded(asked, variant: str) -> dict:
+    """What one server does with too many requests."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = _ours(asked, variant, Path(folder), "ours", {})
+        try:
+            found = overload(
+                server, bodies_of(texts_of("mixed", Path(folder)), 1, Path(folder)), asked.overload_seconds
+            )
+        finally:
+            server.close()
+    print(f"{variant}: {shown_overload(found)}", flush=True)
+    return found
 
 
 def compare(asked, pulled: Path, variant: str, folder: Path, held: ExitStack) -> list[dict]:
