@@ -20,6 +20,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from tunewright.serving.watch.meters import reason
+
 _FREE_PIECES = 4_096
 _BYTES_PER_PIECE = 64
 """Of a body in more than so many pieces each must have so many bytes on average: a piece costs as much as 1 kB."""
@@ -27,6 +29,8 @@ _HEAD_BYTES = 64 << 10
 """Of a head, and of what comes between and after the pieces of a body."""
 _WAITING = 100
 """Requests of one connection that are sent before the first of them is answered."""
+_REFUSALS = {408, 413, 429, 431, 503}
+"""What is counted as sent away; the others are mistakes."""
 _MALFORMED = (400, "Malformed", "this is not HTTP/1.1 as this server reads it")
 
 
@@ -38,6 +42,8 @@ class Bounds:
     """Connections at the same time."""
     seconds: float
     """Between the first byte of a request and its last."""
+    refused: Callable[[str], None] = lambda _: None
+    """Told which of this server's limits a request has met."""
 
 
 @dataclass
@@ -183,6 +189,8 @@ class Connection(HttpToolsProtocol):
 
     def refuse(self, status: int, kind: str, sentence: str) -> None:
         """Answer in place of the application, where no answer has begun, and close."""
+        if status in _REFUSALS and not self.transport.is_closing():
+            self._bounds.refused(reason(sentence, kind))
         if self._may_answer() and not self.transport.is_closing():
             content = json.dumps({"error": sentence, "error_type": kind}).encode()
             head = [(b"Content-Type", b"application/json"), (b"Content-Length", b"%d" % len(content))]

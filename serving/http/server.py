@@ -105,7 +105,8 @@ class Web:
 
 def web_config(app: Starlette, models: Models, tls: ssl.SSLContext | None = None) -> uvicorn.Config:
     """How the web server is set up: HTTP/1.1, quiet, patient with what is in flight when it stops."""
-    bounds = Bounds(_most_connections(models.limits.connections), models.limits.body_seconds)
+    connections = _most_connections(models.limits.connections)
+    bounds = Bounds(connections, models.limits.body_seconds, models.meters.refused)
     return uvicorn.Config(
         app,
         http=functools.partial(Connection, bounds=bounds),  # type: ignore[arg-type]  # it is called, nothing else

@@ -7,7 +7,7 @@ from paced import Paced, summary
 
 _BEFORE, _AFTER = 8, 10
 """Seconds at less than what it can answer, before and after."""
-_SHARE, _TIMES = 0.7, 3.0
+_SHARE, _TIMES = 0.5, 3.0
 _CONNECTIONS = 700
 
 

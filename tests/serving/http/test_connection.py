@@ -268,6 +268,9 @@ def test_a_connection_too_many_takes_the_place_of_the_longest_idle_one(reviews, 
             "3 connections are open, the limit of this server (SERVING_LIMITS__CONNECTIONS)",
         )
         assert ask(idle[-1]) == 200
+        # Three of the six, and one for each of the two who asked.
+        counted = [line for line in client.get("/metrics").text.splitlines() if "tunewright_refusals_total{" in line]
+        assert counted == ['tunewright_refusals_total{reason="connections"} 4.0']
 
 
 def test_what_is_answered_or_refused_leaves_nothing_to_the_collector(reviews, serve_bundle):
