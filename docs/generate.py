@@ -16,7 +16,9 @@ from tunewright.job import errors as job_errors
 from tunewright.job.data.columns import Form
 from tunewright.job.data.readers.formats import READERS
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.settings.presets import PRESETS
 from tunewright.job.settings.search import Range
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.tasks import TASKS
 from tunewright.registry import command_line
 from tunewright.registry import errors as registry_errors
@@ -74,6 +76,10 @@ def _settings() -> str:
         parts += [f"\n## {title}\n\n", "| setting | kind | default | meaning |\n|---|---|---|---|\n"]
         parts += [_row(path, field, prefix) for path, field in _fields(settings)]
         if settings is JobSettings:
+            parts += [
+                "\n### Presets\n\nWhat `train.preset` stands for; a value that is set beside it wins.\n\n",
+                _presets(),
+            ]
             parts += ["\n### Range\n\nA value of `search` that is no list:\n\n", table(Range.model_json_schema())]
     return "".join(parts)
 
@@ -101,6 +107,16 @@ def _tasks() -> str:
 def _form(form: Form) -> str:
     roles = [f"`{role}`" for role in form.inputs] + [f"[`{role}`]" for role in form.optional]
     return ", ".join(roles) + (f" -> `{form.target}`" if form.target else "")
+
+
+def _presets() -> str:
+    """A column a preset, a line a setting that one of them sets."""
+    names = list(dict.fromkeys(name for preset in PRESETS.values() for name in preset))
+    lines = [f"| setting | {' | '.join(PRESETS)} |\n", "|---" * (len(PRESETS) + 1) + "|\n"]
+    for name in names:
+        values = [_shown(getattr(TrainSettings(preset=preset), name)) for preset in PRESETS]
+        lines.append(f"| `train.{name}` | {' | '.join(values)} |\n")
+    return "".join(lines)
 
 
 def _fields(settings: type[BaseModel]) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:

@@ -15,6 +15,7 @@ from tunewright.serving.events import json_line
 
 _console = Console(highlight=False, emoji=False)
 _recordings: "list[list[Said]]" = []
+_is_quiet = False
 _EVERY = 10.0
 """Seconds between two progress events where there is no terminal."""
 
@@ -39,6 +40,17 @@ def recorded() -> Iterator[list[Said]]:
         _recordings.remove(said)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Report nothing meanwhile: what is tried to measure it is not the job."""
+    global _is_quiet
+    before, _is_quiet = _is_quiet, True
+    try:
+        yield
+    finally:
+        _is_quiet = before
+
+
 def repeat(said: Iterable[Said]) -> None:
     """Report again what was recorded."""
     for one in said:
@@ -47,6 +59,8 @@ def repeat(said: Iterable[Said]) -> None:
 
 def say(event: str, text: str, **facts: object) -> None:
     """Report one step or decision: `text` for people, `event` and `facts` for machines."""
+    if _is_quiet:
+        return
     _record("info", event, text, facts)
     if _console.is_terminal:
         _console.print(f"[bold]{event:>10}[/bold]  ", end="")
@@ -57,6 +71,8 @@ def say(event: str, text: str, **facts: object) -> None:
 
 def warn(event: str, text: str, **facts: object) -> None:
     """Report something the user should look at; the job goes on."""
+    if _is_quiet:
+        return
     _record("warning", event, text, facts)
     if _console.is_terminal:
         _console.print(f"[bold yellow]{event:>10}  warning:[/bold yellow] ", end="")
@@ -73,7 +89,9 @@ def _record(level: str, event: str, text: str, facts: dict[str, object]) -> None
 @contextmanager
 def bar(event: str, total: int) -> Iterator[Callable[..., None]]:
     """A progress bar over `total` steps; call what it yields with the number of steps done and facts to show."""
-    if _console.is_terminal:
+    if _is_quiet:
+        yield lambda *_, **__: None
+    elif _console.is_terminal:
         with _bar_on_terminal(event, total) as advance:
             yield advance
     else:

@@ -9,6 +9,7 @@ import torch
 
 from tunewright.job import signals
 from tunewright.job.batches.side import Rows
+from tunewright.job.budget import within_minutes
 from tunewright.job.data.taught_rows import Kind, save_taught
 from tunewright.job.export.graph import check_exportable
 from tunewright.job.kinds.plan import Plan, Prepared
@@ -58,6 +59,8 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         return Outcome(_point_alias(store, done, settings, run_id, short=str(short) if short else None), None)
     assert begun.ready is not None
     plan, sides = open_base(begun.ready, settings, registry, begun.work)
+    if settings.train.minutes:
+        plan, sides = within_minutes(plan, sides, begun.work, begun.folder / "checkpoints" / "budget.json")
     kept = open_checkpoints(plan, begun.folder / "checkpoints")
     taught, adaptation = (
         adapt(plan, sides, begun.work, kept) if plan.adaptation else (teach(plan, sides, kept.of("train")), None)

@@ -22,7 +22,7 @@ from tunewright.job.batches.text import tokenizer_fit
 from tunewright.job.commands.candidates import local_candidates
 from tunewright.job.errors import BaseModelError, JobError, SettingsError
 from tunewright.job.export.graph import check_exportable
-from tunewright.job.kinds.plan import Part, Plan, Prepared
+from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.measure.evaluation import time_alone
 from tunewright.job.measure.labels import answered
 from tunewright.job.measure.metric import figures
@@ -118,20 +118,8 @@ def _sample(prepared: Prepared, rows: int, seed: int) -> Prepared:
     """Up to so many rows of train and of validation."""
     if not len(prepared.validation):
         raise SettingsError("data.validation_fraction is 0, but suggest needs validation rows; remove it")
-    train, validation = (_drawn(part, rows, seed) for part in (prepared.train, prepared.validation))
+    train, validation = (part.drawn(rows, seed) for part in (prepared.train, prepared.validation))
     return replace(prepared, train=train, validation=validation)
-
-
-def _drawn(part: Part, rows: int, seed: int) -> Part:
-    """Rows drawn at random; of one label a row, a row of each label even where that makes more of them."""
-    order = np.random.default_rng(seed).permutation(len(part))
-    drawn = part.targets[order]
-    if drawn.dtype == np.int64:
-        first = np.unique(drawn, return_index=True)[1]
-        order = np.concatenate([order[first], np.delete(order, first)])
-        rows = max(rows, len(first))
-    chosen = np.sort(order[:rows])
-    return Part(part.data.select(chosen), part.targets[chosen], part.keys[chosen])
 
 
 def _try(address: str, settings: JobSettings, prepared: Prepared, registry: RegistrySettings, work: Path) -> Tried:

@@ -32,6 +32,19 @@ class Part:
     def __len__(self) -> int:
         return len(self.data)
 
+    def drawn(self, rows: int, seed: int) -> "Part":
+        """So many rows drawn at random; of one label a row, a row of each label even where that makes more of them."""
+        order = np.random.default_rng(seed).permutation(len(self))
+        targets = self.targets[order] if len(self.targets) else self.targets
+        if targets.dtype == np.int64 and len(targets):
+            first = np.unique(targets, return_index=True)[1]
+            order = np.concatenate([order[first], np.delete(order, first)])
+            rows = max(rows, len(first))
+        chosen = np.sort(order[:rows])
+        return Part(
+            self.data.select(chosen), self.targets[chosen] if len(self.targets) else self.targets, self.keys[chosen]
+        )
+
 
 class DataFacts(TypedDict, total=False):
     """What was found in the data, for the report and the lineage."""

@@ -1,11 +1,12 @@
 """How to learn, as settings."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ModelWrapValidatorHandler, model_validator
 
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.fields import Fraction, LabelWeights, Settings
+from tunewright.job.settings.presets import PRESETS, Preset
 from tunewright.job.settings.remedies import AugmentSettings, ThresholdSettings
 
 
@@ -50,6 +51,11 @@ class CheckpointSettings(Settings):
 class TrainSettings(Settings):
     """How to learn."""
 
+    preset: Preset = "balanced"
+    """What the settings of train are where they are not set: quick for a first look, best for the last point."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Minutes that training may take, validation included: an epoch is measured first, and fewer epochs are run, or on
+    fewer rows, so that it ends in time."""
     epochs: int = Field(default=3, ge=1, le=1000)
     """Passes over the training rows."""
     learning_rate: float = Field(default=1e-4, gt=0, lt=1)
@@ -130,6 +136,17 @@ class TrainSettings(Settings):
     """Validation metric that decides; the task's headline metric when absent."""
     checkpoint: CheckpointSettings = Field(default_factory=CheckpointSettings)
     """How often the state of training is kept."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _take_preset(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        preset = given.get("preset") if isinstance(given, dict) else None
+        if not isinstance(preset, str) or preset not in PRESETS:
+            return handler(given)
+        made = handler({**PRESETS[preset], **given})
+        # As defaults are, so that what a job has no use for is no mistake of its user.
+        made.model_fields_set.intersection_update(given)
+        return made
 
 
 class AdaptSettings(Settings):

@@ -21,8 +21,8 @@ from tunewright.serving.explain.kinds import KINDS
 
 _NO_EFFECT = " would have no effect: "
 EVERY_TASK = frozenset(
-    {f"train.{name}" for name in """epochs learning_rate batch_size accumulation seed layers layer_decay unfreeze lora
-    weight_decay warmup schedule clip dropout precision patience metric layer_drop l1 ema average evaluate
+    {f"train.{name}" for name in """preset minutes epochs learning_rate batch_size accumulation seed layers layer_decay
+    unfreeze lora weight_decay warmup schedule clip dropout precision patience metric layer_drop l1 ema average evaluate
     checkpoint""".split()}
     | {f"data.{name}" for name in """train validation test columns header format comment sample_by delimiter quoting
     quote encoding validation_fraction test_fraction limit max_expansion""".split()}
@@ -192,6 +192,10 @@ def _layers(train: TrainSettings) -> Iterator[str]:
         yield "train.lora teaches adapters in the layers: remove train.layers: head and train.unfreeze"
     elif train.unfreeze and train.layers != "all":
         yield "train.unfreeze unfreezes all layers one after the other; remove it, or set train.layers to all"
+    if train.minutes is not None and train.few_shot:
+        yield _useless("train.minutes", "train.few_shot has no epochs that could be left out")
+    if train.minutes is not None and train.imbalance:
+        yield "train.minutes is the time of one training, and train.imbalance: auto has several; remove one of the two"
     if train.layers == "head" and "layer_decay" in train.model_fields_set and not train.few_shot:
         yield _useless("train.layer_decay", "with train.layers: head no layer learns")
 
@@ -223,6 +227,8 @@ def _held_out(settings: JobSettings) -> Iterator[str]:
 
 def _adapted_text(settings: JobSettings) -> Iterator[str]:
     """Settings of the text of `adapt` that finding words in it has no use for."""
+    if settings.adapt is not None and settings.train.minutes is not None:
+        yield "train.minutes is the time of one training, and adapt has three; remove one of the two"
     text = settings.adapt.data if settings.adapt else None
     if text is None:
         return

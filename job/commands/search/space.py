@@ -19,6 +19,8 @@ _START = "train."
 _FIXED = {
     "train.seed": "it deals the rows to train and validation, which are the same for all trials",
     "train.max_length": "it cuts the rows, which are read once for all trials",
+    "train.imbalance": "auto would try all remedies in each trial; search train.class_weights or train.sampling",
+    "train.minutes": "epochs and rows would differ from trial to trial",
     "train.metric": "it says which trial is best",
     **dict.fromkeys(
         (f"train.checkpoint.{name}" for name in CheckpointSettings.model_fields), "a trial leaves no checkpoints"
@@ -37,6 +39,12 @@ def _space_faults(settings: JobSettings) -> list[str]:
         return ["search must be set: what tune may vary, such as {train.epochs: [2, 3, 4]}"]
     if settings.adapt is not None:
         return ["adapt would run anew in each trial; remove it, and put it back into the file that tune writes"]
+    if settings.train.minutes is not None:
+        return [
+            "train.minutes would be measured anew in each trial; remove it, and put it into the file that tune writes"
+        ]
+    if settings.train.imbalance:
+        return ["train.imbalance: auto would try all remedies in each trial; remove it, and search train.class_weights"]
     known = [".".join(leaf) for leaf in leaves(JobSettings) if leaf[0] == "train"]
     usual = set(_contradictions(plain(settings)))
     faults = []

@@ -170,6 +170,7 @@ def test_the_names_of_the_settings_are_frozen():
     assert {".".join(leaf) for leaf in leaves(JobSettings)} == data | set(
         """task options base_model model_name alias output run_id search
         searched.study searched.settings searched.trials searched.looks searched.metric searched.value
+        train.preset train.minutes
         train.epochs train.learning_rate train.batch_size train.accumulation train.seed train.layers train.pooling
         train.max_length train.weight_decay train.warmup train.schedule train.clip train.dropout
         train.label_smoothing train.class_weights train.focal_gamma train.huber_delta train.precision train.patience

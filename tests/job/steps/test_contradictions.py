@@ -20,6 +20,7 @@ VALUES = {
     "data.unknown_labels": "wrong",
     "data.cleaning": {"html": True},
     "train.seed": 3,
+    "train.preset": "best",
     "train.layers": 1,
     "train.unfreeze": 1,
     "train.lora": {},
@@ -249,6 +250,22 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             {"data": NONE_HELD, "train": {"patience": 2}},
             "train.patience would have no effect: no rows are held out for validation (data.validation_fraction); "
             "remove it",
+        ),
+        (
+            {"train": FEW | {"minutes": 5}},
+            "train.minutes would have no effect: train.few_shot has no epochs that could be left out; remove it",
+        ),
+        (
+            {"train": {"imbalance": "auto", "minutes": 5}},
+            "train.minutes is the time of one training, and train.imbalance: auto has several; remove one of the two",
+        ),
+        (
+            {"adapt": {}, "train": {"minutes": 5}},
+            "train.minutes is the time of one training, and adapt has three; remove one of the two",
+        ),
+        (
+            {"search": {"train.epochs": [1, 2]}},
+            "search is for `tunewright tune`, which writes a file without it; give that file, or remove search",
         ),
         (
             {"data": NONE_HELD, "adapt": {}},

@@ -48,6 +48,7 @@ OF_MODELS = {
 }
 """A value of each setting that a learner or a target uses in a way of its own, other than those above."""
 OF_THE_LOOP = {
+    "preset": "best",
     "epochs": 3,
     "learning_rate": 1e-3,
     "batch_size": 5,
@@ -141,6 +142,7 @@ SHOWN = {
     "train.checkpoint.minutes": ("job/checkpoints/test_keeper.py", "test_it_is_due_by_steps_and_by_time"),
     "train.checkpoint.steps": ("job/checkpoints/test_keeper.py", "test_it_is_due_by_steps_and_by_time"),
     "train.checkpoint.keep": ("job/checkpoints/test_keeper.py", "test_as_many_are_kept_as_asked"),
+    "train.minutes": ("job/test_budget.py", "test_one_epoch_of_fewer_rows_where_there_is_next_to_none"),
     "search": ("job/commands/test_tune.py", "test_the_file_is_trained_as_its_trial_was"),
     **{
         f"searched.{name}": ("job/report/test_card.py", "test_the_card_tells_how_the_settings_were_found")

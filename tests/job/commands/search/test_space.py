@@ -103,3 +103,16 @@ def test_what_is_set_is_in_the_space_or_not():
         "train.learning_rate": Range(low=1e-6, high=1e-5),
     }
     assert as_set(job({}), space) == {"train.epochs": 3, "train.clip": 1.0}
+
+
+def test_remedies_are_not_tried_in_each_trial():
+    (fault,) = all_faults(job({"train.epochs": [1, 2]}, train={"imbalance": "auto"}))
+    assert (
+        fault == "train.imbalance: auto would try all remedies in each trial; remove it, and search train.class_weights"
+    )
+
+
+def test_a_time_is_not_measured_in_each_trial():
+    assert all_faults(job({"train.epochs": [1, 2]}, train={"minutes": 5})) == [
+        "train.minutes would be measured anew in each trial; remove it, and put it into the file that tune writes"
+    ]
