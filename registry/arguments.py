@@ -42,7 +42,7 @@ def parser(command: str) -> argparse.ArgumentParser:
     elif command == "completion":
         made.add_argument("shell", choices=SHELLS)
     else:
-        is_alias = command in ("rollback", "history")
+        is_alias = command in ("rollback", "history", "canary")
         made.add_argument("reference", metavar="NAME@ALIAS" if is_alias else "REF")
     if command in ("list", "show", "history"):
         made.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -50,6 +50,11 @@ def parser(command: str) -> argparse.ArgumentParser:
         to = made.add_argument("--to", required=True, type=Path, metavar="DIR", help="the folder; made when missing")
         names_a(to, "directory")
         made.add_argument("--variant", help="of the folders in onnx/ only this one, as in fp32 or int8")
+    elif command == "canary":
+        made.add_argument("version", nargs="?", metavar="REF", help="what to try; without it, tell what is tried")
+        made.add_argument("percent", nargs="?", type=float, metavar="PERCENT", help="of the requests, as in 10")
+        made.add_argument("--end", action="store_true", help="the alias's own version answers all again")
+        made.add_argument("--reason", default="", help="kept with the trial")
     elif command == "promote":
         made.add_argument("alias", metavar="ALIAS")
         made.add_argument("--reason", default="", help="kept in the alias's history")

@@ -78,6 +78,7 @@ GROUP = Group(
         "pull": "copy a version's files to a folder, every digest checked",
         "promote": "point an alias at a version",
         "rollback": "point an alias at the version it pointed at before",
+        "canary": "let a second version answer a share of an alias's requests, or end that",
         "history": "every move of an alias",
         "verify": "read every byte of a version again and compare the digests",
         "completion": "print what makes bash, zsh or fish complete commands, flags and their values",

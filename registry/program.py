@@ -23,7 +23,8 @@ from tunewright.registry.errors import (
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store, open_store
-from tunewright.registry.versions.alias import aliases, history, move, rollback
+from tunewright.registry.versions.alias import aliases, current, history, move, rollback
+from tunewright.registry.versions.canary import begin, end, running
 from tunewright.registry.versions.pull import pull_into, read_manifest
 from tunewright.registry.versions.record import Version, model_names, no_model, read_version, version_numbers
 from tunewright.registry.versions.reference import parse, resolve
@@ -149,6 +150,26 @@ def _rollback(store: Store, options: argparse.Namespace) -> int:
     return 0
 
 
+def _canary(store: Store, options: argparse.Namespace) -> int:
+    name, alias = _name_and_alias(options.reference)
+    if options.end and options.version:
+        raise BadReference("--end is given with a version; say one of the two")
+    if options.end:
+        if end(store, name, alias, reason=options.reason) is None:
+            raise Conflict(f"nothing is tried beside {name}@{alias}: there is nothing to end")
+    elif options.version:
+        if options.percent is None:
+            raise BadReference(f"no percentage is given; say {options.version} 10 for a tenth of the requests")
+        version = resolve(store, options.version)
+        if version.name != name:
+            raise BadReference(f"{version} is no version of {name}, which {options.reference} is about")
+        begin(store, name, alias, version.number, options.percent, reason=options.reason)
+    trial = running(store, name, alias)
+    weights = trial.weights if trial else {current(store, name, alias): 100.0}
+    _say(f"{name}@{alias} -> " + ", ".join(f"{number}: {percent:g} %" for number, percent in weights.items()))
+    return 0
+
+
 def _history(store: Store, options: argparse.Namespace) -> int:
     moves = history(store, *_name_and_alias(options.reference))
     if options.json:
@@ -235,6 +256,7 @@ _COMMANDS: dict[str, Callable[[Store, argparse.Namespace], int]] = {
     "pull": _pull,
     "promote": _promote,
     "rollback": _rollback,
+    "canary": _canary,
     "history": _history,
     "verify": _verify,
 }

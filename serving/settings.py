@@ -109,13 +109,14 @@ class ServingSettings(BaseSettings):
     separated by blanks; the first one answers requests that name none."""
     poll_seconds: float = Field(default=10.0, ge=0, le=86400, allow_inf_nan=False)
     """Seconds between two looks at whether an alias, or the latest version, has moved, a fifth more or less; 0: never.
-    A look costs one small request."""
+    A look costs a small request, of an alias two."""
     memory_bytes: int | None = Field(default=None, ge=1 << 20, le=1 << 50)
     """Memory that all models may take together, as their trials have measured it. Those longest not asked go out of
     memory, and come back when they are asked. When not set all stay."""
     canary: str = ""
     """A second version that answers a share of a model's requests, and the percentage: reviews:8=10. An alias is
-    followed (reviews@candidate=10). For several models separated by blanks."""
+    followed (reviews@candidate=10). For several models separated by blanks. Of other models those that `tunewright
+    canary` names are taken."""
     shadow: str = ""
     """A second version that is asked what a model is asked, and answers nobody: reviews:8, or reviews:8=20 for a
     percentage of the requests."""

@@ -5,6 +5,7 @@ import json
 import shlex
 import socket
 import ssl
+from collections.abc import Callable
 
 from tunewright.registry.address import shown_address
 from tunewright.registry.settings import RegistrySettings
@@ -22,6 +23,7 @@ from tunewright.serving.live.model import Model
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.shadow import Comparison, Shadow
 from tunewright.serving.live.slot import Slot
+from tunewright.serving.live.trials import Trials
 from tunewright.serving.settings import ServingSettings
 from tunewright.serving.watch.meters import Meters
 
@@ -39,7 +41,10 @@ def run(settings: ServingSettings, registry: RegistrySettings) -> None:
     meters = Meters()
     models = models_of(settings, meters)
     pace = Pace(settings.poll_seconds)
-    follower = Follower(models, Loader(registry, settings, meters), pace, memory_bytes=settings.memory_bytes)
+    loader = Loader(registry, settings, meters)
+    settled = {name_of(reference) for reference, _ in settings.canaries}
+    trials = Trials(loader, canaries(settings, meters), settled=settled)
+    follower = Follower(models, loader, pace, memory_bytes=settings.memory_bytes, trials=trials)
     tracing = open_tracing()
     app, tls = create_app(models, settings, tracing=tracing), _tls(settings)
     places = Places(settings, models)
@@ -101,12 +106,22 @@ def models_of(settings: ServingSettings, meters: Meters) -> Models:
             )
         models.add(reference)
     for reference, percent in settings.canaries:
-        model, comparison = _named(models, reference, "SERVING_CANARY"), Comparison(settings.shadow_texts)
-        model.canary = Canary(model.name, Slot(reference), percent, settings.step_back, meters, comparison)
+        model = _named(models, reference, "SERVING_CANARY")
+        model.canary = canaries(settings, meters)(model.name, reference, percent)
     for reference, percent in settings.shadows:
         comparison = Comparison(settings.shadow_texts)
         _named(models, reference, "SERVING_SHADOW").shadow = Shadow(Slot(reference), percent, comparison)
     return models
+
+
+def canaries(settings: ServingSettings, meters: Meters) -> Callable[[str, str, float], Canary]:
+    """What makes a canary of a model, a reference and a percentage of the requests."""
+
+    def made(model: str, reference: str, percent: float) -> Canary:
+        comparison = Comparison(settings.shadow_texts)
+        return Canary(model, Slot(reference), percent, settings.step_back, meters, comparison)
+
+    return made
 
 
 def _named(models: Models, reference: str, setting: str) -> Model:

@@ -26,9 +26,9 @@ ANSWERING = set("errors events onnx_runtime runtime text request media bundle ge
 ANSWERING |= {"predictor", "golden", "explain", "profile", "trial"}
 """What the job may know of serving: all that makes an answer, nothing of the web around it."""
 READING = set("errors plugins address variables settings stores command_line".split())
-PULLING = (["versions", "pull"], ["versions", "record"], ["versions", "watch"])
-"""What serving may know of the registry: how it is reached, how a version is pulled, what its record holds, and whether
-a reference has moved."""
+PULLING = (["versions", "pull"], ["versions", "record"], ["versions", "watch"], ["versions", "canary"])
+"""What serving may know of the registry: how it is reached, how a version is pulled, what its record holds, whether a
+reference has moved, and what is tried beside it."""
 TESTED_BY = {
     "registry/errors.py": "registry/test_program.py",
     "registry/arguments.py": "registry/test_program.py",
@@ -101,6 +101,7 @@ TESTED_BY = {
     "serving/live/service.py": "serving/http/test_app.py",
     "serving/live/loading.py": "serving/live/test_follow.py",
     "serving/live/model.py": "serving/live/test_models.py",
+    "serving/live/trials.py": "serving/live/test_follow.py",
     "serving/live/slot.py": "serving/live/test_follow.py",
     "serving/live/job.py": "serving/http/test_app.py",
     "serving/explain/kinds.py": "serving/explain/test_explaining.py",

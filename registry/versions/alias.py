@@ -25,7 +25,7 @@ from tunewright.registry.versions.layout import (
     move_key,
 )
 from tunewright.registry.versions.numbered import EXACT, FORMAT, OnFault, nobody, numbers, read_record, stranger
-from tunewright.registry.versions.record import no_model, no_version, now, read_version, version_numbers
+from tunewright.registry.versions.record import check_version, no_model, now, version_numbers
 
 Kind = Literal["move", "rollback"]
 
@@ -56,7 +56,7 @@ def move(store: Store, name: str, alias: str, number: int, *, reason: str = "", 
     Nothing happens when it already points there. Without `force` an alias does not go back to a lower number,
     so that a slow job cannot undo what a later one has published. Raises NotFound, Conflict.
     """
-    _check_version(store, name, number)
+    check_version(store, name, number)
     probe(store)
     while True:
         last = _last(store, name, alias)
@@ -81,7 +81,7 @@ def rollback(store: Store, name: str, alias: str) -> Move:
     target = _before(log)
     if target is None:
         raise Conflict(f"{name}@{alias} has nothing to go back to: {log[0].number} is the first version it pointed at")
-    _check_version(store, name, target)
+    check_version(store, name, target)
     probe(store)
     made = _append(store, _next(log[-1], name, alias, target, "rollback", f"back from {log[-1].number}"))
     if made is None:
@@ -180,13 +180,6 @@ def _read(store: Store, name: str, alias: str, entry: int) -> Move:
             f"{key!r} in {store.uri} is entry {read.entry} of {read.name}@{read.alias}, not of this log"
         )
     return read
-
-
-def _check_version(store: Store, name: str, number: int) -> None:
-    try:
-        read_version(store, name, number)
-    except NotFound:
-        raise no_version(store, name, number) from None
 
 
 def _no_alias(store: Store, name: str, alias: str) -> NotFound:

@@ -4,6 +4,7 @@ blobs/sha256/<digest>                            immutable bytes, shared by all 
 models/<name>/versions/<20 digits>.json          create-only: a version exists entirely or not at all
 models/<name>/runs/<run id>.json                 create-only: where to look for the version of a run
 models/<name>/aliases/<alias>/<20 digits>.json   create-only log: the highest number is where the alias points
+models/<name>/canaries/<alias>/<20 digits>.json  create-only log: the highest number is what is tried beside that
 """
 
 import re
@@ -59,6 +60,16 @@ def alias_prefix(name: str, alias: str) -> str:
 def move_key(name: str, alias: str, entry: int) -> str:
     """One entry of an alias's log."""
     return f"{alias_prefix(name, alias)}{_check_number(entry):020d}.json"
+
+
+def canary_prefix(name: str, alias: str) -> str:
+    """The folder of the log of what is tried beside an alias."""
+    return f"{MODELS}{check_name(name)}/canaries/{check_alias(alias)}/"
+
+
+def trial_key(name: str, alias: str, entry: int) -> str:
+    """One entry of that log."""
+    return f"{canary_prefix(name, alias)}{_check_number(entry):020d}.json"
 
 
 def blob_key(digest: str) -> str:

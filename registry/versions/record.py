@@ -77,7 +77,7 @@ def model_names(store: Store, *, on_fault: OnFault = nobody) -> list[str]:
     names = set()
     for stat in store.list(MODELS):
         parts = stat.key.split("/")
-        if len(parts) < 4 or not is_name(parts[1]) or parts[2] not in ("versions", "runs", "aliases"):
+        if len(parts) < 4 or not is_name(parts[1]) or parts[2] not in ("versions", "runs", "aliases", "canaries"):
             on_fault(stranger(store, stat.key))
         elif parts[2] == "versions":
             names.add(parts[1])
@@ -98,6 +98,14 @@ def no_version(store: Store, name: str, number: int) -> NotFound:
         return no_model(store, name)
     span = f"1 to {numbers[-1]}" if numbers == list(range(1, len(numbers) + 1)) else ", ".join(map(str, numbers[-20:]))
     return NotFound(f"there is no version {number} of {name!r} in {store.uri}; there is {span}")
+
+
+def check_version(store: Store, name: str, number: int) -> None:
+    """That a version is there. Raises NotFound, which tells what is."""
+    try:
+        read_version(store, name, number)
+    except NotFound:
+        raise no_version(store, name, number) from None
 
 
 def now() -> str:

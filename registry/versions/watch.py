@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.alias import last_move
-from tunewright.registry.versions.layout import move_key, version_key
+from tunewright.registry.versions.canary import Trial, last_trial
+from tunewright.registry.versions.layout import move_key, trial_key, version_key
 from tunewright.registry.versions.record import Version, latest_number, read_version
 from tunewright.registry.versions.reference import parse, resolve
 
@@ -20,6 +21,26 @@ class Seen:
     version: Version
     next_key: str | None
     """The record that the next move writes; None where there is none: `reviews:7` and a digest never move."""
+
+
+@dataclass(frozen=True)
+class SeenTrial:
+    """What is tried beside an alias, and what will be there once that is another version, or none."""
+
+    trial: Trial | None
+    next_key: str
+    ends_with: str | None
+    """The record of the move that ends the trial."""
+
+
+def look_at_trial(store: Store, reference: str) -> SeenTrial | None:
+    """What is tried beside an alias; None for a reference that is none. Raises BadReference, CorruptObject."""
+    asked = parse(reference)
+    if asked.alias is None:
+        return None
+    trial = last_trial(store, asked.name, asked.alias)
+    next_key = trial_key(asked.name, asked.alias, trial.entry + 1 if trial else 1)
+    return SeenTrial(trial, next_key, move_key(asked.name, asked.alias, trial.move + 1) if trial else None)
 
 
 def name_of(reference: str) -> str:
@@ -47,6 +68,6 @@ def look(store: Store, reference: str) -> Seen:
     return Seen(resolve(store, f"{asked.name}:{last.number}"), next_key)
 
 
-def has_moved(store: Store, seen: Seen) -> bool:
-    """Whether a reference points elsewhere than it was seen to: one HEAD of one object."""
+def has_moved(store: Store, seen: Seen | SeenTrial) -> bool:
+    """Whether a reference points elsewhere than it was seen to, or has another trial: one HEAD of one object."""
     return seen.next_key is not None and store.exists(seen.next_key)

@@ -23,6 +23,7 @@ from tunewright.serving.live.model import Model
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.live.slot import Failure, Slot, Swap
+from tunewright.serving.live.trials import Trials
 from tunewright.serving.runtime.priority import give_way
 from tunewright.serving.trial.parent import end_trials
 
@@ -65,9 +66,18 @@ class Pace:
 class Follower:
     """The thread that brings versions in, and takes them out."""
 
-    def __init__(self, models: Models, loader: Loader, pace: Pace, *, memory_bytes: int | None = None) -> None:
-        """`memory_bytes`: what all models may take together; those longest not asked go out of memory."""
-        self._models, self._loader, self._pace = models, loader, pace
+    def __init__(
+        self,
+        models: Models,
+        loader: Loader,
+        pace: Pace,
+        *,
+        memory_bytes: int | None = None,
+        trials: Trials | None = None,
+    ) -> None:
+        """`memory_bytes`: what all models may take together; those longest not asked go out of memory. `trials`: the
+        canaries that the registry names."""
+        self._models, self._loader, self._pace, self._trials = models, loader, pace, trials
         self._memory_bytes = memory_bytes
         self._wanted: dict[str, Future[None]] = {}
         self._changed = threading.Condition()
@@ -102,6 +112,7 @@ class Follower:
             for slot in model.slots:
                 slot.seen = self._loader.look(slot.reference)
                 self._bring(model, slot)
+            self._try(model)
         _trim()
 
     def _run(self) -> None:
@@ -131,6 +142,7 @@ class Follower:
                 for slot in model.slots:
                     if slot.moves and slot.seen is not None and not model.is_unloaded:
                         self._follow(model, slot)
+                self._try(model)
         except _UNREACHED as error:
             self._missed(error)
         else:
@@ -167,6 +179,29 @@ class Follower:
                 self._failed(model, slot, error)
             if is_the_store:
                 raise
+
+    def _try(self, model: Model) -> None:
+        """Give a model the canary that the registry names, or take it away."""
+        if self._trials is None or model.is_unloaded or (changed := self._trials.changed(model)) is None:
+            return
+        (canary,) = changed
+        if canary is None:
+            self._retire(self._models.tries(model, None))
+            emit("canary_ended", f"{model.main.version} answers all requests", model=model.name)
+            return
+        try:
+            canary.slot.seen = self._loader.look(canary.slot.reference)
+            self._bring(model, canary.slot)
+        except _Stopping:
+            raise
+        except Exception as error:
+            self._retire(self._models.tries(model, None))
+            self._failed(model, canary.slot, error)
+            return
+        # Now, so that another share of the same version loads nothing.
+        self._retire(self._models.tries(model, canary))
+        told = f"{canary.slot.version} answers {canary.percent:g} % of the requests of {model.main.reference}"
+        emit("canary_began", told, model=model.name, version=str(canary.slot.version), percent=canary.percent)
 
     def _tell_of_a_move(self, model: Model, slot: Slot) -> None:
         if slot.seen is not None and slot.is_behind:

@@ -8,7 +8,7 @@ from functools import cached_property
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.versions.record import Version
-from tunewright.registry.versions.watch import Seen, has_moved, look
+from tunewright.registry.versions.watch import Seen, SeenTrial, has_moved, look, look_at_trial
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.errors import BundleError
 from tunewright.serving.golden import replay
@@ -50,7 +50,11 @@ class Loader:
         """Where a reference points now."""
         return look(self.store, reference)
 
-    def has_moved(self, seen: Seen) -> bool:
+    def look_at_trial(self, reference: str) -> SeenTrial | None:
+        """What the registry has on trial beside an alias; None for a reference that is none."""
+        return look_at_trial(self.store, reference)
+
+    def has_moved(self, seen: Seen | SeenTrial) -> bool:
         """Whether it points elsewhere by now: one small request."""
         return has_moved(self.store, seen)
 

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 
 from tunewright.registry.versions.watch import name_of
 from tunewright.serving.errors import NotFound, NotLoaded, shown
+from tunewright.serving.live.canary import Canary
 from tunewright.serving.live.model import Model, Visit
 from tunewright.serving.live.service import Service
 from tunewright.serving.live.shadow import Comparison, Mirror, Question
@@ -173,6 +174,14 @@ class Models:
                     model.is_loading = False
                     model.is_unloaded = service is None
                     model.body_bytes = service.body_bytes if service else model.body_bytes
+            return None if before is None or before in self._in_slots() else before
+
+    def tries(self, model: Model, canary: Canary | None) -> Service | None:
+        """From now on this canary, or none, is beside a model; the service of the one before, where nobody else needs
+        it."""
+        with self._left:
+            before = model.canary.slot.service if model.canary is not None else None
+            model.canary = canary
             return None if before is None or before in self._in_slots() else before
 
     def wait_for_last(self, service: Service, seconds: float) -> bool:

@@ -207,3 +207,26 @@ def test_the_registry_imports_quickly_and_without_boto3():
     program = "import sys, tunewright.registry.program; print('boto3' in sys.modules or 'botocore' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_canary_is_begun_told_and_ended(registry, run):
+    run("promote", "reviews:1", "production")
+    assert run("canary", "reviews@production") == (0, "reviews@production -> 1: 100 %\n", "")
+    assert run("canary", "reviews@production", "reviews:2", "10")[1] == "reviews@production -> 1: 90 %, 2: 10 %\n"
+    assert run("canary", "reviews@production")[1] == "reviews@production -> 1: 90 %, 2: 10 %\n"
+    assert run("canary", "reviews@production", "--end")[1] == "reviews@production -> 1: 100 %\n"
+    assert run("list")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--end"], "nothing is tried beside reviews@production: there is nothing to end"),
+        (["reviews:2"], "no percentage is given; say reviews:2 10 for a tenth of the requests"),
+        (["reviews:2", "10", "--end"], "--end is given with a version; say one of the two"),
+        (["reviews:1", "10"], "reviews@production points at version 1: there is nothing to try beside it"),
+    ],
+)
+def test_a_canary_that_cannot_be_is_one_sentence(registry, run, words, sentence):
+    run("promote", "reviews:1", "production")
+    assert run("canary", "reviews@production", *words) == (2, "", f"error: {sentence}\n")

@@ -18,8 +18,9 @@ from tunewright.serving.http.app import create_app
 from tunewright.serving.http.server import listen, web_config
 from tunewright.serving.live.follow import Follower, Pace
 from tunewright.serving.live.loading import Loader
+from tunewright.serving.live.trials import Trials
 from tunewright.serving.settings import ServingSettings
-from tunewright.serving.startup import models_of
+from tunewright.serving.startup import canaries, models_of
 from tunewright.serving.watch.meters import Meters
 
 
@@ -47,7 +48,8 @@ class House:
         self.models = models_of(settings, meters)
         loader = Loader(RegistrySettings(uri=uri, cache=cache), settings, meters)
         pace = Pace(1.0, retry_seconds=0.2)
-        self.follower = Follower(self.models, loader, pace, memory_bytes=settings.memory_bytes)
+        trials = Trials(loader, canaries(settings, meters), settled={"reviews"} if settings.canary else ())
+        self.follower = Follower(self.models, loader, pace, memory_bytes=settings.memory_bytes, trials=trials)
 
     def publish(self, folder, name="reviews", *, alias="production"):
         files = folder if isinstance(folder, dict) else files_of(folder)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tunewright.registry.versions.alias import move, rollback
+from tunewright.registry.versions.canary import begin, end
 from tunewright.registry.versions.layout import blob_key
 from tunewright.serving.errors import NotLoaded
 from tunewright.serving.live.follow import Pace
@@ -243,7 +244,7 @@ def test_a_store_that_goes_away_is_told_once_and_what_is_loaded_answers_on(
     made.follower.bring_all()
     faults.requests.clear()
     assert made.step() == "positive"
-    assert [method for method, _ in faults.requests] == ["HEAD"]
+    assert [method for method, _ in faults.requests] == ["HEAD", "HEAD"]  # a move, and a canary
     capsys.readouterr()
     upstream, faults.upstream = faults.upstream, urlsplit("http://127.0.0.1:9")
     for _ in range(2):
@@ -265,3 +266,38 @@ def test_questions_are_spread_and_rarer_while_the_store_is_away():
     pace.misses = 20
     assert all(48 <= pace.pause() <= 72 for _ in range(100))
     assert Pace(0.0).pause() is None
+
+
+def test_a_canary_of_the_registry_answers_its_share_until_it_ends_or_takes_over(house, second, capsys):
+    house.publish(second, alias=None)
+    house.step()
+    assert house.status()["canary"] is None
+    begin(house.store, "reviews", "production", 2, 100)
+    assert (house.step(), house.version()) == ("positive", "reviews:1")
+    assert (house.status()["canary"]["version"], house.status()["canary"]["percent"]) == (2, 100)
+    with house.served() as client:
+        reply = client.post("/predict", json={"inputs": "great"})
+        assert (reply.headers["X-Tunewright-Model"], reply.json()[0]["label"]) == ("reviews:2/fp32", "good")
+    end(house.store, "reviews", "production")
+    house.step()
+    assert house.status()["canary"] is None
+    begin(house.store, "reviews", "production", 2, 10)
+    house.step()
+    trial = house.models.model("reviews").canary.slot.service
+    house.promote(2)
+    assert (house.step(), house.status()["canary"]) == ("good", None)
+    assert house.models.default is trial  # which is not loaded again
+    told = [event["event"] for event in events(capsys) if event["event"].startswith("canary")]
+    assert told == ["canary_began", "canary_ended", "canary_began", "canary_ended"]
+
+
+def test_a_canary_that_cannot_be_loaded_answers_nothing_and_is_told_once(house, second, tmp_path, capsys):
+    version = house.publish(second, alias=None)
+    blob = tmp_path / "registry" / blob_key(version.digest)
+    blob.chmod(0o644)
+    blob.write_bytes(b"{}")
+    begin(house.store, "reviews", "production", 2, 100)
+    for _ in range(2):
+        house.step()
+    assert house.status()["canary"] is None
+    assert [event["event"] for event in events(capsys)].count("swap_failed") == 1

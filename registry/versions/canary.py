@@ -1,0 +1,100 @@
+"""Trials: a second version that is to answer a share of the requests which an alias stands for.
+
+They have a log beside that of the alias, of create-only entries. An entry holds until the alias moves, to the version
+on trial or elsewhere.
+"""
+
+import uuid
+from dataclasses import asdict, dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from tunewright.registry.errors import BadReference, Conflict, CorruptObject
+from tunewright.registry.stores.probe import probe
+from tunewright.registry.stores.store import Store
+from tunewright.registry.versions.alias import last_move
+from tunewright.registry.versions.document import seal
+from tunewright.registry.versions.layout import Name, Number, Time, canary_prefix, trial_key
+from tunewright.registry.versions.numbered import EXACT, FORMAT, numbers, read_record
+from tunewright.registry.versions.record import check_version, now
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One entry of the log."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    name: Name
+    alias: Name
+    entry: Number  # 1, 2, 3 ...
+    move: Number  # the entry of the alias's log that it is beside, and ends with
+    beside: Number  # the version the alias pointed at
+    number: Number | None  # the version on trial; None: there is none from now on
+    percent: Annotated[float, Field(ge=0, le=100)]  # of the requests
+    reason: str
+    begun: Time  # UTC
+    id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]  # tells two equal entries apart
+
+    @property
+    def weights(self) -> dict[int, float]:
+        """Each version with its percentage of the requests."""
+        tried = {} if self.number is None else {self.number: self.percent}
+        return {self.beside: 100 - self.percent, **tried}
+
+
+_TRIAL = TypeAdapter(Trial)
+
+
+def begin(store: Store, name: str, alias: str, number: int, percent: float, *, reason: str = "") -> Trial:
+    """Put a version that is there on trial, in place of any other. Raises BadReference, Conflict, NotFound."""
+    if not 0 < percent <= 100:
+        raise BadReference(f"{percent:g} is not a percentage of the requests; expected more than 0, and at most 100")
+    check_version(store, name, number)
+    return _write(store, name, alias, number, percent, reason)
+
+
+def end(store: Store, name: str, alias: str, *, reason: str = "") -> Trial | None:
+    """End the trial; None where there is none. Raises NotFound."""
+    return _write(store, name, alias, None, 0.0, reason) if running(store, name, alias) else None
+
+
+def running(store: Store, name: str, alias: str) -> Trial | None:
+    """The trial that goes on beside where the alias points now. Raises NotFound, CorruptObject."""
+    move, last = last_move(store, name, alias), last_trial(store, name, alias)
+    return last if last is not None and last.number is not None and last.move == move.entry else None
+
+
+def last_trial(store: Store, name: str, alias: str) -> Trial | None:
+    """The last entry of the log, whether it holds or not. Raises CorruptObject."""
+    prefix = canary_prefix(name, alias)
+    entries = list(numbers(store, prefix, lambda entry: _read(store, name, alias, entry)))
+    return _read(store, name, alias, entries[-1]) if entries else None
+
+
+def _write(store: Store, name: str, alias: str, number: int | None, percent: float, reason: str) -> Trial:
+    probe(store)
+    while True:
+        move, last = last_move(store, name, alias), last_trial(store, name, alias)
+        if number == move.number:
+            raise Conflict(f"{name}@{alias} points at version {number}: there is nothing to try beside it")
+        if last and (last.move, last.number, last.percent) == (move.entry, number, percent):
+            return last
+        entry = last.entry + 1 if last else 1
+        made = Trial(name, alias, entry, move.entry, move.number, number, percent, reason, now(), uuid.uuid4().hex)
+        if store.create(trial_key(name, alias, entry), seal({"format": FORMAT, **asdict(made)})):
+            return made
+        # It may be this one all the same, where the answer of the store was lost.
+        if _read(store, name, alias, entry).id == made.id:
+            return made
+
+
+def _read(store: Store, name: str, alias: str, entry: int) -> Trial:
+    key = trial_key(name, alias, entry)
+    read = read_record(store, key, _TRIAL, "an entry about a canary")
+    if (read.name, read.alias, read.entry) != (name, alias, entry):
+        raise CorruptObject(
+            f"{key!r} in {store.uri} is entry {read.entry} of {read.name}@{read.alias}, not of this log"
+        )
+    return read
