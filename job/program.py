@@ -7,13 +7,15 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewright.job import signals
 from tunewright.job.arguments import own_flags, parser
 from tunewright.job.errors import Interrupted, JobError, SettingsError, visible
+from tunewright.job.progress import quiet
+from tunewright.job.ranks import Place, is_to_start, read_place, require_rows
 from tunewright.registry.errors import Conflict, RegistryError, Unreachable
 from tunewright.serving.errors import BundleError, ServingError
 
@@ -26,6 +28,8 @@ _ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 OpenMP's threads burn a processor while they wait, which makes training many times slower beside any other program."""
 _DISK = (errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS)
 """Faults of the disk or the folders that the settings name, which a person can mend."""
+
+_CODES = (((Conflict, Unreachable), 1), ((RegistryError, BundleError), 2), (ServingError, 1))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -44,23 +48,26 @@ def _guarded(command: Callable[[], None]) -> int:
     """Turn what a person can act on into sentences and an exit code; anything else is a bug and keeps its traceback."""
     try:
         command()
-    except JobError as error:
-        return _fail(str(error), error.exit_code)
-    except (Conflict, Unreachable) as error:
-        return _fail(str(error), 1)
-    except (RegistryError, BundleError) as error:
-        return _fail(str(error), 2)
-    except ServingError as error:
-        return _fail(str(error), 1)
-    except Interrupted as error:
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail(signals.CTRL_C, 130)
-    except OSError as error:
-        if error.errno not in _DISK:
+    except BaseException as error:
+        known = _known(error)
+        if known is None:
             raise
-        return _fail(f"{error.filename or 'the disk'}: {error.strerror}; see the settings output and REGISTRY_CACHE", 1)
+        return _fail(*known)
     return 0
+
+
+def _known(error: BaseException) -> tuple[str, int] | None:
+    """What an error that a person can act on says, and the exit code."""
+    if isinstance(error, JobError | Interrupted):
+        return str(error), error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return signals.CTRL_C, 130
+    for kinds, code in _CODES:
+        if isinstance(error, kinds):
+            return str(error), code
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return f"{error.filename or 'the disk'}: {error.strerror}; see the settings output and REGISTRY_CACHE", 1
+    return None
 
 
 def _fail(sentences: str, code: int) -> int:
@@ -112,33 +119,49 @@ def _init(arguments: Sequence[str]) -> None:
     print(asked.output)  # noqa: T201 - the answer of a command line
 
 
-_SIZES = ("WORLD_SIZE", "PET_NNODES", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
-"""How launchers (torchrun, Kubeflow's Trainer, mpirun, srun) tell a process how many there are."""
-
-
-def _refuse_ranks(environment: Mapping[str, str]) -> None:
-    """One of several processes would train, export and register what each of the others does."""
-    for name in _SIZES:
-        count = environment.get(name, "").partition(":")[0]
-        if count.isdecimal() and int(count) > 1:
-            raise SettingsError(
-                f"{name} is {environment[name]}, so this is one of several processes of a job, which are not "
-                "supported: each would register a version of its own; start one process, without torchrun or mpirun"
-            )
-
-
 def _train(arguments: Sequence[str]) -> None:
-    _refuse_ranks(os.environ)
+    place = read_place(os.environ)
+    if is_to_start(os.environ):
+        from tunewright.job.launcher import start
+
+        start(arguments)
+        return
     settings, registry = _settings(arguments, "train")
     from tunewright.job.steps.begin import begin
 
     signals.unwind()
+    if place.size > 1:
+        _train_with_others(place, settings, registry)
+        return
     with begin(settings, registry) as begun:
         # torch is imported for data that is known to be good and a base that is there: a mistake is told in a second.
         with signals.held():
             from tunewright.job.commands.summary import show
             from tunewright.job.recipe import finish
         outcome = finish(begun, settings, registry)
+    show(outcome)
+
+
+def _train_with_others(place: Place, settings: "JobSettings", registry: "RegistrySettings") -> None:
+    """The same in several processes: the first does all that one alone does, the others learn with it."""
+    require_rows(place, settings.train.batch_size * settings.train.accumulation)
+    if settings.train.minutes:
+        raise SettingsError("train.minutes is measured in one process, and these are several: set train.epochs")
+    # torch would warn that no weight was unused so far, which differs from step to step.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    with signals.held():
+        from tunewright.job.commands.summary import show
+        from tunewright.job.recipe import finish, follow
+        from tunewright.job.steps.begin import begin
+        from tunewright.job.train.distributed import joined
+    with joined(place, lambda error: _known(error) or (f"{type(error).__name__}: {error}", 1)) as world:
+        if not world.is_first:
+            with quiet():
+                follow(settings, registry)
+            return
+        with begin(settings, registry) as begun:
+            outcome = finish(begun, settings, registry)
+        world.tell("done")
     show(outcome)
 
 
@@ -166,7 +189,8 @@ def _suggest(arguments: Sequence[str]) -> None:
 
 
 def _tune(arguments: Sequence[str]) -> None:
-    _refuse_ranks(os.environ)
+    if read_place(os.environ).size > 1 or is_to_start(os.environ):
+        raise SettingsError("tune is one process, without torchrun: start several that share a study")
     asked, others = parser("tune").parse_known_args(arguments)
     if importlib.util.find_spec("optuna") is None:
         raise SettingsError("tune needs more packages: pip install 'tunewright[tune]'")

@@ -42,7 +42,7 @@ def recorded() -> Iterator[list[Said]]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Report nothing meanwhile: what is tried to measure it is not the job."""
+    """Report nothing meanwhile: what is tried to measure it is not the job, and of several processes one speaks."""
     global _is_quiet
     before, _is_quiet = _is_quiet, True
     try:
@@ -59,9 +59,9 @@ def repeat(said: Iterable[Said]) -> None:
 
 def say(event: str, text: str, **facts: object) -> None:
     """Report one step or decision: `text` for people, `event` and `facts` for machines."""
+    _record("info", event, text, facts)
     if _is_quiet:
         return
-    _record("info", event, text, facts)
     if _console.is_terminal:
         _console.print(f"[bold]{event:>10}[/bold]  ", end="")
         _console.print(visible(text), markup=False)
@@ -71,9 +71,9 @@ def say(event: str, text: str, **facts: object) -> None:
 
 def warn(event: str, text: str, **facts: object) -> None:
     """Report something the user should look at; the job goes on."""
+    _record("warning", event, text, facts)
     if _is_quiet:
         return
-    _record("warning", event, text, facts)
     if _console.is_terminal:
         _console.print(f"[bold yellow]{event:>10}  warning:[/bold yellow] ", end="")
         _console.print(visible(text), markup=False)

@@ -11,6 +11,7 @@ from tunewright.job import signals
 from tunewright.job.batches.side import Rows
 from tunewright.job.budget import within_minutes
 from tunewright.job.data.taught_rows import Kind, save_taught
+from tunewright.job.errors import DataError
 from tunewright.job.export.graph import check_exportable
 from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.model.base_model import fetch_base_model
@@ -23,8 +24,10 @@ from tunewright.job.steps.adapt import adapt, read_text
 from tunewright.job.steps.begin import Begun, Ready, begin, get_ready
 from tunewright.job.steps.encode import encode_sides
 from tunewright.job.steps.release import Release, release
-from tunewright.job.steps.run.resume import open_checkpoints
+from tunewright.job.steps.run.folders import work_folder
+from tunewright.job.steps.run.resume import digest_of, open_checkpoints
 from tunewright.job.steps.teach import teach
+from tunewright.job.train.distributed import world
 from tunewright.registry.errors import Conflict
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
@@ -61,6 +64,7 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
     plan, sides = open_base(begun.ready, settings, registry, begun.work)
     if settings.train.minutes:
         plan, sides = within_minutes(plan, sides, begun.work, begun.folder / "checkpoints" / "budget.json")
+    world().tell("read", digest_of(plan))
     kept = open_checkpoints(plan, begun.folder / "checkpoints")
     taught, adaptation = (
         adapt(plan, sides, begun.work, kept) if plan.adaptation else (teach(plan, sides, kept.of("train")), None)
@@ -86,6 +90,27 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
     say("registry", f"registered {version.name}:{version.number} ({version.digest}) in {store.uri}")
     say("registry", f"the same files stay in {released.folder} ({_size(released.folder)}); nothing needs them any more")
     return Outcome(_point_alias(store, version, settings, run_id, short=released.short), released)
+
+
+def follow(settings: JobSettings, registry: RegistrySettings) -> None:
+    """The part of every process but the first: read the same rows, learn with it, wait for what it makes of that."""
+    others = world()
+    # What the first one has fetched and checked lies in the cache by then, where that is on the same machine.
+    told, digest = others.wait("read", "done")
+    if told == "done":
+        return
+    with work_folder(settings.output) as work:
+        plan, sides = prepare_all(settings, registry, work)
+        if digest_of(plan) != digest:
+            raise DataError(
+                f"rank {others.rank} has other settings, rows or another base model than rank 0: give all processes "
+                "the same files"
+            )
+        if plan.adaptation:
+            adapt(plan, sides, work)
+        else:
+            teach(plan, sides)
+    others.wait("done")
 
 
 def prepare_all(settings: JobSettings, registry: RegistrySettings, work: Path) -> tuple[Plan, tuple[Rows, Rows]]:

@@ -12,7 +12,8 @@ from tunewright.job.errors import Interrupted
 CTRL_C = "stopped by Ctrl-C; nothing half-made is left in the registry"
 SIGTERM = "stopped by SIGTERM; nothing half-made is left in the registry, the same job may run again"
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+NUMBERS = (signal.SIGTERM, signal.SIGINT)
+"""The signals that are listened to."""
 _asked: BaseException | None = None
 
 
@@ -49,13 +50,19 @@ def check() -> None:
         raise _asked
 
 
-def is_asked() -> bool:
-    """Whether a signal has come."""
-    return _asked is not None
+def is_asked(number: int | None = None) -> bool:
+    """Whether a signal has come, or this one."""
+    return _asked is not None and (number is None or isinstance(_asked, type(_error(number))))
+
+
+def ask(number: int) -> None:
+    """As if a signal had come that waits for the next `check`: another process of the job has got it."""
+    global _asked
+    _asked = _asked or _error(number)
 
 
 def _listen(handler: signal.Handlers | object) -> None:
-    for number in _SIGNALS:
+    for number in NUMBERS:
         signal.signal(number, handler)  # type: ignore[arg-type]
 
 

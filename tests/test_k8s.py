@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tunewright.job import errors
+from tunewright.job.ranks import is_to_start
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.settings.load import load_settings
 from tunewright.registry.settings import RegistrySettings
@@ -329,6 +330,26 @@ def test_keys_can_come_as_variables(with_component):
 def test_openshift_chooses_the_user_itself(with_component):
     for pod in pods(with_component("openshift")).values():
         assert pod["spec"]["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def test_several_pods_of_one_job_find_each_other(with_component):
+    manifests = with_component("nodes")
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, OLDEST, strict=True)
+    [job] = of_kind(manifests, "Job")
+    pod, [service] = job["spec"]["template"], of_kind(manifests, "Service", "job")
+    given = {one["name"]: one for one in container(pod)["env"]}
+    place = given["PET_NODE_RANK"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert place == "metadata.annotations['batch.kubernetes.io/job-completion-index']"
+    assert is_to_start({name: one["value"] for name, one in given.items() if "value" in one})
+    assert (job["spec"]["completionMode"], job["spec"]["completions"], job["spec"]["parallelism"]) == ("Indexed", 2, 2)
+    assert given["PET_NNODES"]["value"] == "2"
+    assert given["PET_MASTER_ADDR"]["value"] == f"{job['metadata']['name']}-0.{pod['spec']['subdomain']}"
+    assert pod["spec"]["subdomain"] == service["metadata"]["name"]
+    [policy] = of_kind(manifests, "NetworkPolicy", "nodes")
+    [[one], [other]] = policy["spec"]["ingress"][0]["from"], policy["spec"]["egress"][0]["to"]
+    for labels in (service["spec"]["selector"], one["podSelector"]["matchLabels"], other["podSelector"]["matchLabels"]):
+        assert labels.items() <= pod["metadata"]["labels"].items()
 
 
 KUBECTL = """#!{python}

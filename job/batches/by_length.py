@@ -1,6 +1,7 @@
 """Batches of rows of like length: little padding, and still a new random order in every epoch."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +11,45 @@ _POOL = 50
 batch is padding), small enough that an epoch still mixes the rows."""
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one of several processes takes of each step."""
+
+    rank: int = 0
+    size: int = 1
+    whole: bool = False
+    """Whether batches are dealt, not their rows: the loss of a batch is not the mean of those of its rows."""
+
+    def of(self, batches: list[list[int]]) -> list[list[int]]:
+        """Of the batches of a step, each row or batch for one process."""
+        if self.whole:
+            return batches[self.rank :: self.size]
+        own, before = [], 0
+        for batch in batches:
+            # Rows of a batch stand in the order of their lengths, so each process gets long and short ones.
+            own.append(batch[(self.rank - before) % self.size :: self.size])
+            before += len(batch)
+        return [batch for batch in own if batch]
+
+
+_ALL = Share()
+
+
 class LengthGroupedBatches:
     """A batch sampler: draws rows at random into pools, sorts each pool by length, deals batches in random order."""
 
     def __init__(
-        self, lengths: NDArray[np.int64], batch_size: int, seed: int, *, accumulation: int = 1, room: int | None = None
+        self,
+        lengths: NDArray[np.int64],
+        batch_size: int,
+        seed: int,
+        *,
+        accumulation: int = 1,
+        room: int | None = None,
+        share: Share = _ALL,
     ) -> None:
         self._lengths, self._seed = lengths, seed
-        self._accumulation, self._room = accumulation, room
+        self._accumulation, self._room, self._share = accumulation, room, share
         self.batch_size = batch_size
         self.drop_last = False
         self.epoch = 0
@@ -35,10 +67,11 @@ class LengthGroupedBatches:
 
     def steps(self) -> list[list[list[int]]]:
         """The steps of the current epoch, each as the rows that go through the model at a time: `accumulation` batches,
-        none of which holds more than `room` tokens with its padding, but for a single row that does."""
+        none of which holds more than `room` tokens with its padding, but for a single row that does. Of several
+        processes each has its share; one for which nothing is left of a step has an empty part."""
         batches = list(self._batches())
         groups = [batches[at : at + self._accumulation] for at in range(0, len(batches), self._accumulation)]
-        return [[part for batch in group for part in self._parts(batch)] for group in groups]
+        return [[part for batch in self._share.of(group) for part in self._parts(batch)] or [[]] for group in groups]
 
     def _parts(self, batch: list[int]) -> list[list[int]]:
         if self._room is None:

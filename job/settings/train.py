@@ -61,7 +61,7 @@ class TrainSettings(Settings):
     learning_rate: float = Field(default=1e-4, gt=0, lt=1)
     """Peak learning rate of AdamW."""
     batch_size: int = Field(default=32, ge=1)
-    """Rows of one step of one process."""
+    """Rows of one step, of all processes together."""
     accumulation: int = Field(default=1, ge=1)
     """Batches whose gradients are averaged into one optimizer step."""
     seed: int = Field(default=1, ge=0, lt=2**32)

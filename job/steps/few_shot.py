@@ -73,6 +73,7 @@ def teach(
             lower_is_better=lower_is_better(metric),
             forward=pooled,
             divisible=False,
+            is_mean=False,
             watch=watch,
         )
         trained = train(model, (ContrastivePairs(rows, pairs), validation), objective, settings, checkpoints)

@@ -16,16 +16,17 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import DataLoader, Dataset
 
 from tunewright.job import signals
-from tunewright.job.batches.by_length import LengthGroupedBatches
+from tunewright.job.batches.by_length import LengthGroupedBatches, Share
 from tunewright.job.batches.sample import Sample
 from tunewright.job.batches.side import Batch, Renewed, Rows
 from tunewright.job.checkpoints.keeper import Checkpoints
-from tunewright.job.errors import BaseModelError, Interrupted, TrainingFailed
+from tunewright.job.errors import BaseModelError, Interrupted, SettingsError, TrainingFailed
 from tunewright.job.model.layers import merge_adapters, parameter_groups, unfreeze
 from tunewright.job.progress import bar, say
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.averaging import RunningMean
 from tunewright.job.train.course import Course
+from tunewright.job.train.distributed import World, world
 from tunewright.job.train.layer_drop import layers_dropped
 from tunewright.job.train.objective import Objective, Scored
 from tunewright.job.train.regularised import BatchLoss, batch_loss, shrink
@@ -70,6 +71,9 @@ class _Collate:
         self._rows = rows
 
     def __call__(self, rows: list[int]) -> Batch:
+        if not rows:
+            # Nothing is left of a step for this process, which takes part all the same: with any row, of no weight.
+            return {**self._rows.batch([0]), "rows": torch.tensor(rows)}
         return {"rows": torch.tensor(rows), **self._rows.batch(rows)}
 
 
@@ -89,11 +93,25 @@ class _Loop:
     bf16: bool
     loss: BatchLoss
     mean: RunningMean | None
+    world: World
 
     @property
     def learner(self) -> Learner:
         """What changes at each step."""
         return Learner(self.model, self.optimizer, self.schedule, self.mean)
+
+
+class _PartLoss(nn.Module):
+    """The summed loss of a part of a step, as the module that several processes share."""
+
+    def __init__(self, loop: _Loop) -> None:
+        super().__init__()
+        self.model, self._loop = loop.model, loop
+
+    def forward(self, part: Batch, targets: torch.Tensor, weight: float) -> torch.Tensor:
+        """Of the inputs of some rows and their targets; 0 where they weigh nothing."""
+        answer = partial(_forward, self._loop, part)
+        return self._loop.loss(answer, targets) * weight if weight else answer().sum() * 0.0
 
 
 def train(
@@ -109,7 +127,7 @@ def train(
     progress = Progress(Trained("bf16" if loop.bf16 else "fp32", str(loop.accelerator.device)))
     course = Course(objective, settings, progress, lambda: _figures(loop, sides), lambda: changing_weights(model))
     with checkpoints or nullcontext(), signals.held(), layers_dropped(model, settings.layer_drop):
-        if checkpoints and (snapshot := checkpoints.newest()):
+        if snapshot := loop.world.same_snapshot(checkpoints.newest() if checkpoints else None):
             restore(loop.learner, progress, snapshot)
             set_random_state(progress.random)
         try:
@@ -130,11 +148,13 @@ def train(
 
 def _all_epochs(loop: _Loop, course: Course, checkpoints: Checkpoints | None) -> None:
     """What is left of them."""
-    progress = course.progress
+    progress, shared = course.progress, None
     while not course.is_over:
         epoch = progress.epoch
         unfreeze(loop.model, loop.settings, epoch)
-        _one_epoch(loop, course, checkpoints)
+        if shared is None or loop.settings.unfreeze:
+            shared = loop.world.spread(_PartLoss(loop))
+        _one_epoch(loop, shared, course, checkpoints)
         progress.trained.rows_per_second = len(loop.rows) * epoch / progress.trained.seconds
         if not course.is_over:
             _look(loop, course, {"epoch": epoch, "loss": progress.mean_loss})
@@ -155,12 +175,23 @@ def _figures(loop: _Loop, sides: tuple[Rows, Rows]) -> dict[str, float]:
     train, validation = sides
     if not len(validation):
         return {}
-    figures = loop.objective.measure(_scored(loop, validation))
+    figures = _measured(loop, validation)
     if loop.objective.gauged:
         some = Sample(train, min(len(validation), _GAUGED))
         metric = loop.objective.metric
-        figures[f"train_{metric}"] = loop.objective.measure(_scored(loop, some))[metric]
+        figures[f"train_{metric}"] = _measured(loop, some)[metric]
     return figures
+
+
+def _measured(loop: _Loop, side: Rows) -> dict[str, float]:
+    """Figures of a side: the first process finds them from what all have scored."""
+    scored, figures = _scored(loop, side), {}
+    if loop.world.is_first:
+        figures = loop.objective.measure(scored)
+    # The others get nothing, and yet do their share of the scoring by asking.
+    for _ in scored:
+        pass
+    return loop.world.same(figures)
 
 
 def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: TrainSettings) -> _Loop:
@@ -173,6 +204,7 @@ def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: Train
         settings.seed,
         accumulation=settings.accumulation,
         room=TOKENS_AT_ONCE.get(accelerator.device.type) if objective.divisible else None,
+        share=_share(objective, settings),
     )
     loader = DataLoader(_Numbers(len(rows)), batch_sampler=batches, collate_fn=_Collate(rows))
     optimizer = torch.optim.AdamW(parameter_groups(model, settings), fused=True)
@@ -182,7 +214,19 @@ def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: Train
     bf16 = use_bf16(settings.precision)
     loss = batch_loss(model, objective, settings)
     mean = RunningMean(model, settings.ema) if settings.ema else None
-    return _Loop(accelerator, model, optimizer, schedule, loader, batches, rows, objective, settings, bf16, loss, mean)
+    given = rows, objective, settings, bf16, loss, mean, world()
+    return _Loop(accelerator, model, optimizer, schedule, loader, batches, *given)
+
+
+def _share(objective: Objective, settings: TrainSettings) -> Share:
+    """What this process takes of a step."""
+    others = world()
+    if not objective.is_mean and others.size > settings.accumulation:
+        raise SettingsError(
+            f"WORLD_SIZE is {others.size}, but this job compares all rows of a batch, so that processes share the "
+            f"batches of a step, and train.accumulation is {settings.accumulation}: start fewer, or raise it"
+        )
+    return Share(others.rank, others.size, whole=not objective.is_mean)
 
 
 def learning_rate(kind: str, warmup: int, steps: int) -> Callable[[int], float]:
@@ -200,7 +244,7 @@ def learning_rate(kind: str, warmup: int, steps: int) -> Callable[[int], float]:
     return share
 
 
-def _one_epoch(loop: _Loop, course: Course, checkpoints: Checkpoints | None) -> None:
+def _one_epoch(loop: _Loop, shared: nn.Module, course: Course, checkpoints: Checkpoints | None) -> None:
     """What is left of the steps of an epoch, unless a measurement between them ends the run."""
     progress = course.progress
     loop.model.train()
@@ -221,7 +265,8 @@ def _one_epoch(loop: _Loop, course: Course, checkpoints: Checkpoints | None) -> 
                 # The loader draws a number as it begins, which the interrupted run had drawn before.
                 set_random_state(progress.random)
                 is_resumed = False
-            _one_step(loop, parts, progress)
+            loop.world.seed(loop.settings.seed, progress.epoch, progress.step)
+            _one_step(loop, shared, parts, progress)
             progress.trained.seconds += time.perf_counter() - started
             advance(1, epoch=progress.epoch, loss=progress.mean_loss)
             if checkpoints and checkpoints.is_due(progress.step):
@@ -241,23 +286,26 @@ def _look_between(loop: _Loop, course: Course) -> None:
         progress.random = random_state()
 
 
-def _one_step(loop: _Loop, parts: list[Batch], progress: Progress) -> None:
+def _one_step(loop: _Loop, shared: nn.Module, parts: list[Batch], progress: Progress) -> None:
     """One step of the optimizer over all rows of its parts, the gradient that of their mean.
 
     Each part counts by what its loss is a mean over, however the rows of a step are dealt: a batch of few words is not
-    worth as much as one of many.
+    worth as much as one of many. Of several processes each has its parts, and the mean of their gradients is taken.
     """
-    weights = [float(loop.objective.weight(part["targets"])) for part in parts]
+    weights = [float(loop.objective.weight(part["targets"])) if len(part["rows"]) else 0.0 for part in parts]
+    whole = loop.world.agree(sum(weights))
     summed = torch.zeros((), device=loop.accelerator.device)
-    for part, weight in zip(parts, weights, strict=True):
-        signals.check()
+    for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
+        loop.world.check()
         rows, targets = part.pop("rows"), part.pop("targets")
-        if not weight:
+        is_last = loop.world.size > 1 and number == len(parts) - 1
+        if not weight and not is_last:
             continue
-        loss = loop.loss(partial(_forward, loop, part), targets) * weight
-        if not math.isfinite(value := float(loss.detach())):
-            raise TrainingFailed(_not_finite(value, progress, rows.tolist()))
-        loop.accelerator.backward(loss / sum(weights))
+        with loop.world.exchanging(shared, is_last=is_last):
+            loss = shared(part, targets, weight)
+            if not math.isfinite(value := float(loss.detach())):
+                raise TrainingFailed(_not_finite(value, progress, rows.tolist()))
+            loop.accelerator.backward(loss / ((whole or 1.0) / loop.world.size))
         summed += loss.detach()
     loop.accelerator.clip_grad_norm_(loop.model.parameters(), loop.settings.clip)
     loop.optimizer.step()
@@ -268,8 +316,8 @@ def _one_step(loop: _Loop, parts: list[Batch], progress: Progress) -> None:
     if loop.mean:
         loop.mean.update()
     progress.step += 1
-    progress.loss += float(summed)
-    progress.weight += sum(weights)
+    progress.loss += loop.world.total(float(summed))
+    progress.weight += whole
     progress.random = random_state()
 
 
@@ -304,20 +352,26 @@ def _not_finite(value: float, progress: Progress, rows: list[int]) -> str:
     return f"the loss of {place} is {value} (training rows {shown}, counted from 0); {_CALMER}"
 
 
-@torch.no_grad()
 def _scored(loop: _Loop, side: Rows) -> Scored:
     """All batches of a side with their logits."""
     loop.model.eval()
-    collate = _Collate(side)
-    for rows in plan_runs(side.lengths.tolist(), loop.objective.validation_tokens):
-        signals.check()
-        batch = {name: tensor.to(loop.accelerator.device) for name, tensor in collate(rows).items()}
-        del batch["rows"]
-        targets = batch.pop("targets")
-        logits = _forward(loop, batch)
-        if not torch.isfinite(logits).all():
-            raise TrainingFailed(f"the model answers a validation row with a number that is not finite; {_CALMER}")
-        yield rows, {**batch, "targets": targets}, logits
+    runs = list(plan_runs(side.lengths.tolist(), loop.objective.validation_tokens))
+    return loop.world.dealt(runs, partial(_answered, loop, _Collate(side)))
+
+
+@torch.no_grad()
+def _answered(loop: _Loop, collate: _Collate, rows: list[int]) -> tuple[list[int], Batch, torch.Tensor]:
+    loop.world.check()
+    batch = {name: tensor.to(loop.accelerator.device) for name, tensor in collate(rows).items()}
+    del batch["rows"]
+    targets = batch.pop("targets")
+    logits = _forward(loop, batch)
+    if not torch.isfinite(logits).all():
+        raise TrainingFailed(f"the model answers a validation row with a number that is not finite; {_CALMER}")
+    batch["targets"] = targets
+    if loop.world.size > 1:
+        batch, logits = {name: tensor.cpu() for name, tensor in batch.items()}, logits.cpu()
+    return rows, batch, logits
 
 
 def use_bf16(precision: str) -> bool:

@@ -57,6 +57,8 @@ class Objective:
     """Why nothing is trained; empty where there is something to learn."""
     divisible: bool = True
     """Whether a batch may go through the model in parts: its loss is a mean, and rows cost what they are long."""
+    is_mean: bool = True
+    """Whether the loss of a batch is the mean of those of its rows, so that processes can share its rows."""
 
     apart: Apart | None = None
     """For R-Drop, where answers can be compared."""

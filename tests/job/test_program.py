@@ -114,45 +114,24 @@ def test_check_finds_what_the_loss_cannot_be_made_of(arguments, capsys):
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("WORLD_SIZE", "2"), ("PET_NNODES", "4"), ("PET_NNODES", "2:4"), ("OMPI_COMM_WORLD_SIZE", "8"), ("PMI_SIZE", "2")],
-)
-def test_one_of_several_ranks_refuses_before_anything_is_read(monkeypatch, capsys, name, value):
-    monkeypatch.setenv(name, value)
-    code, out, err = run_main(capsys, "train", "--config", "no such file")
+@pytest.mark.parametrize("command", ["train", "tune"])
+def test_places_that_do_not_fit_are_refused_before_anything_is_read(monkeypatch, capsys, command):
+    monkeypatch.setenv("WORLD_SIZE", "many")
+    code, out, err = run_main(capsys, command, "--config", "no such file")
     assert (code, out) == (2, "")
-    assert err == (
-        f"error: {name} is {value}, so this is one of several processes of a job, which are not supported: each would "
-        "register a version of its own; start one process, without torchrun or mpirun\n"
-    )
+    assert err == "error: WORLD_SIZE is 'many'; expected a whole number from 1: how many processes there are\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("WORLD_SIZE", "1"), ("PET_NNODES", "1:1"), ("PET_NPROC_PER_NODE", "auto")]
-)
-def test_the_only_rank_trains(monkeypatch, capsys, name, value):
+def test_a_search_is_one_process(monkeypatch, capsys):
+    monkeypatch.setenv("PET_NNODES", "2")
+    code, _, err = run_main(capsys, "tune", "--config", "no such file")
+    assert (code, err) == (2, "error: tune is one process, without torchrun: start several that share a study\n")
+
+
+@pytest.mark.parametrize(("name", "value"), [("WORLD_SIZE", "1"), ("PET_NNODES", "1:1"), ("PET_NPROC_PER_NODE", "1")])
+def test_the_only_process_trains(monkeypatch, capsys, name, value):
     monkeypatch.setenv(name, value)
     assert "no such file" in run_main(capsys, "train", "--config", "no such file")[2]
-
-
-@pytest.mark.slow
-def test_torchrun_of_two_processes_registers_nothing(arguments, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "tunewright",
-        "train",
-        *arguments,
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode != 0
-    assert "error: WORLD_SIZE is 2, so this is one of several processes of a job" in done.stderr
-    assert not (tmp_path / "registry").exists()
 
 
 def test_predict_answers_one_line_for_each_input(made, monkeypatch, capsys):

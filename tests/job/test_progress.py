@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tunewright.job import progress
-from tunewright.job.progress import bar, recorded, repeat, say, show_table, warn
+from tunewright.job.progress import bar, quiet, recorded, repeat, say, show_table, warn
 
 
 @pytest.fixture
@@ -27,6 +27,15 @@ def test_an_event_is_one_json_object(capsys):
     assert said.pop("time").endswith("Z")
     assert said == {"level": "info", "event": "data", "message": "train: 7 rows\nfrom a.csv", "rows": 7}
     assert (warned["level"], warned["message"]) == ("warning", "ünusual")
+
+
+def test_who_is_quiet_says_nothing_and_still_records_it(capsys):
+    with quiet(), recorded() as said, bar("train", 3) as advance:
+        say("data", "one")
+        warn("split", "two")
+        advance(1, loss=0.5)
+    assert [one.text for one in said] == ["one", "two"]
+    assert capsys.readouterr().out == ""
 
 
 def test_what_was_said_can_be_said_again(capsys):

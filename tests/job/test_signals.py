@@ -43,6 +43,19 @@ except BaseException as error:
     print(type(error).__name__)
 """
 
+ASKED = """
+import signal, sys
+from tunewright.job import signals
+number = getattr(signal, sys.argv[1])
+print(signals.is_asked(), signals.is_asked(number))
+signals.ask(number)
+print(signals.is_asked(), [signals.is_asked(one) for one in signals.NUMBERS].count(True), signals.is_asked(number))
+try:
+    signals.check()
+except BaseException as error:
+    print(type(error).__name__)
+"""
+
 
 def run(program, name):
     return subprocess.run([sys.executable, "-c", program, name], capture_output=True, text=True, check=False)
@@ -63,3 +76,8 @@ def test_before_there_is_anything_to_clean_up_nobody_can_catch_it():
 def test_a_signal_waits_while_more_is_imported():
     assert run(HELD, "SIGINT").stdout == "imported\nKeyboardInterrupt\n"
     assert run(HELD, "SIGTERM").stdout == "imported\nInterrupted\n"
+
+
+def test_a_signal_of_another_process_is_as_if_it_had_come_here():
+    for name, error in (("SIGTERM", "Interrupted"), ("SIGINT", "KeyboardInterrupt")):
+        assert run(ASKED, name).stdout.splitlines() == ["False False", "True 1 True", error]

@@ -19,6 +19,12 @@ def open_checkpoints(plan: Plan, folder: Path) -> Checkpoints:
     return Checkpoints(folder, _identity(plan), plan.settings.train.checkpoint)
 
 
+def digest_of(plan: Plan) -> str:
+    """Of all that decides what is learned: the same in all processes that learn together."""
+    identity = _identity(plan)
+    return hashlib.sha256(json.dumps([identity.settings, identity.data], sort_keys=True).encode()).hexdigest()
+
+
 def _identity(plan: Plan) -> Identity:
     settings = plan.settings.model_dump(
         mode="json",
