@@ -126,7 +126,7 @@ def test_a_changed_registry_is_read_or_refused_in_a_sentence(registry, count, tm
     assert tell(outcomes) == {}
 
 
-@amounts(5, 80)
+@amounts(5, 40)
 def test_a_version_of_changed_files_starts_or_is_refused_in_a_sentence(bundle, count, tmp_path, capfd):
     sound, outcomes = bundle("text"), {}
     for number in range(count):

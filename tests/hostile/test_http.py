@@ -49,7 +49,7 @@ def fault_of(sent, said):
 
 
 QUICK = [("text", 600), ("image", 200)]
-WHOLE = [("text", 55_000), ("pair", 15_000), ("chat", 20_000), ("image", 10_000)]
+WHOLE = [("text", 20_000), ("pair", 6_000), ("chat", 8_000), ("image", 5_000)]
 
 
 @pytest.mark.parametrize(("kind", "requests"), [*QUICK, *(pytest.param(*one, marks=pytest.mark.slow) for one in WHOLE)])

@@ -109,7 +109,7 @@ def test_a_decoder_of_sources_answers_padded_rows_as_torch_each_alone(written, k
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["mistral", "gpt2", "bart"])
+@pytest.mark.parametrize("kind", ["mistral", "bart"])
 def test_torch_s_own_exporter_gives_graphs_with_caches_that_answer_alike(written, kind):
     """But for T5 and its kin, whose code it cannot trace."""
     other = written(kind, by_torch)

@@ -53,14 +53,17 @@ def test_the_graph_answers_as_torch_at_lengths_it_was_not_traced_with(exported, 
     assert largest_difference(exported(kind, pooling=pooling), open_session, batch) < 1e-4
 
 
+# The two heads are alike, so that one of them is enough for an encoder.
+HEADS = ("token-classification", "question-answering")
 PER_TOKEN = [
-    (task, kind) for task in ("token-classification", "question-answering") for kind in TASKS[task].graph.architectures
+    next((task, kind) for task in (HEADS if number % 2 else HEADS[::-1]) if kind in TASKS[task].graph.architectures)
+    for number, kind in enumerate(sorted({kind for task in HEADS for kind in TASKS[task].graph.architectures}))
 ]
+QUICK_PER_TOKEN = [("token-classification", "distilbert"), ("question-answering", "bert")]
+PER_TOKEN += [one for one in QUICK_PER_TOKEN if one not in PER_TOKEN]
 
 
-@pytest.mark.parametrize(
-    ("task", "kind"), marked(PER_TOKEN, [("token-classification", "distilbert"), ("question-answering", "bert")])
-)
+@pytest.mark.parametrize(("task", "kind"), marked(PER_TOKEN, QUICK_PER_TOKEN))
 def test_a_graph_with_numbers_per_token_answers_as_torch(exported, open_session, batch, task, kind):
     one = exported(kind, task)
     wanted = ["logits"] if task == "token-classification" else ["start_logits", "end_logits"]

@@ -80,11 +80,11 @@ class Tiny:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """tiny("gpt2", seed=1): a random model of that architecture, exported."""
+    """tiny("gpt2"): a random model of that architecture, exported."""
 
     @cache
-    def make(name, seed=0):
-        torch.manual_seed(seed)
+    def make(name):
+        torch.manual_seed(0)
         model = {**CAUSAL, **SEQ2SEQ}[name]().eval()
         if name in SEQ2SEQ:
             vary(model)
@@ -110,11 +110,10 @@ def test_answers_equal_those_of_transformers(tiny, name, search):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1])
 @pytest.mark.parametrize("name", [*CAUSAL, *SEQ2SEQ])
-def test_answers_of_more_models_equal_those_of_transformers(tiny, name, seed):
-    model = tiny(name, seed)
-    generator = np.random.default_rng(seed)
+def test_answers_to_random_prompts_equal_those_of_transformers(tiny, name):
+    model = tiny(name)
+    generator = np.random.default_rng(1)
     prompts = [generator.integers(3, VOCABULARY, length).tolist() for length in (1, 30, 2, 9, 17, 1)]
     for search in SEARCHES.values():
         fields = {"eos_token_id": [_end_token(model), 5], "max_new_tokens": 40, **search}
