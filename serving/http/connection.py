@@ -266,6 +266,9 @@ class Connection(HttpToolsProtocol):
 
     def _make_room(self) -> None:
         """Where there is one connection too many, close the one that has longest not had a whole request."""
+        # First what costs nothing: thousands may come at once, and each would look at all others.
+        if len(self.connections) <= self._bounds.connections:
+            return
         held = [one for one in self.connections if isinstance(one, Connection) and not one.transport.is_closing()]
         if len(held) <= self._bounds.connections:
             return

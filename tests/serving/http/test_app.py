@@ -4,6 +4,7 @@ import contextlib
 import json
 import re
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -190,6 +191,25 @@ def test_more_requests_than_allowed_are_told_when_to_come_back(endless, serve_bu
         assert reply.headers["Retry-After"] == "1"
         wait_until(lambda: service.admission.in_flight == 0)
         assert predict(client, "great").status_code == 200
+
+
+def test_refusals_and_health_need_no_thread_that_computes_or_reads(reviews, serve_bundle):
+    let_go, large = threading.Event(), b'{"inputs": "great"}' + b" " * 100_000
+    with serve_bundle(reviews, requests=3) as (client, models), ThreadPoolExecutor(3) as callers:
+        engine = models.default.predictor.engine
+        run = engine.run_once
+        engine.run_once = lambda parts, **options: let_go.wait(30) and run(parts, **options)
+        models._reader.submit(let_go.wait, 30)
+        try:
+            held = [callers.submit(predict, client, "great") for _ in range(2)]
+            held.append(callers.submit(client.post, "/predict", content=large))
+            wait_until(lambda: models.admission.in_flight == 3)
+            assert predict(client, "great").status_code == 429
+            assert [client.get(page).status_code for page in ("/livez", "/readyz", "/metrics")] == [200] * 3
+            assert not any(one.done() for one in held)
+        finally:
+            let_go.set()
+        assert [one.result(30).status_code for one in held] == [200] * 3
 
 
 def test_nothing_is_computed_for_callers_who_have_left(endless, serve_bundle):
