@@ -5,7 +5,15 @@ from tunewright.serving.live.agreement import number
 from tunewright.serving.live.models import Models
 from tunewright.serving.protocols import similarity as alike
 from tunewright.serving.protocols.huggingface import read_envelope
-from tunewright.serving.protocols.plain import body_object, checked, json_reply, refuse_unknown, switch, texts_of
+from tunewright.serving.protocols.plain import (
+    body_object,
+    checked,
+    json_reply,
+    refuse_unknown,
+    switch,
+    text_of,
+    texts_of,
+)
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Fault, Operation, Page, Reply
 from tunewright.serving.request.schema import TEXT, closed, list_of, nullable, ref
 
@@ -21,8 +29,7 @@ def explain(fault: Fault) -> object:
 def embed(models: Models, call: Call) -> Asked:
     """POST /embed: a vector for each text, in a list even for one."""
     service = models.default
-    if service.predictor.model.task != "feature-extraction":
-        raise NotFound(f"{service} is for {service.predictor.model.task}: it gives no embeddings")
+    alike.require_vectors(service)
     envelope = read_envelope(call.body, beside=service.shapes.beside)
     request, _ = checked(service, envelope.inputs, envelope.parameters)
     return Asked(service, request, json_reply)
@@ -37,10 +44,7 @@ def rerank(models: Models, call: Call) -> Asked:
     content = body_object(call)
     refuse_unknown(content, ("query", "texts", *_SWITCHES))
     switches = {name: switch(content, name) for name in _SWITCHES}
-    query = content.get("query")
-    if not isinstance(query, str):
-        raise InputError(f"'query' is {shown(query)}; send a text")
-    texts = texts_of(content, "texts")
+    query, texts = text_of(content, "query"), texts_of(content, "texts")
     request, _ = checked(service, [{"text": query, "text_pair": text} for text in texts], {})
 
     def write(answers: list[object]) -> Reply:

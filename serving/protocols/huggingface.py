@@ -14,7 +14,7 @@ from tunewright.serving.errors import InputError, Malformed, NotFound, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols import similarity, written
-from tunewright.serving.protocols.plain import checked, json_reply, refuse_unknown, switch
+from tunewright.serving.protocols.plain import checked, json_reply, object_of, refuse_unknown, switch
 from tunewright.serving.protocols.protocol import (
     EVENT,
     About,
@@ -189,9 +189,7 @@ def read_envelope(body: bytes, *, beside: Collection[str] = (), streams: bool = 
     refuse_unknown(content, (*_KEYS, *beside), beside=_BEFORE)
     if "inputs" not in content:
         raise InputError("'inputs' is missing: send {\"inputs\": ...}")
-    parameters = {} if content.get("parameters") is None else content["parameters"]
-    if not isinstance(parameters, dict):
-        raise InputError(f"'parameters' is {shown(parameters)}; send an object")
+    parameters = object_of(content.get("parameters"), "'parameters'")
     if twice := next((name for name in beside if name in content and name in parameters), None):
         raise InputError(f"parameter {shown(twice)} stands beside 'inputs' and in 'parameters'; send it once")
     streaming = streams and switch(content, "stream")
@@ -246,8 +244,6 @@ def _labels(labels: list[str]) -> Mapping[str, object]:
 
 def _check_options(options: object) -> None:
     """`options` of the hub's older clients are without effect, so only those that change no answer may be there."""
-    if options is not None and not isinstance(options, dict):
-        raise InputError(f"'options' is {shown(options)}; send an object, or leave it out")
-    for name in options or {}:
+    for name in object_of(options, "'options'"):
         if name not in OPTIONS:
             raise InputError(f"unknown option {shown(name)}; accepted, without effect: {', '.join(OPTIONS)}")

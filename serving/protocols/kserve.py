@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping
 
-from tunewright.serving.errors import InputError, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.oip import explain
 from tunewright.serving.protocols.own.explain import described, explaining, parameters_schema
-from tunewright.serving.protocols.plain import body_object, each_one, json_reply, object_of, refuse_unknown
+from tunewright.serving.protocols.plain import body_object, each_one, items_of, json_reply, object_of, refuse_unknown
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Operation
 from tunewright.serving.request.schema import closed, list_of, nullable, ref
 
@@ -31,10 +30,8 @@ def _read(models: Models, call: Call) -> tuple[Service, list[object], Mapping[st
     service = models.find(call.path["model"])
     content = body_object(call)
     refuse_unknown(content, ("instances", "parameters"))
-    instances, parameters = content.get("instances"), object_of(content.get("parameters"), "'parameters'")
-    if not isinstance(instances, list):
-        raise InputError(f"'instances' is {shown(instances)}; send a list of inputs")
-    return service, instances, parameters
+    parameters = object_of(content.get("parameters"), "'parameters'")
+    return service, items_of(content, "instances", "inputs"), parameters
 
 
 def _described(about: About) -> Described:

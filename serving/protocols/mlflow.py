@@ -17,6 +17,7 @@ from tunewright.serving.protocols.plain import (
     checked,
     chosen,
     each_one,
+    items_of,
     joined,
     json_reply,
     object_of,
@@ -103,9 +104,7 @@ def _inputs(service: Service, inputs: object, parameters: Mapping[str, object]) 
 
 
 def _instances(service: Service, instances: object, parameters: Mapping[str, object]) -> Request:
-    if not isinstance(instances, list):
-        raise InputError(f"'instances' is {shown(instances)}; send a list of inputs")
-    return each_one(service, instances, parameters)
+    return each_one(service, items_of({"instances": instances}, "instances", "inputs"), parameters)
 
 
 def _split(service: Service, table: object, parameters: Mapping[str, object]) -> Request:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tunewright.serving.errors import InputError, NotFound, shown
+from tunewright.serving.errors import InputError, shown
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.protocols.chats import described, responses
@@ -21,6 +21,7 @@ from tunewright.serving.protocols.plain import (
     tokens,
 )
 from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Fault, Operation, Page, Reply
+from tunewright.serving.protocols.similarity import require_vectors
 from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, nullable
 
 _FORMATS = ("float", "base64")
@@ -37,8 +38,7 @@ def embeddings(models: Models, call: Call) -> Asked:
     """POST /v1/embeddings: one vector for each text."""
     content = body_object(call)
     service = chosen(models, content.pop("model", None))
-    if service.predictor.model.task != "feature-extraction":
-        raise NotFound(f"{service} is for {service.predictor.model.task}: it gives no embeddings")
+    require_vectors(service)
     texts, written = text_or_texts(content, "input"), content.pop("encoding_format", None) or "float"
     if written not in _FORMATS:
         raise InputError(f"'encoding_format' is {shown(written)}; legal are: {', '.join(_FORMATS)}")

@@ -102,6 +102,22 @@ def switch(content: Mapping[str, object], name: str) -> bool:
     return bool(value)
 
 
+def text_of(content: Mapping[str, object], name: str) -> str:
+    """One text."""
+    text = content.get(name)
+    if not isinstance(text, str):
+        raise InputError(f"{name!r} is {shown(text)}; send a text")
+    return text
+
+
+def items_of(content: Mapping[str, object], name: str, what: str) -> list[object]:
+    """A list, which may be empty. `what`: of what it should be."""
+    items = content.get(name)
+    if not isinstance(items, list):
+        raise InputError(f"{name!r} is {shown(items)}; send a list of {what}")
+    return items
+
+
 def texts_of(content: Mapping[str, object], name: str) -> list[str]:
     """A list of texts, of which there is at least one."""
     texts = content.get(name)

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tunewright.serving.bundle.model_file import ModelFile
-from tunewright.serving.errors import InputError, shown
+from tunewright.serving.errors import NotFound
 from tunewright.serving.live.agreement import number
 from tunewright.serving.live.service import Service
-from tunewright.serving.protocols.plain import checked, json_reply, texts_of
+from tunewright.serving.protocols.plain import checked, json_reply, text_of, texts_of
 from tunewright.serving.protocols.protocol import Asked
 from tunewright.serving.request.schema import TEXT, closed, list_of
 
@@ -29,6 +29,12 @@ def can(model: ModelFile) -> bool:
     return model.task == _VECTORS or ranks(model)
 
 
+def require_vectors(service: Service) -> None:
+    """NotFound where a model gives none."""
+    if service.predictor.model.task != _VECTORS:
+        raise NotFound(f"{service} is for {service.predictor.model.task}: it gives no embeddings")
+
+
 def ranks(model: ModelFile) -> bool:
     """Whether a model gives a number to a pair of texts."""
     return model.pair and len(model.labels) == 1
@@ -37,9 +43,7 @@ def ranks(model: ModelFile) -> bool:
 def asked(service: Service, inputs: object, parameters: Mapping[str, object]) -> Asked:
     """One number for each of the sentences."""
     assert isinstance(inputs, dict)
-    source, sentences = inputs["source_sentence"], texts_of(inputs, "sentences")
-    if not isinstance(source, str):
-        raise InputError(f"'source_sentence' is {shown(source)}; send a text")
+    source, sentences = text_of(inputs, "source_sentence"), texts_of(inputs, "sentences")
     model = service.predictor.model
     if model.task == _VECTORS:
         request, _ = checked(service, [source, *sentences], parameters)

@@ -6,7 +6,7 @@ from tunewright.serving.errors import InputError, shown
 from tunewright.serving.generation.detokenizer import Piece, Token
 from tunewright.serving.generation.sequences import FINISH
 from tunewright.serving.live.service import Ended, Service
-from tunewright.serving.protocols.plain import neutral_schema, take_neutral
+from tunewright.serving.protocols.plain import neutral_schema, object_of, take_neutral
 from tunewright.serving.protocols.protocol import Fault, event, explained
 from tunewright.serving.request.json_text import to_json
 from tunewright.serving.request.schema import Schema, nullable
@@ -145,12 +145,10 @@ def _told(token: Token | None, text: str) -> dict[str, object]:
 
 def _flat(parameters: Mapping[str, object]) -> Mapping[str, object]:
     """The parameters with those in it that the hub's clients of translation and summarization put a level deeper."""
-    deeper = parameters.get("generate_parameters")
     if "generate_parameters" not in parameters:
         return parameters
-    if not isinstance(deeper, dict | None):
-        raise InputError(f"parameter 'generate_parameters' is {shown(deeper)}; send an object")
+    inner = object_of(parameters["generate_parameters"], "parameter 'generate_parameters'")
     rest = {name: value for name, value in parameters.items() if name != "generate_parameters"}
-    if twice := next((name for name in deeper or {} if name in rest), None):
+    if twice := next((name for name in inner if name in rest), None):
         raise InputError(f"parameter {shown(twice)} stands in 'generate_parameters' and beside it; send it once")
-    return {**rest, **(deeper or {})}
+    return {**rest, **inner}

@@ -13,6 +13,7 @@ import pytest
 from tunewright.registry.errors import AccessDenied
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.alias import current, move, rollback
+from tunewright.registry.versions.canary import begin
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
 
@@ -69,6 +70,7 @@ def test_each_role_can_do_its_work_and_no_more(as_role, bundle, tmp_path):
     move(store, "reviews", "production", 1)
     move(store, "reviews", "production", 2)
     assert rollback(store, "reviews", "production").number == 1
+    assert begin(store, "reviews", "production", 2, 10).weights == {1: 90, 2: 10}
     with pytest.raises(AccessDenied):
         publish(store, "reviews", bundle, run_id="three")
 

@@ -18,6 +18,7 @@ from tunewright.serving.protocols.plain import (
     object_of,
     switch,
     take_neutral,
+    text_of,
 )
 from tunewright.serving.protocols.protocol import EVENT, About, Asked, Call, Described, Reply
 from tunewright.serving.request.schema import FILLED, TEXT, Schema, closed, list_of, needing, nullable
@@ -96,9 +97,7 @@ def _conversation(content: Mapping[str, object]) -> list[dict[str, object]]:
         asked = [{"role": "user", "content": asked}]
     if not isinstance(asked, list):
         raise InputError(f"'input' is {shown(asked)}; send a text, or a list of messages")
-    if instructions is not None and not isinstance(instructions, str):
-        raise InputError(f"'instructions' is {shown(instructions)}; send a text")
-    before = [] if instructions is None else [{"role": "system", "content": instructions}]
+    before = [] if instructions is None else [{"role": "system", "content": text_of(content, "instructions")}]
     return read_messages([*before, *map(_message, asked)])
 
 

@@ -283,12 +283,16 @@ def test_a_canary_of_the_registry_answers_its_share_until_it_ends_or_takes_over(
     assert house.status()["canary"] is None
     begin(house.store, "reviews", "production", 2, 10)
     house.step()
+    before = house.models.model("reviews").canary.slot.service
+    begin(house.store, "reviews", "production", 2, 20)
+    house.step()
+    assert house.models.model("reviews").canary.slot.service is before
     trial = house.models.model("reviews").canary.slot.service
     house.promote(2)
     assert (house.step(), house.status()["canary"]) == ("good", None)
     assert house.models.default is trial  # which is not loaded again
     told = [event["event"] for event in events(capsys) if event["event"].startswith("canary")]
-    assert told == ["canary_began", "canary_ended", "canary_began", "canary_ended"]
+    assert told == ["canary_began", "canary_ended", "canary_began", "canary_began", "canary_ended"]
 
 
 def test_a_canary_that_cannot_be_loaded_answers_nothing_and_is_told_once(house, second, tmp_path, capsys):
