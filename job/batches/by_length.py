@@ -55,6 +55,17 @@ class LengthGroupedBatches:
         self.epoch = 0
         self.done = 0
         """Steps of the current epoch that are left out: a resumed run has made them."""
+        self.halvings = 0
+        """How often the room was halved, since the memory did not hold it."""
+
+    @property
+    def room(self) -> int | None:
+        """Tokens that go through the model at a time; None where batches are not divided."""
+        return self._room and max(1, self._room >> self.halvings)
+
+    def tokens(self, part: list[int]) -> int:
+        """What goes through the model with these rows, padding included."""
+        return len(part) * int(self._lengths[part].max())
 
     def __len__(self) -> int:
         return -(-len(self._lengths) // self.batch_size)
@@ -74,13 +85,13 @@ class LengthGroupedBatches:
         return [[part for batch in self._share.of(group) for part in self._parts(batch)] or [[]] for group in groups]
 
     def _parts(self, batch: list[int]) -> list[list[int]]:
-        if self._room is None:
+        if (room := self.room) is None:
             return [batch]
         parts: list[list[int]] = []
         longest = 0
         for row in batch:
             longest = max(longest, int(self._lengths[row]))
-            if not parts or longest * (len(parts[-1]) + 1) > self._room:
+            if not parts or longest * (len(parts[-1]) + 1) > room:
                 parts.append([])
                 longest = int(self._lengths[row])
             parts[-1].append(row)

@@ -74,6 +74,12 @@ class Checkpoints:
             raise SettingsError(f"{faults[0]}, and no other one is left; {self._cure()}")
         return None
 
+    def last(self) -> Path | None:
+        """The newest one that is written, None where there is none."""
+        self._wait()
+        kept = self._kept()
+        return kept[-1] if kept else None
+
     def _cure(self) -> str:
         return f"give this run another run_id, or remove {self._folder} to begin it again"
 

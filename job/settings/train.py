@@ -127,6 +127,8 @@ class TrainSettings(Settings):
     """Regression: Huber loss with this delta (in standard deviations of the target) instead of squared error."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the forward pass; auto takes bf16 where the hardware computes in it."""
+    on_non_finite: Literal["stop", "skip"] = "stop"
+    """A loss or gradient that is not finite ends the run (stop), or its step is left out and counted (skip)."""
     patience: int = Field(default=3, ge=1)
     """Stop after so many epochs (measurements, with evaluate) without a better validation metric; the best weights are
     kept."""

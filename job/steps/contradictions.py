@@ -23,7 +23,7 @@ _NO_EFFECT = " would have no effect: "
 EVERY_TASK = frozenset(
     {f"train.{name}" for name in """preset minutes epochs learning_rate batch_size accumulation seed layers layer_decay
     unfreeze lora weight_decay warmup schedule clip dropout precision patience metric layer_drop l1 ema average evaluate
-    checkpoint""".split()}
+    checkpoint on_non_finite""".split()}
     | {f"data.{name}" for name in """train validation test columns header format comment sample_by delimiter quoting
     quote encoding validation_fraction test_fraction limit max_expansion""".split()}
 )  # fmt: skip

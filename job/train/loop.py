@@ -3,9 +3,10 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import torch
 from accelerate import Accelerator
@@ -27,6 +28,8 @@ from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.averaging import RunningMean
 from tunewright.job.train.course import Course
 from tunewright.job.train.distributed import World, world
+from tunewright.job.train.faults.memory import TooLarge, halve
+from tunewright.job.train.faults.not_finite import CALMER, Fault, leave_out
 from tunewright.job.train.layer_drop import layers_dropped
 from tunewright.job.train.objective import Objective, Scored
 from tunewright.job.train.regularised import BatchLoss, batch_loss, shrink
@@ -48,7 +51,6 @@ TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 16_384}
 them, and on a processor more are slower. A step still learns from all its rows at once."""
 _GAUGED = 500
 """Training rows that are measured beside those of validation, at most."""
-_CALMER = "lower train.learning_rate or train.clip, or set train.precision to fp32"
 
 
 class _Numbers(Dataset[int]):
@@ -139,6 +141,10 @@ def train(
                 place = f"epoch {progress.epoch}, {progress.step} steps"
                 say("checkpoint", f"kept: {place}; the same command goes on there")
             raise
+        except TrainingFailed as error:
+            if checkpoints and (last := checkpoints.last()):
+                raise TrainingFailed(f"{error}. The last checkpoint before it is {last}") from error
+            raise
     course.finish(lambda weights: load_weights(model, weights))
     model.cpu()
     merge_adapters(model)
@@ -154,7 +160,8 @@ def _all_epochs(loop: _Loop, course: Course, checkpoints: Checkpoints | None) ->
         unfreeze(loop.model, loop.settings, epoch)
         if shared is None or loop.settings.unfreeze:
             shared = loop.world.spread(_PartLoss(loop))
-        _one_epoch(loop, shared, course, checkpoints)
+        if not _epoch_fits(loop, shared, course, checkpoints):
+            continue
         progress.trained.rows_per_second = len(loop.rows) * epoch / progress.trained.seconds
         if not course.is_over:
             _look(loop, course, {"epoch": epoch, "loss": progress.mean_loss})
@@ -244,11 +251,23 @@ def learning_rate(kind: str, warmup: int, steps: int) -> Callable[[int], float]:
     return share
 
 
+def _epoch_fits(loop: _Loop, shared: nn.Module, course: Course, checkpoints: Checkpoints | None) -> bool:
+    """Make what is left of an epoch; False where a step did not fit the memory, and is to be made in smaller parts."""
+    with suppress(TooLarge):
+        _one_epoch(loop, shared, course, checkpoints)
+        return True
+    # Out here nothing holds what was computed.
+    loop.optimizer.zero_grad()
+    halve(loop.batches, course.progress)
+    return False
+
+
 def _one_epoch(loop: _Loop, shared: nn.Module, course: Course, checkpoints: Checkpoints | None) -> None:
     """What is left of the steps of an epoch, unless a measurement between them ends the run."""
     progress = course.progress
     loop.model.train()
     loop.batches.epoch, loop.batches.done = progress.epoch, progress.step
+    loop.batches.halvings = progress.halvings
     if isinstance(loop.rows, Renewed):
         loop.rows.renew(progress.epoch)
     steps, loaded = loop.batches.steps(), iter(loop.loader)
@@ -294,31 +313,56 @@ def _one_step(loop: _Loop, shared: nn.Module, parts: list[Batch], progress: Prog
     """
     weights = [float(loop.objective.weight(part["targets"])) if len(part["rows"]) else 0.0 for part in parts]
     whole = loop.world.agree(sum(weights))
-    summed = torch.zeros((), device=loop.accelerator.device)
+    found = _gradient(loop, shared, parts, weights, whole or 1.0)
+    if isinstance(found, Fault):
+        leave_out(found, progress, loop.settings.on_non_finite)
+    else:
+        _update(loop)
+        progress.in_a_row = 0
+        progress.loss += found
+        progress.weight += whole
+    loop.optimizer.zero_grad()
+    progress.step += 1
+    progress.random = random_state()
+
+
+def _gradient(loop: _Loop, shared: nn.Module, parts: list[Batch], weights: list[float], whole: float) -> float | Fault:
+    """The gradient of the mean loss, clipped; the summed loss, or what of it is not finite, for all processes alike."""
+    summed, rows = torch.zeros((), device=loop.accelerator.device), [part.pop("rows").tolist() for part in parts]
+    fault, alone = None, loop.world.size == 1
     for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
         loop.world.check()
-        rows, targets = part.pop("rows"), part.pop("targets")
-        is_last = loop.world.size > 1 and number == len(parts) - 1
+        is_last = not alone and number == len(parts) - 1
         if not weight and not is_last:
             continue
-        with loop.world.exchanging(shared, is_last=is_last):
-            loss = shared(part, targets, weight)
-            if not math.isfinite(value := float(loss.detach())):
-                raise TrainingFailed(_not_finite(value, progress, rows.tolist()))
-            loop.accelerator.backward(loss / ((whole or 1.0) / loop.world.size))
+        try:
+            with loop.world.exchanging(shared, is_last=is_last):
+                loss = shared(part, part.pop("targets"), weight)
+                if not math.isfinite(value := float(loss.detach())):
+                    fault = fault or Fault("loss", value, rows[number])
+                    # The others learn it from the sum.
+                    if alone or loop.settings.on_non_finite == "stop":
+                        return fault
+                loop.accelerator.backward(loss / (whole / loop.world.size))
+        except torch.OutOfMemoryError as error:
+            if not alone:
+                raise
+            raise TooLarge from error
         summed += loss.detach()
-    loop.accelerator.clip_grad_norm_(loop.model.parameters(), loop.settings.clip)
+    if not math.isfinite(total := loop.world.total(float(summed))):
+        return fault or Fault("loss", total, list(chain(*rows)))
+    norm = float(loop.accelerator.clip_grad_norm_(loop.model.parameters(), loop.settings.clip))
+    return total if math.isfinite(norm) else Fault("gradient", norm, list(chain(*rows)))
+
+
+def _update(loop: _Loop) -> None:
+    """Change the weights by the gradient."""
     loop.optimizer.step()
     if loop.settings.l1:
         shrink(loop.optimizer, loop.settings.l1)
     loop.schedule.step()
-    loop.optimizer.zero_grad()
     if loop.mean:
         loop.mean.update()
-    progress.step += 1
-    progress.loss += loop.world.total(float(summed))
-    progress.weight += whole
-    progress.random = random_state()
 
 
 def _forward(loop: _Loop, batch: Batch) -> torch.Tensor:
@@ -346,12 +390,6 @@ def _attention(device: str, *, training: bool) -> AbstractContextManager[None]:
     return sdpa_kernel(SDPBackend.MATH) if training and device == "cpu" else nullcontext()
 
 
-def _not_finite(value: float, progress: Progress, rows: list[int]) -> str:
-    place = f"step {progress.step + 1} in epoch {progress.epoch}"
-    shown = ", ".join(str(row) for row in rows[:8]) + (", ..." if len(rows) > 8 else "")
-    return f"the loss of {place} is {value} (training rows {shown}, counted from 0); {_CALMER}"
-
-
 def _scored(loop: _Loop, side: Rows) -> Scored:
     """All batches of a side with their logits."""
     loop.model.eval()
@@ -367,7 +405,7 @@ def _answered(loop: _Loop, collate: _Collate, rows: list[int]) -> tuple[list[int
     targets = batch.pop("targets")
     logits = _forward(loop, batch)
     if not torch.isfinite(logits).all():
-        raise TrainingFailed(f"the model answers a validation row with a number that is not finite; {_CALMER}")
+        raise TrainingFailed(f"the model answers a validation row with a number that is not finite; {CALMER}")
     batch["targets"] = targets
     if loop.world.size > 1:
         batch, logits = {name: tensor.cpu() for name, tensor in batch.items()}, logits.cpu()

@@ -17,7 +17,7 @@ from tunewright.job.train.averaging import RunningMean
 from tunewright.job.train.decision import Decision
 
 Weights = dict[str, torch.Tensor]
-_COUNTED = ("since", "epoch", "step", "loss", "weight")
+_COUNTED = ("since", "in_a_row", "halvings", "epoch", "step", "loss", "weight")
 """Numbers of a `Progress` that are kept as they are."""
 
 
@@ -34,6 +34,8 @@ class Trained:
     seconds: float = 0.0
     """Time in training steps, validation not counted."""
     rows_per_second: float = 0.0
+    left_out: int = 0
+    """Steps of which the loss or the gradient was not finite."""
     remedies: list[dict[str, object]] = field(default_factory=list)
     """What each remedy for uneven labels reached, where several were tried."""
     decision: Decision | None = None
@@ -68,6 +70,10 @@ class Progress:
     """The figures and weights of the best measurements, as many as will be averaged."""
     since: int = 0
     """Measurements since the best one."""
+    in_a_row: int = 0
+    """The last steps that were all left out."""
+    halvings: int = 0
+    """How often the parts of a step were made smaller."""
     epoch: int = 1
     """The epoch under way."""
     step: int = 0

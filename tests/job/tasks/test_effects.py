@@ -121,6 +121,7 @@ OPTIONS = {
 }
 """A value of each setting that one task has; those of translation are those of summarization."""
 SHOWN = {
+    "train.on_non_finite": ("job/train/test_loop.py", "test_a_step_that_is_not_finite_is_left_out_when_asked"),
     "train.average": ("job/train/test_course.py", "test_the_mean_of_the_best_is_kept_where_it_is_no_worse"),
     "train.imbalance": ("job/steps/test_imbalance.py", "test_the_best_remedy_is_kept_with_all_that_were_tried"),
     "train.threshold.label": ("job/steps/test_imbalance.py", "test_a_threshold_of_no_label_is_refused"),

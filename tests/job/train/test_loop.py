@@ -230,9 +230,41 @@ def test_a_loss_that_is_not_finite_is_refused_with_its_batch_and_rows(fine_tune,
     )
 
 
+def test_a_gradient_that_is_not_finite_is_refused(fine_tune):
+    with pytest.raises(TrainingFailed, match=r"^the gradient of step 1 in epoch 1 is nan \(training rows "):
+        # The root of 0 is 0, and its slope is not.
+        fine_tune(settings_of(), objective_of(lambda *given: cross_entropy(*given) + (given[0].sum() * 0).sqrt()))
+
+
+def test_a_step_that_is_not_finite_is_left_out_when_asked(fine_tune, capsys):
+    calls = iter([1.0, 1.0, float("inf"), *[1.0] * 30])
+    settings = settings_of(epochs=1, on_non_finite="skip")
+    model, trained = fine_tune(settings, objective_of(loss=lambda *given: cross_entropy(*given) * next(calls)))
+    assert (trained.left_out, math.isfinite(trained.history[0]["loss"])) == (1, True)
+    assert all(weight.isfinite().all() for weight in model.parameters())
+    assert "the step is left out, 1 so far" in capsys.readouterr().out
+
+
+def test_what_does_not_fit_the_memory_is_learned_in_smaller_parts(fine_tune, capsys):
+    calls = iter(range(1, 1000))
+
+    def loss(logits, targets):
+        if next(calls) == 3 or len(targets) > 4:
+            raise torch.OutOfMemoryError
+        return cross_entropy(logits, targets)
+
+    settings = settings_of(epochs=1, dropout=0)
+    whole, parts = fine_tune(settings), fine_tune(settings, objective_of(loss))
+    assert same_weights(whole[0], parts[0], atol=1e-4)
+    assert parts[1].history[0]["loss"] == pytest.approx(whole[1].history[0]["loss"], abs=1e-6)
+    said = capsys.readouterr().out
+    assert "step 1 in epoch 1 does not fit the memory: from here on at most " in said
+    assert "a step still learns from all its rows" in said
+
+
 def test_answers_that_are_not_finite_are_refused(fine_tune):
     def harmless(logits, targets):
-        return logits.nan_to_num(0, 0, 0).sum() * 0
+        return torch.zeros((), requires_grad=True)
 
     with pytest.raises(TrainingFailed) as caught:
         fine_tune(settings_of(epochs=1), objective_of(loss=harmless, scale=(0.0, 1e39)))

@@ -16,7 +16,7 @@ from tunewright.job.batches.resampled import Resampled
 from tunewright.job.batches.text import TextRows
 from tunewright.job.checkpoints.files import Identity
 from tunewright.job.checkpoints.keeper import Checkpoints
-from tunewright.job.errors import Interrupted
+from tunewright.job.errors import Interrupted, TrainingFailed
 from tunewright.job.export.graph import graph_inputs
 from tunewright.job.measure.evaluation import gathered
 from tunewright.job.model.build import build_classifier
@@ -147,6 +147,13 @@ def test_a_signal_loses_no_step(run, kept, signalled, capsys, changes, number, s
     assert f"kept: epoch 2, {steps} steps; the same command goes on there" in capsys.readouterr().out
     signalled()
     assert_same(run(settings, checkpoints=kept()), run(settings))
+
+
+def test_a_run_that_cannot_go_on_names_the_last_checkpoint(run, kept, tmp_path):
+    calls = iter([1.0] * 4 + [float("nan")])
+    with pytest.raises(TrainingFailed) as caught:
+        run(settings_of(), lambda *given: cross_entropy(*given) * next(calls), kept(steps=4))
+    assert str(caught.value).endswith(f". The last checkpoint before it is {tmp_path}/checkpoints/000001")
 
 
 def test_a_run_that_is_over_is_not_trained_again(run, kept):

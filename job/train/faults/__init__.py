@@ -1,0 +1,1 @@
+"""What goes wrong within a step, and what becomes of it."""
