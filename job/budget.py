@@ -10,6 +10,7 @@ from tunewright.job.batches.side import Rows
 from tunewright.job.kinds.plan import DataFacts, Plan, Prepared
 from tunewright.job.progress import quiet, say, warn
 from tunewright.job.steps.encode import encode_sides
+from tunewright.job.steps.epochs import with_epochs
 from tunewright.job.steps.teach import teach
 
 _FIRST = 64
@@ -42,6 +43,7 @@ def within_minutes(plan: Plan, sides: tuple[Rows, Rows], work: Path, kept: Path)
     """
     if plan.prepared.task.objective(plan).idle:
         return plan, sides
+    plan = with_epochs(plan, len(sides[0]))
     if kept.is_file():
         budget = Budget(**json.loads(kept.read_text()))
         say("budget", f"{budget.epochs} epochs of {budget.rows:,} training rows, as measured when this run began")

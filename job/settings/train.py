@@ -57,7 +57,7 @@ class TrainSettings(Settings):
     """Minutes that training may take, validation included: an epoch is measured first, and fewer epochs are run, or on
     fewer rows, so that it ends in time."""
     epochs: int = Field(default=3, ge=1, le=1000)
-    """Passes over the training rows."""
+    """Passes over the training rows. Where they are few the default is more: at least 300 steps in up to 20 epochs."""
     learning_rate: float = Field(default=1e-4, gt=0, lt=1)
     """Peak learning rate of AdamW."""
     batch_size: int = Field(default=32, ge=1)

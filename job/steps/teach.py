@@ -12,6 +12,7 @@ from tunewright.job.model.layers import Parameters, choose_layers
 from tunewright.job.progress import say
 from tunewright.job.steps import few_shot
 from tunewright.job.steps.augment import augmented
+from tunewright.job.steps.epochs import with_epochs
 from tunewright.job.steps.imbalance import best_remedy, move_threshold, sampled
 from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Objective, Watch, nobody
@@ -45,6 +46,7 @@ def _teach(plan: Plan, sides: tuple[Rows, Rows], checkpoints: Checkpoints | None
     parameters = choose_layers(model, plan.settings.train)
     say("model", f"{plan.base.address}: {parameters.total:,} weights, {parameters.learning:,} of them learn")
     rows = sampled(plan, augmented(plan, sides[0]))
+    plan = with_epochs(plan, len(rows))
     trained = _trained(model, (rows, sides[1]), objective, plan, checkpoints)
     if objective.scale != (0.0, 1.0):
         scale_head(model, objective.scale)
