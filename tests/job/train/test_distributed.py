@@ -141,11 +141,10 @@ def same(one, other, atol):
     "changes",
     [
         {},
-        {"accumulation": 2, "batch_size": 3, "clip": 0.1},
+        {"accumulation": 2, "batch_size": 3, "clip": 0.1, "ema": 0.9},
         {"epochs": 3, "unfreeze": 1},
-        pytest.param({"lora": {"rank": 2}, "ema": 0.9}, marks=pytest.mark.slow),
     ],
-    ids=["plainly", "accumulated", "unfrozen", "adapters"],
+    ids=["plainly", "accumulated", "unfrozen"],
 )
 def test_two_processes_learn_what_one_learns(learn, together, changes):
     settings = settings_of(**changes)
