@@ -68,6 +68,9 @@ bench-reload: $(VENV)/.dev ## what callers notice while an alias moves a hundred
 bench-train: $(VENV)/.dev ## rows per second and accuracy against a plain Trainer script
 	$(BIN)/python tests/bench/bench_train.py
 
+bench-gpu: $(VENV)/.dev ## training on a GPU: what each switch gives, and whether it is right (TINY=1 without a GPU)
+	$(BIN)/python tests/bench/bench_gpu.py $(if $(TINY),--tiny)
+
 bench-tasks: $(VENV)/.dev ## real data sets from a bucket to an answer (SETS="sst2 stsb" for some)
 	$(BIN)/python tests/bench/bench_tasks.py $(SETS)
 
@@ -154,4 +157,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-tasks bench-generate bench-export bench-quantized bench-few-shot bench-remedies bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-few-shot bench-remedies bench-bombs images submit install lock outdated clean

@@ -26,12 +26,15 @@ class CausalRows:
         """`windowed`: the model looks at the nearest tokens only."""
         self._split, self._pad, self._windowed = split, pad, windowed
         self.lengths, self.truncated = split.lengths, split.truncated
+        self.flat = False
 
     def __len__(self) -> int:
         return len(self._split)
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Token ids `[B, T]`, what they may see, and the tokens to be learned `[M]`."""
+        if self.flat:
+            return self._flat(rows)
         ids = self._padded(self._split.ids, rows, self._pad)
         labels = self._padded(self._split.labels, rows, NO_LABEL)
         # Two segments that touch differ in their type id.
@@ -46,6 +49,27 @@ class CausalRows:
                 arrays["attention_mask"] = _within(segments)
         else:
             arrays["attention_mask"] = (kinds >= 0).astype(np.int64)
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def _flat(self, rows: Sequence[int]) -> Batch:
+        """All rows as one, `[1, T]`, with the bounds of their texts."""
+        places = [slice(self._split.starts[row], self._split.starts[row + 1]) for row in rows]
+        ids, labels, kinds = (
+            np.concatenate([values[place] for place in places])
+            for values in (self._split.ids, self._split.labels, self._split.type_ids)
+        )
+        begins = np.diff(kinds, prepend=-1) != 0
+        begins[np.cumsum([0, *self.lengths[list(rows)]])[:-1]] = True
+        bounds = np.append(np.flatnonzero(begins), len(ids))
+        lengths = np.diff(bounds)
+        learned = labels != NO_LABEL
+        arrays = {
+            "input_ids": ids[None].astype(np.int64),
+            "position_ids": (np.arange(len(ids)) - np.repeat(bounds[:-1], lengths))[None],
+            "learned": learned[None],
+            "targets": labels[learned].astype(np.int64),
+            "cu_seq_lens_q": bounds.astype(np.int32),
+        }
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def _padded(self, values: NDArray[np.int32] | NDArray[np.int8], rows: Sequence[int], fill: int) -> Ids:

@@ -52,6 +52,14 @@ class Copied(Protocol):
         """These rows, each for the so manieth time in this epoch, counted from 0."""
 
 
+@runtime_checkable
+class Flat(Protocol):
+    """Rows of tokens that can come one after another without padding, with the bounds of each text."""
+
+    flat: bool
+    """Whether batches are made so."""
+
+
 class NoRows:
     """A side that has none."""
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tunewright.job.errors import SettingsError
+from tunewright.job.progress import say
 
 
 def quantize(model: nn.Module, names: Sequence[str]) -> None:
@@ -23,6 +24,7 @@ def quantize(model: nn.Module, names: Sequence[str]) -> None:
         )
     from bitsandbytes.nn.modules import Linear4bit, Params4bit
 
+    before = _bytes(model)
     for name in names:
         plain = model.get_submodule(name)
         if not isinstance(plain, nn.Linear):
@@ -39,6 +41,18 @@ def quantize(model: nn.Module, names: Sequence[str]) -> None:
         layer.support_avx512bf16_for_cpu = False
         # Moving is what quantizes, also from a processor to itself.
         model.set_submodule(name, layer.to(plain.weight.device))
+    after = _bytes(model)
+    say(
+        "model",
+        f"frozen weights in four bits: all weights take {after / 1e6:,.1f} MB instead of {before / 1e6:,.1f} MB",
+        bytes=after,
+        bytes_before=before,
+    )
+
+
+def _bytes(model: nn.Module) -> int:
+    """What the weights take, with the scales of those in four bits."""
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
 def is_quantized(layer: nn.Module) -> bool:

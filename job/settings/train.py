@@ -125,8 +125,14 @@ class TrainSettings(Settings):
     """What training makes small, where it is not the usual loss of the task: one of an installed plug-in."""
     huber_delta: float | None = Field(default=None, gt=0)
     """Regression: Huber loss with this delta (in standard deviations of the target) instead of squared error."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of the forward pass; auto takes bf16 where the hardware computes in it."""
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    """Arithmetic of the forward pass; auto takes bf16 where the hardware computes in it. tf32 is one of GPUs."""
+    compile: bool | Literal["auto"] = "auto"
+    """Whether the layers are compiled before they learn; auto does so on a GPU where the run is long enough for it."""
+    gradient_checkpointing: bool = False
+    """Keep only what goes into each layer and compute the rest again on the way back: less memory, more time."""
+    optimizer: Literal["adamw", "adamw_8bit"] = "adamw"
+    """adamw_8bit keeps the optimizer's running means in eight bits. Needs the package bitsandbytes."""
     on_non_finite: Literal["stop", "skip"] = "stop"
     """A loss or gradient that is not finite ends the run (stop), or its step is left out and counted (skip)."""
     patience: int = Field(default=3, ge=1)

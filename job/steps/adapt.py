@@ -116,6 +116,9 @@ def _settings(settings: JobSettings) -> JobSettings:
         max_length=asked.max_length or train.max_length,
         seed=train.seed,
         precision=train.precision,
+        compile=train.compile,
+        gradient_checkpointing=train.gradient_checkpointing,
+        optimizer=train.optimizer,
         checkpoint=train.checkpoint,
     )
     changes: dict[str, object] = {

@@ -3,16 +3,15 @@
 import math
 import time
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DataLoaderConfiguration, set_seed
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import DataLoader, Dataset
 
@@ -20,17 +19,24 @@ from tunewright.job import signals
 from tunewright.job.batches.by_length import LengthGroupedBatches, Share
 from tunewright.job.batches.sample import Sample
 from tunewright.job.batches.side import Batch, Renewed, Rows
+from tunewright.job.checkpoints.files import Snapshot
 from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.errors import BaseModelError, Interrupted, SettingsError, TrainingFailed
-from tunewright.job.model.layers import merge_adapters, parameter_groups, unfreeze
+from tunewright.job.model.layers import merge_adapters, unfreeze
 from tunewright.job.progress import bar, say
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.averaging import RunningMean
 from tunewright.job.train.course import Course
+from tunewright.job.train.device.attention import masks_unseen, texts_apart
+from tunewright.job.train.device.layers import attention, layers_prepared
+from tunewright.job.train.device.losses_read import LossReader
+from tunewright.job.train.device.optimizer import make_optimizer
+from tunewright.job.train.device.precision import Precision, choose_precision
 from tunewright.job.train.distributed import World, world
 from tunewright.job.train.faults.memory import TooLarge, halve
 from tunewright.job.train.faults.not_finite import CALMER, Fault, leave_out
 from tunewright.job.train.layer_drop import layers_dropped
+from tunewright.job.train.next_token import places
 from tunewright.job.train.objective import Objective, Scored
 from tunewright.job.train.regularised import BatchLoss, batch_loss, shrink
 from tunewright.job.train.state import (
@@ -66,17 +72,32 @@ class _Numbers(Dataset[int]):
         return index
 
 
+class _Part(NamedTuple):
+    """Rows that go through the model together."""
+
+    batch: Batch
+    """With the targets; on the device."""
+    rows: list[int]
+    weight: float
+    """What the mean of their loss is a mean over."""
+
+
 class _Collate:
-    """Row numbers to a batch, with its targets and the row numbers."""
+    """Row numbers to a part of a step. All that is asked of it is found before it is on a GPU, which asking stops."""
 
-    def __init__(self, rows: Rows) -> None:
-        self._rows = rows
+    def __init__(self, rows: Rows, objective: Objective) -> None:
+        self._rows, self._objective = rows, objective
 
-    def __call__(self, rows: list[int]) -> Batch:
+    def __call__(self, rows: list[int]) -> _Part:
+        # Where nothing is left of a step for this process, it takes part all the same: with any row, of no weight.
+        batch = self._rows.batch(rows or [0])
+        # Rows that were drawn say which ones they are.
+        drawn = batch.pop("rows", torch.tensor(rows)).tolist()
+        if "learned" in batch:
+            batch["learned"] = places(batch["learned"])
         if not rows:
-            # Nothing is left of a step for this process, which takes part all the same: with any row, of no weight.
-            return {**self._rows.batch([0]), "rows": torch.tensor(rows)}
-        return {"rows": torch.tensor(rows), **self._rows.batch(rows)}
+            return _Part(batch, [], 0.0)
+        return _Part(batch, drawn, float(self._objective.weight(batch["targets"])))
 
 
 @dataclass(frozen=True)
@@ -85,14 +106,17 @@ class _Loop:
 
     accelerator: Accelerator
     model: nn.Module
+    weights: list[nn.Parameter]
+    """All of the model's, in their order: to find them takes longer than to look at them."""
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
-    loader: Iterable[Batch]
+    loader: Iterable[_Part]
     batches: LengthGroupedBatches
     rows: Rows
     objective: Objective
     settings: TrainSettings
-    bf16: bool
+    precision: Precision
+    losses: LossReader
     loss: BatchLoss
     mean: RunningMean | None
     world: World
@@ -126,9 +150,18 @@ def train(
     """Fine-tune `model` in place on the first side; it ends with the weights that did best on the second, or with the
     last ones where that has no rows. With `checkpoints` it goes on from the newest one, and leaves others."""
     loop = _prepare(model, sides[0], objective, settings)
-    progress = Progress(Trained("bf16" if loop.bf16 else "fp32", str(loop.accelerator.device)))
+    progress = Progress(Trained(loop.precision.name, str(loop.accelerator.device)))
     course = Course(objective, settings, progress, lambda: _figures(loop, sides), lambda: changing_weights(model))
-    with checkpoints or nullcontext(), signals.held(), layers_dropped(model, settings.layer_drop):
+    device, runs = loop.precision.device, settings.epochs * len(loop.batches)
+    with (
+        checkpoints or nullcontext(),
+        signals.held(),
+        loop.precision.training(),
+        masks_unseen(device),
+        texts_apart(model, sides, loop.precision.name, device),
+        layers_prepared(model, settings, device, runs),
+        layers_dropped(model, settings.layer_drop),
+    ):
         if snapshot := loop.world.same_snapshot(checkpoints.newest() if checkpoints else None):
             restore(loop.learner, progress, snapshot)
             set_random_state(progress.random)
@@ -137,7 +170,7 @@ def train(
         except (Interrupted, KeyboardInterrupt):
             # Raised by a check between two parts of a step, so that all is as the last step left it.
             if checkpoints and signals.is_asked():
-                checkpoints.save(partial(capture, loop.learner, progress))
+                checkpoints.save(partial(_captured, loop, progress))
                 place = f"epoch {progress.epoch}, {progress.step} steps"
                 say("checkpoint", f"kept: {place}; the same command goes on there")
             raise
@@ -168,7 +201,13 @@ def _all_epochs(loop: _Loop, course: Course, checkpoints: Checkpoints | None) ->
         progress.epoch += 1
         progress.step, progress.loss, progress.weight, progress.random = 0, 0.0, 0.0, random_state()
         if checkpoints:
-            checkpoints.save(partial(capture, loop.learner, progress, is_over=course.is_over))
+            checkpoints.save(partial(_captured, loop, progress, is_over=course.is_over))
+
+
+def _captured(loop: _Loop, progress: Progress, *, is_over: bool = False) -> Snapshot:
+    """The state between two steps, all losses read: of weights that are not finite there is no checkpoint."""
+    loop.losses.settle(progress)
+    return capture(loop.learner, progress, is_over=is_over)
 
 
 def _look(loop: _Loop, course: Course, place: dict[str, float]) -> None:
@@ -204,25 +243,30 @@ def _measured(loop: _Loop, side: Rows) -> dict[str, float]:
 def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: TrainSettings) -> _Loop:
     set_seed(settings.seed)
     # Mixed precision is in `_forward`, in one line: accelerate would wrap the model's forward, and export that too.
-    accelerator = Accelerator(mixed_precision="no")
+    accelerator = Accelerator(mixed_precision="no", dataloader_config=DataLoaderConfiguration(non_blocking=True))
+    device = accelerator.device.type
+    precision = choose_precision(settings.precision, device)
     batches = LengthGroupedBatches(
         rows.lengths,
         settings.batch_size,
         settings.seed,
         accumulation=settings.accumulation,
-        room=TOKENS_AT_ONCE.get(accelerator.device.type) if objective.divisible else None,
+        room=_room(objective, device),
         share=_share(objective, settings),
     )
-    loader = DataLoader(_Numbers(len(rows)), batch_sampler=batches, collate_fn=_Collate(rows))
-    optimizer = torch.optim.AdamW(parameter_groups(model, settings), fused=True)
+    # From pinned memory a GPU fetches the next batch while it computes.
+    numbers, collate = _Numbers(len(rows)), _Collate(rows, objective)
+    loader = DataLoader(numbers, batch_sampler=batches, collate_fn=collate, pin_memory=device == "cuda")
+    optimizer = make_optimizer(model, settings)
     steps = settings.epochs * math.ceil(len(batches) / settings.accumulation)
     schedule = LambdaLR(optimizer, learning_rate(settings.schedule, round(steps * settings.warmup), steps))
     model, optimizer, loader, schedule = accelerator.prepare(model, optimizer, loader, schedule)
-    bf16 = use_bf16(settings.precision)
+    others = world()
+    losses = LossReader(device, settings.on_non_finite, others)
     loss = batch_loss(model, objective, settings)
     mean = RunningMean(model, settings.ema) if settings.ema else None
-    given = rows, objective, settings, bf16, loss, mean, world()
-    return _Loop(accelerator, model, optimizer, schedule, loader, batches, *given)
+    given = rows, objective, settings, precision, losses, loss, mean, others
+    return _Loop(accelerator, model, list(model.parameters()), optimizer, schedule, loader, batches, *given)
 
 
 def _share(objective: Objective, settings: TrainSettings) -> Share:
@@ -234,6 +278,14 @@ def _share(objective: Objective, settings: TrainSettings) -> Share:
             f"batches of a step, and train.accumulation is {settings.accumulation}: start fewer, or raise it"
         )
     return Share(others.rank, others.size, whole=not objective.is_mean)
+
+
+def _room(objective: Objective, device: str) -> int | None:
+    """Padded tokens that go through the model at a time; None where a batch is not to be divided."""
+    room = TOKENS_AT_ONCE.get(device)
+    if not objective.divisible or room is None:
+        return None
+    return min(room, objective.learned_tokens or room)
 
 
 def learning_rate(kind: str, warmup: int, steps: int) -> Callable[[int], float]:
@@ -287,9 +339,14 @@ def _one_epoch(loop: _Loop, shared: nn.Module, course: Course, checkpoints: Chec
             loop.world.seed(loop.settings.seed, progress.epoch, progress.step)
             _one_step(loop, shared, parts, progress)
             progress.trained.seconds += time.perf_counter() - started
-            advance(1, epoch=progress.epoch, loss=progress.mean_loss)
+            # On a GPU the first losses are not read yet.
+            known = {"loss": progress.mean_loss} if progress.weight else {}
+            advance(1, epoch=progress.epoch, **known)
             if checkpoints and checkpoints.is_due(progress.step):
-                checkpoints.save(partial(capture, loop.learner, progress))
+                checkpoints.save(partial(_captured, loop, progress))
+        started = time.perf_counter()
+        loop.losses.settle(progress)
+        progress.trained.seconds += time.perf_counter() - started
 
 
 def _look_between(loop: _Loop, course: Course) -> None:
@@ -300,46 +357,45 @@ def _look_between(loop: _Loop, course: Course) -> None:
     place = {"epoch": progress.epoch, "step": progress.step}
     last = progress.trained.history[-1] if progress.trained.history else {}
     if (last.get("epoch"), last.get("step")) != (progress.epoch, progress.step):
+        loop.losses.settle(progress)
         _look(loop, course, {**place, "loss": progress.mean_loss})
         loop.model.train()
         progress.random = random_state()
 
 
-def _one_step(loop: _Loop, shared: nn.Module, parts: list[Batch], progress: Progress) -> None:
+def _one_step(loop: _Loop, shared: nn.Module, parts: list[_Part], progress: Progress) -> None:
     """One step of the optimizer over all rows of its parts, the gradient that of their mean.
 
     Each part counts by what its loss is a mean over, however the rows of a step are dealt: a batch of few words is not
     worth as much as one of many. Of several processes each has its parts, and the mean of their gradients is taken.
     """
-    weights = [float(loop.objective.weight(part["targets"])) if len(part["rows"]) else 0.0 for part in parts]
-    whole = loop.world.agree(sum(weights))
-    found = _gradient(loop, shared, parts, weights, whole or 1.0)
-    if isinstance(found, Fault):
-        leave_out(found, progress, loop.settings.on_non_finite)
+    whole = loop.world.agree(sum(part.weight for part in parts))
+    fault = _gradient(loop, shared, parts, whole or 1.0, progress)
+    if fault:
+        leave_out(fault, progress, loop.settings.on_non_finite)
     else:
         _update(loop)
         progress.in_a_row = 0
-        progress.loss += found
-        progress.weight += whole
+        loop.losses.end(whole, progress)
     loop.optimizer.zero_grad()
     progress.step += 1
     progress.random = random_state()
 
 
-def _gradient(loop: _Loop, shared: nn.Module, parts: list[Batch], weights: list[float], whole: float) -> float | Fault:
-    """The gradient of the mean loss, clipped; the summed loss, or what of it is not finite, for all processes alike."""
-    summed, rows = torch.zeros((), device=loop.accelerator.device), [part.pop("rows").tolist() for part in parts]
+def _gradient(loop: _Loop, shared: nn.Module, parts: list[_Part], whole: float, progress: Progress) -> Fault | None:
+    """The gradient of the mean loss, clipped; what is known not to be finite of it, for all processes alike."""
     fault, alone = None, loop.world.size == 1
-    for number, (part, weight) in enumerate(zip(parts, weights, strict=True)):
+    loop.losses.begin(progress)
+    for number, (batch, rows, weight) in enumerate(parts):
         loop.world.check()
         is_last = not alone and number == len(parts) - 1
         if not weight and not is_last:
             continue
         try:
             with loop.world.exchanging(shared, is_last=is_last):
-                loss = shared(part, part.pop("targets"), weight)
-                if not math.isfinite(value := float(loss.detach())):
-                    fault = fault or Fault("loss", value, rows[number])
+                loss = shared(batch, batch.pop("targets"), weight)
+                if found := loop.losses.part(loss, rows):
+                    fault = fault or found
                     # The others learn it from the sum.
                     if alone or loop.settings.on_non_finite == "stop":
                         return fault
@@ -348,11 +404,9 @@ def _gradient(loop: _Loop, shared: nn.Module, parts: list[Batch], weights: list[
             if not alone:
                 raise
             raise TooLarge from error
-        summed += loss.detach()
-    if not math.isfinite(total := loop.world.total(float(summed))):
-        return fault or Fault("loss", total, list(chain(*rows)))
-    norm = float(loop.accelerator.clip_grad_norm_(loop.model.parameters(), loop.settings.clip))
-    return total if math.isfinite(norm) else Fault("gradient", norm, list(chain(*rows)))
+    if of_all := loop.losses.total():
+        return fault or of_all
+    return loop.losses.gradient(loop.accelerator.clip_grad_norm_(loop.weights, loop.settings.clip))
 
 
 def _update(loop: _Loop) -> None:
@@ -369,7 +423,7 @@ def _forward(loop: _Loop, batch: Batch) -> torch.Tensor:
     """Logits `[B, ...]` in the unit of the targets, float32."""
     offset, factor = loop.objective.scale
     device = loop.accelerator.device.type
-    with _attention(device, training=loop.model.training), torch.autocast(device, torch.bfloat16, enabled=loop.bf16):
+    with attention(device, training=loop.model.training), loop.precision.forward():
         try:
             logits = loop.objective.forward(loop.model, batch)
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -384,24 +438,17 @@ def _forward(loop: _Loop, batch: Batch) -> torch.Tensor:
     return logits.float() if (offset, factor) == (0.0, 1.0) else logits.float() * factor + offset
 
 
-def _attention(device: str, *, training: bool) -> AbstractContextManager[None]:
-    """On a processor attention is learned in its plain form: without dropout torch would take a fused one, whose way
-    back is more than twice as slow there."""
-    return sdpa_kernel(SDPBackend.MATH) if training and device == "cpu" else nullcontext()
-
-
 def _scored(loop: _Loop, side: Rows) -> Scored:
     """All batches of a side with their logits."""
     loop.model.eval()
     runs = list(plan_runs(side.lengths.tolist(), loop.objective.validation_tokens))
-    return loop.world.dealt(runs, partial(_answered, loop, _Collate(side)))
+    return loop.world.dealt(runs, partial(_answered, loop, side))
 
 
 @torch.no_grad()
-def _answered(loop: _Loop, collate: _Collate, rows: list[int]) -> tuple[list[int], Batch, torch.Tensor]:
+def _answered(loop: _Loop, side: Rows, rows: list[int]) -> tuple[list[int], Batch, torch.Tensor]:
     loop.world.check()
-    batch = {name: tensor.to(loop.accelerator.device) for name, tensor in collate(rows).items()}
-    del batch["rows"]
+    batch = {name: tensor.to(loop.accelerator.device) for name, tensor in side.batch(rows).items()}
     targets = batch.pop("targets")
     logits = _forward(loop, batch)
     if not torch.isfinite(logits).all():
@@ -410,13 +457,3 @@ def _answered(loop: _Loop, collate: _Collate, rows: list[int]) -> tuple[list[int
     if loop.world.size > 1:
         batch, logits = {name: tensor.cpu() for name, tensor in batch.items()}, logits.cpu()
     return rows, batch, logits
-
-
-def use_bf16(precision: str) -> bool:
-    """Whether the forward pass runs in bf16: as asked, or where the hardware multiplies in it."""
-    if precision != "auto":
-        return precision == "bf16"
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    features = torch.cpu.get_capabilities()
-    return bool(features.get("avx512_bf16") or features.get("amx_bf16"))

@@ -20,6 +20,8 @@ from tunewright.serving.runtime import scores
 
 _LOGITS = 1 << 26
 """Logits of one validation batch (256 MiB)."""
+_LEARNED_LOGITS = 1 << 30
+"""Logits of what goes through the model at a time in training; with their gradients they take some 16 bytes each."""
 _LARGEST = 80.0
 """The exponential of a larger loss says no more."""
 
@@ -31,11 +33,19 @@ def objective(settings: TrainSettings, vocabulary: int) -> Objective:
         return functional.cross_entropy(logits_MV, targets_M, label_smoothing=settings.label_smoothing)
 
     tokens = max(512, min(4096, _LOGITS // vocabulary))
-    return Objective(loss, _figures, "perplexity", forward=_written_logits, validation_tokens=tokens)
+    return Objective(
+        loss,
+        _figures,
+        "perplexity",
+        forward=_written_logits,
+        validation_tokens=tokens,
+        learned_tokens=_LEARNED_LOGITS // vocabulary,
+    )
 
 
 def learned_logits(model: nn.Module, batch: Batch, **more: bool) -> torch.Tensor:
-    """Logits `[M, V]` of the tokens that `learned` marks, or `[B, T, V]` of all where it is absent.
+    """Logits `[M, V]` of the tokens that `learned` marks (`[B, T]`, or their places `[M]` among all), or `[B, T, V]` of
+    all where it is absent.
 
     The last layer sees nothing but those: with a large vocabulary it costs as much as all the others. `more`: what
     else the model is told.
@@ -44,15 +54,24 @@ def learned_logits(model: nn.Module, batch: Batch, **more: bool) -> torch.Tensor
     inputs |= more
     if "learned" not in batch:
         return forward(model, inputs)
-    learned_BT = batch["learned"]
+    places_M = places(batch["learned"])
     last: nn.Module = model.get_output_embeddings()  # type: ignore[operator]
-    hook = last.register_forward_pre_hook(lambda _, args: (args[0][learned_BT], *args[1:]))
+    hook = last.register_forward_pre_hook(lambda _, args: (_chosen(args[0], places_M), *args[1:]))
     try:
         logits = forward(model, inputs)
     finally:
         hook.remove()
     # MobileBERT multiplies with its last layer's weights and never calls it.
-    return logits if logits.ndim == 2 else logits[learned_BT]
+    return logits if logits.ndim == 2 else _chosen(logits, places_M)
+
+
+def places(learned: torch.Tensor) -> torch.Tensor:
+    """Where `learned` is true, among all tokens; on a GPU that stops it, so it is better done before."""
+    return learned if learned.ndim == 1 else learned.flatten().nonzero()[:, 0]
+
+
+def _chosen(values_BTX: torch.Tensor, places_M: torch.Tensor) -> torch.Tensor:
+    return values_BTX.flatten(0, 1).index_select(0, places_M)
 
 
 def _written_logits(model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -51,6 +51,9 @@ class Objective:
     """The model and a batch without its targets to logits."""
     validation_tokens: int = 4096
     """Padded tokens of one validation batch."""
+    learned_tokens: int | None = None
+    """Padded tokens that may go through the model at a time in training, where its answer is large; None: as many as
+    the device takes."""
     weight: Callable[[torch.Tensor], float] = len
     """What the mean of `loss` is a mean over: rows, words or tokens that are learned, or the sum of their weights."""
     idle: str = ""

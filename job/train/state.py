@@ -206,15 +206,21 @@ def _under(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Weights:
 
 def _moments(optimizer: torch.optim.Optimizer) -> Weights:
     """The running means of each weight that has learned, by its number in the optimizer."""
-    state: dict[int, dict[str, torch.Tensor]] = optimizer.state_dict()["state"]
-    return {f"optimizer/{number}/{name}": _copy(tensor) for number, of in state.items() for name, tensor in of.items()}
+    state: dict[int, dict[str, torch.Tensor | int]] = optimizer.state_dict()["state"]
+    # Optimizers in eight bits count their steps in plain numbers.
+    return {
+        f"optimizer/{number}/{name}": torch.tensor(held) if isinstance(held, int) else _copy(held)
+        for number, of in state.items()
+        for name, held in of.items()
+    }
 
 
 def _set_moments(optimizer: torch.optim.Optimizer, moments: Weights, rates: list[float]) -> None:
-    state: dict[int, Weights] = {}
+    state: dict[int, dict[str, torch.Tensor | int]] = {}
     for place, tensor in moments.items():
         number, _, name = place.partition("/")
-        state.setdefault(int(number), {})[name] = tensor
+        is_count = tensor.ndim == 0 and tensor.dtype == torch.int64
+        state.setdefault(int(number), {})[name] = int(tensor) if is_count else tensor
     groups = optimizer.state_dict()["param_groups"]
     for group, rate in zip(groups, rates, strict=True):
         group["lr"] = rate

@@ -19,15 +19,15 @@ class Fault(NamedTuple):
     value: float
     rows: list[int]
     """The training rows it comes from, counted from 0."""
+    place: str = ""
+    """The step, where it is not the one under way."""
 
 
 def leave_out(fault: Fault, progress: Progress, what: Literal["stop", "skip"]) -> None:
     """Count the step under way as left out; TrainingFailed where the settings do not want that, or none is learned."""
     shown = ", ".join(str(row) for row in fault.rows[:8]) + (", ..." if len(fault.rows) > 8 else "")
-    text = (
-        f"the {fault.what} of step {progress.step + 1} in epoch {progress.epoch} is {fault.value} (training rows "
-        f"{shown}, counted from 0)"
-    )
+    place = fault.place or f"step {progress.step + 1} in epoch {progress.epoch}"
+    text = f"the {fault.what} of {place} is {fault.value} (training rows {shown}, counted from 0)"
     if what == "stop":
         raise TrainingFailed(f"{text}; {CALMER}")
     progress.in_a_row += 1

@@ -1,6 +1,7 @@
 """Which weights learn, how fast and from when on."""
 
 import copy
+import json
 import subprocess
 import sys
 
@@ -155,6 +156,21 @@ def test_weights_in_four_bits_are_counted_whole_and_become_what_learned_beside_t
     assert model.get_submodule(f"{BLOCK}.0.attention.self.query").base_layer.weight.dtype == torch.uint8
     check_merging(model, batch(2, 9))
     assert set(model.state_dict()) == names
+
+
+def test_the_memory_that_four_bits_save_is_told(capsys):
+    config = BartConfig(d_model=128, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=512, decoder_ffn_dim=512,
+                        encoder_attention_heads=2, decoder_attention_heads=2, vocab_size=50)  # fmt: skip
+    model = BartForConditionalGeneration(config)
+    before = sum(tensor.nbytes for tensor in model.state_dict().values())
+    choose_layers(model, settings_of(lora={"rank": 1, "quantization": "nf4"}))
+    said = json.loads(capsys.readouterr().out)
+    assert said["bytes_before"] == before
+    # The embeddings of 1,026 places are left as they are.
+    assert said["bytes"] < 0.6 * before
+    assert said["message"] == (
+        f"frozen weights in four bits: all weights take {said['bytes'] / 1e6:.1f} MB instead of {before / 1e6:.1f} MB"
+    )
 
 
 def test_adapters_in_the_top_layers_and_in_some_matrices_only(model):

@@ -34,6 +34,9 @@ VALUES = {
     "train.imbalance": "auto",
     "train.threshold": {"label": "bad", "recall": 0.9},
     "train.precision": "fp32",
+    "train.compile": True,
+    "train.optimizer": "adamw_8bit",
+    "train.on_non_finite": "skip",
     "adapt": {},
 }
 """A value of each setting that is no number, text or flag."""

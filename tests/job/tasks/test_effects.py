@@ -61,6 +61,7 @@ OF_THE_LOOP = {
     "ema": 0.9,
     "evaluate": 1,
     "precision": "bf16",
+    "optimizer": "adamw_8bit",
     "few_shot": {"pairs": 2},
 }
 """One of each setting of what is the same for all."""
@@ -140,6 +141,11 @@ SHOWN = {
     "gate.beat_baseline": ("job/test_recipe.py", "test_an_alias_does_not_follow_a_model_that_is_no_better_than_none"),
     "metrics": ("job/test_plugins.py", "test_one_of_each_is_trained_with_named_in_the_lineage_and_served"),
     "train.loss": ("job/test_plugins.py", "test_one_of_each_is_trained_with_named_in_the_lineage_and_served"),
+    "train.compile": ("job/train/device/test_layers.py", "test_compiled_layers_learn_the_same"),
+    "train.gradient_checkpointing": (
+        "job/train/device/test_layers.py",
+        "test_what_is_computed_again_gives_the_same_bits_and_keeps_less",
+    ),
     "train.checkpoint.minutes": ("job/checkpoints/test_keeper.py", "test_it_is_due_by_steps_and_by_time"),
     "train.checkpoint.steps": ("job/checkpoints/test_keeper.py", "test_it_is_due_by_steps_and_by_time"),
     "train.checkpoint.keep": ("job/checkpoints/test_keeper.py", "test_as_many_are_kept_as_asked"),

@@ -15,7 +15,7 @@ from tunewright.job.model.build import build_classifier
 from tunewright.job.model.classifiers import MeanPooledClassifier
 from tunewright.job.model.layers import choose_layers
 from tunewright.job.settings.train import TrainSettings
-from tunewright.job.train.loop import learning_rate, train, use_bf16
+from tunewright.job.train.loop import learning_rate, train
 from tunewright.job.train.objective import Objective
 
 LABELS = ["negative", "positive"]
@@ -294,11 +294,6 @@ def test_bf16_learns_as_well(fine_tune):
     _, trained = fine_tune(settings_of(epochs=10, patience=10, learning_rate=3e-3, precision="bf16"))
     losses = [epoch["loss"] for epoch in trained.history]
     assert losses[-1] < 0.7 * losses[0]
-
-
-def test_the_precision_is_as_asked():
-    assert use_bf16("bf16")
-    assert not use_bf16("fp32")
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine", "constant"])
