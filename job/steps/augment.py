@@ -1,8 +1,8 @@
 """The training rows as `train.augment` changes them, with samples for people to see."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ from tunewright.serving.media.audio_processor import AudioPreprocessing, Wavefor
 from tunewright.serving.media.image_file import decode
 from tunewright.serving.media.image_pixels import ImagePreprocessing, pixels
 from tunewright.serving.tasks.token_classification import OUTSIDE
-from tunewright.serving.text.encoding import Encoded, Encoder, load_tokenizer
+from tunewright.serving.text.encoding import Encoded, Encoder, Text, load_tokenizer
 
 _SHOWN = 3
 _CHARACTERS = 100
@@ -65,7 +65,7 @@ def _of_kind(plan: Plan, rows: Rows, settings: AugmentSettings) -> tuple[Make, "
 _Show = Callable[[list[int], list[Random]], list[str]]
 
 
-def _with_targets(plan: Plan, rows: list[int], arrays: dict[str, Any]) -> Batch:
+def _with_targets(plan: Plan, rows: list[int], arrays: Mapping[str, NDArray[np.generic]]) -> Batch:
     batch = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
     return {**batch, "targets": torch.from_numpy(plan.prepared.train.targets[rows])}
 
@@ -77,7 +77,7 @@ def _of_texts(plan: Plan, settings: AugmentSettings) -> tuple[Make, _Show]:
     encoder, data, names = plan.opened(Encoder), plan.prepared.train.data, tensors(plan)
     synonyms = _synonyms(plan, settings)
 
-    def texts(rows: list[int], randoms: list[Random]) -> list[Any]:
+    def texts(rows: list[int], randoms: list[Random]) -> list[Text]:
         given = data.select(rows).inputs()
         parts = [(one,) if isinstance(one, str) else tuple(one) for one in given]
         owners = [random for random, some in zip(randoms, parts, strict=True) for _ in some]
@@ -89,10 +89,10 @@ def _of_texts(plan: Plan, settings: AugmentSettings) -> tuple[Make, _Show]:
             ]
             pieces = synonyms.replaced(pieces, places, owners)
         made = iter("".join(one) for one in pieces)
-        return [next(made) if isinstance(one, str) else tuple(next(made) for _ in one) for one in given]
+        return [next(made) if isinstance(one, str) else (next(made), next(made)) for one in given]
 
     def make(rows: list[int], randoms: list[Random]) -> Batch:
-        return _with_targets(plan, rows, dict(encoder.pad(encoder.encode(texts(rows, randoms)), names)))
+        return _with_targets(plan, rows, encoder.pad(encoder.encode(texts(rows, randoms)), names))
 
     def show(rows: list[int], randoms: list[Random]) -> list[str]:
         before = data.select(rows).inputs()
@@ -104,7 +104,7 @@ def _of_texts(plan: Plan, settings: AugmentSettings) -> tuple[Make, _Show]:
     return make, show
 
 
-def _parts(value: Any) -> Sequence[str]:
+def _parts(value: Text) -> Sequence[str]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
@@ -228,13 +228,12 @@ def _of_files(plan: Plan, encoder: MediaEncoder, settings: AugmentSettings) -> t
     data, served = plan.prepared.train.data, plan.prepared.task.columns.served
     one = _image(encoder, settings) if "image" in encoder.options else _recording(encoder, settings)
 
-    def changed_files(rows: list[int], randoms: list[Random]) -> list[tuple[Any, str]]:
+    def changed_files(rows: list[int], randoms: list[Random]) -> list[tuple[object, str]]:
         inputs = data.select(rows).inputs()
         return [one(served(value), random) for value, random in zip(inputs, randoms, strict=True)]
 
     def make(rows: list[int], randoms: list[Random]) -> Batch:
-        arrays = encoder.collate([made for made, _ in changed_files(rows, randoms)])
-        return _with_targets(plan, rows, dict(arrays))
+        return _with_targets(plan, rows, encoder.collate([made for made, _ in changed_files(rows, randoms)]))
 
     def show(rows: list[int], randoms: list[Random]) -> list[str]:
         return [f"row {row}: {said}" for row, (_, said) in zip(rows, changed_files(rows, randoms), strict=True)]
@@ -242,14 +241,16 @@ def _of_files(plan: Plan, encoder: MediaEncoder, settings: AugmentSettings) -> t
     return make, show
 
 
-_One = Callable[[Any, Random], tuple[Any, str]]
+_Content = bytes | tuple[bytes, str]
+"""A file, or a file and the text beside it."""
+_One = Callable[[_Content, Random], tuple[object, str]]
 
 
 def _image(encoder: MediaEncoder, settings: AugmentSettings) -> _One:
     image, texts = ImagePreprocessing.model_validate(encoder.options["image"]), encoder.texts
 
-    def one(value: Any, random: Random) -> tuple[Any, str]:
-        content, text = value if texts else (value, "")
+    def one(value: _Content, random: Random) -> tuple[object, str]:
+        content, text = value if isinstance(value, tuple) else (value, "")
         made, said = image_changed(decode(content), settings, random)
         if texts is None:
             return pixels(made, image), said
@@ -265,8 +266,9 @@ def _recording(encoder: MediaEncoder, settings: AugmentSettings) -> _One:
             "train.augment.spec would have no effect: this base model reads the waveform, not a spectrum; remove it"
         )
 
-    def one(value: Any, random: Random) -> tuple[Any, str]:
-        samples, said = samples_changed(read(value, audio), settings, random)
+    def one(value: _Content, random: Random) -> tuple[object, str]:
+        content = value[0] if isinstance(value, tuple) else value
+        samples, said = samples_changed(read(content, audio), settings, random)
         made = features(samples, audio)
         if settings.spec:
             made, said = spectrum_hidden(made, settings.spec, random), f"{said}, parts of the spectrum hidden"

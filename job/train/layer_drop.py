@@ -1,8 +1,7 @@
 """Stochastic depth: in training a layer is passed over now and then (Huang et al. 2016; Fan et al. 2020)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import nn
@@ -19,8 +18,10 @@ def layers_dropped(model: nn.Module, share: float) -> Iterator[None]:
         raise SettingsError("train.layer_drop would have no effect: this model has no stack of layers; remove it")
     passed: list[int] = []
 
-    def hook(number: int) -> Any:
-        def after(module: nn.Module, args: tuple[Any, ...], given: dict[str, Any], output: Any) -> Any:
+    def hook(number: int) -> Callable[..., object]:
+        def after(
+            module: nn.Module, args: tuple[torch.Tensor, ...], given: dict[str, torch.Tensor], output: object
+        ) -> object:
             if not module.training:
                 return output
             if number == 0:
@@ -40,7 +41,7 @@ def layers_dropped(model: nn.Module, share: float) -> Iterator[None]:
             handle.remove()
 
 
-def _passed_over(layer: nn.Module, given: torch.Tensor, output: Any) -> Any:
+def _passed_over(layer: nn.Module, given: torch.Tensor, output: object) -> object:
     made = output[0] if isinstance(output, tuple) else output
     if not isinstance(made, torch.Tensor) or made.shape != given.shape:
         raise BaseModelError(

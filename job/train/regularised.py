@@ -6,7 +6,6 @@ Axes: B rows of a batch, T tokens, D hidden size, L labels.
 import json
 import re
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as functional
@@ -66,7 +65,7 @@ def _mixed(model: nn.Module, objective: Objective, alpha: float) -> BatchLoss:
     def loss(answer: Answer, targets: torch.Tensor) -> torch.Tensor:
         order, share = torch.randperm(len(targets)).to(targets.device), float(beta.sample())
 
-        def mix(module: nn.Module, args: tuple[Any, ...]) -> tuple[torch.Tensor]:
+        def mix(module: nn.Module, args: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor]:
             (given,) = args
             if given.ndim != 2 or len(given) != len(order):
                 raise BaseModelError(

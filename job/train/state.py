@@ -50,7 +50,7 @@ class RandomState:
     devices: tuple[torch.Tensor, ...]
     """By GPU."""
     numpy: Mapping[str, Any]
-    python: tuple[Any, ...]
+    python: tuple[int, tuple[int, ...], float | None]
 
 
 def random_state() -> RandomState:
@@ -147,10 +147,8 @@ def capture(learner: Learner, progress: Progress, *, is_over: bool = False) -> S
     tensors["random/processor"] = state.processor
     tensors |= {f"random/devices/{index}": device for index, device in enumerate(state.devices)}
     numbers = state.numpy["state"]
-    facts["random"] = {
-        "python": state.python,
-        "numpy": {**state.numpy, "state": {**numbers, "key": numbers["key"].tolist()}},
-    }
+    numpy_state = {**state.numpy, "state": {**numbers, "key": numbers["key"].tolist()}}
+    facts["random"] = dict[str, object](python=state.python, numpy=numpy_state)
     return Snapshot(tensors, facts)
 
 

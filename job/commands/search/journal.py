@@ -7,6 +7,8 @@ from typing import Any
 from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.stores.store import Store
 
+_Line = dict[str, Any]
+
 
 class StoreJournal:
     """What `optuna.storages.JournalStorage` asks of a backend, over a folder or a bucket.
@@ -20,7 +22,7 @@ class StoreJournal:
         self._store = store
         self._next = 0
 
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+    def read_logs(self, log_number_from: int) -> Iterator[_Line]:
         """The lines from this number on."""
         number = log_number_from
         while True:
@@ -33,7 +35,7 @@ class StoreJournal:
             self._next = max(self._next, number)
             yield self._parsed(key, line)
 
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+    def append_logs(self, logs: list[_Line]) -> None:
         """Add lines, behind those that others have added meanwhile."""
         for log in logs:
             line = json.dumps(log).encode()
@@ -41,7 +43,7 @@ class StoreJournal:
                 self._next += 1
             self._next += 1
 
-    def _parsed(self, key: str, line: bytes) -> dict[str, Any]:
+    def _parsed(self, key: str, line: bytes) -> _Line:
         try:
             parsed = json.loads(line)
         except (ValueError, RecursionError):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any
+from typing import TypeGuard, cast
 
 from tunewright.job.errors import SettingsError
 from tunewright.job.settings.entries import Tree, merged
@@ -141,12 +141,12 @@ def as_set(settings: JobSettings, space: Space) -> dict[str, Value]:
     return found
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _read(settings: JobSettings, name: str) -> Any:
-    found: Any = settings
+def _read(settings: JobSettings, name: str) -> Value:
+    found: object = settings
     for key in name.split("."):
         found = getattr(found, key, None)
-    return found
+    return cast(Value, found)
