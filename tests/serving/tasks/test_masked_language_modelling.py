@@ -104,6 +104,9 @@ FAMILIES = {
     "roberta": byte_level,
     "xlm-roberta": unigram,
 }
+QUICK = ("bert", "roberta", "xlm-roberta")
+EACH = [pytest.param(family, marks=() if family in QUICK else pytest.mark.slow) for family in FAMILIES]
+"""`make test` looks at one tokenizer of each kind."""
 PARTICULAR = {
     "distilbert": {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2},
     "electra": {"embedding_size": 16},
@@ -191,7 +194,7 @@ def require_equal(answer, expected):
         assert one["score"] == pytest.approx(wanted["score"], rel=1e-4, abs=1e-6)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EACH)
 def test_answers_are_those_of_the_pipeline(served, family):
     one, predictor = served(family)
     answers = predictor.predict([one.text(text) for text in TEXTS])
@@ -200,7 +203,7 @@ def test_answers_are_those_of_the_pipeline(served, family):
         require_equal(answer, one.pipeline(text))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EACH)
 @pytest.mark.parametrize("text", ["{} and {}", "I {} this {} product {}!", "{}{}", "[SEP] {} </s> {} [PAD] x"])
 def test_several_masks_have_a_list_each(served, family, text):
     one, predictor = served(family)
@@ -209,7 +212,7 @@ def test_several_masks_have_a_list_each(served, family, text):
     require_equal(answer, one.pipeline(text))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EACH)
 @pytest.mark.parametrize("wanted", [{"top_k": 1}, {"top_k": 40}, {"targets": "love"}, {"top_k": 2, "targets": TEXTS[0]},
                                     {"targets": ["love", "hate", "love", "amazingly", "北京"]}])  # fmt: skip
 def test_parameters_are_those_of_the_pipeline(served, family, wanted):
@@ -220,7 +223,7 @@ def test_parameters_are_those_of_the_pipeline(served, family, wanted):
         require_equal(answer, expected)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EACH)
 def test_targets_hold_for_each_of_several_masks(served, family):
     one, predictor = served(family)
     wanted = {"targets": ["love", "days", "it"]}
@@ -228,7 +231,7 @@ def test_targets_hold_for_each_of_several_masks(served, family):
     require_equal(answer, one.pipeline("{} or {}", **wanted))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EACH)
 def test_a_text_over_the_limit_is_cut_as_the_pipeline_cuts_it_when_told_to(served, family):
     one, predictor = served(family)
     cut = {"truncation": True, "max_length": MAX_LENGTH}
@@ -236,7 +239,7 @@ def test_a_text_over_the_limit_is_cut_as_the_pipeline_cuts_it_when_told_to(serve
     require_equal(answer, one.pipeline(LONG, tokenizer_kwargs=cut))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EACH)
 def test_an_answer_is_the_same_alone_and_in_a_batch(served, family):
     one, predictor = served(family)
     texts = [one.text(text) for text in [*TEXTS, LONG, "{} or {}"]]
@@ -268,7 +271,7 @@ def test_the_best_scores_come_first_and_equal_ones_in_their_order():
     assert best(scores, 2, np.array([0, 3, 4])) == [3, 0]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", EACH)
 def test_raw_outputs_are_the_logit_of_each_token_and_the_largest_one(served, family):
     one, predictor = served(family)
     texts = [one.text(TEXTS[0]), "no mask at all"]

@@ -14,6 +14,9 @@ from tunewright.serving.text.encoding import Encoded
 from tunewright.serving.text.windows import UNSPACED, Token, Window, Windowed, trimmed
 
 ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "deberta-v2")
+QUICK = ("bert", "roberta", "deberta-v2")
+EACH = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ARCHITECTURES]
+"""`make test` looks at one tokenizer of each kind."""
 QUESTION = "Where was Marie Curie born?"
 CONTEXTS = (
     "x",
@@ -80,7 +83,7 @@ def assert_same(answers, expected):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", EACH)
 def test_answers_are_those_of_the_pipeline(reader, served, architecture, parameters):
     model = reader(architecture)
     pipe = pipeline_of(model)
@@ -95,7 +98,7 @@ def test_answers_are_those_of_the_pipeline(reader, served, architecture, paramet
 _KNOW_CHINESE = ("bert", "distilbert")
 
 
-@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name not in _KNOW_CHINESE])
+@pytest.mark.parametrize("architecture", [one for one in EACH if one.values[0] not in _KNOW_CHINESE])
 def test_an_answer_in_chinese_is_not_widened_to_the_sentence(reader, served, architecture):
     """What these tokenizers take for a word is a whole Chinese sentence, and the pipeline answers with it."""
     model, context = reader(architecture), "我在北京大学学习中文"
@@ -176,7 +179,7 @@ def test_a_word_is_whole_where_a_window_begins_inside_of_it(reader, served):
     assert not broken(ours)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", EACH)
 def test_a_question_is_answered_alone_as_in_a_batch(reader, served, architecture):
     predictor = served(reader(architecture).folder)
     inputs = [(QUESTION, context) for context in (*CONTEXTS, LONG, LONG[:70])] + [("why?", LONG)]
@@ -188,7 +191,7 @@ def test_a_question_is_answered_alone_as_in_a_batch(reader, served, architecture
 
 def test_an_answer_is_where_the_caller_wrote_it(reader, served):
     context = "  Marie \x07\n Cu\x00rie  was born in cafe\u0301\u2003Warsaw  "
-    for architecture in ARCHITECTURES:
+    for architecture in QUICK:
         (found,) = served(reader(architecture).folder).predict([(QUESTION, context)], {"top_k": 20})
         assert len(found) > 5
         for one in found:

@@ -24,6 +24,9 @@ from tunewright.serving.text.cleaning import Cleaning, clean
 from tunewright.serving.text.windows import Cut, Windower, trimmed
 
 ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "deberta-v2")
+QUICK = ("bert", "roberta", "deberta-v2")
+EACH = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ARCHITECTURES]
+"""`make test` looks at one tokenizer of each kind."""
 STRATEGIES = ("none", "simple", "first", "average", "max")
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 TEXTS = (
@@ -108,7 +111,7 @@ def rows_of(model, text, **cut):
 
 
 @pytest.mark.parametrize("strategy", ["none", "simple"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", EACH)
 def test_tokens_and_their_groups_are_those_of_the_pipeline(tagger, served, architecture, strategy):
     model = tagger(architecture)
     pipe = pipeline_of(model)
@@ -132,7 +135,7 @@ def test_words_are_those_of_the_pipeline(tagger, served, architecture, strategy)
 
 
 @pytest.mark.parametrize("strategy", ["first", "average", "max"])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", EACH)
 def test_a_word_answers_as_in_the_pipeline_once_both_know_the_same_words(tagger, served, architecture, strategy):
     model = tagger(architecture)
     pipe = pipeline_of(model)
@@ -245,7 +248,7 @@ def test_where_no_windows_overlap_a_long_text_is_answered_as_by_the_pipeline(tag
     assert_same(alone(answer), alone(expected))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", EACH)
 def test_a_text_is_answered_alone_as_in_a_batch(tagger, served, architecture):
     predictor = served(tagger(architecture, max_length=24).folder)
     texts = [*TEXTS, LONG, "", LONG[:99]]
@@ -296,7 +299,7 @@ def test_words_of_letters_are_answered_as_by_the_pipeline(tagger, served, strate
         assert_same(answer, expected)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", EACH)
 def test_words_are_answered_as_the_text_they_make(tagger, served, architecture):
     predictor = served(tagger(architecture).folder)
     text = "Marie Curie was unbelievable misunderstandings of a guitarist"
