@@ -4,6 +4,7 @@ A model has a pretrained part with a stack of layers, and a head: whatever lies 
 pooler between the last layer and the head, which may be new.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,7 @@ def choose_layers(model: nn.Module, settings: TrainSettings) -> Parameters:
     elif settings.unfreeze:
         # As the first epoch will have it.
         unfreeze(model, settings, 1)
+    _freeze(model, settings.freeze)
     counts = [(four_bits.size(weight), weight.requires_grad) for weight in model.parameters()]
     learning = sum(count for count, learns in counts if learns)
     if not learning and (settings.layers == "head" or settings.unfreeze):
@@ -43,7 +45,8 @@ def choose_layers(model: nn.Module, settings: TrainSettings) -> Parameters:
     total = sum(count for count, _ in counts)
     if settings.unfreeze:
         model.requires_grad_(True)
-        learning = total
+        _freeze(model, settings.freeze)
+        learning = sum(four_bits.size(weight) for weight in model.parameters() if weight.requires_grad)
     return Parameters(total, learning)
 
 
@@ -56,6 +59,26 @@ def unfreeze(model: nn.Module, settings: TrainSettings, epoch: int) -> None:
         model.requires_grad_(True)
     else:
         _only_top(model, layers)
+    _freeze(model, settings.freeze)
+
+
+def _freeze(model: nn.Module, names: Collection[str]) -> None:
+    """Let these parts of the pretrained model learn nothing."""
+    part = pretrained_part(model)
+    for name in names:
+        found = [weight for place, weight in part.named_parameters() if _is_of(place, name)]
+        if not found:
+            known = ["embeddings", *(child for child, _ in part.named_children() if child != "embeddings")]
+            raise SettingsError(
+                f"train.freeze names {name!r}, which is no part of this model; it has {', '.join(known)}"
+            )
+        for weight in found:
+            weight.requires_grad_(False)
+
+
+def _is_of(place: str, name: str) -> bool:
+    """Whether a weight is of the part of this name."""
+    return _is_embedding(place) if name == "embeddings" else f"{place}.".startswith(f"{name}.")
 
 
 def parameter_groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, object]]:

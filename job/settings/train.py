@@ -72,6 +72,8 @@ class TrainSettings(Settings):
     """Learning rate of a layer as a share of the rate of the layer above it."""
     unfreeze: int | None = Field(default=None, ge=1)
     """Gradual unfreezing: the first epoch teaches the head alone, each further one so many more layers from the top."""
+    freeze: tuple[str, ...] = ()
+    """Parts that do not learn: `embeddings`, or names of parts of the base model, such as `encoder.layer.0`."""
     lora: LoraSettings | None = None
     """Teach low-rank adapters and the head instead of all weights."""
     few_shot: FewShotSettings | None = None

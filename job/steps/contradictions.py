@@ -22,9 +22,8 @@ from tunewright.serving.explain.kinds import KINDS
 _NO_EFFECT = " would have no effect: "
 EVERY_TASK = frozenset(
     {f"train.{name}" for name in """preset minutes epochs learning_rate batch_size accumulation seed layers layer_decay
-    unfreeze lora weight_decay warmup schedule clip dropout precision compile gradient_checkpointing optimizer patience
-    metric layer_drop l1 ema average evaluate
-    checkpoint on_non_finite""".split()}
+    unfreeze freeze lora weight_decay warmup schedule clip dropout precision compile gradient_checkpointing optimizer
+    patience metric layer_drop l1 ema average evaluate checkpoint on_non_finite""".split()}
     | {f"data.{name}" for name in """train validation test columns header format comment sample_by delimiter quoting
     quote encoding validation_fraction test_fraction limit max_expansion""".split()}
 )  # fmt: skip
@@ -36,8 +35,8 @@ _OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "logit_adjustme
 _OF_FINE_TUNING = """class_weights label_smoothing focal_gamma logit_adjustment sampling imbalance unfreeze
 loss r_drop mixup augment""".split()
 """Settings of plain fine-tuning's loss and course that pairs have no use for."""
-_OF_ENCODERS = """epochs learning_rate layer_decay batch_size accumulation weight_decay warmup schedule clip dropout
-precision compile gradient_checkpointing optimizer patience metric layer_drop l1 ema average evaluate""".split()
+_OF_ENCODERS = """epochs learning_rate layer_decay freeze batch_size accumulation weight_decay warmup schedule clip
+dropout precision compile gradient_checkpointing optimizer patience metric layer_drop l1 ema average evaluate""".split()
 """Settings that mean nothing more where the encoder is frozen."""
 
 
@@ -199,6 +198,9 @@ def _layers(train: TrainSettings) -> Iterator[str]:
         yield "train.minutes is the time of one training, and train.imbalance: auto has several; remove one of the two"
     if train.layers == "head" and "layer_decay" in train.model_fields_set and not train.few_shot:
         yield _useless("train.layer_decay", "with train.layers: head no layer learns")
+    if train.freeze and (train.lora or train.layers == "head") and not train.few_shot:
+        given = "train.lora nothing but the adapters and the head" if train.lora else "train.layers: head no layer"
+        yield _useless("train.freeze", f"with {given} learns")
     if train.layers == "head" and train.gradient_checkpointing and not train.few_shot:
         yield _useless("train.gradient_checkpointing", "with train.layers: head nothing is kept of layers")
 

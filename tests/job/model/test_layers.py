@@ -54,6 +54,27 @@ def test_all_layers_learn(model):
     assert counted.total == counted.learning == sum(weight.numel() for weight in model.parameters())
 
 
+def test_parts_are_left_as_they_are_by_name(model):
+    choose_layers(model, settings_of(freeze=["embeddings", "encoder.layer.1"]))
+    assert not [name for name in learning(model) if name.startswith(("bert.embeddings.", f"{BLOCK}.1."))]
+    assert {name for name in learning(model) if name.startswith(f"{BLOCK}.0.")}
+
+
+def test_what_is_frozen_stays_so_while_layers_are_unfrozen(model):
+    settings = settings_of(freeze=["embeddings"], unfreeze=1)
+    counted = choose_layers(model, settings)
+    assert counted.learning == counted.total - sum(weight.numel() for weight in model.bert.embeddings.parameters())
+    unfreeze(model, settings, 3)
+    assert not [name for name in learning(model) if name.startswith("bert.embeddings.")]
+    assert {name for name in learning(model) if name.startswith(f"{BLOCK}.0.")}
+
+
+@pytest.mark.parametrize("name", ["head", "", "encoder.lay", "encoder.layer.11"])
+def test_a_part_that_is_not_there_is_refused_with_those_that_are(model, name):
+    with pytest.raises(SettingsError, match=f"train.freeze names '{name}', which is no part.*embeddings, encoder"):
+        choose_layers(model, settings_of(freeze=[name]))
+
+
 def test_only_the_head_learns(model):
     assert choose_layers(model, settings_of(layers="head")).learning == 2 * 32 + 2
     assert learning(model) == {"classifier.weight", "classifier.bias"}

@@ -23,6 +23,7 @@ VALUES = {
     "train.preset": "best",
     "train.layers": 1,
     "train.unfreeze": 1,
+    "train.freeze": ["embeddings"],
     "train.lora": {},
     "train.few_shot": {},
     "train.checkpoint": {"steps": 9},
@@ -248,6 +249,15 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
         (
             {"train": {"layers": "head", "layer_decay": 0.9}},
             "train.layer_decay would have no effect: with train.layers: head no layer learns; remove it",
+        ),
+        (
+            {"train": {"lora": {}, "freeze": ["embeddings"]}},
+            "train.freeze would have no effect: with train.lora nothing but the adapters and the head learns; "
+            "remove it",
+        ),
+        (
+            {"train": {"layers": "head", "freeze": ["embeddings"]}},
+            "train.freeze would have no effect: with train.layers: head no layer learns; remove it",
         ),
         (
             {"data": NONE_HELD, "train": {"patience": 2}},

@@ -30,6 +30,7 @@ OF_MODELS = {
     "layers": 1,
     "layer_decay": 0.5,
     "unfreeze": 1,
+    "freeze": ["embeddings"],
     "lora": {"rank": 2},
     "pooling": "native",
     "max_length": 8,
