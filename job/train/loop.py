@@ -30,6 +30,7 @@ from tunewright.job.train.course import Course
 from tunewright.job.train.device.attention import masks_unseen, texts_apart
 from tunewright.job.train.device.layers import attention, layers_prepared
 from tunewright.job.train.device.losses_read import LossReader
+from tunewright.job.train.device.memory import memory_kept
 from tunewright.job.train.device.optimizer import make_optimizer
 from tunewright.job.train.device.precision import Precision, choose_precision
 from tunewright.job.train.distributed import World, world
@@ -157,6 +158,7 @@ def train(
         checkpoints or nullcontext(),
         signals.held(),
         loop.precision.training(),
+        memory_kept(device),
         masks_unseen(device),
         texts_apart(model, sides, loop.precision.name, device),
         layers_prepared(model, settings, device, runs),
