@@ -22,7 +22,7 @@ from tunewright.registry.errors import (
     RegistryError,
     UnsafeStore,
 )
-from tunewright.registry.stores.disk_space import disk_full, is_disk_full
+from tunewright.registry.stores.disk_space import disk_full, flush, is_disk_full
 from tunewright.registry.stores.key import SMALL, Stat, check_key
 
 _TEMPORARY = ".tmp-"  # a name that starts so is a file in the making, or what a crash left of one
@@ -92,7 +92,7 @@ class FolderStore:
                     f"the file system of {self._root} has no hard links ({error.strerror}), so a version could be "
                     "overwritten there; use a folder on another file system, or s3://"
                 ) from None
-            _flush(path.parent)
+            flush(path.parent)
         return True
 
     def upload(self, key: str, path: Path, *, sha256: str | None = None) -> None:
@@ -105,7 +105,7 @@ class FolderStore:
                     raise Conflict(f"{path} changed while it was published; write files first, publish then")
                 os.fsync(file.fileno())
             temporary.replace(target)
-            _flush(target.parent)
+            flush(target.parent)
 
     def read_range(self, key: str, start: int, stop: int, *, etag: str) -> bytes:
         """See Store."""
@@ -151,7 +151,7 @@ class FolderStore:
             return
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _flush(folder.parent)
+        flush(folder.parent)
 
     @contextmanager
     def _clear(self, key: str) -> Iterator[None]:
@@ -185,15 +185,6 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _flush(path: Path) -> None:
-    """Make a file's bytes, or a folder's entries, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _raise_unless_missing(error: OSError) -> None:

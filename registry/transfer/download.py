@@ -18,7 +18,7 @@ from pathlib import Path
 from weakref import WeakSet
 
 from tunewright.registry.errors import AccessDenied, CorruptObject, RegistryError
-from tunewright.registry.stores.disk_space import check_room, disk_full, is_disk_full
+from tunewright.registry.stores.disk_space import check_room, disk_full, flush, is_disk_full
 from tunewright.registry.stores.key import Stat
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.part import Part, locked_part, write_at
@@ -184,11 +184,7 @@ def _range(store: Store, stat: Stat, start: int, part: Part) -> bytes:
 def _publish(part: Part, target: Path, arrived: Downloaded) -> Downloaded:
     part.path.replace(target)
     part.journal.remove()
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    flush(target.parent)
     return arrived
 
 

@@ -5,7 +5,8 @@ it replaced; whoever loses the race for an entry's number looks again before it 
 """
 
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -13,7 +14,6 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from tunewright.registry.errors import Conflict, CorruptObject, NotFound
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store
-from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import (
     LATEST,
     Name,
@@ -24,7 +24,7 @@ from tunewright.registry.versions.layout import (
     is_name,
     move_key,
 )
-from tunewright.registry.versions.numbered import EXACT, FORMAT, OnFault, nobody, numbers, read_record, stranger
+from tunewright.registry.versions.numbered import EXACT, OnFault, append, nobody, numbers, read_entry, stranger
 from tunewright.registry.versions.record import check_version, no_model, now, version_numbers
 
 Kind = Literal["move", "rollback"]
@@ -140,13 +140,10 @@ def _next(last: Move | None, name: str, alias: str, number: int, kind: Kind, rea
     return Move(name, alias, entry, number, previous, kind, reason, now(), uuid.uuid4().hex)
 
 
-def _append(store: Store, entry: Move) -> Move | None:
+def _append(store: Store, made: Move) -> Move | None:
     """The entry as stored; None when somebody else took its place in the log."""
-    key = move_key(entry.name, entry.alias, entry.entry)
-    if store.create(key, seal({"format": FORMAT, **asdict(entry)})):
-        return entry
-    there = _read(store, entry.name, entry.alias, entry.entry)
-    return there if there.id == entry.id else None
+    place = (made.name, made.alias, made.entry)
+    return append(store, move_key(*place), made, partial(_read, store, *place))
 
 
 def _names(store: Store, name: str, on_fault: OnFault) -> list[str]:
@@ -173,13 +170,8 @@ def _entries(store: Store, name: str, alias: str, on_fault: OnFault = nobody) ->
 
 
 def _read(store: Store, name: str, alias: str, entry: int) -> Move:
-    key = move_key(name, alias, entry)
-    read = read_record(store, key, _MOVE, "a move of an alias")
-    if (read.name, read.alias, read.entry) != (name, alias, entry):
-        raise CorruptObject(
-            f"{key!r} in {store.uri} is entry {read.entry} of {read.name}@{read.alias}, not of this log"
-        )
-    return read
+    place = (name, alias, entry)
+    return read_entry(store, move_key(*place), _MOVE, "a move of an alias", place)
 
 
 def _no_alias(store: Store, name: str, alias: str) -> NotFound:

@@ -5,18 +5,18 @@ on trial or elsewhere.
 """
 
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from tunewright.registry.errors import BadReference, Conflict, CorruptObject
+from tunewright.registry.errors import BadReference, Conflict
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.alias import last_move
-from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import Name, Number, Time, canary_prefix, trial_key
-from tunewright.registry.versions.numbered import EXACT, FORMAT, numbers, read_record
+from tunewright.registry.versions.numbered import EXACT, append, numbers, read_entry
 from tunewright.registry.versions.record import check_version, now
 
 
@@ -83,18 +83,10 @@ def _write(store: Store, name: str, alias: str, number: int | None, percent: flo
             return last
         entry = last.entry + 1 if last else 1
         made = Trial(name, alias, entry, move.entry, move.number, number, percent, reason, now(), uuid.uuid4().hex)
-        if store.create(trial_key(name, alias, entry), seal({"format": FORMAT, **asdict(made)})):
-            return made
-        # It may be this one all the same, where the answer of the store was lost.
-        if _read(store, name, alias, entry).id == made.id:
+        if append(store, trial_key(name, alias, entry), made, partial(_read, store, name, alias, entry)):
             return made
 
 
 def _read(store: Store, name: str, alias: str, entry: int) -> Trial:
-    key = trial_key(name, alias, entry)
-    read = read_record(store, key, _TRIAL, "an entry about a canary")
-    if (read.name, read.alias, read.entry) != (name, alias, entry):
-        raise CorruptObject(
-            f"{key!r} in {store.uri} is entry {read.entry} of {read.name}@{read.alias}, not of this log"
-        )
-    return read
+    place = (name, alias, entry)
+    return read_entry(store, trial_key(*place), _TRIAL, "an entry about a canary", place)

@@ -5,19 +5,38 @@ is believed all the same would make the next number a name that nobody can prono
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from dataclasses import asdict
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.stores.store import Store
-from tunewright.registry.versions.document import unseal, wrong
+from tunewright.registry.versions.document import seal, unseal, wrong
 from tunewright.registry.versions.layout import number_in
 
 FORMAT = 1
 EXACT = ConfigDict(extra="forbid")
 
 Record = TypeVar("Record")
+
+
+class Entry(Protocol):
+    """One entry of a log beside an alias: a dataclass with these fields."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def alias(self) -> str: ...
+    @property
+    def entry(self) -> int: ...
+    @property
+    def id(self) -> str: ...
+
+
+AnEntry = TypeVar("AnEntry", bound=Entry)
 OnFault = Callable[[str], None]
 
 _LARGEST = 64 * 1024  # bytes of one record
@@ -71,6 +90,25 @@ def read_record(store: Store, key: str, kind: TypeAdapter[Record], what: str) ->
         return kind.validate_python(fields)
     except ValidationError as error:
         raise CorruptObject(f"{key!r} in {store.uri} is not {what}: {wrong(error)}") from None
+
+
+def read_entry(store: Store, key: str, kind: TypeAdapter[AnEntry], what: str, place: tuple[str, str, int]) -> AnEntry:
+    """The entry of a log at a key, which is that of `place`: name, alias, number. Raises NotFound, CorruptObject."""
+    read = read_record(store, key, kind, what)
+    if (read.name, read.alias, read.entry) != place:
+        raise CorruptObject(
+            f"{key!r} in {store.uri} is entry {read.entry} of {read.name}@{read.alias}, not of this log"
+        )
+    return read
+
+
+def append(store: Store, key: str, made: AnEntry, there: Callable[[], AnEntry]) -> AnEntry | None:
+    """The entry as stored; None when somebody else, whose entry is `there`, took its place in the log."""
+    if store.create(key, seal({"format": FORMAT, **asdict(made)})):
+        return made
+    # It may be this one all the same, where the answer of the store was lost.
+    stored = there()
+    return stored if stored.id == made.id else None
 
 
 def _reads(readable: Callable[[int], object], number: int) -> bool:
