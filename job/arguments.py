@@ -105,15 +105,21 @@ examples:
 """
 
 
-def _init() -> argparse.ArgumentParser:
-    made = Parser(
-        prog="tunewright init",
-        usage="%(prog)s DATA [DATA ...] [--task TASK] [--columns.ROLE NAME ...] [--output FILE]",
-        description=_INIT,
-        epilog=_INIT_MORE,
+def _told(command: str, usage: str, description: str, more: str) -> Parser:
+    """A parser without arguments so far, whose help is shown as it is written."""
+    return Parser(
+        prog=f"tunewright {command}",
+        usage=usage,
+        description=description,
+        epilog=more,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def _init() -> argparse.ArgumentParser:
+    usage = "%(prog)s DATA [DATA ...] [--task TASK] [--columns.ROLE NAME ...] [--output FILE]"
+    made = _told("init", usage, _INIT, _INIT_MORE)
     names_a(made.add_argument("data", nargs="+", metavar="DATA", help="file or folder, local or s3://"), "file")
     made.add_argument("--task", default="", help="what the model shall do, such as text-classification")
     made.add_argument("--base_model", metavar="BASE", help="the base model, in place of a small one")
@@ -127,14 +133,8 @@ def _init() -> argparse.ArgumentParser:
 
 
 def _tune() -> argparse.ArgumentParser:
-    made = Parser(
-        prog="tunewright tune",
-        usage="%(prog)s --config FILE [--trials N] [--study PLACE] [--SETTING VALUE ...]",
-        description=_TUNE,
-        epilog=_TUNE_MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    usage = "%(prog)s --config FILE [--trials N] [--study PLACE] [--SETTING VALUE ...]"
+    made = _told("tune", usage, _TUNE, _TUNE_MORE)
     made.add_argument("--trials", type=_count, default=20, metavar="N", help="trials of the study in all (20)")
     place = "folder or s3:// of the study and of best.yaml; OUTPUT/study-MODEL_NAME when absent"
     names_a(made.add_argument("--study", default="", metavar="PLACE", help=place), "directory")
@@ -148,14 +148,8 @@ def _count(text: str) -> int:
 
 
 def _suggest() -> argparse.ArgumentParser:
-    made = Parser(
-        prog="tunewright suggest",
-        usage="%(prog)s --config FILE [--candidates BASE [BASE ...]] [--rows N] [--SETTING VALUE ...]",
-        description=_SUGGEST,
-        epilog=_SUGGEST_MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    usage = "%(prog)s --config FILE [--candidates BASE [BASE ...]] [--rows N] [--SETTING VALUE ...]"
+    made = _told("suggest", usage, _SUGGEST, _SUGGEST_MORE)
     made.add_argument(
         "--candidates",
         nargs="+",

@@ -51,11 +51,10 @@ def within_minutes(plan: Plan, sides: tuple[Rows, Rows], work: Path, kept: Path)
         budget = _measured(plan, sides, work / "measured")
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(asdict(budget)))
-    train = plan.settings.train.model_copy(update={"epochs": budget.epochs})
-    plan = replace(plan, settings=plan.settings.model_copy(update={"train": train}))
+    plan = plan.with_train(epochs=budget.epochs)
     if budget.rows == len(plan.prepared.train):
         return plan, sides
-    plan = replace(plan, prepared=_fewer(plan.prepared, budget.rows, train.seed))
+    plan = replace(plan, prepared=_fewer(plan.prepared, budget.rows, plan.settings.train.seed))
     return plan, encode_sides(plan, work / "fewer")
 
 
@@ -117,17 +116,13 @@ def _epoch_seconds(plan: Plan, least: float, work: Path) -> float:
 
 def _share_of(plan: Plan, share: float) -> Plan:
     """A job of two epochs over a share of the rows of both sides."""
-    prepared, train = plan.prepared, plan.settings.train
+    prepared, seed = plan.prepared, plan.settings.train.seed
     taught, measured = (
-        part.drawn(max(1, round(len(part) * share)), train.seed) for part in (prepared.train, prepared.validation)
+        part.drawn(max(1, round(len(part) * share)), seed) for part in (prepared.train, prepared.validation)
     )
+    few = replace(plan, prepared=replace(prepared, train=taught, validation=measured, facts={**prepared.facts}))
     # All layers from the first epoch on, and no end before the second one.
-    few = train.model_copy(update={"epochs": 2, "patience": 1000, "unfreeze": None, "threshold": None})
-    return replace(
-        plan,
-        settings=plan.settings.model_copy(update={"train": few}),
-        prepared=replace(prepared, train=taught, validation=measured, facts={**prepared.facts}),
-    )
+    return few.with_train(epochs=2, patience=1000, unfreeze=None, threshold=None)
 
 
 def _second_epoch(plan: Plan, work: Path) -> float:

@@ -91,13 +91,9 @@ def _settings(
 
 
 def _contradictions(settings: "JobSettings") -> list[str]:
-    from tunewright.job.steps.contradictions import check_settings
+    from tunewright.job.steps.contradictions import contradictions
 
-    try:
-        check_settings(settings)
-    except (SettingsError, RegistryError) as error:
-        return str(error).splitlines()
-    return []
+    return contradictions(settings)
 
 
 def _init(arguments: Sequence[str]) -> None:

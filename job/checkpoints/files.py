@@ -1,8 +1,6 @@
 """A checkpoint as files: tensors, facts, and a manifest that says what the others must be."""
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,6 +11,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from tunewright.job.checkpoints.digest import digest
+from tunewright.registry.stores.disk_space import flush
 from tunewright.registry.transfer.download import sha256_of
 
 FORMAT = 1
@@ -78,11 +78,11 @@ def write(snapshot: Snapshot, identity: Identity, folder: Path) -> None:
             files={name: sha256_of(new / name) for name in (_TENSORS, _FACTS)},
         )
     )
-    (new / MANIFEST).write_text(json.dumps({"checkpoint": about, "sha256": _digest(about)}, indent=2) + "\n")
+    (new / MANIFEST).write_text(json.dumps({"checkpoint": about, "sha256": digest(about)}, indent=2) + "\n")
     for name in (_TENSORS, _FACTS, MANIFEST, "."):
-        _flush(new / name)
+        flush(new / name)
     new.rename(folder)
-    _flush(folder.parent)
+    flush(folder.parent)
 
 
 def read(folder: Path, identity: Identity) -> tuple[Snapshot, str]:
@@ -92,8 +92,8 @@ def read(folder: Path, identity: Identity) -> tuple[Snapshot, str]:
     """
     about = _manifest(folder)
     _check(about, identity)
-    for name, digest in about.files.items():
-        if _sha256(folder / name) != digest:
+    for name, stated in about.files.items():
+        if _sha256(folder / name) != stated:
             raise Damaged(f"{name} is not the file that was written: its sha256 differs")
     try:
         # Copies: what is mapped from a file changes with the file.
@@ -107,7 +107,7 @@ def read(folder: Path, identity: Identity) -> tuple[Snapshot, str]:
 def _manifest(folder: Path) -> _Manifest:
     try:
         whole = json.loads((folder / MANIFEST).read_bytes())
-        if whole["sha256"] != _digest(whole["checkpoint"]):
+        if whole["sha256"] != digest(whole["checkpoint"]):
             raise Damaged(f"{MANIFEST} is not the file that was written: its sha256 differs")
         if (number := whole["checkpoint"]["format"]) != FORMAT:
             raise Foreign(f"it is of format {number}, and this version of the job reads format {FORMAT}")
@@ -148,16 +148,3 @@ def _differs(about: _Manifest) -> str:
 
 def _versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in ("torch", "transformers", "tunewright")}
-
-
-def _digest(about: object) -> str:
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-
-
-def _flush(path: Path) -> None:
-    """Have what was written reach the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

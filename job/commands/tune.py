@@ -5,12 +5,11 @@ from pathlib import Path
 
 import optuna
 import yaml
-from optuna.trial import TrialState
 from rich.markup import escape
 from rich.table import Table
 
 from tunewright.job.commands.search.space import plain, tree_of
-from tunewright.job.commands.search.study import REASON, best, ended, open_study, searched
+from tunewright.job.commands.search.study import REASON, best, ended, open_study, ranked, searched
 from tunewright.job.commands.search.trials import search, shown
 from tunewright.job.errors import SettingsError, TrainingFailed
 from tunewright.job.progress import say, show_table
@@ -77,12 +76,10 @@ def _show(study: optuna.Study, told: Searched, written: str) -> None:
 
 def _table(study: optuna.Study, told: Searched) -> Table:
     """The best trials, a line each."""
-    sign = 1 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1
-    whole = sorted((one for one in ended(study) if one.state == TrialState.COMPLETE), key=lambda one: sign * one.value)
     table = Table(title=f"the best of {told.trials} trials, {told.looks} looks at validation", title_justify="left")
     for column in ("trial", told.metric, *told.settings):
         table.add_column(column, justify="right")
-    for one in whole[:_ROWS]:
+    for one in ranked(study)[:_ROWS]:
         values = (shown({"": one.params.get(name)}).strip() for name in told.settings)
         table.add_row(str(one.number), f"{one.value:.4f}", *map(escape, values))
     return table

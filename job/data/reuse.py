@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from tunewright import job, serving
+from tunewright.job.checkpoints.digest import digest
 from tunewright.job.data.check import Checked
 from tunewright.job.data.dataset import ROWS_FILE, open_dataset, write_state
 from tunewright.job.data.sources.cache import SourceFile
@@ -69,7 +70,7 @@ def _digest(files: Sequence[SourceFile], asked: Mapping[str, object]) -> str:
         "code": _code(),
         "python": [*sys.version_info[:2], pa.__version__],
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+    return digest(facts)[:32]
 
 
 @cache

@@ -1,6 +1,6 @@
 """What a job knows before anything is learned: the data, the base model, and what turns inputs into arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import numpy as np
@@ -108,6 +108,12 @@ class Plan:
     encoder: object
     """What the `open_encoder` of the task's inputs gave."""
     adaptation: "AdaptationPlan | None" = None
+
+    def with_train(self, **changes: object) -> "Plan":
+        """The plan with other settings of `train`."""
+        train = self.settings.train.model_copy(update=changes)
+        return replace(self, settings=self.settings.model_copy(update={"train": train}))
+
     """What the base model reads first, where the settings ask for that."""
 
     def opened(self, kind: type[Kind]) -> Kind:

@@ -34,20 +34,23 @@ def choose_layers(model: nn.Module, settings: TrainSettings) -> Parameters:
         # As the first epoch will have it.
         unfreeze(model, settings, 1)
     _freeze(model, settings.freeze)
-    counts = [(four_bits.size(weight), weight.requires_grad) for weight in model.parameters()]
-    learning = sum(count for count, learns in counts if learns)
+    learning = _learning(model)
     if not learning and (settings.layers == "head" or settings.unfreeze):
         given = "train.layers is head" if settings.layers == "head" else "train.unfreeze begins with the head"
         raise SettingsError(
             f"{given}, but this model has no head of its own (none at all, or one that is tied to its embeddings); set "
             "train.layers to a number of layers, or train.lora"
         )
-    total = sum(count for count, _ in counts)
     if settings.unfreeze:
         model.requires_grad_(True)
         _freeze(model, settings.freeze)
-        learning = sum(four_bits.size(weight) for weight in model.parameters() if weight.requires_grad)
-    return Parameters(total, learning)
+        learning = _learning(model)
+    return Parameters(sum(map(four_bits.size, model.parameters())), learning)
+
+
+def _learning(model: nn.Module) -> int:
+    """How many weights learn."""
+    return sum(four_bits.size(weight) for weight in model.parameters() if weight.requires_grad)
 
 
 def unfreeze(model: nn.Module, settings: TrainSettings, epoch: int) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
-import torch
 from accelerate import Accelerator
 from torch import nn
 
@@ -33,8 +32,7 @@ from tunewright.job.steps.prepare import prepare
 from tunewright.job.steps.teach import Taught, teach
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.loop import train
-from tunewright.job.train.objective import Objective, Scored
-from tunewright.serving.runtime.runs import plan_runs
+from tunewright.job.train.objective import Objective, scored
 
 TASK = "masked-language-modelling"
 _LEAST = 1e-6
@@ -197,18 +195,9 @@ def _adapted(text: AdaptationPlan, work: Path, checkpoints: Checkpoints | None) 
     return replace(plan.base, folder=work / "adapted"), reading
 
 
-@torch.no_grad()
 def _perplexity(model: nn.Module, rows: Rows, objective: Objective) -> float:
     """Of a model as it is."""
     device = Accelerator().device
-    model.to(device).eval()
-
-    def scored() -> Scored:
-        for numbers in plan_runs(rows.lengths.tolist(), objective.validation_tokens):
-            batch = {name: tensor.to(device) for name, tensor in rows.batch(numbers).items()}
-            inputs = {name: tensor for name, tensor in batch.items() if name != "targets"}
-            yield numbers, batch, objective.forward(model, inputs).float()
-
-    figures = objective.measure(scored())
+    figures = objective.measure(scored(model.to(device).eval(), rows, objective))
     model.cpu()
     return figures["perplexity"]

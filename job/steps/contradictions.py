@@ -17,6 +17,7 @@ from tunewright.job.settings.job import GateSettings, JobSettings
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.loss import LOSSES
+from tunewright.registry.errors import RegistryError
 from tunewright.serving.explain.kinds import KINDS
 
 _NO_EFFECT = " would have no effect: "
@@ -70,6 +71,15 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     if faults:
         raise _error(faults)
     return options, roles
+
+
+def contradictions(settings: JobSettings) -> list[str]:
+    """Everything that `check_settings` says, a sentence each."""
+    try:
+        check_settings(settings)
+    except (SettingsError, RegistryError) as error:
+        return str(error).splitlines()
+    return []
 
 
 def _error(faults: Iterable[str]) -> SettingsError:

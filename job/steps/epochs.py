@@ -1,7 +1,6 @@
 """How many epochs, where the settings do not say: three, and more where the rows make few steps."""
 
 import math
-from dataclasses import replace
 
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.progress import say
@@ -31,5 +30,4 @@ def with_epochs(plan: Plan, rows: int) -> Plan:
         "sets another number",
         epochs=epochs,
     )
-    settings = plan.settings.model_copy(update={"train": train.model_copy(update={"epochs": epochs})})
-    return replace(plan, settings=settings)
+    return plan.with_train(epochs=epochs)

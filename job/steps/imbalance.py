@@ -1,7 +1,6 @@
 """Uneven labels: rows drawn evenly, remedies tried one after the other, a threshold moved."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,8 +16,7 @@ from tunewright.job.measure.evaluation import gathered
 from tunewright.job.model.classifiers import last_layer
 from tunewright.job.progress import say, warn
 from tunewright.job.train.decision import Decision, decide
-from tunewright.job.train.objective import Objective, Scored
-from tunewright.serving.runtime.runs import plan_runs
+from tunewright.job.train.objective import Objective, scored
 from tunewright.serving.tasks.token_classification import OUTSIDE
 
 if TYPE_CHECKING:
@@ -72,9 +70,8 @@ def best_remedy(plan: Plan, sides: tuple[Rows, Rows], teach: Teach, checkpoints:
         if "logit_adjustment" in changes and plan.prepared.problem == "multi_label":
             continue
         say("imbalance", f"trying {name}")
-        train = plan.settings.train.model_copy(update={"imbalance": None, "metric": metric, **changes})
         own = checkpoints and checkpoints.of(name.replace(": ", "-"))
-        taught = teach(replace(plan, settings=plan.settings.model_copy(update={"train": train})), sides, own)
+        taught = teach(plan.with_train(imbalance=None, metric=metric, **changes), sides, own)
         figures.append({"remedy": name, **taught.trained.figures})
         if best is None or objective.better(taught.trained.figures[metric], best[1].trained.figures[metric]):
             best = name, taught
@@ -91,7 +88,7 @@ def move_threshold(model: nn.Module, plan: Plan, validation: Rows, objective: Ob
     wanted = plan.settings.train.threshold
     if wanted is None:
         return None
-    logits, targets = gathered(_scored(model, validation, objective))
+    logits, targets = gathered(scored(model, validation, objective))
     number = plan.prepared.labels.index(wanted.label)
     found = decide(logits, targets, number, wanted)
     with torch.no_grad():
@@ -112,12 +109,3 @@ def _say(found: Decision) -> None:
         say("threshold", text, shift=found.shift)
     else:
         warn("threshold", f"{text}; what train.threshold asks for is not to be had there", shift=found.shift)
-
-
-@torch.no_grad()
-def _scored(model: nn.Module, rows: Rows, objective: Objective) -> Scored:
-    """The rows with their logits, by a model that has learned and stands on the processor."""
-    for numbers in plan_runs(rows.lengths.tolist(), objective.validation_tokens):
-        batch = rows.batch(numbers)
-        inputs = {name: tensor for name, tensor in batch.items() if name != "targets"}
-        yield numbers, batch, objective.forward(model, inputs).float()

@@ -58,7 +58,8 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
         _advise(settings, parts["train"], labels)
     if problem in ("single_label", "multi_label", "entities", "tags"):
         said = advice(map(task.target.strata, parts["train"].data.targets()), settings.train, problem)
-        warn("split", said) if said else None
+        if said:
+            warn("split", said)
     facts: DataFacts = {
         "files": {name: _fingerprint(part) for name, part in checked.items()},
         "rows": _sizes(parts),

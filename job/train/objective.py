@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from tunewright.job.batches.side import Batch
+from tunewright.job.batches.side import Batch, Rows
+from tunewright.serving.runtime.runs import plan_runs
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
@@ -74,3 +75,13 @@ class Objective:
     def better(self, figure: float, than: float) -> bool:
         """Whether a figure beats another one."""
         return figure < than if self.lower_is_better else figure > than
+
+
+@torch.no_grad()
+def scored(model: nn.Module, rows: Rows, objective: Objective) -> Scored:
+    """The rows with their logits, by a model that learns nothing now, where it stands."""
+    device = next(model.parameters()).device
+    for numbers in plan_runs(rows.lengths.tolist(), objective.validation_tokens):
+        batch = {name: tensor.to(device) for name, tensor in rows.batch(numbers).items()}
+        inputs = {name: tensor for name, tensor in batch.items() if name != "targets"}
+        yield numbers, batch, objective.forward(model, inputs).float()

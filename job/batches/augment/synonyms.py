@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 _BEST = 10
@@ -49,12 +48,12 @@ class Synonyms:
         return [self._mask if number in places else piece for number, piece in enumerate(pieces)]
 
     def _drawn(self, logits_V: torch.Tensor, word: str, random: np.random.Generator) -> str:
-        scores, ids = (one.numpy() for one in logits_V.float().topk(min(4 * _BEST, len(logits_V))))
-        words = [self._word(int(token)) for token in ids]
+        scores, ids = logits_V.double().topk(min(4 * _BEST, len(logits_V)))
+        words = [self._word(token) for token in ids.tolist()]
         fit = [at for at, one in enumerate(words) if one and one.casefold() != word.casefold()][:_BEST]
         if not fit:
             return word
-        shares = _softmax(scores[fit])
+        shares = scores[fit].softmax(0).numpy()
         return str(words[fit[int(random.choice(len(fit), p=shares))]])
 
     def _word(self, token: int) -> str:
@@ -64,8 +63,3 @@ class Synonyms:
             return ""
         text = self._tokenizer.decode([token], skip_special_tokens=True).strip()
         return text if text.isalpha() else ""
-
-
-def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    weights = np.exp(scores.astype(np.float64) - scores.max())
-    return np.asarray(weights / weights.sum())

@@ -9,8 +9,7 @@ from tunewright.job.settings.entries import Tree, merged
 from tunewright.job.settings.job import PREFIX, JobSettings
 from tunewright.job.settings.search import Choice, Range, Value
 from tunewright.job.settings.train import CheckpointSettings
-from tunewright.job.steps.contradictions import check_settings
-from tunewright.registry.errors import RegistryError
+from tunewright.job.steps.contradictions import contradictions
 from tunewright.registry.variables import build_settings, leaves
 
 Space = Mapping[str, Choice]
@@ -31,7 +30,7 @@ _FIXED = {
 
 def all_faults(settings: JobSettings) -> list[str]:
     """What is wrong with the settings of a job and with the space to search, a sentence each."""
-    return [*_contradictions(plain(settings)), *_space_faults(settings)]
+    return [*contradictions(plain(settings)), *_space_faults(settings)]
 
 
 def _space_faults(settings: JobSettings) -> list[str]:
@@ -46,7 +45,7 @@ def _space_faults(settings: JobSettings) -> list[str]:
     if settings.train.imbalance:
         return ["train.imbalance: auto would try all remedies in each trial; remove it, and search train.class_weights"]
     known = [".".join(leaf) for leaf in leaves(JobSettings) if leaf[0] == "train"]
-    usual = set(_contradictions(plain(settings)))
+    usual = set(contradictions(plain(settings)))
     faults = []
     for name, choice in settings.search.items():
         reason = _name_fault(name, known, settings)
@@ -86,17 +85,9 @@ def _value_faults(settings: JobSettings, name: str, choice: Choice, usual: set[s
         if isinstance(choice, Range) and not _is_number(_read(found, name)):
             yield f"{name} takes no numbers; give a list of values instead of a range"
             return
-        yield from (one for one in _contradictions(found) if one not in usual)
+        yield from (one for one in contradictions(found) if one not in usual)
     if isinstance(choice, Range) and choice.step is not None and choice.step % 1 and is_whole(settings, name, choice):
         yield f"{name} takes whole numbers, and step is {choice.step:g}"
-
-
-def _contradictions(settings: JobSettings) -> list[str]:
-    try:
-        check_settings(settings)
-    except (SettingsError, RegistryError) as error:
-        return str(error).splitlines()
-    return []
 
 
 def plain(settings: JobSettings) -> JobSettings:

@@ -1,16 +1,17 @@
 """The study: opened anew or gone on with, by one process or by several at once; what has come of it so far."""
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from tunewright.job.checkpoints.digest import digest
 from tunewright.job.commands.search.journal import StoreJournal
 from tunewright.job.commands.search.space import Space, as_set, is_whole
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Plan
+from tunewright.job.settings.entries import flat
 from tunewright.job.settings.search import Choice, Range, Searched, Value
 from tunewright.job.steps.run.run_id import rows_of
 from tunewright.registry.stores.probe import probe
@@ -53,16 +54,7 @@ def _made_of(plan: Plan, space: Space) -> dict[str, object]:
     asked = plan.settings.model_dump(mode="json", include=_DECIDING, exclude={"train": {"checkpoint"}})
     asked["search"] = {name: repr(choice) for name, choice in space.items()}
     rows = [rows_of(plan.prepared.facts), plan.base.digest]
-    digest = hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-    return {**dict(_flat(asked)), "the data or the base model's files": digest}
-
-
-def _flat(tree: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
+    return {**dict(flat(asked)), "the data or the base model's files": digest(rows)}
 
 
 def _refuse_another(known: Mapping[str, object], made_of: Mapping[str, object], store: Store) -> None:
@@ -101,11 +93,16 @@ def ended(study: optuna.Study) -> list[FrozenTrial]:
     return [one for one in study.get_trials(deepcopy=False, states=states) if INTERRUPTED not in one.user_attrs]
 
 
-def best(study: optuna.Study) -> FrozenTrial | None:
-    """The best trial that ran to its end; the first of equal ones."""
+def ranked(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that ran to their end, the best and of equal ones the first before the others."""
     whole = [one for one in ended(study) if one.state == TrialState.COMPLETE]
     sign = 1 if study.direction == optuna.study.StudyDirection.MINIMIZE else -1
-    return min(whole, key=lambda one: (sign * one.value, one.number), default=None)
+    return sorted(whole, key=lambda one: (sign * one.value, one.number))
+
+
+def best(study: optuna.Study) -> FrozenTrial | None:
+    """The first of them."""
+    return next(iter(ranked(study)), None)
 
 
 def searched(study: optuna.Study, space: Space, metric: str, address: str) -> Searched:

@@ -1,13 +1,12 @@
 """What makes two tries one run: all that decides what is learned."""
 
-import hashlib
-import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tunewright.job.checkpoints.digest import digest
 from tunewright.job.checkpoints.files import Identity
 from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.kinds.plan import Plan
+from tunewright.job.settings.entries import flat
 from tunewright.job.steps.run.run_id import SIDES, rows_of
 
 _DECIDING = {"task", "options", "data", "train", "adapt", "metrics"}
@@ -22,7 +21,7 @@ def open_checkpoints(plan: Plan, folder: Path) -> Checkpoints:
 def digest_of(plan: Plan) -> str:
     """Of all that decides what is learned: the same in all processes that learn together."""
     identity = _identity(plan)
-    return hashlib.sha256(json.dumps([identity.settings, identity.data], sort_keys=True).encode()).hexdigest()
+    return digest([identity.settings, identity.data])
 
 
 def _identity(plan: Plan) -> Identity:
@@ -33,13 +32,4 @@ def _identity(plan: Plan) -> Identity:
     )
     facts = [plan.prepared.facts, *([plan.adaptation.plan.prepared.facts] if plan.adaptation else [])]
     data = {"base": plan.base.digest, "labels": plan.prepared.labels, "rows": [rows_of(one) for one in facts]}
-    return Identity(dict(_flat(settings)), hashlib.sha256(json.dumps(data).encode()).hexdigest())
-
-
-def _flat(tree: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
-    """Each setting under the name that a person gives it."""
-    for name, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
+    return Identity(dict(flat(settings)), digest(data))

@@ -1,10 +1,9 @@
 """The name of a run that was given none: a digest, so that the same command on the same data is the same run."""
 
-import hashlib
-import json
 from importlib import metadata
 from pathlib import Path
 
+from tunewright.job.checkpoints.digest import digest
 from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.plan import DataFacts, Prepared
@@ -33,7 +32,7 @@ def run_id_of(settings: JobSettings, prepared: Prepared, base: Path, cache: Path
         "base": {path.name: sha256_of(path) for path in sorted(base.iterdir()) if is_wanted(path.name)},
         "version": metadata.version("tunewright"),
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+    return digest(facts)[:16]
 
 
 def rows_of(facts: DataFacts) -> object:
