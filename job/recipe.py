@@ -27,6 +27,7 @@ from tunewright.job.steps.release import Release, release
 from tunewright.job.steps.run.folders import work_folder
 from tunewright.job.steps.run.resume import digest_of, open_checkpoints
 from tunewright.job.steps.teach import teach
+from tunewright.job.train.cost.work import Pace
 from tunewright.job.train.distributed import world
 from tunewright.registry.errors import Conflict
 from tunewright.registry.settings import RegistrySettings
@@ -44,6 +45,8 @@ class Outcome:
 
     version: Version
     release: Release | None
+    pace: Pace | None = None
+    """How fast the model has learned; None where it has not."""
 
 
 def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
@@ -89,7 +92,7 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
     shutil.rmtree(begun.folder / "checkpoints", ignore_errors=True)
     say("registry", f"registered {version.name}:{version.number} ({version.digest}) in {store.uri}")
     say("registry", f"the same files stay in {released.folder} ({_size(released.folder)}); nothing needs them any more")
-    return Outcome(_point_alias(store, version, settings, run_id, short=released.short), released)
+    return Outcome(_point_alias(store, version, settings, run_id, short=released.short), released, taught.trained.pace)
 
 
 def follow(settings: JobSettings, registry: RegistrySettings) -> None:

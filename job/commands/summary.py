@@ -1,5 +1,7 @@
 """The end of a run: a short table, and the next command to type."""
 
+from dataclasses import asdict
+
 from rich.table import Table
 
 from tunewright.job.progress import show_table
@@ -14,6 +16,10 @@ def show(outcome: Outcome) -> None:
     released = outcome.release
     facts = {} if released is None else _facts(released)
     table = None if released is None else _table(name, released)
+    if outcome.pace:
+        facts["training"] = asdict(outcome.pace)
+    if outcome.pace and table:
+        table.caption, table.caption_justify = f"learned from {outcome.pace.text}", "left"
     show_table(table, "done", f"{name} is registered; serve it: tunewright serve {name}", **facts)
 
 

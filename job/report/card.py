@@ -39,6 +39,7 @@ def _metrics(release: Release, plan: Plan, trained: Trained, adaptation: Adaptat
         "test": {name: asdict(measured) for name, measured in release.evaluations.items()},
         "validation": {"best_epoch": trained.best_epoch, **trained.figures},
         "history": trained.history,
+        **({"training": {"seconds": round(trained.seconds, 2), **asdict(trained.pace)}} if trained.pace else {}),
         **({"search": searched.model_dump(mode="json")} if searched else {}),
         **({"adaptation": asdict(adaptation)} if adaptation else {}),
         **({"remedies": trained.remedies} if trained.remedies else {}),
@@ -124,6 +125,7 @@ def _course(plan: Plan, trained: Trained) -> str:
         f"{len(trained.history)} epochs, the weights of epoch {trained.best_epoch} kept; learning rate "
         f"{train.learning_rate:g}, {train.batch_size} rows a batch, seed {train.seed}, {trained.precision} on "
         f"{trained.device}. Every setting stands in `lineage.json`."
+        + (f" It learned from {trained.pace.text}." if trained.pace else "")
     )
 
 

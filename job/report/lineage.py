@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def lineage(plan: Plan, trained: Trained, parameters: Parameters, run_id: str) -
             "precision": trained.precision,
             "device": trained.device,
             "seconds": round(trained.seconds, 2),
-            "rows_per_second": round(trained.rows_per_second, 1),
+            **(asdict(trained.pace) if trained.pace else {}),
         },
         "code": _code(),
         "packages": {name: _version(name) for name in _PACKAGES},

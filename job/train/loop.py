@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from tunewright.job.model.layers import merge_adapters, unfreeze
 from tunewright.job.progress import bar, say
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.averaging import RunningMean
+from tunewright.job.train.cost.work import Work, WorkCounter
 from tunewright.job.train.course import Course
 from tunewright.job.train.device.attention import masks_unseen, texts_apart
 from tunewright.job.train.device.layers import attention, layers_prepared
@@ -81,13 +82,15 @@ class _Part(NamedTuple):
     rows: list[int]
     weight: float
     """What the mean of their loss is a mean over."""
+    work: Work = Work()
+    """What they cost."""
 
 
 class _Collate:
     """Row numbers to a part of a step. All that is asked of it is found before it is on a GPU, which asking stops."""
 
-    def __init__(self, rows: Rows, objective: Objective) -> None:
-        self._rows, self._objective = rows, objective
+    def __init__(self, rows: Rows, objective: Objective, count: WorkCounter) -> None:
+        self._rows, self._objective, self._count = rows, objective, count
 
     def __call__(self, rows: list[int]) -> _Part:
         # Where nothing is left of a step for this process, it takes part all the same: with any row, of no weight.
@@ -98,7 +101,8 @@ class _Collate:
             batch["learned"] = places(batch["learned"])
         if not rows:
             return _Part(batch, [], 0.0)
-        return _Part(batch, drawn, float(self._objective.weight(batch["targets"])))
+        work = self._count(batch, int(self._rows.lengths[rows].sum()), len(rows))
+        return _Part(batch, drawn, float(self._objective.weight(batch["targets"])), work)
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,9 @@ def train(
             if checkpoints and (last := checkpoints.last()):
                 raise TrainingFailed(f"{error}. The last checkpoint before it is {last}") from error
             raise
+    progress.trained.work = progress.trained.work.summed(loop.world.total)
+    if pace := progress.trained.pace:
+        say("train", pace.text, **asdict(pace))
     course.finish(lambda weights: load_weights(model, weights))
     model.cpu()
     merge_adapters(model)
@@ -197,7 +204,6 @@ def _all_epochs(loop: _Loop, course: Course, checkpoints: Checkpoints | None) ->
             shared = loop.world.spread(_PartLoss(loop))
         if not _epoch_fits(loop, shared, course, checkpoints):
             continue
-        progress.trained.rows_per_second = len(loop.rows) * epoch / progress.trained.seconds
         if not course.is_over:
             _look(loop, course, {"epoch": epoch, "loss": progress.mean_loss})
         progress.epoch += 1
@@ -257,7 +263,10 @@ def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: Train
         share=_share(objective, settings),
     )
     # From pinned memory a GPU fetches the next batch while it computes.
-    numbers, collate = _Numbers(len(rows)), _Collate(rows, objective)
+    numbers, collate = (
+        _Numbers(len(rows)),
+        _Collate(rows, objective, WorkCounter(model, passes=2 if settings.r_drop else 1)),
+    )
     loader = DataLoader(numbers, batch_sampler=batches, collate_fn=collate, pin_memory=device == "cuda")
     optimizer = make_optimizer(model, settings)
     steps = settings.epochs * math.ceil(len(batches) / settings.accumulation)
@@ -341,6 +350,8 @@ def _one_epoch(loop: _Loop, shared: nn.Module, course: Course, checkpoints: Chec
             loop.world.seed(loop.settings.seed, progress.epoch, progress.step)
             _one_step(loop, shared, parts, progress)
             progress.trained.seconds += time.perf_counter() - started
+            for part in parts:
+                progress.trained.work = progress.trained.work.plus(part.work)
             # On a GPU the first losses are not read yet.
             known = {"loss": progress.mean_loss} if progress.weight else {}
             advance(1, epoch=progress.epoch, **known)
@@ -388,7 +399,7 @@ def _gradient(loop: _Loop, shared: nn.Module, parts: list[_Part], whole: float, 
     """The gradient of the mean loss, clipped; what is known not to be finite of it, for all processes alike."""
     fault, alone = None, loop.world.size == 1
     loop.losses.begin(progress)
-    for number, (batch, rows, weight) in enumerate(parts):
+    for number, (batch, rows, weight, _) in enumerate(parts):
         loop.world.check()
         is_last = not alone and number == len(parts) - 1
         if not weight and not is_last:

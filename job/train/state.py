@@ -14,6 +14,7 @@ from tunewright.job.checkpoints.files import Snapshot
 from tunewright.job.errors import SettingsError, first_line
 from tunewright.job.model.layers import frozen_weights
 from tunewright.job.train.averaging import RunningMean
+from tunewright.job.train.cost.work import Pace, Work, pace_of
 from tunewright.job.train.decision import Decision
 
 Weights = dict[str, torch.Tensor]
@@ -33,13 +34,19 @@ class Trained:
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     """Time in training steps, validation not counted."""
-    rows_per_second: float = 0.0
+    work: Work = field(default_factory=Work)
+    """Of these steps."""
     left_out: int = 0
     """Steps of which the loss or the gradient was not finite."""
     remedies: list[dict[str, object]] = field(default_factory=list)
     """What each remedy for uneven labels reached, where several were tried."""
     decision: Decision | None = None
     """Where one label begins, where that was moved."""
+
+    @property
+    def pace(self) -> Pace | None:
+        """How fast it was; None where nothing was learned."""
+        return pace_of(self.work, self.seconds)
 
 
 @dataclass(frozen=True)
@@ -168,7 +175,7 @@ def restore(learner: Learner, progress: Progress, snapshot: Snapshot) -> None:
 
 def _restore(learner: Learner, progress: Progress, snapshot: Snapshot) -> None:
     tensors, facts = snapshot.tensors, dict[str, Any](snapshot.facts)
-    progress.trained.__dict__.update(facts["trained"])
+    progress.trained.__dict__.update(facts["trained"], work=Work(*facts["trained"].get("work", ())))
     progress.best = _under("best/", tensors)
     # Those that are not there a second time are the best.
     progress.ranked = [

@@ -19,6 +19,7 @@ def test_the_end_of_a_run_is_one_event_with_the_next_command(made, capsys):
     assert event["event"] == "done"
     assert event["message"] == "tiny:1 is registered; serve it: tunewright serve tiny:1"
     assert set(event["variants"]) == {"fp32", "int8"}
+    assert event["training"]["tokens_per_second"] > event["training"]["rows_per_second"] > 0
 
 
 def test_a_terminal_gets_a_table_of_the_variants(made, monkeypatch):
@@ -26,6 +27,7 @@ def test_a_terminal_gets_a_table_of_the_variants(made, monkeypatch):
     show(made("single").outcome)
     text = console.export_text()
     assert all(word in text for word in ("tiny:1", "accuracy", "95 % interval", "fp32", "int8", "served by default"))
+    assert "learned from " in text
 
 
 def test_a_variant_that_was_left_out_is_marked(made, monkeypatch):

@@ -87,6 +87,9 @@ def test_metrics_are_written_for_programs(made):
     assert set(figures["test"]) == set(figures["parity"]) == {"fp32", "int8"}
     assert set(figures["test"]["fp32"]["metrics"]) == {"macro_f1", "micro_f1", "accuracy"}
     assert figures["validation"]["best_epoch"] in range(1, 5)
+    assert set(figures["training"]) == {
+        "seconds", "rows_per_second", "tokens_per_second", "padding", "flop_per_second",
+    }  # fmt: skip
 
 
 def test_the_card_tells_how_the_settings_were_found(made, card):

@@ -69,7 +69,8 @@ def test_the_loss_falls_and_is_written_down(fine_tune):
     losses = [epoch["loss"] for epoch in trained.history]
     assert losses[-1] < 0.7 * losses[0]
     assert [epoch["epoch"] for epoch in trained.history] == list(range(1, 11))
-    assert trained.rows_per_second > 0
+    assert trained.work[:3] == (960, trained.work.tokens, trained.work.padded)
+    assert 0 < trained.pace.padding < 0.2
 
 
 def test_one_seed_gives_one_set_of_weights_and_another_seed_another(fine_tune):

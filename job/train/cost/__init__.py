@@ -1,0 +1,1 @@
+"""What learning costs: the work that was done, and what a run will take."""
