@@ -10,7 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tunewright.registry.errors import (
@@ -106,6 +106,12 @@ class FolderStore:
                 os.fsync(file.fileno())
             temporary.replace(target)
             flush(target.parent)
+
+    def delete(self, key: str) -> None:
+        """See Store."""
+        path = self._path(key)
+        with self._clear(key), suppress(FileNotFoundError, NotADirectoryError):
+            path.unlink()
 
     def read_range(self, key: str, start: int, stop: int, *, etag: str) -> bytes:
         """See Store."""

@@ -5,19 +5,24 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunewright.registry.errors import Conflict, CorruptObject, RegistryError, Unreachable, UnsafeStore
 from tunewright.registry.stores.key import SMALL, Stat, check_key
+from tunewright.registry.stores.patience import Waiting, granted
 from tunewright.registry.stores.s3_client import connect
-from tunewright.registry.stores.s3_errors import Place, is_passing, sentence, status_of
+from tunewright.registry.stores.s3_errors import Place, is_expired, is_outage, is_passing, sentence, status_of
 from tunewright.registry.stores.s3_upload import Upload
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ListObjectsV2OutputTypeDef
 
 _PUT_ID = "put-id"  # metadata key: who wrote this object; some servers change its case
 _ATTEMPTS = 5  # of a body that arrives cut off, and of a commit whose fate is not known
+_ANSWERED: set[str] = set()  # servers that have answered: one that never has is a mistake sooner than an outage
+
+Answer = TypeVar("Answer")
 
 
 class S3Store:
@@ -30,6 +35,7 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._client = connect()
         self._place = Place(bucket, self._client.meta.endpoint_url)
+        self._patience = granted()
 
     @property
     def uri(self) -> str:
@@ -39,8 +45,8 @@ class S3Store:
     def read(self, key: str, *, limit: int = SMALL) -> bytes:
         """See Store."""
 
-        def fetch() -> bytes:
-            answer = self._get(key)
+        def fetch(waiting: Waiting) -> bytes:
+            answer = self._get(key, waiting)
             if answer["ContentLength"] > limit:
                 raise CorruptObject(
                     f"{self._name(key)} holds {answer['ContentLength']} bytes, more than the {limit} its kind may have"
@@ -55,8 +61,8 @@ class S3Store:
         if stop <= start:
             return b""
 
-        def fetch() -> bytes:
-            answer = self._get(key, Range=f"bytes={start}-{stop - 1}")
+        def fetch(waiting: Waiting) -> bytes:
+            answer = self._get(key, waiting, Range=f"bytes={start}-{stop - 1}")
             if answer["ETag"].strip('"') != etag:
                 raise Conflict(f"{self._name(key)} was replaced while it was read; start again")
             if answer["ContentLength"] != stop - start:
@@ -71,7 +77,7 @@ class S3Store:
     def stat(self, key: str) -> Stat:
         """See Store."""
         try:
-            answer = self._client.head_object(Bucket=self._bucket, Key=self._full(key))
+            answer = self._head(key)
         except _errors() as error:
             raise self._why_not(key, error) from error
         return Stat(key, answer["ContentLength"], answer["ETag"].strip('"'))
@@ -79,7 +85,7 @@ class S3Store:
     def exists(self, key: str) -> bool:
         """See Store."""
         try:
-            self._client.head_object(Bucket=self._bucket, Key=self._full(key))
+            self._head(key)
         except _errors() as error:
             if status_of(error) == 404:
                 return False
@@ -88,17 +94,16 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[Stat]:
         """See Store. Keys that end in `/` are how some consoles draw a folder, and are left out."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=self._prefix + prefix
-        )
-        try:
-            for page in pages:
-                for entry in page.get("Contents", []):
-                    key = entry["Key"].removeprefix(self._prefix)
-                    if not key.endswith("/"):
-                        yield Stat(key, entry["Size"], entry["ETag"].strip('"'))
-        except _errors() as error:
-            raise self._sentence(prefix, error) from error
+        more: dict[str, Any] = {}
+        while True:
+            page = self._page(prefix, more)
+            for entry in page.get("Contents", []):
+                key = entry["Key"].removeprefix(self._prefix)
+                if not key.endswith("/"):
+                    yield Stat(key, entry["Size"], entry["ETag"].strip('"'))
+            if not page.get("IsTruncated"):
+                return
+            more = {"ContinuationToken": page["NextContinuationToken"]}
 
     def create(self, key: str, data: bytes) -> bool:
         """See Store.
@@ -107,12 +112,12 @@ class S3Store:
         answered by 412. So each call leaves an id of its own in the object's metadata, and whenever the outcome
         is in doubt the object is asked whose it is.
         """
-        put_id = uuid.uuid4().hex
+        put_id, waiting = uuid.uuid4().hex, Waiting(self._patience)
         for attempt in range(_ATTEMPTS):
             try:
-                return self._put(key, data, put_id)
+                return self._put(key, data, put_id, waiting)
             except _errors() as error:
-                owner = self._settle(key, error)
+                owner = self._settle(key, error, waiting)
                 if owner is not None:
                     return owner == put_id
                 last = error
@@ -121,23 +126,82 @@ class S3Store:
 
     def upload(self, key: str, path: Path, *, sha256: str | None = None) -> None:
         """See Store."""
+        full = self._full(key)
         try:
-            Upload(self._client, self._bucket, self._full(key), path, sha256).send()
+            self._ask(lambda client: Upload(client, self._bucket, full, path, sha256).send())
         except _errors() as error:
             raise self._sentence(key, error) from error
 
-    def _put(self, key: str, data: bytes, put_id: str) -> bool:
+    def delete(self, key: str) -> None:
+        """See Store. A server answers alike whether there was an object."""
+        full = self._full(key)
+        try:
+            self._ask(lambda client: client.delete_object(Bucket=self._bucket, Key=full))
+        except _errors() as error:
+            raise self._sentence(key, error) from error
+
+    def _ask(self, ask: Callable[["S3Client"], Answer], waiting: Waiting | None = None) -> Answer:
+        """What the server answers: asked again with new credentials where they have expired, and after an outage."""
+        waiting = waiting or Waiting(self._patience)
+        while True:
+            try:
+                answer = ask(self._client)
+            except _errors() as error:
+                if not self._may_ask_again(error, waiting):
+                    raise
+            else:
+                _ANSWERED.add(self._place.server)
+                return answer
+
+    def _may_ask_again(self, error: Exception, waiting: Waiting) -> bool:
+        server = self._place.server
+        if (status_of(error) or 500) < 500:
+            _ANSWERED.add(server)
+        if is_expired(error):
+            # A client reads the files in which credentials are renewed once, when it is made.
+            self._client = connect()
+            return waiting.is_first("renewed") or waiting.goes_on(f"the credentials for {server} have expired")
+        reason = status_of(error) or type(error).__name__
+        return is_outage(error) and server in _ANSWERED and waiting.goes_on(f"{server} does not answer ({reason})")
+
+    def _page(self, prefix: str, more: dict[str, Any]) -> "ListObjectsV2OutputTypeDef":
+        start = self._prefix + prefix
+        try:
+            return self._ask(lambda client: client.list_objects_v2(Bucket=self._bucket, Prefix=start, **more))
+        except _errors() as error:
+            raise self._sentence(prefix, error) from error
+
+    def _head(self, key: str, waiting: Waiting | None = None) -> "HeadObjectOutputTypeDef":
+        """HEAD. Its refusals have no code, so a GET tells why, which also renews credentials that have expired."""
+        full = self._full(key)
+
+        def head(client: "S3Client") -> "HeadObjectOutputTypeDef":
+            return client.head_object(Bucket=self._bucket, Key=full)
+
+        try:
+            return self._ask(head, waiting)
+        except _errors() as error:
+            if status_of(error) not in (400, 403):
+                raise
+        self._get(key, waiting, Range="bytes=0-0")["Body"].close()
+        return self._ask(head, waiting)
+
+    def _put(self, key: str, data: bytes, put_id: str, waiting: Waiting) -> bool:
         condition: dict[str, Any] = {"IfNoneMatch": "*"}
         if self.single_writer:
             if self.exists(key):
                 return False
             condition = {}
-        self._client.put_object(
-            Bucket=self._bucket, Key=self._full(key), Body=data, Metadata={_PUT_ID: put_id}, **condition
+        full = self._full(key)
+        self._ask(
+            lambda client: client.put_object(
+                Bucket=self._bucket, Key=full, Body=data, Metadata={_PUT_ID: put_id}, **condition
+            ),
+            waiting,
         )
         return True
 
-    def _settle(self, key: str, error: Exception) -> str | None:
+    def _settle(self, key: str, error: Exception, waiting: Waiting) -> str | None:
         """Whose the object is after a write in doubt: a put-id ("" when it has none), None when it is not there."""
         status = status_of(error)
         if status == 409:  # another conditional write of this key is under way
@@ -149,25 +213,27 @@ class S3Store:
             ) from error
         if status != 412 and not is_passing(error):
             raise self._sentence(key, error) from error
-        return self._owner(key)
+        return self._owner(key, waiting)
 
-    def _owner(self, key: str) -> str | None:
+    def _owner(self, key: str, waiting: Waiting) -> str | None:
         try:
-            answer = self._client.head_object(Bucket=self._bucket, Key=self._full(key))
+            answer = self._head(key, waiting)
         except _errors() as error:
             if status_of(error) == 404:
                 return None
             raise self._sentence(key, error) from error
         return {name.lower(): value for name, value in answer["Metadata"].items()}.get(_PUT_ID, "")
 
-    def _get(self, key: str, **more: Any) -> "GetObjectOutputTypeDef":
-        return self._client.get_object(Bucket=self._bucket, Key=self._full(key), **more)
+    def _get(self, key: str, waiting: Waiting | None = None, **more: Any) -> "GetObjectOutputTypeDef":
+        full = self._full(key)
+        return self._ask(lambda client: client.get_object(Bucket=self._bucket, Key=full, **more), waiting)
 
-    def _persistently(self, key: str, fetch: Callable[[], bytes]) -> bytes:
+    def _persistently(self, key: str, fetch: Callable[[Waiting], bytes]) -> bytes:
         """Fetch a body; again when it was cut off, which botocore does not repeat by itself."""
+        waiting = Waiting(self._patience)
         for attempt in range(_ATTEMPTS):
             try:
-                return fetch()
+                return fetch(waiting)
             except _errors() as error:
                 if not is_passing(error):
                     raise self._sentence(key, error) from error
@@ -179,8 +245,8 @@ class S3Store:
         ) from last
 
     def _why_not(self, key: str, error: Exception) -> RegistryError:
-        """HEAD answers carry no reason, so the same question is asked by GET before the error is worded."""
-        if status_of(error) in (400, 403, 404):
+        """Whether the bucket is missing, and not the object, is told by a GET, as HEAD answers carry no reason."""
+        if status_of(error) == 404:
             try:
                 self._get(key, Range="bytes=0-0")["Body"].close()
             except _errors() as better:

@@ -13,10 +13,12 @@ _DENIED = {
     "InvalidAccessKeyId": f"the access key is not known there; {_KEYS}",
     "SignatureDoesNotMatch": "the secret key is not the one of the access key; check AWS_SECRET_ACCESS_KEY",
     "ExpiredToken": "the session token has expired; renew AWS_SESSION_TOKEN",
+    "RequestExpired": "the credentials have expired; renew them",
     "InvalidToken": "the session token is not valid; check AWS_SESSION_TOKEN",
     "RequestTimeTooSkewed": "the clock of this machine is wrong by more than the server allows; set it",
     "AccessDenied": "these credentials do not allow it; ask for the right to list, read and (to publish) write",
 }
+_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
 _REGION = ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException")
 
 
@@ -55,6 +57,19 @@ def is_passing(error: Exception) -> bool:
     if isinstance(error, boto.EndpointConnectionError | boto.SSLError | boto.ProxyConnectionError):
         return False  # nobody there: botocore has tried several times already
     return isinstance(error, boto.HTTPClientError | boto.IncompleteReadError | HTTPError)
+
+
+def is_outage(error: Exception) -> bool:
+    """Whether a server that has answered before does so again, sooner or later, to the same request."""
+    from botocore import exceptions as boto
+
+    elsewhere = (boto.EndpointConnectionError, boto.CredentialRetrievalError, boto.TokenRetrievalError)
+    return status_of(error) != 501 and (is_passing(error) or isinstance(error, elsewhere))
+
+
+def is_expired(error: Exception) -> bool:
+    """Whether the server says that the credentials were good, and are not any more."""
+    return str(getattr(error, "response", {}).get("Error", {}).get("Code", "")) in _EXPIRED
 
 
 def sentence(error: Exception, place: Place, key: str) -> RegistryError:

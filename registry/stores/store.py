@@ -58,6 +58,9 @@ class Store(Protocol):
         Raises Conflict, and stores nothing, when the bytes sent do not have the given digest (hexadecimal).
         """
 
+    def delete(self, key: str) -> None:
+        """Remove an object; where there is none, nothing is done. Nothing of a registry is ever removed so."""
+
     def read_range(self, key: str, start: int, stop: int, *, etag: str) -> bytes:
         """Bytes `start` to `stop` (exclusive). Raises Conflict when the object is no longer the one of `etag`."""
 

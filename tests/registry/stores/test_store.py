@@ -138,6 +138,19 @@ def test_a_range_of_a_replaced_object_is_an_error(store, write):
         store.read_range("blob", 0, 4, etag=etag)
 
 
+def test_what_is_deleted_is_gone_and_nothing_beside_it(store):
+    for key in ("runs/one/a", "runs/one/b", "runs/one-more"):
+        store.create(key, b"x")
+    for _ in range(2):
+        store.delete("runs/one/a")
+    store.delete("runs/one/b/c")
+    store.delete("never/there")
+    assert [stat.key for stat in store.list("")] == ["runs/one-more", "runs/one/b"]
+    assert store.create("runs/one/a", b"again")
+    with pytest.raises(AddressError):
+        store.delete("../runs")
+
+
 def test_the_address_is_shown_without_secrets(store):
     assert store.uri.endswith("registry")
     assert "test" * 2 not in store.uri
