@@ -39,6 +39,7 @@ def lineage(plan: Plan, trained: Trained, parameters: Parameters, run_id: str) -
             "precision": trained.precision,
             "device": trained.device,
             "seconds": round(trained.seconds, 2),
+            "processor_seconds": round(trained.processor_seconds, 2),
             **(asdict(trained.pace) if trained.pace else {}),
         },
         "code": _code(),

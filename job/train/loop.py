@@ -1,7 +1,6 @@
 """The training loop, in the open: batch, loss, backward, clip, step; validate after each epoch, keep the best."""
 
 import math
-import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
@@ -29,6 +28,7 @@ from tunewright.job.train.averaging import RunningMean
 from tunewright.job.train.cost.work import Work, WorkCounter
 from tunewright.job.train.course import Course
 from tunewright.job.train.device.attention import masks_unseen, texts_apart
+from tunewright.job.train.device.gradients import Gradients
 from tunewright.job.train.device.layers import attention, layers_prepared
 from tunewright.job.train.device.losses_read import LossReader
 from tunewright.job.train.device.memory import memory_kept
@@ -111,8 +111,7 @@ class _Loop:
 
     accelerator: Accelerator
     model: nn.Module
-    weights: list[nn.Parameter]
-    """All of the model's, in their order: to find them takes longer than to look at them."""
+    gradients: Gradients
     optimizer: torch.optim.Optimizer
     schedule: LRScheduler
     loader: Iterable[_Part]
@@ -162,6 +161,7 @@ def train(
         checkpoints or nullcontext(),
         signals.held(),
         loop.precision.training(),
+        loop.gradients.held_by_row(),
         memory_kept(device),
         masks_unseen(device),
         texts_apart(model, sides, loop.precision.name, device),
@@ -277,7 +277,8 @@ def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: Train
     loss = batch_loss(model, objective, settings)
     mean = RunningMean(model, settings.ema) if settings.ema else None
     given = rows, objective, settings, precision, losses, loss, mean, others
-    return _Loop(accelerator, model, list(model.parameters()), optimizer, schedule, loader, batches, *given)
+    gradients = Gradients(model, optimizer, device, others)
+    return _Loop(accelerator, model, gradients, optimizer, schedule, loader, batches, *given)
 
 
 def _share(objective: Objective, settings: TrainSettings) -> Share:
@@ -320,7 +321,7 @@ def _epoch_fits(loop: _Loop, shared: nn.Module, course: Course, checkpoints: Che
         _one_epoch(loop, shared, course, checkpoints)
         return True
     # Out here nothing holds what was computed.
-    loop.optimizer.zero_grad()
+    loop.gradients.clear()
     halve(loop.batches, course.progress)
     return False
 
@@ -341,15 +342,14 @@ def _one_epoch(loop: _Loop, shared: nn.Module, course: Course, checkpoints: Chec
             _look_between(loop, course)
             if course.is_over:
                 break
-            started = time.perf_counter()
-            parts = [next(loaded) for _ in step]
-            if is_resumed:
-                # The loader draws a number as it begins, which the interrupted run had drawn before.
-                set_random_state(progress.random)
-                is_resumed = False
-            loop.world.seed(loop.settings.seed, progress.epoch, progress.step)
-            _one_step(loop, shared, parts, progress)
-            progress.trained.seconds += time.perf_counter() - started
+            with progress.trained.timed():
+                parts = [next(loaded) for _ in step]
+                if is_resumed:
+                    # The loader draws a number as it begins, which the interrupted run had drawn before.
+                    set_random_state(progress.random)
+                    is_resumed = False
+                loop.world.seed(loop.settings.seed, progress.epoch, progress.step)
+                _one_step(loop, shared, parts, progress)
             for part in parts:
                 progress.trained.work = progress.trained.work.plus(part.work)
             # On a GPU the first losses are not read yet.
@@ -357,9 +357,8 @@ def _one_epoch(loop: _Loop, shared: nn.Module, course: Course, checkpoints: Chec
             advance(1, epoch=progress.epoch, **known)
             if checkpoints and checkpoints.is_due(progress.step):
                 checkpoints.save(partial(_captured, loop, progress))
-        started = time.perf_counter()
-        loop.losses.settle(progress)
-        progress.trained.seconds += time.perf_counter() - started
+        with progress.trained.timed():
+            loop.losses.settle(progress)
 
 
 def _look_between(loop: _Loop, course: Course) -> None:
@@ -390,7 +389,7 @@ def _one_step(loop: _Loop, shared: nn.Module, parts: list[_Part], progress: Prog
         _update(loop)
         progress.in_a_row = 0
         loop.losses.end(whole, progress)
-    loop.optimizer.zero_grad()
+    loop.gradients.clear()
     progress.step += 1
     progress.random = random_state()
 
@@ -413,13 +412,14 @@ def _gradient(loop: _Loop, shared: nn.Module, parts: list[_Part], whole: float, 
                     if alone or loop.settings.on_non_finite == "stop":
                         return fault
                 loop.accelerator.backward(loss / (whole / loop.world.size))
+                loop.gradients.gather()
         except torch.OutOfMemoryError as error:
             if not alone:
                 raise
             raise TooLarge from error
     if of_all := loop.losses.total():
         return fault or of_all
-    return loop.losses.gradient(loop.accelerator.clip_grad_norm_(loop.weights, loop.settings.clip))
+    return loop.losses.gradient(loop.gradients.clip(loop.settings.clip))
 
 
 def _update(loop: _Loop) -> None:

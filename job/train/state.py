@@ -1,7 +1,9 @@
 """The state of training: all that an interrupted run needs to go on as if nothing had happened."""
 
 import random
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -34,6 +36,8 @@ class Trained:
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     """Time in training steps, validation not counted."""
+    processor_seconds: float = 0.0
+    """Time of processors in them, that of all threads together."""
     work: Work = field(default_factory=Work)
     """Of these steps."""
     left_out: int = 0
@@ -47,6 +51,14 @@ class Trained:
     def pace(self) -> Pace | None:
         """How fast it was; None where nothing was learned."""
         return pace_of(self.work, self.seconds)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count what is done meanwhile as time in training steps."""
+        started, used = time.perf_counter(), time.process_time()
+        yield
+        self.seconds += time.perf_counter() - started
+        self.processor_seconds += time.process_time() - used
 
 
 @dataclass(frozen=True)
