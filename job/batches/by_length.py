@@ -1,7 +1,7 @@
 """Batches of rows of like length: little padding, and still a new random order in every epoch."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ class Share:
     size: int = 1
     whole: bool = False
     """Whether batches are dealt, not their rows: the loss of a batch is not the mean of those of its rows."""
+    alike: bool = False
+    """Whether all processes have as many parts of a step: they meet at each, not only at the last one."""
 
     def of(self, batches: list[list[int]]) -> list[list[int]]:
         """Of the batches of a step, each row or batch for one process."""
@@ -82,7 +84,17 @@ class LengthGroupedBatches:
         processes each has its share; one for which nothing is left of a step has an empty part."""
         batches = list(self._batches())
         groups = [batches[at : at + self._accumulation] for at in range(0, len(batches), self._accumulation)]
-        return [[part for batch in self._share.of(group) for part in self._parts(batch)] or [[]] for group in groups]
+        return [self._dealt(group) for group in groups]
+
+    def _dealt(self, group: list[list[int]]) -> list[list[int]]:
+        """What goes through the model at a time of a step."""
+
+        def parts(share: Share) -> list[list[int]]:
+            return [part for batch in share.of(group) for part in self._parts(batch)]
+
+        own, share = parts(self._share), self._share
+        others = [len(parts(replace(share, rank=rank))) for rank in range(share.size)] if share.alike else []
+        return own + [[]] * (max([1, *others]) - len(own))
 
     def _parts(self, batch: list[int]) -> list[list[int]]:
         if (room := self.room) is None:

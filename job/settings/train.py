@@ -62,6 +62,9 @@ class TrainSettings(Settings):
     """Peak learning rate of AdamW."""
     batch_size: int = Field(default=32, ge=1)
     """Rows of one step, of all processes together."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """What each of several processes holds: all weights (ddp), or a share of them, of their gradients and of the
+    optimizer's state (fsdp), for a model that is too large for one device."""
     accumulation: int = Field(default=1, ge=1)
     """Batches whose gradients are averaged into one optimizer step."""
     seed: int = Field(default=1, ge=0, lt=2**32)

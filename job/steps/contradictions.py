@@ -24,13 +24,15 @@ _NO_EFFECT = " would have no effect: "
 EVERY_TASK = frozenset(
     {f"train.{name}" for name in """preset minutes epochs learning_rate batch_size accumulation seed layers layer_decay
     unfreeze freeze lora weight_decay warmup schedule clip dropout precision compile gradient_checkpointing optimizer
-    patience metric layer_drop l1 ema average evaluate checkpoint on_non_finite""".split()}
+    patience metric layer_drop l1 ema average evaluate checkpoint on_non_finite parallel""".split()}
     | {f"data.{name}" for name in """train validation test columns header format comment sample_by delimiter quoting
     quote encoding validation_fraction test_fraction limit max_expansion""".split()}
 )  # fmt: skip
 """Settings that every task uses. What stands neither here nor with a task's parts is refused."""
 AFTER_EPOCHS = ("single_label", "multi_label", "regression", "similarity")
 """Problems whose metrics are known after each epoch."""
+_WHOLE_WEIGHTS = ("unfreeze", "few_shot", "layer_drop", "l1", "ema")
+"""Settings of `train` that need all weights in one process, or the same ones in each part of a step."""
 _OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "logit_adjustment", "huber_delta")
 """Settings that a loss may use."""
 _OF_FINE_TUNING = """class_weights label_smoothing focal_gamma logit_adjustment sampling imbalance unfreeze
@@ -56,7 +58,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
         roles = read_roles(settings.data, task.forms)
     except SettingsError as error:
         faults += str(error).splitlines()
-    faults += [*_unread(settings.data), *_layers(settings.train), *_held_out(settings)]
+    faults += [*_unread(settings.data), *_layers(settings.train), *_shards(settings.train), *_held_out(settings)]
     faults += [*_adapted_text(settings), *_searched(settings)]
     if options is None or roles is None:
         raise _error(faults)
@@ -213,6 +215,19 @@ def _layers(train: TrainSettings) -> Iterator[str]:
         yield _useless("train.freeze", f"with {given} learns")
     if train.layers == "head" and train.gradient_checkpointing and not train.few_shot:
         yield _useless("train.gradient_checkpointing", "with train.layers: head nothing is kept of layers")
+
+
+def _shards(train: TrainSettings) -> Iterator[str]:
+    """What weights that are shared out to processes cannot have beside them."""
+    if train.parallel != "fsdp":
+        return
+    given = [f"train.{name}" for name in _WHOLE_WEIGHTS if getattr(train, name)]
+    if train.lora and train.lora.quantization:
+        given.append("train.lora.quantization")
+    if train.optimizer != "adamw":
+        given.append("train.optimizer: adamw_8bit")
+    for name in given:
+        yield f"{name} cannot stand beside train.parallel: fsdp; remove one"
 
 
 def _searched(settings: JobSettings) -> Iterator[str]:

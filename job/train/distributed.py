@@ -160,12 +160,15 @@ class World:
             dist.broadcast(tensors[name].reshape(-1).view(torch.uint8), src=0)
         return Snapshot(tensors, facts)
 
-    def dealt(self, items: Sequence[Item], work: Callable[[Item], Made]) -> Iterator[Made]:
-        """What `work` makes of all items, each done by one process; in their order on the first, on others nothing."""
+    def dealt(self, items: Sequence[Item], work: Callable[[Item], Made], *, together: bool = False) -> Iterator[Made]:
+        """What `work` makes of all items, each done by one process; in their order on the first, on others nothing.
+        `together`: the processes meet while they work, so that one without an item works too."""
         for at in range(0, len(items), self.size):
             # The last round may have nothing for some.
             mine = at + self.rank
             made = [work(item) for item in items[mine : mine + 1]]
+            if together and not made:
+                work(items[at])
             if self.size == 1:
                 yield from made
                 continue
@@ -176,9 +179,10 @@ class World:
 
     # Learning.
 
-    def spread(self, module: nn.Module) -> nn.Module:
-        """The module with gradients that are the mean over all processes, and with the weights of the first."""
-        if self.size == 1:
+    def spread(self, module: nn.Module, *, in_shards: bool = False) -> nn.Module:
+        """The module with gradients that are the mean over all processes, and with the weights of the first. Weights in
+        shards see to that themselves."""
+        if self.size == 1 or in_shards:
             return module
         # Which weights a part of a step does not use may differ: layers are dropped, tokens not there.
         return DistributedDataParallel(

@@ -34,6 +34,13 @@ from tunewright.job.train.device.losses_read import LossReader
 from tunewright.job.train.device.memory import memory_kept
 from tunewright.job.train.device.optimizer import make_optimizer
 from tunewright.job.train.device.precision import Precision, choose_precision
+from tunewright.job.train.device.shards import (
+    AnyCheckpoints,
+    checkpoints_of,
+    in_shards,
+    is_in_shards,
+    put_together,
+)
 from tunewright.job.train.distributed import World, world
 from tunewright.job.train.faults.memory import TooLarge, halve
 from tunewright.job.train.faults.not_finite import CALMER, Fault, leave_out
@@ -130,6 +137,11 @@ class _Loop:
         """What changes at each step."""
         return Learner(self.model, self.optimizer, self.schedule, self.mean)
 
+    @property
+    def in_shards(self) -> bool:
+        """Whether processes meet at each pass through the model, as each holds a share of its weights."""
+        return is_in_shards(self.model)
+
 
 class _PartLoss(nn.Module):
     """The summed loss of a part of a step, as the module that several processes share."""
@@ -153,12 +165,13 @@ def train(
 ) -> Trained:
     """Fine-tune `model` in place on the first side; it ends with the weights that did best on the second, or with the
     last ones where that has no rows. With `checkpoints` it goes on from the newest one, and leaves others."""
-    loop = _prepare(model, sides[0], objective, settings)
+    plain, model = model, in_shards(model, settings)
+    loop, kept = _prepare(model, sides[0], objective, settings), checkpoints_of(model, checkpoints)
     progress = Progress(Trained(loop.precision.name, str(loop.accelerator.device)))
     course = Course(objective, settings, progress, lambda: _figures(loop, sides), lambda: changing_weights(model))
     device, runs = loop.precision.device, settings.epochs * len(loop.batches)
     with (
-        checkpoints or nullcontext(),
+        kept or nullcontext(),
         signals.held(),
         loop.precision.training(),
         loop.gradients.held_by_row(),
@@ -168,40 +181,41 @@ def train(
         layers_prepared(model, settings, device, runs),
         layers_dropped(model, settings.layer_drop),
     ):
-        if snapshot := loop.world.same_snapshot(checkpoints.newest() if checkpoints else None):
+        if snapshot := loop.world.same_snapshot(kept.newest() if kept else None):
             restore(loop.learner, progress, snapshot)
             set_random_state(progress.random)
         try:
-            _all_epochs(loop, course, checkpoints)
+            _all_epochs(loop, course, kept)
         except (Interrupted, KeyboardInterrupt):
             # Raised by a check between two parts of a step, so that all is as the last step left it.
-            if checkpoints and signals.is_asked():
-                checkpoints.save(partial(_captured, loop, progress))
+            if kept and signals.is_asked():
+                kept.save(partial(_captured, loop, progress))
                 place = f"epoch {progress.epoch}, {progress.step} steps"
                 say("checkpoint", f"kept: {place}; the same command goes on there")
             raise
         except TrainingFailed as error:
-            if checkpoints and (last := checkpoints.last()):
+            if kept and (last := kept.last()):
                 raise TrainingFailed(f"{error}. The last checkpoint before it is {last}") from error
             raise
     progress.trained.work = progress.trained.work.summed(loop.world.total)
     if pace := progress.trained.pace:
         say("train", pace.text, **asdict(pace))
     course.finish(lambda weights: load_weights(model, weights))
+    model = put_together(plain, model)
     model.cpu()
     merge_adapters(model)
     model.eval()
     return progress.trained
 
 
-def _all_epochs(loop: _Loop, course: Course, checkpoints: Checkpoints | None) -> None:
+def _all_epochs(loop: _Loop, course: Course, checkpoints: AnyCheckpoints) -> None:
     """What is left of them."""
     progress, shared = course.progress, None
     while not course.is_over:
         epoch = progress.epoch
         unfreeze(loop.model, loop.settings, epoch)
         if shared is None or loop.settings.unfreeze:
-            shared = loop.world.spread(_PartLoss(loop))
+            shared = loop.world.spread(_PartLoss(loop), in_shards=loop.in_shards)
         if not _epoch_fits(loop, shared, course, checkpoints):
             continue
         if not course.is_over:
@@ -289,7 +303,8 @@ def _share(objective: Objective, settings: TrainSettings) -> Share:
             f"WORLD_SIZE is {others.size}, but this job compares all rows of a batch, so that processes share the "
             f"batches of a step, and train.accumulation is {settings.accumulation}: start fewer, or raise it"
         )
-    return Share(others.rank, others.size, whole=not objective.is_mean)
+    alike = settings.parallel == "fsdp" and others.size > 1
+    return Share(others.rank, others.size, whole=not objective.is_mean, alike=alike)
 
 
 def _room(objective: Objective, device: str) -> int | None:
@@ -315,7 +330,7 @@ def learning_rate(kind: str, warmup: int, steps: int) -> Callable[[int], float]:
     return share
 
 
-def _epoch_fits(loop: _Loop, shared: nn.Module, course: Course, checkpoints: Checkpoints | None) -> bool:
+def _epoch_fits(loop: _Loop, shared: nn.Module, course: Course, checkpoints: AnyCheckpoints) -> bool:
     """Make what is left of an epoch; False where a step did not fit the memory, and is to be made in smaller parts."""
     with suppress(TooLarge):
         _one_epoch(loop, shared, course, checkpoints)
@@ -326,7 +341,7 @@ def _epoch_fits(loop: _Loop, shared: nn.Module, course: Course, checkpoints: Che
     return False
 
 
-def _one_epoch(loop: _Loop, shared: nn.Module, course: Course, checkpoints: Checkpoints | None) -> None:
+def _one_epoch(loop: _Loop, shared: nn.Module, course: Course, checkpoints: AnyCheckpoints) -> None:
     """What is left of the steps of an epoch, unless a measurement between them ends the run."""
     progress = course.progress
     loop.model.train()
@@ -401,7 +416,7 @@ def _gradient(loop: _Loop, shared: nn.Module, parts: list[_Part], whole: float, 
     for number, (batch, rows, weight, _) in enumerate(parts):
         loop.world.check()
         is_last = not alone and number == len(parts) - 1
-        if not weight and not is_last:
+        if not weight and not is_last and not loop.in_shards:
             continue
         try:
             with loop.world.exchanging(shared, is_last=is_last):
@@ -455,7 +470,7 @@ def _scored(loop: _Loop, side: Rows) -> Scored:
     """All batches of a side with their logits."""
     loop.model.eval()
     runs = list(plan_runs(side.lengths.tolist(), loop.objective.validation_tokens))
-    return loop.world.dealt(runs, partial(_answered, loop, side))
+    return loop.world.dealt(runs, partial(_answered, loop, side), together=loop.in_shards)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from tunewright.job.model.layers import frozen_weights
 from tunewright.job.train.averaging import RunningMean
 from tunewright.job.train.cost.work import Pace, Work, pace_of
 from tunewright.job.train.decision import Decision
+from tunewright.job.train.device.shards import load_state, on_first, shared_like
 
 Weights = dict[str, torch.Tensor]
 _COUNTED = ("since", "in_a_row", "halvings", "epoch", "step", "loss", "weight")
@@ -139,11 +140,11 @@ def changing_weights(model: nn.Module) -> Weights:
 
 def load_weights(model: nn.Module, weights: Weights) -> None:
     """Put back what `changing_weights` gave."""
-    model.load_state_dict(weights, strict=not frozen_weights(model))
+    load_state(model, weights, strict=not frozen_weights(model))
 
 
 def _copy(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach().to("cpu", copy=True).contiguous()
+    return on_first(tensor.detach()).to("cpu", copy=True).contiguous()
 
 
 def capture(learner: Learner, progress: Progress, *, is_over: bool = False) -> Snapshot:
@@ -234,10 +235,12 @@ def _moments(optimizer: torch.optim.Optimizer) -> Weights:
 
 def _set_moments(optimizer: torch.optim.Optimizer, moments: Weights, rates: list[float]) -> None:
     state: dict[int, dict[str, torch.Tensor | int]] = {}
+    learning = [weight for group in optimizer.param_groups for weight in group["params"]]
     for place, tensor in moments.items():
         number, _, name = place.partition("/")
         is_count = tensor.ndim == 0 and tensor.dtype == torch.int64
-        state.setdefault(int(number), {})[name] = int(tensor) if is_count else tensor
+        own = int(tensor) if is_count else shared_like(tensor, learning[int(number)])
+        state.setdefault(int(number), {})[name] = own
     groups = optimizer.state_dict()["param_groups"]
     for group, rate in zip(groups, rates, strict=True):
         group["lr"] = rate

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
+from tunewright.job.train.device.shards import together
 from tunewright.job.train.distributed import World
 
 _LARGE = 1024
@@ -123,7 +124,7 @@ def _standing_in(gradient: torch.Tensor) -> nn.Parameter:
 
 
 def _clip(weights: Sequence[nn.Parameter], most: float) -> torch.Tensor:
-    norm = get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    norm = together(get_total_norm([weight.grad for weight in weights if weight.grad is not None]))
     # To multiply by 1 goes through all of them once more. A GPU is not asked: it would have to be waited for.
     if norm.is_cuda or not float(norm) + 1e-6 <= most:
         clip_grads_with_norm_(weights, most, norm)

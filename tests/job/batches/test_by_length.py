@@ -61,15 +61,18 @@ def test_no_more_than_the_room_goes_through_at_a_time_and_no_step_changes(rows, 
     size=st.integers(1, 4),
     accumulation=st.integers(1, 3),
     whole=st.booleans(),
+    alike=st.booleans(),
     seed=st.integers(0, 3),
 )
-def test_each_row_of_a_step_is_for_one_process(rows, size, accumulation, whole, seed):
+def test_each_row_of_a_step_is_for_one_process(rows, size, accumulation, whole, alike, seed):
     lengths = np.random.default_rng(seed).integers(1, 100, rows)
     alone = LengthGroupedBatches(lengths, 5, seed, accumulation=accumulation)
-    shares = [Share(rank, size, whole=whole) for rank in range(size)]
-    several = [LengthGroupedBatches(lengths, 5, seed, accumulation=accumulation, share=one).steps() for one in shares]
+    shares = [Share(rank, size, whole=whole, alike=alike) for rank in range(size)]
+    common = {"accumulation": accumulation, "room": None if whole else 150}
+    several = [LengthGroupedBatches(lengths, 5, seed, share=one, **common).steps() for one in shares]
     for step, *dealt in zip(alone.steps(), *several, strict=True):
         taken = [[row for part in parts for row in part] for parts in dealt]
         assert sorted(row for some in taken for row in some) == sorted(row for batch in step for row in batch)
         assert whole or max(map(len, taken)) - min(map(len, taken)) <= 1
         assert all(part in step for parts in dealt for part in parts if whole and part)
+        assert not alike or len(set(map(len, dealt))) == 1

@@ -36,6 +36,7 @@ VALUES = {
     "train.threshold": {"label": "bad", "recall": 0.9},
     "train.precision": "fp32",
     "train.compile": True,
+    "train.parallel": "fsdp",
     "train.optimizer": "adamw_8bit",
     "train.on_non_finite": "skip",
     "adapt": {},
@@ -154,6 +155,18 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             {"task": "image-classification", "train": {"augment": {}}},
             "train.augment would have no effect: it names nothing; image-classification knows colour, crop, flip; "
             "remove it",
+        ),
+        (
+            {"train": {"parallel": "fsdp", "ema": 0.9}},
+            "train.ema cannot stand beside train.parallel: fsdp; remove one",
+        ),
+        (
+            {"train": {"parallel": "fsdp", "lora": {"quantization": "nf4"}}},
+            "train.lora.quantization cannot stand beside train.parallel: fsdp; remove one",
+        ),
+        (
+            {"train": {"parallel": "fsdp", "optimizer": "adamw_8bit"}},
+            "train.optimizer: adamw_8bit cannot stand beside train.parallel: fsdp; remove one",
         ),
         (
             {"train": {"r_drop": 1, "mixup": 1}},

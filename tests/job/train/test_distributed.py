@@ -24,7 +24,7 @@ from tunewright.job.model.layers import choose_layers
 from tunewright.job.ranks import Place
 from tunewright.job.settings.train import CheckpointSettings, TrainSettings
 from tunewright.job.train.distributed import joined, world
-from tunewright.job.train.loop import train
+from tunewright.job.train.loop import TOKENS_AT_ONCE, train
 from tunewright.job.train.objective import Objective
 
 LABELS = ["negative", "positive"]
@@ -185,6 +185,43 @@ def test_a_signal_to_one_process_stops_all_at_one_step_and_any_number_goes_on(le
     alone, _ = learn(settings, kept())
     assert alone[0] == in_one_go[0][0]
     assert [epoch["epoch"] for epoch in alone] == [1, 2, 3]
+
+
+# The last one of three has no row of the last step, and no validation rows of the last round.
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "room"), [(2, 1024), (3, 24)])
+def test_weights_in_shards_learn_what_one_process_learns(learn, together, monkeypatch, size, room):
+    monkeypatch.setitem(TOKENS_AT_ONCE, "cpu", room)
+    changes = {"accumulation": 2, "batch_size": 3, "clip": 0.1, "average": 2}
+    first, *others = together(lambda others: learn(settings_of(parallel="fsdp", **changes)), size)
+    assert all(other[0] == first[0] for other in others)
+    assert same(first, learn(settings_of(**changes)), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_weights_in_shards_go_on_from_a_checkpoint_in_any_number(learn, together, kept, tmp_path):
+    settings = settings_of(parallel="fsdp", epochs=3)
+
+    def stopped(others):
+        signals.unwind()
+        steps = iter(range(100))
+
+        def loss(logits, targets):
+            if others.rank == 1 and next(steps) == 6:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return cross_entropy(logits, targets)
+
+        return learn(settings, kept(), loss)
+
+    assert together(stopped) == [f"Interrupted 75: {signals.SIGTERM}"] * 2
+    assert kept().newest().facts["step"] == 3
+    shutil.copytree(tmp_path / "kept", tmp_path / "copy")
+    again, _ = together(lambda others: learn(settings, kept()))
+    in_one_go, _ = together(lambda others: learn(settings))
+    assert same(again, in_one_go, atol=0.0)
+    shutil.rmtree(tmp_path / "kept")
+    (tmp_path / "copy").rename(tmp_path / "kept")
+    assert same(learn(settings, kept()), in_one_go, atol=1e-5)
 
 
 def test_the_first_cause_ends_all_with_its_code(together):
