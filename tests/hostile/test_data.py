@@ -157,6 +157,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_file_made_to_exhaust_the_reader_is_a_sentence(name, folder):
     said = folder / f"{name}.said"

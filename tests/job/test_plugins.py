@@ -77,6 +77,7 @@ def config(tmp_path, tiny_base, reviews):
     return make
 
 
+@pytest.mark.slow
 def test_one_of_each_is_trained_with_named_in_the_lineage_and_served(tunewright, installed, config, tmp_path):
     done = tunewright("train", "--config", config(), "--output", tmp_path / "runs", site=[installed])
     assert done.returncode == 0, done.stderr

@@ -134,6 +134,7 @@ def test_the_only_process_trains(monkeypatch, capsys, name, value):
     assert "no such file" in run_main(capsys, "train", "--config", "no such file")[2]
 
 
+@pytest.mark.slow
 def test_predict_answers_one_line_for_each_input(made, monkeypatch, capsys):
     registry = made("single").registry
     monkeypatch.setenv("REGISTRY_URI", registry.uri)

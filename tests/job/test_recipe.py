@@ -85,6 +85,7 @@ def test_answers_equal_those_of_a_transformers_pipeline_on_the_weights(made, sha
 LEARNS = {"epochs": 4, "learning_rate": 1e-2, "batch_size": 16, "precision": "fp32", "pooling": "mean"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "metric", "least"), [("single", "accuracy", 0.85), ("regression", "spearman", 0.5)])
 def test_a_job_learns_what_is_in_the_data(make_settings, registry, shape, metric, least):
     released = run(make_settings(shape, train=LEARNS), registry).release
@@ -113,6 +114,7 @@ def test_a_run_that_is_tried_again_publishes_once(made, capsys):
     assert "run first has already published tiny:1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_alias_that_a_later_job_has_moved_stays_there(make_settings, registry, write, capsys):
     settings = make_settings(alias="production", run_id="slow")
     run(settings, registry)
@@ -164,6 +166,7 @@ def test_the_figures_of_no_model_stand_beside_those_of_the_model(made, shape):
     assert "| no model |" in (released.folder / "report/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_test_rows_decide_nothing_between_variants(made, capsys, make_settings, registry):
     run(make_settings(train=LEARNS), registry)
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -181,6 +184,7 @@ def test_the_weights_name_the_tensors_their_tokenizer_makes(made, shape):
     assert PreTrainedTokenizerFast.from_pretrained(folder / "weights").model_input_names == named
 
 
+@pytest.mark.slow
 def test_the_weights_name_their_tensors_where_the_base_says_nothing_of_its_tokenizer(
     copied_base, make_settings, registry
 ):
@@ -247,6 +251,7 @@ def test_a_registered_version_is_the_base_of_the_next(made, make_settings):
         predictor.close()
 
 
+@pytest.mark.slow
 def test_a_regression_is_continued_in_its_own_unit(made, make_settings):
     one = made("regression")
     settings = make_settings(
@@ -277,6 +282,7 @@ def test_a_floor_that_is_missed_registers_nothing(make_settings, registry):
     assert said.endswith(", the gate asks for 0.999; nothing was registered")
 
 
+@pytest.mark.slow
 def test_a_variant_that_loses_too_much_is_left_out_and_fp32_is_served(make_settings, copied_base, registry):
     # Huge numbers that cancel each other out leave eight bits nothing for what tells words apart.
     weights = load_file(copied_base / "model.safetensors")
@@ -328,6 +334,7 @@ def test_a_store_that_ignores_conditional_writes_is_refused_before_the_data_is_r
         run(make_settings(data={"train": "nowhere.csv"}), registry)
 
 
+@pytest.mark.slow
 def test_such_a_store_takes_versions_from_a_single_writer(make_settings, rclone_uri, tmp_path):
     registry = RegistrySettings(uri=rclone_uri, cache=tmp_path / "cache", single_writer=True)
     assert run(make_settings(alias="production"), registry).version.number == 1
@@ -342,6 +349,7 @@ def test_a_retry_leaves_out_the_files_of_an_earlier_try(make_settings, registry)
     assert not stale.exists()
 
 
+@pytest.mark.slow
 def test_the_same_settings_make_the_same_graph(made, make_settings, registry):
     again = run(make_settings(run_id="twin"), registry).release
     graphs = [(folder / "onnx/fp32/model.onnx").read_bytes() for folder in (made("single").pulled(), again.folder)]

@@ -12,6 +12,7 @@ def test_a_registered_version_answers_each_input(made):
     assert {item["label"] for item in answers[0]} == {"with", "without"}
 
 
+@pytest.mark.slow
 def test_a_pair_is_given_as_json(made):
     registry = made("pair").registry
     (listed,) = predict("tiny:1", ['["a good lamp", "the lamp is good"]'], "fp32", registry)

@@ -112,6 +112,7 @@ def test_without_a_usable_candidate_it_ends_with_2(run_suggest, tmp_path):
     assert (code, err) == (2, "error: none of the 2 candidates can be used; each was said with its reason\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "metric"), [("multi", "macro_f1"), ("regression", "spearman")])
 def test_every_shape_of_text_tasks_is_probed_by_its_headline(run_suggest, plain_data, tiny_base, shape, metric):
     code, events, _ = run_suggest(shape, "--candidates", str(tiny_base), data=plain_data(shape))
@@ -137,6 +138,7 @@ def test_help_says_what_is_measured(capsys):
     assert all(word in said for word in ("--candidates", "--rows", "ONNX int8", "tokens per word", "models:/"))
 
 
+@pytest.mark.slow
 def test_few_shot_settings_do_not_take_the_validation_rows(make_settings, registry, tiny_base, tmp_path, write_rows):
     data = {"train": str(write_rows("single", 0, 300)), "columns": {"text": "text", "label": "label"}}
     settings = make_settings(data=data, train={"few_shot": {}})

@@ -143,6 +143,7 @@ def test_a_difference_over_the_tolerance_is_refused(largest):
     )
 
 
+@pytest.mark.slow
 def test_a_job_whose_graph_was_damaged_registers_nothing(make_settings, registry, monkeypatch):
     def export_damaged(model, path, *task, **options):
         export_fp32(model, path, *task, **options)

@@ -42,6 +42,7 @@ def test_a_graph_is_of_operators_that_onnx_runtime_fuses(exported):
     assert not model.functions
 
 
+@pytest.mark.slow
 def test_no_graph_holds_what_no_run_needs(build_tiny, tmp_path):
     export_variants(build_tiny(), EXPORT_TASK, tmp_path, ["fp32", "int8"])
     for path in tmp_path.rglob("*.onnx"):
@@ -121,6 +122,7 @@ def test_what_is_traced_is_left_as_it_was(build_tiny, tmp_path):
     assert (model.config._attn_implementation, logging.root.manager.disable, model.forward) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "pooling"),
     [("bert", "mean"), pytest.param("modernbert", "native", marks=pytest.mark.slow)],

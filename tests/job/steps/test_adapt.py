@@ -98,6 +98,7 @@ def test_a_base_that_reading_spoils_is_not_kept_and_the_run_is_as_if_nothing_was
     assert graphs[0] == graphs[1]
 
 
+@pytest.mark.slow
 def test_a_base_that_reading_makes_better_is_kept(make_settings, registry, fetch, tmp_path):
     # Reading cannot teach so small a model much, so it reads nothing and is given the weights of one that knows.
     knows = run(make_settings(train=LEARNS | {"epochs": 4}, export=ONLY_FP32), registry).release.folder / "weights"
@@ -112,6 +113,7 @@ def test_a_base_that_reading_makes_better_is_kept(make_settings, registry, fetch
     assert torch.allclose(taught.model.state_dict()[name], load_file(knows / "model.safetensors")[name], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_figure_that_is_an_error_decides_the_other_way(make_settings, registry):
     train = LEARNS | {"metric": "rmse", "epochs": 2}
     spoils = AdaptSettings(**(READS | {"learning_rate": 0.5, "epochs": 1}))

@@ -142,6 +142,7 @@ def test_a_few_shot_job_makes_an_ordinary_version_without_spending_rows_on_valid
     assert said in card
 
 
+@pytest.mark.slow
 def test_pairs_of_texts_are_learned_from_few_rows_too(make_settings, write_rows, registry):
     data = {"train": str(write_rows("pair", 0, 120)), "test": str(write_rows("pair", 200, 300))}
     data["columns"] = {"text": "text", "text_pair": "text_pair", "label": "label"}
@@ -166,6 +167,7 @@ def test_a_frozen_encoder_stays_as_it_is_under_a_fitted_head(make_settings, few_
     assert "logistic regression on the vectors of all training rows; the encoder stayed as it was." in card
 
 
+@pytest.mark.slow
 def test_validation_rows_that_are_given_choose_the_epoch(make_settings, registry):
     settings = make_settings(train=FEW)
     released = run(settings, registry).release
@@ -226,6 +228,7 @@ def test_few_labels_are_spent_on_validation_only_when_asked(write, tmp_path, mes
     assert [text for _, text in messages()].count(unheld) == 1
 
 
+@pytest.mark.slow
 def test_plain_fine_tuning_without_validation_rows_keeps_the_last_epoch(make_settings, few_rows, registry):
     train = {"epochs": 5, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}
     released = run(make_settings(data=few_rows | {"validation_fraction": 0}, train=train), registry).release
@@ -233,6 +236,7 @@ def test_plain_fine_tuning_without_validation_rows_keeps_the_last_epoch(make_set
     assert (training["best_epoch"], len(training["history"])) == (5, 5)
 
 
+@pytest.mark.slow
 def test_several_labels_without_validation_rows_keep_the_middle_as_threshold(make_settings, write_rows, registry):
     data = {
         "train": str(write_rows("multi", 0, 120)),

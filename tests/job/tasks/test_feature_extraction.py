@@ -143,12 +143,14 @@ def test_the_figure_is_how_close_a_file_is_to_torch(made):
     assert low <= int8 <= high
 
 
+@pytest.mark.slow
 def test_a_variant_that_is_not_close_enough_is_left_out(settings_for, registry):
     released = run(settings_for(gate={"max_drop": {"int8": 1e-9}}), registry).release
     assert list(released.model.variants) == ["fp32"]
     assert released.model.left_out["int8"].startswith("fidelity falls from 1.0000 to ")
 
 
+@pytest.mark.slow
 def test_it_is_said_that_nothing_learns(settings_for, registry, capsys):
     run(settings_for(export={"variants": ["fp32"]}), registry)
     said = capsys.readouterr().out
@@ -181,6 +183,7 @@ def test_golden_cases_are_single_texts(made, kind):
     assert (model["pair"], model["options"]) == (False, {"dimensions": 32, "normalize": True})
 
 
+@pytest.mark.slow
 def test_normalization_can_be_left_to_the_caller(settings_for, registry, tiny_base):
     settings = settings_for(options={"normalize": False}, export={"variants": ["fp32"]})
     predictor = open_predictor(run(settings, registry).release.folder)
@@ -206,6 +209,7 @@ def test_padding_and_batch_mates_do_not_change_a_vector(fetch, make_base, batch,
         assert torch.allclose(model(**padded)["logits"][1], expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stated", "asked", "used"),
     [
@@ -235,6 +239,7 @@ def state_pooling(folder, pooling):
         (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": pooling}))
 
 
+@pytest.mark.slow
 def test_a_version_is_the_base_of_the_next_and_keeps_its_pooling(settings_for, registry, copied_base):
     state_pooling(copied_base, "cls")
     first = run(settings_for(base_model=str(copied_base), export={"variants": ["fp32"]}), registry).release
@@ -273,6 +278,7 @@ def test_the_figures_are_those_of_the_served_vectors(made):
     assert outcome.release.evaluations["fp32"].metrics["spearman"] == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_scores_can_measure_the_base_model_without_teaching_it(settings_for, registry, tiny_base, capsys):
     settings = settings_for("similarity", train={}, options={"learn": False}, export={"variants": ["fp32"]})
     release = run(settings, registry).release

@@ -95,7 +95,7 @@ FAMILIES = {
 }  # fmt: skip
 
 
-NEWER = ("beit", "dinov2", "swinv2")
+HEAVIER = ("beit", "convnext", "dinov2", "swin", "swinv2")
 """An export takes seconds: `make test` looks at some of them."""
 
 
@@ -152,7 +152,7 @@ def settings(table, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "family", [pytest.param(name, marks=pytest.mark.slow if name in NEWER else ()) for name in FAMILIES]
+    "family", [pytest.param(name, marks=pytest.mark.slow if name in HEAVIER else ()) for name in FAMILIES]
 )
 def test_a_family_is_taught_registered_and_answers_as_the_pipeline(make_base, settings, registry, family, picture):
     made = run(settings(make_base(family)), registry)
@@ -175,6 +175,7 @@ def test_a_family_is_taught_registered_and_answers_as_the_pipeline(make_base, se
     predictor.close()
 
 
+@pytest.mark.slow
 def test_a_table_may_hold_the_bytes_of_the_files(make_base, settings, registry, tmp_path, picture):
     colours = [COLOURS[number % 3] for number in range(60)]
     files = [{"bytes": picture(colour, number), "path": None} for number, colour in enumerate(colours)]

@@ -107,6 +107,7 @@ def test_dropout_is_refused_where_the_architecture_has_none(settings, registry, 
         run(settings(tmp_path / "base", train={"dropout": 0.3}), registry)
 
 
+@pytest.mark.slow
 def test_what_was_registered_goes_on_from_where_it_ended(settings, registry, tmp_path):
     torch.manual_seed(5)
     for part in FAMILIES["resnet"]():

@@ -20,6 +20,7 @@ def taught(teach, writer_base, sentences):
     )
 
 
+@pytest.mark.slow
 def test_answers_equal_those_of_the_pipeline_on_the_weights(taught, answering, odd):
     assert taught.outcome.version.number == 1
     # The pipeline reads the prefix, the beams and the n-grams from the weights' own files.

@@ -266,6 +266,7 @@ def test_logits_have_no_unit(made, plan_of):
     assert TASK.objective(plan_of(made("single"))).scale == (0.0, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "metric"), [("single", "accuracy"), ("multi", "macro_f1")])
 def test_the_objective_is_the_loss_of_the_settings_and_the_headline(made, plan_of, shape, metric):
     plan = plan_of(made(shape))

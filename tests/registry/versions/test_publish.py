@@ -51,6 +51,7 @@ def test_every_key_and_record_has_the_frozen_form(store, publish_version):
     assert set(vars(version)) == {"name", "number", "digest", "run_id", "created", "size"}
 
 
+@pytest.mark.slow
 def test_racing_publishers_get_contiguous_complete_versions(s3_uri, bundle, write):
     def run(number):
         files = bundle | {"notes.txt": write(f"notes-{number}", str(number).encode())}

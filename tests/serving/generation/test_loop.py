@@ -31,7 +31,7 @@ START = 2
 BEFORE = Path(__file__).parent / "before"
 PROMPTS = [[11], [7, 33, 48, 21, 9, 60, 17], [5, 5, 40], [52, 8, 19, 30, 44, 12, 25, 3, 61, 38, 27]]
 
-QUICK = ("gpt2", "llama", "t5", "bart")
+QUICK = ("gpt2", "t5")
 WRITERS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in (*CAUSAL, *SEQ2SEQ)]
 """An export takes ten seconds, so `make test` looks at one architecture of each kind."""
 SEARCHES = {

@@ -211,6 +211,7 @@ def test_polling_can_be_off(house, second):
     assert house.label() == "positive"
 
 
+@pytest.mark.slow
 def test_models_that_are_longest_not_asked_go_out_of_memory_and_come_back_when_asked(make_house, reviews):
     names = ("one", "two", "three")
     made = make_house(" ".join(names))

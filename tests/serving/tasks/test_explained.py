@@ -50,7 +50,9 @@ def test_a_text_without_tokens_has_nothing_to_explain(tagger):
     assert explained(tagger, "") == []
 
 
-@pytest.mark.parametrize("architecture", ["bert", "roberta", "xlm-roberta"])
+@pytest.mark.parametrize(
+    "architecture", ["bert", *(pytest.param(name, marks=pytest.mark.slow) for name in ("roberta", "xlm-roberta"))]
+)
 def test_an_answer_is_explained_by_the_words_of_question_and_context(tiny, served, architecture):
     predictor = served(tiny(architecture, "question-answering", max_length=64).folder)
     one = {"question": "Where was Marie born?", "context": "Marie Curie was born in Warsaw and worked in Paris."}

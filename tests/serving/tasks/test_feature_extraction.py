@@ -33,8 +33,10 @@ PARTICULAR = {
     "electra": {"embedding_size": 16},
     "modernbert": {"local_attention": 8},
 }
-CASES = [("bert", "mean"), ("bert", "cls"), ("distilbert", "mean"), ("electra", "mean"), ("modernbert", "cls"),
-         ("roberta", "mean"), ("mpnet", "mean")]  # fmt: skip
+QUICK = [("bert", "mean"), ("modernbert", "cls")]
+SLOW = [("bert", "cls"), ("distilbert", "mean"), ("electra", "mean"), ("roberta", "mean"), ("mpnet", "mean")]
+CASES = [*QUICK, *(pytest.param(*one, marks=pytest.mark.slow) for one in SLOW)]
+"""An export takes seconds: `make test` looks at two encoders."""
 
 
 @pytest.fixture(scope="module")

@@ -104,9 +104,9 @@ FAMILIES = {
     "roberta": byte_level,
     "xlm-roberta": unigram,
 }
-QUICK = ("bert", "roberta", "xlm-roberta")
+QUICK = ("bert", "roberta")
 EACH = [pytest.param(family, marks=() if family in QUICK else pytest.mark.slow) for family in FAMILIES]
-"""`make test` looks at one tokenizer of each kind."""
+"""`make test` looks at two kinds of tokenizers."""
 PARTICULAR = {
     "distilbert": {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2},
     "electra": {"embedding_size": 16},

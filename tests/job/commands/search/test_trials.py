@@ -35,6 +35,7 @@ def study(job, tmp_path):
     return lambda space: open_study(open_store(str(tmp_path / "study")), job[0], space, lower_is_better=False)
 
 
+@pytest.mark.slow
 def test_a_trial_is_whole_cut_short_or_failed(job, study):
     # A rate at which nothing is learned is behind the others; two settings that contradict each other are no trial.
     space = {"train.learning_rate": [3e-3, 1e-9], "train.unfreeze": [None, 1], "train.layers": ["all", 1]}
