@@ -16,12 +16,11 @@ import time
 from pathlib import Path
 
 from paced import Paced, summary
+from registered import pulled
 
-from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.versions.alias import move
 from tunewright.registry.versions.publish import publish
-from tunewright.registry.versions.pull import pull
 
 CONNECTIONS = 32
 TEXT = "A charming film that never quite finds its feet, but the cast makes up for it."
@@ -61,9 +60,8 @@ def _print(table: dict[str, dict]) -> None:
 
 
 def _published_twice(reference: str, root: Path) -> Store:
-    registry = RegistrySettings()
-    pulled = pull(open_store(registry.uri), reference, cache=registry.cache)
-    files = {layer.path: pulled.folder / layer.path for layer in pulled.manifest.layers}
+    version = pulled(reference)
+    files = {layer.path: version.folder / layer.path for layer in version.manifest.layers}
     store = open_store(str(root / "registry"))
     publish(store, "reviews", files, run_id="run-1")
     model = json.loads(files["model.json"].read_text())

@@ -26,10 +26,8 @@ from pathlib import Path
 import peers
 from overload import overload
 from overload import shown as shown_overload
+from registered import pulled
 
-from tunewright.registry.settings import RegistrySettings
-from tunewright.registry.stores.store import open_store
-from tunewright.registry.versions.pull import pull
 from tunewright.serving.bundle.model_file import read_model_file
 from tunewright.serving.runtime.capacity import available_cpus
 
@@ -174,13 +172,11 @@ def main() -> None:
     parser.add_argument("--overload-seconds", type=float, default=60)
     parser.add_argument("--beside", nargs="*", default=[], help="name=folder of other checkouts to measure beside")
     asked = parser.parse_args()
-    registry = RegistrySettings()
-    table, overloads = [], {}
+    version, table, overloads = pulled(asked.model), [], {}
     for variant in asked.variants:
-        pulled = pull(open_store(registry.uri), asked.model, cache=registry.cache)
         with tempfile.TemporaryDirectory() as folder, ExitStack() as held:
             if asked.connections:
-                table += compare(asked, pulled.folder, variant, Path(folder), held)
+                table += compare(asked, version.folder, variant, Path(folder), held)
         if asked.overload_seconds:
             overloads[variant] = overloaded(asked, variant)
     for name, found in (("serve", table), ("overload", overloads)):
@@ -203,14 +199,14 @@ def overloaded(asked, variant: str) -> dict:
     return found
 
 
-def compare(asked, pulled: Path, variant: str, folder: Path, held: ExitStack) -> list[dict]:
+def compare(asked, files: Path, variant: str, folder: Path, held: ExitStack) -> list[dict]:
     """A row for each kind of requests and number of connections."""
     servers = {"ours": _ours(asked, variant, folder, "ours", {})}
     for one in asked.beside:
         name, _, place = one.partition("=")
         servers[name] = _ours(asked, variant, folder, name, {"PYTHONPATH": f"{place}/src"})
     if not asked.no_peer:
-        servers["optimum"] = _peer(pulled, variant, folder)
+        servers["optimum"] = _peer(files, variant, folder)
     for server in servers.values():
         held.callback(server.close)
     table = []
@@ -218,7 +214,7 @@ def compare(asked, pulled: Path, variant: str, folder: Path, held: ExitStack) ->
         texts = texts_of(kind, folder)
         bodies = bodies_of(texts, 16 if kind == "sixteen" else 1, folder)
         (folder / "texts.json").write_text(json.dumps(texts))
-        bare = Bare(pulled, read_model_file(pulled).variants[variant].file, folder / "texts.json")
+        bare = Bare(files, read_model_file(files).variants[variant].file, folder / "texts.json")
         held.callback(bare.close)
         for connections in asked.connections:
             rounds = [one_round(asked, bare, servers, bodies, kind, connections) for _ in range(asked.rounds + 1)][1:]
@@ -294,12 +290,12 @@ def _ours(asked, variant: str, folder: Path, name: str, environment: dict[str, s
     return Asked(command, environment, port, folder / f"{name}.log")
 
 
-def _peer(pulled: Path, variant: str, folder: Path) -> Asked:
+def _peer(files: Path, variant: str, folder: Path) -> Asked:
     python = peers.optimum_server()
     program, laid_out = folder / "peer.py", folder / f"optimum-{variant}"
     program.write_text(_PEER)
     laid_out.mkdir()
-    for place in (pulled / "weights", (pulled / read_model_file(pulled).variants[variant].file).parent, pulled):
+    for place in (files / "weights", (files / read_model_file(files).variants[variant].file).parent, files):
         for path in place.glob("*"):
             wanted = path.is_file() and path.suffix in (".json", ".onnx", ".txt")
             if wanted and not (laid_out / path.name).exists():

@@ -17,6 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from registered import pulled
+
 PORT = 18_098
 TEXT = "A charming film that never quite finds its feet, but the cast makes up for it. "
 
@@ -27,6 +29,7 @@ def main() -> None:
     parser.add_argument("--variant", default="int8")
     parser.add_argument("--starts", type=int, default=10)
     asked = parser.parse_args()
+    pulled(asked.model)
     with tempfile.TemporaryDirectory() as compiled:
         figures = [_start(asked.model, asked.variant, compiled) for _ in range(asked.starts + 1)][1:]
     table = {
