@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import shlex
 import socket
 import ssl
@@ -38,6 +39,8 @@ def run(settings: ServingSettings, registry: RegistrySettings) -> None:
     # A request that is answered leaves nothing behind that only the collector finds, so it need not look often: with
     # hundreds of requests in flight one look stops them all for tens of milliseconds.
     gc.set_threshold(_NEW_OBJECTS)
+    # Engine threads tokenize, as many as there are processors: a pool beside them costs more than it gives.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     meters = Meters()
     models = models_of(settings, meters)
     pace = Pace(settings.poll_seconds)

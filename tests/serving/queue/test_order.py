@@ -65,8 +65,8 @@ def fill(order, most):
 
 
 def test_a_run_is_filled_with_rows_of_like_length_of_whoever_waits():
-    first, short, alike, longer = work_of(20), work_of(5), work_of(19, 4), work_of(22)
-    run = fill(order_of(first, short, alike, longer), 70)
+    first, short, alike, longer, longest = work_of(20), work_of(17), work_of(19, 4), work_of(22), work_of(23)
+    run = fill(order_of(first, short, alike, longer, longest), 120)
     assert run == [(first, 20), (alike, 19), (longer, 22)]
     assert [part.size for part in alike.waiting] == [4]
 
