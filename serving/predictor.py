@@ -1,12 +1,15 @@
 """A bundle that answers. No web in it: the job measures with it, the server serves it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Tokenizer
+
 from tunewright.serving.bundle.model_file import ModelFile, choose_variant, read_model_file
+from tunewright.serving.bundle.neighbours import Neighbours, open_neighbours
 from tunewright.serving.engines.engine import Engine, FileEngine, Row, WritingEngine
 from tunewright.serving.engines.task import Task
 from tunewright.serving.errors import BundleError, InputError
@@ -14,12 +17,14 @@ from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array, TimeLimit
 from tunewright.serving.tasks import TASKS
+from tunewright.serving.text.encoding import shared_tokenizer
 
 
 @dataclass(frozen=True)
 class Predictor:
     """One variant of one bundle, loaded. Build it with `open_predictor`."""
 
+    folder: Path
     model: ModelFile
     variant: str
     task: Task[Any, Any]
@@ -61,6 +66,21 @@ class Predictor:
         """Raw numbers of the model, one array per input: what golden cases, parity and measurements compare."""
         return self.engine.outputs(inputs)
 
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer of a model of texts, which pads and cuts nothing."""
+        return shared_tokenizer(self.folder / "tokenizer.json")
+
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        """The training rows that the version carries, opened when first asked for."""
+        return open_neighbours(self.folder)
+
+    def vectors(self, inputs: Sequence[object]) -> list[Array]:
+        """The vector `[D]` of each input, of which a graph that hands them out makes its logits."""
+        rows: Any = self.prepare(inputs, self.task.read_parameters({}, self.model))
+        return list(self.engine.run([replace(row, wants_vector=True) for row in rows]))
+
     def close(self) -> None:
         """End the threads; runs in flight finish first."""
         self.engine.close()
@@ -73,7 +93,7 @@ def open_predictor(folder: Path, *, variant: str | None = None, capacity: Capaci
         raise BundleError(f"this version's task is {model.task!r}; {_needed(model)}")
     task = TASKS[model.task]
     name = choose_variant(model, variant)
-    return Predictor(model, name, task, task.open_engine(folder, model, name, capacity or Capacity()))
+    return Predictor(folder, model, name, task, task.open_engine(folder, model, name, capacity or Capacity()))
 
 
 def _needed(model: ModelFile) -> str:

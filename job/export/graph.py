@@ -8,10 +8,12 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
-from tunewright.job.errors import BaseModelError
+from tunewright.job.errors import BaseModelError, JobError
 from tunewright.job.export.int8 import quantize_int8
 from tunewright.job.export.trace import Axes, Tracer, by_transformers, to_onnx
+from tunewright.job.model.classifiers import vectors_seen
 from tunewright.serving.bundle.model_file import Variant
+from tunewright.serving.engines.engine import VECTOR
 from tunewright.serving.golden import TOLERANCE
 
 EXPORT_TASK = "text-classification"
@@ -60,10 +62,14 @@ def export_variants(
     *,
     unit: float = 1.0,
     rows: dict[str, torch.Tensor] | None = None,
+    with_vector: bool = False,
 ) -> dict[str, Variant]:
-    """Write `onnx/<variant>/model.onnx` for each variant; `unit` is the unit of the outputs, `rows` two real ones."""
+    """Write `onnx/<variant>/model.onnx` for each variant; `unit` is the unit of the outputs, `rows` two real ones.
+
+    `with_vector`: the graphs also hand out the vectors of which they make their logits.
+    """
     made = {name: folder / "onnx" / name / "model.onnx" for name in variants}
-    export_fp32(model, made["fp32"], task, rows=rows)
+    export_fp32(model, made["fp32"], task, rows=rows, with_vector=with_vector)
     if "int8" in made:
         quantize_int8(made["fp32"], made["int8"])
     return {name: describe_variant(folder, graph, name, unit=unit) for name, graph in made.items()}
@@ -85,6 +91,7 @@ def export_fp32(
     task: str = EXPORT_TASK,
     *,
     rows: dict[str, torch.Tensor] | None = None,
+    with_vector: bool = False,
     through: Tracer = by_transformers,
 ) -> None:
     """Write the graph of `model` (token ids `[B, T]` to logits) as one float32 ONNX file.
@@ -93,7 +100,8 @@ def export_fp32(
     """
     example, axes = _example(cast(PretrainedConfig, model.config), task)
     names = ("start_logits", "end_logits") if task == "question-answering" else ("logits",)
-    to_onnx(_Outputs(model, names), rows or example, axes, target, through=through)
+    answering = _WithVector(model, names) if with_vector else _Outputs(model, names)
+    to_onnx(answering, rows or example, axes, target, through=through)
 
 
 def export_traced(model: nn.Module, example: dict[str, torch.Tensor], axes: dict[str, list[str]], target: Path) -> None:
@@ -113,6 +121,18 @@ class _Outputs(nn.Module):
         """The model's inputs to its outputs."""
         answered = self.model(**inputs)
         return {name: answered[name] for name in self.names}
+
+
+class _WithVector(_Outputs):
+    """The same, and the vectors of which the logits are made."""
+
+    def forward(self, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The model's inputs to its outputs and the vectors `[B, D]`."""
+        with vectors_seen(self.model) as seen:
+            outputs = super().forward(**inputs)
+        if seen[-1].ndim != 2:
+            raise JobError("it makes logits of every token, not of one vector; set export.neighbours to 0")
+        return {**outputs, VECTOR: seen[-1]}
 
 
 def _example(config: PretrainedConfig, task: str) -> tuple[dict[str, torch.Tensor], Mapping[str, Axes]]:

@@ -36,8 +36,14 @@ class Headed(Graph):
 
     def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
         """One graph a variant."""
-        rows = self.rows(plan) if self.rows else None
-        return export_variants(model, self.export_task, folder, variants, unit=scale_of(plan)[1], rows=rows)
+        rows, with_vector = self.rows(plan) if self.rows else None, keeps_neighbours(plan)
+        unit = scale_of(plan)[1]
+        return export_variants(model, self.export_task, folder, variants, unit=unit, rows=rows, with_vector=with_vector)
+
+
+def keeps_neighbours(plan: Plan) -> bool:
+    """Whether the version carries training rows, which are found by the vectors that its graph hands out."""
+    return plan.settings.export.neighbours > 0
 
 
 def scale_of(plan: Plan) -> tuple[float, float]:

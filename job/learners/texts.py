@@ -12,7 +12,7 @@ from tunewright.job.batches.text import TextRows, encode
 from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK, export_variants, graph_inputs
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.kinds.task import Graph, Inputs, Learner
-from tunewright.job.learners.heads import scale_of
+from tunewright.job.learners.heads import keeps_neighbours, scale_of
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_classifier
 from tunewright.job.model.load import load_config
@@ -61,7 +61,8 @@ class Classifier(Graph):
 
     def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
         """One graph a variant."""
-        return export_variants(model, EXPORT_TASK, folder, variants, unit=scale_of(plan)[1])
+        unit, with_vector = scale_of(plan)[1], keeps_neighbours(plan)
+        return export_variants(model, EXPORT_TASK, folder, variants, unit=unit, with_vector=with_vector)
 
 
 TEXT_LEARNER = Learner(TextInputs(), Classifier())

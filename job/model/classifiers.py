@@ -3,6 +3,8 @@
 Axes: B rows of a batch, T tokens, D hidden size, L labels.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
@@ -93,6 +95,17 @@ def last_layer(model: nn.Module) -> nn.Linear:
     labels = model.config.num_labels  # type: ignore[union-attr]
     linear = [module for module in model.modules() if isinstance(module, nn.Linear) and module.out_features == labels]
     return linear[-1]
+
+
+@contextmanager
+def vectors_seen(model: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """What the layer that makes the logits is given, `[B, D]` of each pass within."""
+    seen: list[torch.Tensor] = []
+    hook = last_layer(model).register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
+    try:
+        yield seen
+    finally:
+        hook.remove()
 
 
 def scale_head(model: nn.Module, scale: tuple[float, float]) -> None:

@@ -46,6 +46,7 @@ def _metrics(release: Release, plan: Plan, trained: Trained, adaptation: Adaptat
         **({"threshold": asdict(trained.decision)} if trained.decision else {}),
         "parity": {name: asdict(parity) for name, parity in release.parities.items()},
         **({"faithfulness": asdict(release.faithfulness)} if release.faithfulness else {}),
+        **({"nearness": asdict(release.nearness)} if release.nearness else {}),
         "left_out": release.model.left_out,
         "default_variant": release.model.default_variant,
     }
@@ -60,6 +61,7 @@ def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation
         + _variants(release),
         _labels(release),
         _explanations(release),
+        _neighbours(release),
         _data(prepared),
         "## Training\n\n" + _training(plan, trained),
         _search(settings.searched),
@@ -177,6 +179,23 @@ def _explanations(release: Release) -> str:
         "| order | hidden (lower is better) | shown (higher is better) |\n|---|---|---|\n"
         f"| explained | {found.deletion:.3f} | {found.insertion:.3f} |\n"
         f"| random | {found.random_deletion:.3f} | {found.random_insertion:.3f} |"
+    )
+
+
+def _neighbours(release: Release) -> str:
+    if (found := release.nearness) is None:
+        return ""
+    said = {
+        "agreement": "the share of the answers that are the labels of most of these rows",
+        "error": "the mean distance of an answer to the mean of these rows",
+    }[found.figure]
+    better = found.nearest > found.random if found.figure == "agreement" else found.nearest < found.random
+    warning = "" if better else "\n\nThe nearest rows tell no more than any others: show them to nobody."
+    return (
+        f"## Nearest training rows\n\nThe version carries {found.kept:,} training rows, which whoever may ask the "
+        f"server can read. {found.rows} test rows were compared with {found.compared} of them each ({found.variant}): "
+        f"{said}.\n\n| rows | {found.figure} |\n|---|---|\n| nearest | {found.nearest:.3f} |\n"
+        f"| drawn at random | {found.random:.3f} |{warning}"
     )
 
 

@@ -29,6 +29,9 @@ class ExportSettings(Settings):
     explained_rows: int = Field(default=24, ge=0, le=100_000)
     """Test rows on which explanations are held against random ones, for the report; 0 measures nothing. Ends after 30
     seconds."""
+    neighbours: int = Field(default=0, ge=0, le=100_000)
+    """Training rows that travel with the version, their texts cut short, so that `POST /explain` can show those nearest
+    to an input: whoever may ask the server can read them. 0: none do."""
 
 
 class GateSettings(Settings):

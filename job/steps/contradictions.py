@@ -18,7 +18,7 @@ from tunewright.job.settings.train import TrainSettings
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.loss import LOSSES
 from tunewright.registry.errors import RegistryError
-from tunewright.serving.explain.kinds import KINDS
+from tunewright.serving.explain.kinds import KINDS, NEARBY
 
 _NO_EFFECT = " would have no effect: "
 EVERY_TASK = frozenset(
@@ -134,6 +134,8 @@ def _explained(settings: JobSettings) -> Iterator[str]:
     given = "explained_rows" in settings.export.model_fields_set and settings.export.explained_rows
     if given and settings.task in TASKS.built_in and settings.task not in KINDS:
         yield _useless("export.explained_rows", f"answers of {settings.task} are not explained")
+    if settings.export.neighbours and settings.task not in NEARBY:
+        yield _useless("export.neighbours", f"nearest rows are for {listed(list(NEARBY), 4)}")
 
 
 def _unused(settings: JobSettings, task: Task) -> Iterator[str]:

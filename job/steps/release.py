@@ -4,23 +4,30 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
+import torch
 from torch import nn
 
 from tunewright.job.export.parity import Parity, compare, require
 from tunewright.job.kinds.plan import Part, Plan, Prepared
+from tunewright.job.learners.heads import keeps_neighbours
 from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.measure.faithfulness import Faithfulness, measure_faithfulness, spread
+from tunewright.job.measure.neighbours import Nearness, choose_rows, keep_rows, measure_nearness
 from tunewright.job.model.base_model import BaseCheckpoint
+from tunewright.job.model.classifiers import vectors_seen
 from tunewright.job.model.find import FILES_OF_ENCODERS
 from tunewright.job.model.load import save_weights
 from tunewright.job.progress import say, warn
 from tunewright.job.steps.gate import check_bounds, drop_reason, short_of_baseline
 from tunewright.job.train.objective import Objective
 from tunewright.serving.bundle.model_file import MODEL_FILE, Golden, ModelFile
+from tunewright.serving.bundle.neighbours import unit as of_length_1
 from tunewright.serving.predictor import Predictor, open_predictor
 from tunewright.serving.profile.observation import read_unknown_id
 from tunewright.serving.profile.profile import PROFILE_FILE, profile_of
@@ -49,6 +56,8 @@ class Release:
     """Bytes of the ONNX files of every variant that was made."""
     faithfulness: Faithfulness | None = None
     """How well explanations of the variant served by default do; None where there are none."""
+    nearness: Nearness | None = None
+    """How far its answers agree with the training rows nearest to them; None where the version carries none."""
 
 
 def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) -> Release:
@@ -74,13 +83,13 @@ def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) ->
     final = _with_golden(_with_figures(chosen, evaluations), plan.prepared, folder)
     _keep_profile(final, plan.prepared, folder)
     short = short_of_baseline(headline, evaluations[final.default_variant], baseline)
-    faithfulness = _explained(final, plan, folder)
+    faithfulness, nearness = _explained(final, plan, folder), _with_neighbours(final, plan, folder)
     _write(final, folder)
     for name in final.left_out:
         shutil.rmtree(folder / "onnx" / name)
     _keep_weights(model, plan.base, folder)
     made_bytes = {name: one.bytes for name, one in made.items()}
-    return Release(folder, final, evaluations, parities, headline, baseline, short, made_bytes, faithfulness)
+    return Release(folder, final, evaluations, parities, headline, baseline, short, made_bytes, faithfulness, nearness)
 
 
 def _copy_encoder(base: BaseCheckpoint, folder: Path) -> None:
@@ -105,16 +114,23 @@ def _check_parity(
     """Refuse an fp32 file that does not compute what torch does; note how far int8 is. Tune thresholds on the way."""
     samples = plan.prepared.samples.data
     inputs = samples.select(spread(len(samples), _PARITY_ROWS)).inputs()
-    expected = plan.prepared.task.inputs.torch_outputs(model, plan, inputs)
+    watching: AbstractContextManager[list[torch.Tensor]]
+    watching = vectors_seen(model) if keeps_neighbours(plan) else nullcontext([])
+    with watching as vectors:
+        expected = plan.prepared.task.inputs.torch_outputs(model, plan, inputs)
     parities = {}
     for name in draft.variants:
         predictor = _open(draft, name, folder)
-        answered = predictor.outputs([plan.prepared.task.columns.served(value) for value in inputs])
-        parities[name] = compare(expected, answered, unit=unit)
+        served = [plan.prepared.task.columns.served(value) for value in inputs]
+        parities[name] = compare(expected, predictor.outputs(served), unit=unit)
         shown = f"largest difference {parities[name].largest:.2g}, same answer {parities[name].agreement:.1%}"
         say("parity", f"{name}: {shown} on {len(inputs)} rows", variant=name, largest=parities[name].largest)
         if name == "fp32":
             require(parities[name], plan.settings.export.parity_tolerance)
+            if vectors:
+                given = of_length_1(np.stack(predictor.vectors(served)))
+                same = compare(list(of_length_1(torch.cat(vectors).float().numpy())), list(given))
+                require(same, plan.settings.export.parity_tolerance)
             draft = plan.prepared.task.target.tune(draft, predictor, plan) if len(plan.prepared.validation) else draft
         predictor.close()
     return draft, parities
@@ -143,6 +159,24 @@ def _explained(final: ModelFile, plan: Plan, folder: Path) -> Faithfulness | Non
             f"{found.random_deletion:.3f}), while they are shown {found.insertion:.3f} ({found.random_insertion:.3f}), "
             f"{found.rows} test rows",
         )
+    return found
+
+
+def _with_neighbours(final: ModelFile, plan: Plan, folder: Path) -> Nearness | None:
+    """Put training rows into the bundle where the settings ask for it, and hold answers against the nearest ones."""
+    if not keeps_neighbours(plan):
+        return None
+    train, served = plan.prepared.train, plan.prepared.task.columns.served
+    chosen = train.data.select(choose_rows(train.keys, train.data.targets(), plan.settings.export.neighbours))
+    predictor = _open(final, final.default_variant, folder)
+    keep_rows(folder, predictor, chosen, served)
+    found = measure_nearness(predictor, plan.prepared.test.data, served)
+    predictor.close()
+    told = f"{len(chosen):,} training rows travel with the version"
+    if found:
+        told += f"; {found.figure} of answers with the {found.compared} nearest {found.nearest:.3f}, "
+        told += f"with others {found.random:.3f}, {found.rows} test rows"
+    say("explain", told)
     return found
 
 

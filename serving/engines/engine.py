@@ -6,6 +6,9 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from tunewright.serving.generation.sequences import Finish, OnText
 from tunewright.serving.runtime.session import Array, TimeLimit
 
+VECTOR = "vector"
+"""What a graph calls the vectors `[B, D]` of which it makes its logits, where it hands them out."""
+
 
 class Row(Protocol):
     """One input as the model reads it."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.engines.engine import VECTOR
 from tunewright.serving.engines.text import AnswerOf
 from tunewright.serving.errors import BundleError, InputError, ModelFault, TooLarge
 from tunewright.serving.runtime.capacity import Capacity
@@ -39,6 +40,8 @@ class MediaRow(Generic[Features]):
     """What the loader made of it."""
     truncated: bool = False
     """Whether its end was left out."""
+    wants_vector: bool = False
+    """Whether it is answered by its vector, not by its logits."""
 
 
 class MediaEngine(Generic[Input, Features, Parameters]):
@@ -65,6 +68,7 @@ class MediaEngine(Generic[Input, Features, Parameters]):
         self.encoder = encoder
         described = model.variants[variant]
         self.session = Session(folder / described.file, threads=1)
+        self._logits = self.session.onnx.get_outputs()[0].name
         self._model, self._load, self._unfolded, self._collate, self._answer = model, load, unfolded, collate, answer
         self._memory = Memory(DECODED_AT_ONCE)
         self.run_size = ROWS_PER_RUN if described.batching == "padded" else 0
@@ -106,16 +110,18 @@ class MediaEngine(Generic[Input, Features, Parameters]):
         return 1
 
     def run_once(self, parts: Sequence[MediaRow[Features]], *, limit: TimeLimit | None = None) -> list[Array]:
-        """The logits `[labels]` of each row of a run."""
+        """The logits `[labels]` of each row of a run, or its vector `[D]`."""
         arrays = self._collate([part.features for part in parts])
         missing = [name for name in self.session.inputs if name not in arrays]
         if missing:
             raise BundleError(f"the graph wants an input {missing[0]!r}; these files give {', '.join(arrays)}")
-        (logits,) = self.session.run({name: arrays[name] for name in self.session.inputs}, limit=limit)[:1]
+        names = [self._logits, VECTOR] if any(part.wants_vector for part in parts) else [self._logits]
+        given = {name: arrays[name] for name in self.session.inputs}
+        logits, *vectors = self.session.run(given, outputs=names, limit=limit)
         expected = (len(parts), len(self._model.labels))
         if logits.shape != expected:
             raise ModelFault(f"the graph answers with the shape {logits.shape} where {expected} is needed")
-        return list(logits)
+        return [(vectors[0] if part.wants_vector else logits)[row] for row, part in enumerate(parts)]
 
     def joined(self, row: MediaRow[Features], outputs: Sequence[Array]) -> Array:
         """Its logits."""

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.engines.engine import VECTOR
 from tunewright.serving.errors import BundleError, ModelFault
 from tunewright.serving.request.texts import characters
 from tunewright.serving.runtime.capacity import Capacity
@@ -44,6 +45,7 @@ class TextEngine:
         self.encoder = open_encoder(folder, model)
         self.session = Session(folder / model.variants[variant].file, threads=1)
         check_inputs(self.session.inputs)
+        self._answers = [node.name for node in self.session.onnx.get_outputs() if node.name != VECTOR]
         self._labels = len(model.labels)
         self.run_size = capacity.tokens_per_run if model.variants[variant].batching == "padded" else 0
         self._workers = Workers(capacity)
@@ -57,7 +59,7 @@ class TextEngine:
         take: Take | None = None,
     ) -> list[Array]:
         """Raw outputs of each row, in the order of the rows: `[L]`, or `[T, L]` for its own T tokens where the graph
-        answers per token. Several outputs of a graph are stacked on a last axis.
+        answers per token. Several outputs of a graph are stacked on a last axis. A row that wants its vector gets that.
 
         `take` keeps a part of a row's output as soon as it is there, where all of all rows would fill the memory.
         """
@@ -75,12 +77,16 @@ class TextEngine:
         self, rows: Sequence[Encoded], *, limit: TimeLimit | None = None, per_token: bool = False
     ) -> list[Array]:
         """The same of rows that share a run, in this thread."""
-        outputs = self.session.run(self.encoder.pad(rows, self.session.inputs), limit=limit)
+        names = [*self._answers, VECTOR] if any(row.wants_vector for row in rows) else self._answers
+        outputs = self.session.run(self.encoder.pad(rows, self.session.inputs), outputs=names, limit=limit)
+        vectors = outputs[len(self._answers) :]
+        del outputs[len(self._answers) :]
         tokens = (max(map(len, rows)),) if per_token else ()
         for output in outputs:
             self._check_shape(output, (len(rows), *tokens))
         joined = outputs[0] if len(outputs) == 1 else np.stack(outputs, axis=-1)
-        return [own[: len(row)] if per_token else own for own, row in zip(joined, rows, strict=True)]
+        answered = [own[: len(row)] if per_token else own for own, row in zip(joined, rows, strict=True)]
+        return [vectors[0][at] if row.wants_vector else answered[at] for at, row in enumerate(rows)]
 
     def estimate(self, text: object) -> int:
         """Tokens of a text that is not cut."""

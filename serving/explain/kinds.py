@@ -18,6 +18,9 @@ KINDS: Mapping[str, str] = {
 }
 """The tasks whose answers can be explained, and which function of this wing says what of an input is."""
 
+NEARBY = ("text-classification", "text-regression", "image-classification", "image-regression")
+"""The tasks whose versions may carry training rows, of which those nearest to an input are shown."""
+
 
 def is_explainable(predictor: Predictor) -> bool:
     """Whether answers of the model's task are explained."""

@@ -383,6 +383,7 @@ async function answerOf(model, signal) {
   const box = make("article", { "aria-label": `Answer of ${nameOf(model)}` }, caption(model, begun, reply), drawn(answer, model, body.inputs));
   const nothing = Array.isArray(answer) && answer.length === 0;
   if (model.explainable && !nothing) box.append(whyButton(model, body.inputs));
+  if (model.neighbours) box.append(nearButton(model, body.inputs));
   return box;
 }
 
@@ -468,21 +469,40 @@ function beside(error, model, count) {
 // ---------------------------------------------------------------- why
 
 function whyButton(model, inputs) {
+  return explainer("Why this answer?", "Hiding parts of the input", model, { inputs }, (found) => why(found, model, inputs));
+}
+
+function nearButton(model, inputs) {
+  const asked = { inputs, parameters: { method: "neighbours" } };
+  return explainer("Which training rows are like it?", "Looking for them", model, asked, nearest);
+}
+
+function explainer(question, doing, model, asked, drawn) {
   const box = make("div", { class: "why" });
   const button = make("button", { type: "button", class: "small", onclick: async () => {
     button.disabled = true;
-    button.textContent = "Hiding parts of the input";
+    button.textContent = doing;
     try {
-      const reply = await ask(model.path + "explain", { inputs });
-      show(box, why(await reply.json(), model, inputs));
+      const reply = await ask(model.path + "explain", asked);
+      show(box, drawn(await reply.json()));
       box.setAttribute("tabindex", "-1");
       box.focus();
     } catch (error) {
       show(box, make("p", { class: "fault", role: "alert" }, error.message));
     }
-  } }, "Why this answer?");
+  } }, question);
   box.append(button);
   return box;
+}
+
+function nearest(found) {
+  const named = { label: "label", text: "text", text_pair: "second text", sha256: "file (sha256)", row: "row", similarity: "similarity" };
+  const keys = Object.keys(named).filter((key) => key in found.neighbours[0]);
+  const cell = (value) => Array.isArray(value) ? value.join(", ") : typeof value === "number" ? short(value) : value;
+  return make("div", {},
+    make("h3", {}, "The training rows most like it"),
+    make("p", { class: "quiet" }, `The model answers \u201c${found.target}\u201d (${short(found.score)}). Rows are alike where the model makes nearly the same of them; 1 is the same.`),
+    table(keys.map((key) => named[key]), found.neighbours.map((row) => keys.map((key) => key === "row" ? String(row.row) : cell(row[key]))), "Nearest training rows"));
 }
 
 function tint(weight, most) {

@@ -1,7 +1,8 @@
-"""What clients of text-generation-inference ask: `/generate` and `/generate_stream`. `/` is the hub's."""
+"""What clients of text-generation-inference ask: `/generate`, `/generate_stream` and `/tokenize`. `/` is the hub's."""
 
-from tunewright.serving.errors import InputError, NotFound
+from tunewright.serving.errors import InputError, NotFound, shown
 from tunewright.serving.live.models import Models
+from tunewright.serving.predictor import Predictor
 from tunewright.serving.protocols import written
 from tunewright.serving.protocols.huggingface import read_envelope
 from tunewright.serving.protocols.plain import checked, json_reply
@@ -18,7 +19,10 @@ from tunewright.serving.protocols.protocol import (
     event,
 )
 from tunewright.serving.request.json_text import to_json
-from tunewright.serving.request.schema import TEXT, closed, ref
+from tunewright.serving.request.request import Request, Steps
+from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, ref
+from tunewright.serving.text.alignment import align
+from tunewright.serving.text.encoding import tokenized
 
 _KINDS = {429: "overloaded", 503: "overloaded", 500: "generation"}
 
@@ -36,6 +40,32 @@ def generate(models: Models, call: Call) -> Asked:
 def generate_stream(models: Models, call: Call) -> Asked:
     """POST /generate_stream: the same, an event for each token and the whole text at the end."""
     return _asked(models, call, streams=True)
+
+
+def tokenize(models: Models, call: Call) -> Asked:
+    """POST /tokenize: the tokens of one text, special ones too, as the model reads it."""
+    service = models.default
+    predictor, envelope = service.predictor, read_envelope(call.body)
+    if predictor.model.max_length is None:
+        raise NotFound(f"{service} is for {predictor.model.task}: it reads no texts")
+    if envelope.parameters:
+        raise InputError("'parameters' have no effect on the tokens of a text; send 'inputs' alone")
+    if not isinstance(envelope.inputs, str):
+        raise InputError(f"'inputs' is {shown(envelope.inputs)}; send one text")
+    request = Request([envelope.inputs], None, lambda text: _tokens(predictor, text))
+    return Asked(service, request, lambda answers: json_reply(answers[0]))
+
+
+def _tokens(predictor: Predictor, text: str) -> Steps:
+    """Each token with where it stands in the text as it was sent: a special one nowhere, with no text."""
+    yield from ()  # no row of the model
+    aligned = align(text, predictor.model.cleaning)
+    found = tokenized(predictor.tokenizer, aligned.text)
+    told = []
+    for number, part, place in zip(found.ids, found.sequence_ids, found.offsets, strict=True):
+        start, stop = (0, 0) if part is None else aligned.span(*place)
+        told.append({"id": number, "text": text[start:stop], "start": start, "stop": stop})
+    return told
 
 
 class _Tokens(written.Tokens):
@@ -86,8 +116,20 @@ def _described_stream(about: About) -> Described | None:
     return Described("generate_stream", summary, ref("StreamRequest"), None, EVENT, told)
 
 
+_PLACE: Schema = {"type": "integer", "minimum": 0}
+
+
+def _described_tokens(about: About) -> Described | None:
+    if about.model.max_length is None:
+        return None
+    token = closed({"id": _PLACE, "text": TEXT, "start": _PLACE, "stop": _PLACE})
+    summary = "The tokens of a text, as in text-generation-inference"
+    return Described("tokenize", summary, closed({"inputs": TEXT}), list_of(token))
+
+
 OPERATIONS = (
     Operation("/generate", generate, explain, _described),
     Operation("/generate_stream", generate_stream, explain, _described_stream),
+    Operation("/tokenize", tokenize, explain, _described_tokens),
 )
 PAGES: tuple[Page, ...] = ()

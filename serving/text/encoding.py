@@ -51,6 +51,8 @@ class Encoded:
     type_ids: list[int]
     truncated: bool
     """Whether the end of the text was left out, or its beginning where the tokenizer says so."""
+    wants_vector: bool = False
+    """Whether it is answered by its vector, not by its logits."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -199,6 +201,16 @@ def load_tokenizer(path: Path) -> Tokenizer:
     except BaseException as error:  # the library raises a bare Exception for any fault of the file
         if isinstance(error, Exception) or is_panic(error):
             raise BundleError(f"{path} is not a tokenizer this program can read: {error}") from error
+        raise
+
+
+def tokenized(tokenizer: Tokenizer, text: str) -> Encoding:
+    """The tokens of a text; InputError where the tokenizer gives up on it."""
+    try:
+        return tokenizer.encode(text)
+    except BaseException as error:
+        if is_panic(error):
+            raise InputError(f"the tokenizer gives up on a text: {error}") from error
         raise
 
 

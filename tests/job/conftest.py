@@ -249,7 +249,7 @@ def make_settings(write_rows, tiny_base, tmp_path_factory):
             "output": str(tmp_path_factory.mktemp("runs")),
         }
         if "task" not in changes:  # of which all rows would take longer than the rest of such a job
-            common["export"] = {"explained_rows": 6}
+            common["export"] = {"explained_rows": 6, "neighbours": 0 if shape == "single" else 40}
         asked = common | changes
         if "int8" not in asked.get("export", {}).get("variants", ["int8"]):
             asked["gate"] = {name: value for name, value in asked["gate"].items() if name != "max_drop"}

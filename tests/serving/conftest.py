@@ -6,6 +6,7 @@ knows "amazing" from "terrible".
 """
 
 import json
+import shutil
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.record import Version
+from tunewright.serving.bundle.neighbours import FOLDER, ROWS, VECTORS, unit
 from tunewright.serving.golden import TOLERANCE
 from tunewright.serving.http.app import create_app
 from tunewright.serving.http.server import listen, web_config
@@ -84,6 +86,24 @@ def recipe():
 def reviews(make_bundle):
     """Single label: negative or positive."""
     return make_bundle()
+
+
+@pytest.fixture(scope="session")
+def remembered(reviews, tmp_path_factory):
+    """The same with graphs that hand out their vectors, and the sentences as training rows."""
+    folder = shutil.copytree(reviews, tmp_path_factory.mktemp("bundle") / "remembered")
+    for path in folder.glob("onnx/*/model.onnx"):
+        model = onnx.load(path)
+        model.graph.node.append(helper.make_node("Identity", ["mean_BH"], ["vector"]))
+        model.graph.output.append(helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["B", HIDDEN]))
+        onnx.save(model, path)
+    predictor = open_predictor(folder)
+    (folder / FOLDER).mkdir()
+    np.save(folder / VECTORS, unit(np.stack(predictor.vectors(SENTENCES))).astype(np.float16))
+    predictor.close()
+    rows = [{"row": 10 * number, "label": "negative", "text": text} for number, text in enumerate(SENTENCES)]
+    (folder / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
 
 
 @pytest.fixture(scope="session")

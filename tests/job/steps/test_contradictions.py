@@ -350,3 +350,11 @@ def test_rows_to_explain_are_refused_where_no_answer_is_explained():
     assert sentence in faults(task="translation", export={"explained_rows": 8})
     assert sentence not in faults(task="translation", export={"explained_rows": 0})
     assert sentence not in faults(task="translation")
+
+
+def test_rows_that_no_answer_is_compared_with_are_refused():
+    (sentence,) = [one for one in faults(task="token-classification", export={"neighbours": 8}) if "neighbours" in one]
+    assert sentence == (
+        "export.neighbours would have no effect: nearest rows are for text-classification, text-regression, "
+        "image-classification, image-regression; remove it"
+    )

@@ -137,6 +137,7 @@ SHOWN = {
         "job/report/test_card.py",
         "test_the_card_and_the_figures_tell_whether_explanations_are_true",
     ),
+    "export.neighbours": ("job/measure/test_neighbours.py", "test_a_version_carries_as_many_rows_as_asked"),
     "output": ("job/test_recipe.py", "test_nothing_but_the_bundle_and_the_rows_is_left_of_a_run"),
     "run_id": ("job/test_recipe.py", "test_a_run_that_is_tried_again_publishes_once"),
     "gate.beat_baseline": ("job/test_recipe.py", "test_an_alias_does_not_follow_a_model_that_is_no_better_than_none"),

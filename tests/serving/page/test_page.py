@@ -144,6 +144,23 @@ def test_a_text_is_labelled_and_explained(browser, served):
 
 
 @IN_A_BROWSER
+def test_the_training_rows_most_like_a_text_are_shown(browser, served):
+    try_it(browser, served, "remembered", text="A great lamp, but it arrived broken.")
+    browser.run("document.querySelectorAll('.why button')[1].click()")
+    browser.until("document.querySelector('[aria-label=\"Nearest training rows\"] tbody tr')")
+    rows = browser.run("[...document.querySelectorAll('.why tbody tr')].map((row) => row.innerText.split('\\t'))")
+    assert [len(row) for row in rows] == [4] * 5
+    assert rows[0][0] == "negative"
+    assert document_focus(browser) == "why"
+    require_quiet(browser, served("remembered").url)
+    browser.shot("text-classification-nearest")
+
+
+def document_focus(browser):
+    return browser.run("document.activeElement.className")
+
+
+@IN_A_BROWSER
 def test_a_label_of_several_says_when_it_is_reached(browser, served):
     assert "the score reaches the label's own threshold" in try_it(browser, served, "emotions", text="I love it!")
     browser.shot("text-classification-multi-label")

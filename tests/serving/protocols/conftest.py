@@ -55,7 +55,7 @@ def bundle(request, tmp_path_factory, make_bundle, recipe):
     made = {}
 
     def make(kind):
-        if kind in ("reviews", "emotions", "entailment", "similarity"):
+        if kind in ("reviews", "emotions", "entailment", "similarity", "remembered"):
             return request.getfixturevalue(kind)
         folder = tmp_path_factory.mktemp(kind)
         if kind in ("image", "audio"):

@@ -57,3 +57,33 @@ def test_what_cannot_be_done_has_a_type_of_its_own(served, kind, body, status, s
     reply = served(kind).client.post("/generate", json=body)
     assert (reply.status_code, reply.json()["error_type"]) == (status, "validation")
     assert sentence in reply.json()["error"]
+
+
+@pytest.mark.parametrize("kind", ["reviews", "chat", "translation", "tags"])
+def test_the_tokens_of_a_text_stand_where_they_stood_in_it(served, kind):
+    text = "abc" if kind in ("chat", "translation") else "I  love this LAMP."
+    tokens = served(kind).client.post("/tokenize", json={"inputs": text}).json()
+    assert [list(one) for one in tokens] == [["id", "text", "start", "stop"]] * len(tokens)
+    assert [text[one["start"] : one["stop"]] for one in tokens] == [one["text"] for one in tokens]
+    assert "".join(one["text"] for one in tokens) == text.replace(" ", "")
+    tokenizer = served(kind).models.default.predictor.tokenizer
+    assert [one["id"] for one in tokens] == tokenizer.encode(text.replace("  ", " ")).ids
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status", "sentence"),
+    [
+        ("reviews", {"inputs": ["a"]}, 422, "'inputs' is ['a']; send one text"),
+        (
+            "reviews",
+            {"inputs": "a", "parameters": {"top_k": 1}},
+            422,
+            "'parameters' have no effect on the tokens of",
+        ),
+        ("image", {"inputs": "a"}, 404, "it reads no texts"),
+    ],
+)
+def test_tokens_that_cannot_be_told_are_refused(served, kind, body, status, sentence):
+    reply = served(kind).client.post("/tokenize", json=body)
+    assert (reply.status_code, reply.json()["error_type"]) == (status, "validation")
+    assert sentence in reply.json()["error"]

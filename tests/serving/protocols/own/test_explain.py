@@ -42,7 +42,21 @@ def test_a_list_has_a_list_and_shares_the_budget(client):
             "(SERVING_LIMITS__EXPLAIN_ROWS)",
         ),
         ("great", {"budget": 0}, 422, "parameter 'budget' is 0: Input should be greater than or equal to 1"),
-        ("great", {"rows": 1}, 422, "unknown parameter 'rows'; an explanation knows: budget, target"),
+        ("great", {"rows": 1}, 422, "unknown parameter 'rows'; an explanation knows: budget, target, method, k"),
+        ("great", {"k": 3}, 422, "parameter 'k' is for the method 'neighbours', not for 'masking'"),
+        (
+            "great",
+            {"method": "neighbours", "target": "positive"},
+            422,
+            "parameter 'target' is for the method 'masking', not for 'neighbours'",
+        ),
+        (
+            "great",
+            {"method": "neighbours"},
+            422,
+            "this version carries no training rows to compare an input with: train one with export.neighbours, or ask "
+            "for the method 'masking'",
+        ),
         ("great", {"target": "x"}, 422, "parameter 'target' is 'x'; this model's labels are: negative, positive"),
         (
             ["great"] * 30,
@@ -58,6 +72,24 @@ def test_a_list_has_a_list_and_shares_the_budget(client):
 def test_a_wrong_request_is_answered_with_its_mistake(client, inputs, parameters, status, sentence):
     reply = explain(client, inputs, **parameters)
     assert (reply.status_code, reply.json()["error"][: len(sentence)]) == (status, sentence)
+
+
+def test_training_rows_are_told_the_nearest_first(remembered, serve_bundle):
+    with serve_bundle(remembered, explain_rows=20) as (client, _):
+        answer = client.post("/predict", json={"inputs": TEXT}).json()[0]
+        found = explain(client, TEXT, method="neighbours").json()
+        assert (found["target"], found["rows"], len(found["neighbours"])) == (answer["label"], 2, 5)
+        assert found["score"] == pytest.approx(answer["score"])
+        text = "I hate this product, it arrived broken."
+        first = explain(client, [text, TEXT], method="neighbours", k=2).json()[0]["neighbours"][0]
+        assert (first["row"], first["label"], first["text"]) == (10, "negative", text)
+        assert first["similarity"] == pytest.approx(1, abs=1e-3)
+        body = {"instances": [text], "parameters": {"method": "neighbours", "k": 1}}
+        (kept,) = client.post("/v1/models/reviews:explain", json=body).json()["explanations"]
+        assert kept["neighbours"] == [first]
+        many = explain(client, [TEXT] * 11, method="neighbours")
+        assert many.status_code == 413
+        assert many.json()["error"].startswith("20 rows for 11 inputs are too few: nearest training rows take 2 for ")
 
 
 def test_a_task_without_explanations_says_which_have_them(make_bundle, recipe, edit_model, serve_bundle):
