@@ -65,8 +65,8 @@ bench-start: $(VENV)/.dev ## how long a server takes until it answers, and its m
 bench-reload: $(VENV)/.dev ## what callers notice while an alias moves a hundred times (MODEL=name@alias for another)
 	$(BIN)/python tests/bench/bench_reload.py --model $(MODEL)
 
-bench-train: $(VENV)/.dev ## rows per second and accuracy against a plain Trainer script
-	$(BIN)/python tests/bench/bench_train.py
+bench-train: $(VENV)/.dev ## tokens per second and accuracy against three Trainer scripts (ROUNDS=5)
+	$(BIN)/python tests/bench/bench_train.py --rounds $(or $(ROUNDS),5)
 
 bench-gpu: $(VENV)/.dev ## training on a GPU: what each switch gives, and whether it is right (TINY=1 without a GPU)
 	$(BIN)/python tests/bench/bench_gpu.py $(if $(TINY),--tiny)
