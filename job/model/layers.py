@@ -1,18 +1,21 @@
-"""Which weights learn, how fast and from when on: all, head, top layers, adapters; rates by depth; gradual unfreezing.
+"""Which layers there are and which weights learn, how fast and from when on: all, head, top layers, adapters.
 
 A model has a pretrained part with a stack of layers, and a head: whatever lies outside of the pretrained part, and a
 pooler between the last layer and the head, which may be new.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
+from transformers import PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
-from tunewright.job.errors import SettingsError
+from tunewright.job.errors import SettingsError, first_line
 from tunewright.job.model import four_bits
+from tunewright.job.progress import say
 from tunewright.job.settings.train import LoraSettings, TrainSettings
 
 
@@ -22,6 +25,70 @@ class Parameters:
 
     total: int
     learning: int
+
+
+def keep_layers(model: nn.Module, kept: int | Sequence[int] | None) -> None:
+    """Leave out all layers of the pretrained part but these, or but so many of the lowest, before anything is learned:
+    what is exported is smaller. SettingsError where the model cannot be without them."""
+    if kept is None:
+        return
+    part = pretrained_part(model)
+    config: PretrainedConfig = part.config  # type: ignore[assignment]
+    count = getattr(config, "num_hidden_layers", None)
+    stacks = [(name, stack) for name, stack in _stacks(part) if len(stack) == count]
+    if len(stacks) != 1:
+        raise SettingsError(
+            "train.keep_layers is for models with one stack of layers, and this architecture has none that can be cut: "
+            f"{config.model_type}; remove it"
+        )
+    ((name, stack),) = stacks
+    numbers = list(range(kept)) if isinstance(kept, int) else sorted(set(kept))
+    if not numbers or numbers[-1] >= len(stack) or len(numbers) == len(stack):
+        raise SettingsError(
+            f"train.keep_layers is {kept if isinstance(kept, int) else list(kept)}, but the model has {len(stack)} "
+            f"layers, 0 to {len(stack) - 1}: keep some of them"
+        )
+    part.set_submodule(name, nn.ModuleList(_numbered(stack[old], new) for new, old in enumerate(numbers)))
+    for one in (config, model.config):
+        _describe(one, len(stack), numbers)  # type: ignore[arg-type]
+    _prove(part, name)
+    say("model", f"layers kept: {', '.join(map(str, numbers))} of 0 to {len(stack) - 1}", layers=numbers)
+
+
+def _numbered(block: nn.Module, number: int) -> nn.Module:
+    """A layer in another place: those that write keep what they have read by their number."""
+    for module in block.modules():
+        if isinstance(getattr(module, "layer_idx", None), int):
+            module.layer_idx = number  # type: ignore[assignment]
+    return block
+
+
+def _describe(config: PretrainedConfig, before: int, numbers: Sequence[int]) -> None:
+    """Let a configuration say which layers are left."""
+    for key, value in list(vars(config).items()):
+        if "layer" in key and isinstance(value, list) and len(value) == before:
+            setattr(config, key, [value[number] for number in numbers])
+    config.num_hidden_layers = len(numbers)
+
+
+def _prove(part: nn.Module, name: str) -> None:
+    """SettingsError where a model of the new configuration has other layers than those that are left."""
+    config: PretrainedConfig = part.config  # type: ignore[assignment]
+    try:
+        with torch.device("meta"):
+            made = type(part)(type(config).from_dict(config.to_diff_dict()))
+        is_same = _shapes(made.get_submodule(name)) == _shapes(part.get_submodule(name))
+    except Exception as error:  # an architecture's class raises whatever its code raises for such a configuration
+        raise SettingsError(f"train.keep_layers cannot be with a {config.model_type}: {first_line(error)}") from error
+    if not is_same:
+        raise SettingsError(
+            f"train.keep_layers cannot be: the layers of a {config.model_type} are not alike, so that others cannot "
+            "stand in their places; keep the lowest ones, or remove it"
+        )
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in module.state_dict().items()}
 
 
 def choose_layers(model: nn.Module, settings: TrainSettings) -> Parameters:
@@ -145,13 +212,17 @@ def pretrained_part(model: nn.Module) -> nn.Module:
 
 def blocks(model: nn.Module) -> list[nn.Module]:
     """The layers of the pretrained part from the lowest to the highest; an encoder's stand below its decoder's."""
-    part = pretrained_part(model)
+    return [block for _, stack in _stacks(pretrained_part(model)) for block in stack]
+
+
+def _stacks(part: nn.Module) -> list[tuple[str, nn.ModuleList]]:
+    """Lists of layers with their names, none inside of another."""
     stacks: list[tuple[str, nn.ModuleList]] = []
     for name, module in part.named_modules():
         inside = any(name.startswith(f"{outer}.") for outer, _ in stacks)
         if isinstance(module, nn.ModuleList) and not inside and _is_stack(module):
             stacks.append((name, module))
-    return [block for _, stack in stacks for block in stack]
+    return stacks
 
 
 def _is_stack(modules: nn.ModuleList) -> bool:

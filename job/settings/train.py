@@ -71,6 +71,9 @@ class TrainSettings(Settings):
     """Seeds the split, the order of rows, the new head and dropout."""
     layers: Literal["all", "head"] | Annotated[int, Field(ge=1)] = "all"
     """Which weights learn: all, only the new head, or the head and the top k layers."""
+    keep_layers: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """Leave out the other layers of the base model before anything is learned: so many of the lowest are kept, or those
+    with these numbers, counted from 0."""
     layer_decay: float = Field(default=1.0, gt=0, le=1)
     """Learning rate of a layer as a share of the rate of the layer above it."""
     unfreeze: int | None = Field(default=None, ge=1)

@@ -24,7 +24,8 @@ _NO_EFFECT = " would have no effect: "
 EVERY_TASK = frozenset(
     {f"train.{name}" for name in """preset minutes epochs learning_rate batch_size accumulation seed layers layer_decay
     unfreeze freeze lora weight_decay warmup schedule clip dropout precision compile gradient_checkpointing optimizer
-    patience metric layer_drop l1 ema average evaluate checkpoint on_non_finite parallel""".split()}
+    patience metric layer_drop l1 ema average evaluate checkpoint on_non_finite parallel
+    keep_layers""".split()}
     | {f"data.{name}" for name in """train validation test columns header format comment sample_by delimiter quoting
     quote encoding validation_fraction test_fraction limit max_expansion""".split()}
 )  # fmt: skip

@@ -8,7 +8,7 @@ from tunewright.job.batches.side import Rows
 from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.model.classifiers import scale_head
-from tunewright.job.model.layers import Parameters, choose_layers
+from tunewright.job.model.layers import Parameters, choose_layers, keep_layers
 from tunewright.job.progress import say
 from tunewright.job.steps import few_shot
 from tunewright.job.steps.augment import augmented
@@ -43,6 +43,7 @@ def _teach(plan: Plan, sides: tuple[Rows, Rows], checkpoints: Checkpoints | None
     task = plan.prepared.task
     objective = replace(task.objective(plan), watch=watch)
     model = task.graph.build(plan)
+    keep_layers(model, plan.settings.train.keep_layers)
     parameters = choose_layers(model, plan.settings.train)
     say("model", f"{plan.base.address}: {parameters.total:,} weights, {parameters.learning:,} of them learn")
     rows = sampled(plan, augmented(plan, sides[0]))

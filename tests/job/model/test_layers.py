@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 
@@ -23,7 +24,15 @@ from tunewright.job.errors import SettingsError
 from tunewright.job.export.graph import ARCHITECTURES
 from tunewright.job.model import four_bits
 from tunewright.job.model.build import build_classifier
-from tunewright.job.model.layers import blocks, choose_layers, merge_adapters, parameter_groups, unfreeze
+from tunewright.job.model.layers import (
+    blocks,
+    choose_layers,
+    keep_layers,
+    merge_adapters,
+    parameter_groups,
+    unfreeze,
+)
+from tunewright.job.model.load import save_weights
 from tunewright.job.settings.train import TrainSettings
 
 LABELS = ["negative", "positive"]
@@ -254,3 +263,61 @@ def test_a_job_without_adapters_does_not_import_what_makes_them():
     code = "import sys, job.recipe; print(sorted({'peft', 'bitsandbytes'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def check_kept(fetch, folder, base, batch):
+    """A model without its upper layer is smaller, and the same again from its files."""
+    made = build_classifier(fetch(base), LABELS, settings_of())
+    before = sum(weight.numel() for weight in made.parameters())
+    keep_layers(made, 1)
+    assert sum(weight.numel() for weight in made.parameters()) < before
+    save_weights(made, folder)
+    shutil.copyfile(base / "tokenizer.json", folder / "tokenizer.json")
+    again = build_classifier(fetch(folder), LABELS, settings_of())
+    assert len(blocks(again)) == 1
+    with torch.no_grad():
+        one, other = (model.eval()(**batch(2, 9))["logits"] for model in (made, again))
+    assert torch.equal(one, other)
+
+
+def test_layers_are_left_out_before_anything_is_learned(fetch, tiny_base, tmp_path, batch):
+    check_kept(fetch, tmp_path / "cut", tiny_base, batch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(set(ARCHITECTURES) - {"albert", "bert"}))
+def test_layers_of_every_architecture_can_be_left_out(fetch, make_base, tmp_path, batch, kind):
+    check_kept(fetch, tmp_path / "cut", make_base(kind), batch)
+
+
+def test_layers_are_kept_by_their_numbers(model):
+    top = model.bert.encoder.layer[1]
+    keep_layers(model, (1,))
+    assert list(model.bert.encoder.layer) == [top]
+    assert model.config.num_hidden_layers == 1
+
+
+@pytest.mark.parametrize("kept", [2, 3, (0, 1), (2,), ()])
+def test_layers_that_are_not_there_cannot_be_kept(model, kept):
+    shown = kept if isinstance(kept, int) else list(kept)
+    with pytest.raises(SettingsError) as caught:
+        keep_layers(model, kept)
+    assert str(caught.value) == (f"train.keep_layers is {shown}, but the model has 2 layers, 0 to 1: keep some of them")
+
+
+def test_layers_that_are_one_and_the_same_cannot_be_left_out(fetch, make_base):
+    with pytest.raises(SettingsError) as caught:
+        keep_layers(build_classifier(fetch(make_base("albert")), LABELS, settings_of()), 1)
+    assert str(caught.value) == (
+        "train.keep_layers is for models with one stack of layers, and this architecture has none that can be cut: "
+        "albert; remove it"
+    )
+
+
+def test_layers_that_are_not_alike_cannot_take_the_place_of_others(fetch, make_base):
+    with pytest.raises(SettingsError) as caught:
+        keep_layers(build_classifier(fetch(make_base("modernbert")), LABELS, settings_of()), (1,))
+    assert str(caught.value) == (
+        "train.keep_layers cannot be: the layers of a modernbert are not alike, so that others cannot stand in their "
+        "places; keep the lowest ones, or remove it"
+    )

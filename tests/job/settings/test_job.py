@@ -172,6 +172,7 @@ def test_the_names_of_the_settings_are_frozen():
         searched.study searched.settings searched.trials searched.looks searched.metric searched.value
         train.preset train.minutes
         train.epochs train.learning_rate train.batch_size train.accumulation train.seed train.layers train.pooling
+        train.keep_layers
         train.max_length train.weight_decay train.warmup train.schedule train.clip train.dropout
         train.label_smoothing train.class_weights train.focal_gamma train.huber_delta train.precision train.patience
         train.metric train.layer_decay train.unfreeze train.freeze train.loss metrics

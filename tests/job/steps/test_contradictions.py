@@ -22,6 +22,7 @@ VALUES = {
     "train.seed": 3,
     "train.preset": "best",
     "train.layers": 1,
+    "train.keep_layers": [0],
     "train.unfreeze": 1,
     "train.freeze": ["embeddings"],
     "train.lora": {},

@@ -28,6 +28,7 @@ PLAIN = {"epochs": 2, "learning_rate": 5e-3, "batch_size": 8, "precision": "fp32
 OF_MODELS = {
     "seed": 9,
     "layers": 1,
+    "keep_layers": 1,
     "layer_decay": 0.5,
     "unfreeze": 1,
     "freeze": ["embeddings"],
