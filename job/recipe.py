@@ -27,6 +27,7 @@ from tunewright.job.steps.release import Release, release
 from tunewright.job.steps.run.folders import work_folder
 from tunewright.job.steps.run.resume import digest_of, open_checkpoints
 from tunewright.job.steps.teach import teach
+from tunewright.job.steps.teachers.distill import with_teacher
 from tunewright.job.train.cost.work import Pace
 from tunewright.job.train.distributed import world
 from tunewright.registry.errors import Conflict
@@ -135,6 +136,8 @@ def open_base(
     check_dropout(base, settings.train)
     plan = Plan(settings, prepared, base, prepared.task.inputs.open_encoder(settings, base))
     prepared.task.objective(plan)
+    if settings.train.distill:
+        plan = with_teacher(plan, registry, work)
     sides = encode_sides(plan, work)
     if settings.adapt:
         plan = replace(plan, adaptation=read_text(plan, registry.cache, work / "adapt"))

@@ -37,7 +37,8 @@ class Number(Target[object, float]):
     """A number in a column `score`."""
 
     roles = ("score",)
-    uses = frozenset({"train.huber_delta", "train.loss", "train.r_drop", "train.mixup"})
+    uses = frozenset({"train.huber_delta", "train.loss", "train.r_drop", "train.mixup", "train.distill"})
+    uses |= {"data.unlabelled"}
 
     def problem(self, role: str, options: Options) -> str:
         """Always a number."""

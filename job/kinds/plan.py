@@ -46,6 +46,16 @@ class Part:
         )
 
 
+class TeacherFacts(TypedDict):
+    """The version that teaches."""
+
+    version: str
+    """Its name and number."""
+    digest: str
+    reference: str
+    """Its name and digest: an alias may move meanwhile."""
+
+
 class DataFacts(TypedDict, total=False):
     """What was found in the data, for the report and the lineage."""
 
@@ -57,6 +67,7 @@ class DataFacts(TypedDict, total=False):
     truncated_rows: int
     tokenizer_fit: dict[str, float]
     augmented_samples: list[str]
+    teacher: TeacherFacts
 
 
 @dataclass(frozen=True)
@@ -77,6 +88,8 @@ class Prepared:
     """Those of plug-ins, which the settings add."""
     requires: str = ""
     """The package that brings the task, as `name==version`; empty for one that is built in."""
+    unlabelled: Part | None = None
+    """Rows of which nothing is said, without targets."""
 
     def part(self, side: str) -> Part:
         """The rows of `train`, `validation` or `test`."""
@@ -108,18 +121,29 @@ class Plan:
     encoder: object
     """What the `open_encoder` of the task's inputs gave."""
     adaptation: "AdaptationPlan | None" = None
+    """What the base model reads first, where the settings ask for that."""
+    teaching: "Teaching | None" = None
+    """What a teacher answers, where there is one."""
 
     def with_train(self, **changes: object) -> "Plan":
         """The plan with other settings of `train`."""
         train = self.settings.train.model_copy(update=changes)
         return replace(self, settings=self.settings.model_copy(update={"train": train}))
 
-    """What the base model reads first, where the settings ask for that."""
-
     def opened(self, kind: type[Kind]) -> Kind:
         """The encoder, of the class that the task's inputs open."""
         assert isinstance(self.encoder, kind)
         return self.encoder
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """What a teacher answers to the training rows."""
+
+    logits: NDArray[np.float32]
+    """`[N, L]`, in the order of the labels; numbers in the unit of the data, `[N, 1]`."""
+    labelled: int
+    """The first so many rows have labels of their own, the others those that the teacher gives them."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ class DataSettings(Settings):
     """Rows to choose the best epoch and thresholds on; split off from train when absent."""
     test: Sources | None = None
     """Rows to measure the exported model on, read once at the end; split off from train when absent."""
+    unlabelled: Sources | None = None
+    """Rows without labels, in the form of the training rows, for train.distill."""
     columns: dict[str, str | int] = Field(default={})
     """Role to column name (or 0-based position: without a header, and in conll, where -1 is the last column)."""
     header: bool = True

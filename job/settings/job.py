@@ -41,6 +41,10 @@ class GateSettings(Settings):
     """Test metric to the least value the fp32 file must reach."""
     max: dict[str, float] = Field(default={})
     """Test metric that is an error (rmse, perplexity) to the most the fp32 file may have."""
+    max_mib: float | None = Field(default=None, gt=0)
+    """The most MiB that the ONNX file served by default may have."""
+    max_ms_per_text: float | None = Field(default=None, gt=0)
+    """The most milliseconds that it may take for one input alone (median, on the machine of the job)."""
     beat_baseline: bool = True
     """Move the alias only when the interval of the headline metric lies clear of what an answer without a model gets
     (always the commonest label, the mean, the source as it is, tokens drawn by frequency); else the version is

@@ -24,6 +24,17 @@ class ThresholdSettings(Settings):
         return self
 
 
+class DistillSettings(Settings):
+    """A registered version teaches: what it answers to the training rows is learned beside their labels."""
+
+    teacher: str = Field(min_length=1)
+    """The version: reviews@production, reviews:7, reviews@sha256:..."""
+    weight: float = Field(default=0.5, gt=0, le=1)
+    """What the teacher's answers count for; the labels count for the rest."""
+    temperature: float = Field(default=2.0, gt=0, le=100)
+    """Divides the logits of both before they are compared: higher shows more of what is unlikely. Not for numbers."""
+
+
 class AugmentSettings(Settings):
     """Training rows otherwise in every epoch: what is changed in them, and how much."""
 

@@ -7,7 +7,7 @@ from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.fields import Fraction, LabelWeights, Settings
 from tunewright.job.settings.presets import PRESETS, Preset
-from tunewright.job.settings.remedies import AugmentSettings, ThresholdSettings
+from tunewright.job.settings.remedies import AugmentSettings, DistillSettings, ThresholdSettings
 
 
 class LoraSettings(Settings):
@@ -113,6 +113,8 @@ class TrainSettings(Settings):
     """Try the mean of the weights of the so many best measurements, and keep it where it is no worse."""
     augment: AugmentSettings | None = None
     """Change the training rows, otherwise in every epoch, labels kept."""
+    distill: DistillSettings | None = None
+    """Learn what a registered version answers, beside the labels: a small model from a large one."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread over all labels; single label only."""
     class_weights: Literal["balanced", "effective"] | LabelWeights | None = None

@@ -13,6 +13,7 @@ from tunewright.job.steps.contradictions import check_settings
 from tunewright.job.steps.prepare import prepare
 from tunewright.job.steps.run.folders import own_folder, work_folder
 from tunewright.job.steps.run.run_id import run_id_of
+from tunewright.job.steps.teachers.teacher import find_teacher
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store, open_store
@@ -49,6 +50,8 @@ class Begun:
 def get_ready(settings: JobSettings, registry: RegistrySettings, work: Path) -> Ready:
     """Read the data, then look for the base model; a JobError says what is wrong with either."""
     prepared = prepare(settings, registry.cache, work)
+    if teacher := find_teacher(prepared, settings, registry):
+        prepared.facts["teacher"] = teacher
     return Ready(prepared, find(settings.base_model, registry))
 
 

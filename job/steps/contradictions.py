@@ -37,7 +37,7 @@ _WHOLE_WEIGHTS = ("unfreeze", "few_shot", "layer_drop", "l1", "ema")
 _OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "logit_adjustment", "huber_delta")
 """Settings that a loss may use."""
 _OF_FINE_TUNING = """class_weights label_smoothing focal_gamma logit_adjustment sampling imbalance unfreeze
-loss r_drop mixup augment""".split()
+loss r_drop mixup augment distill""".split()
 """Settings of plain fine-tuning's loss and course that pairs have no use for."""
 _OF_ENCODERS = """epochs learning_rate layer_decay freeze batch_size accumulation weight_decay warmup schedule clip
 dropout precision compile gradient_checkpointing optimizer patience metric layer_drop l1 ema average evaluate""".split()
@@ -66,7 +66,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     problem = task.target.problem(roles.target_role, options)
     measured = (*task.target.metric_names(problem), *settings.metrics)
     faults += [*_labels(settings, roles), *_few_shot(settings, task, problem), *_smoothing(settings, problem)]
-    faults += [*_imbalance(settings.train, problem), *_augment(settings, task)]
+    faults += [*_imbalance(settings.train, problem), *_augment(settings, task), *_taught(settings, problem)]
     faults += [*_more_metrics(settings, problem), *_loss(settings.train, problem)]
     faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
     faults += task.target.contradictions(settings, roles, options)
@@ -196,6 +196,19 @@ def _augment(settings: JobSettings, task: Task) -> Iterator[str]:
     for name in given:
         if name not in task.augments:
             yield _useless(f"train.augment.{name}", f"the rows of {settings.task} cannot take it; it knows {known}")
+
+
+def _taught(settings: JobSettings, problem: str) -> Iterator[str]:
+    """What a teacher has no use for, or what has no use without one."""
+    train = settings.train
+    if settings.data.unlabelled is not None and not train.distill:
+        yield _useless("data.unlabelled", "it is for train.distill, which is not set")
+    if train.distill is None:
+        return
+    if train.minutes is not None:
+        yield "train.minutes may leave out training rows, which train.distill has asked about; remove one of the two"
+    if problem == "regression" and "temperature" in train.distill.model_fields_set:
+        yield _useless("train.distill.temperature", "numbers are compared as they are")
 
 
 def _layers(train: TrainSettings) -> Iterator[str]:

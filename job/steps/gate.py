@@ -29,6 +29,22 @@ def check_bounds(gate: GateSettings, measured: Evaluation) -> None:
         )
 
 
+def check_budget(gate: GateSettings, variant: str, *, mib: float, ms_per_text: float) -> None:
+    """GateFailed when the file that is served by default is larger or slower than declared."""
+    over = [
+        f"it {does} {found:.2f} {unit}, gate.{name} allows {allowed:g}"
+        for name, does, unit, found, allowed in (
+            ("max_mib", "has", "MiB", mib, gate.max_mib),
+            ("max_ms_per_text", "takes", "ms a text", ms_per_text, gate.max_ms_per_text),
+        )
+        if allowed is not None and found > allowed
+    ]
+    if over:
+        raise GateFailed(
+            f"the {variant} file, served by default, is over its budget: {'; '.join(over)}; nothing was registered"
+        )
+
+
 def short_of_baseline(headline: str, measured: Evaluation, baseline: Mapping[str, float]) -> str | None:
     """Why a file is not surely better than an answer without a model; None when it is, or where there is none."""
     if headline not in baseline:

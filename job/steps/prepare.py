@@ -30,13 +30,14 @@ from tunewright.job.kinds.task import Task
 from tunewright.job.progress import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings, used
+from tunewright.job.steps.teachers.unlabelled import read_unlabelled
 from tunewright.job.tasks import TASKS
 
 _FEW = 16
 """Rows a label up to which pairs are ahead of plain fine-tuning: measured in docs/guides/few-labels.md."""
 _MANY = 64
 """Rows a label from which the lead is about gone (Tunstall et al. 2022, figure 2)."""
-_AFTERWARDS = {"train", "validation", "test", "limit", "validation_fraction", "test_fraction"}
+_AFTERWARDS = {"train", "validation", "test", "unlabelled", "limit", "validation_fraction", "test_fraction"}
 """Settings of the data that say which rows are used, not what they are."""
 _VALIDATION = 0.1
 """Share of the training rows that is split off for validation when the settings name none."""
@@ -52,6 +53,7 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
     parts = _sides(checked, task, labels, problem, settings)
     _warn_overlaps(parts)
     _say_unheld(parts)
+    unlabelled = read_unlabelled(settings, task, roles, parts, (cache, work))
     say("split", ", ".join(f"{name} {len(part):,}" for name, part in parts.items()), **_sizes(parts))
     task.target.check_sides(parts, labels, problem)
     if "train.few_shot" in used(task) and problem == "single_label":
@@ -67,6 +69,9 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
         "dropped_empty_rows": sum(part.dropped for part in checked.values()),
         "left_out_rows": {name: dict(part.left_out) for name, part in checked.items() if +Counter(part.left_out)},
     }
+    if unlabelled:
+        facts["files"]["unlabelled"] = _fingerprint(unlabelled.checked)
+        facts["rows"]["unlabelled"] = len(unlabelled.part)
     return Prepared(
         task,
         options,
@@ -78,6 +83,7 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
         facts,
         tuple(settings.metrics),
         TASKS.requirement(settings.task),
+        unlabelled.part if unlabelled else None,
     )
 
 

@@ -24,7 +24,7 @@ from tunewright.job.model.classifiers import vectors_seen
 from tunewright.job.model.find import FILES_OF_ENCODERS
 from tunewright.job.model.load import save_weights
 from tunewright.job.progress import say, warn
-from tunewright.job.steps.gate import check_bounds, drop_reason, short_of_baseline
+from tunewright.job.steps.gate import check_bounds, check_budget, drop_reason, short_of_baseline
 from tunewright.job.train.objective import Objective
 from tunewright.serving.bundle.model_file import MODEL_FILE, Golden, ModelFile
 from tunewright.serving.bundle.neighbours import unit as of_length_1
@@ -80,6 +80,8 @@ def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) ->
     evaluations = _measure(draft, plan, plan.prepared.test, folder, "test")
     baseline = _baseline(plan)
     check_bounds(settings.gate, evaluations["fp32"])
+    served = chosen.default_variant
+    check_budget(settings.gate, served, mib=made[served].bytes / 2**20, ms_per_text=evaluations[served].ms_per_text)
     final = _with_golden(_with_figures(chosen, evaluations), plan.prepared, folder)
     _keep_profile(final, plan.prepared, folder)
     short = short_of_baseline(headline, evaluations[final.default_variant], baseline)

@@ -14,6 +14,7 @@ from tunewright.job.steps import few_shot
 from tunewright.job.steps.augment import augmented
 from tunewright.job.steps.epochs import with_epochs
 from tunewright.job.steps.imbalance import best_remedy, move_threshold, sampled
+from tunewright.job.steps.teachers.distill import distilled
 from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Objective, Watch, nobody
 from tunewright.job.train.state import Trained
@@ -46,7 +47,7 @@ def _teach(plan: Plan, sides: tuple[Rows, Rows], checkpoints: Checkpoints | None
     keep_layers(model, plan.settings.train.keep_layers)
     parameters = choose_layers(model, plan.settings.train)
     say("model", f"{plan.base.address}: {parameters.total:,} weights, {parameters.learning:,} of them learn")
-    rows = sampled(plan, augmented(plan, sides[0]))
+    rows, objective = distilled(plan, sampled(plan, augmented(plan, sides[0])), objective)
     plan = with_epochs(plan, len(rows))
     trained = _trained(model, (rows, sides[1]), objective, plan, checkpoints)
     if objective.scale != (0.0, 1.0):

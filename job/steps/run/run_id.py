@@ -12,7 +12,7 @@ from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import JobSettings
 from tunewright.registry.transfer.download import sha256_of
 
-SIDES = ("train", "validation", "test")
+SIDES = ("train", "validation", "test", "unlabelled")
 """Settings of the data that say where it lies: what lies there is what counts."""
 
 
@@ -38,7 +38,8 @@ def run_id_of(settings: JobSettings, prepared: Prepared, base: Path, cache: Path
 def rows_of(facts: DataFacts) -> object:
     """What tells rows from others, wherever they lie."""
     files = {side: [file["sha256"] for file in of] for side, of in facts.get("files", {}).items()}
-    return [files, facts["rows"], facts.get("split_digests")]
+    teacher = [facts["teacher"]["digest"]] if "teacher" in facts else []
+    return [files, facts["rows"], facts.get("split_digests"), *teacher]
 
 
 def _files(data: DataSettings, cache: Path) -> object:

@@ -160,7 +160,7 @@ def test_help_tells_every_setting_and_its_meaning(capsys):
     assert "REGISTRY_URI" in said
 
 
-DATA = """train validation test columns header format delimiter quoting quote encoding label_separator
+DATA = """train validation test unlabelled columns header format delimiter quoting quote encoding label_separator
 label_names cleaning.html cleaning.nfc cleaning.control cleaning.whitespace drop_empty
 validation_fraction test_fraction limit max_expansion comment sample_by skip_labels unknown_labels""".split()
 
@@ -172,7 +172,7 @@ def test_the_names_of_the_settings_are_frozen():
         searched.study searched.settings searched.trials searched.looks searched.metric searched.value
         train.preset train.minutes
         train.epochs train.learning_rate train.batch_size train.accumulation train.seed train.layers train.pooling
-        train.keep_layers
+        train.keep_layers train.parallel
         train.max_length train.weight_decay train.warmup train.schedule train.clip train.dropout
         train.label_smoothing train.class_weights train.focal_gamma train.huber_delta train.precision train.patience
         train.metric train.layer_decay train.unfreeze train.freeze train.loss metrics
@@ -181,6 +181,7 @@ def test_the_names_of_the_settings_are_frozen():
         train.augment.swap train.augment.delete train.augment.typos train.augment.synonyms train.augment.crop
         train.augment.flip train.augment.colour train.augment.gain train.augment.noise train.augment.shift
         train.augment.spec
+        train.distill.teacher train.distill.weight train.distill.temperature
         train.sampling train.logit_adjustment train.imbalance
         train.threshold.label train.threshold.recall train.threshold.precision
         train.lora.rank train.lora.alpha train.lora.dropout train.lora.targets train.lora.quantization
@@ -188,7 +189,7 @@ def test_the_names_of_the_settings_are_frozen():
         train.few_shot.pairs train.few_shot.temperature train.few_shot.head_c
         adapt.epochs adapt.learning_rate adapt.batch_size adapt.mask adapt.whole_words adapt.max_length
         export.variants export.parity_tolerance export.explained_rows export.neighbours
-        gate.min gate.max gate.beat_baseline gate.max_drop""".split()
+        gate.min gate.max gate.max_mib gate.max_ms_per_text gate.beat_baseline gate.max_drop""".split()
     )
 
 

@@ -3,7 +3,7 @@ import pytest
 from tunewright.job.errors import GateFailed
 from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.settings.job import GateSettings
-from tunewright.job.steps.gate import check_bounds, drop_reason, short_of_baseline
+from tunewright.job.steps.gate import check_bounds, check_budget, drop_reason, short_of_baseline
 
 
 def measured(**metrics):
@@ -27,6 +27,17 @@ def test_a_figure_that_is_no_number_does_not_pass():
 
 def test_a_floor_that_is_just_reached_passes():
     check_bounds(GateSettings(min={"accuracy": 0.9}), measured(accuracy=0.9))
+
+
+def test_a_file_within_its_budget_passes_and_one_over_it_does_not():
+    gate = GateSettings(max_mib=10, max_ms_per_text=2)
+    check_budget(gate, "int8", mib=10, ms_per_text=2)
+    with pytest.raises(GateFailed) as caught:
+        check_budget(gate, "int8", mib=21.5, ms_per_text=2.25)
+    assert str(caught.value) == (
+        "the int8 file, served by default, is over its budget: it has 21.50 MiB, gate.max_mib allows 10; it takes 2.25 "
+        "ms a text, gate.max_ms_per_text allows 2; nothing was registered"
+    )
 
 
 def test_a_variant_that_loses_too_much_has_a_reason():

@@ -149,9 +149,18 @@ SHOWN = {
         "job/train/device/test_layers.py",
         "test_what_is_computed_again_gives_the_same_bits_and_keeps_less",
     ),
+    "train.parallel": ("job/train/device/test_shards.py", "test_one_process_holds_all_weights_and_says_so"),
     "train.checkpoint.minutes": ("job/checkpoints/test_keeper.py", "test_it_is_due_by_steps_and_by_time"),
     "train.checkpoint.steps": ("job/checkpoints/test_keeper.py", "test_it_is_due_by_steps_and_by_time"),
     "train.checkpoint.keep": ("job/checkpoints/test_keeper.py", "test_as_many_are_kept_as_asked"),
+    **{
+        f"train.distill.{name}": ("job/steps/teachers/test_distill.py", f"test_{test}")
+        for name, test in {
+            "teacher": "a_student_learns_what_its_teacher_answers",
+            "weight": "labels_count_for_what_the_teacher_leaves",
+            "temperature": "a_temperature_shows_more_of_what_is_unlikely",
+        }.items()
+    },
     "train.minutes": ("job/test_budget.py", "test_one_epoch_of_fewer_rows_where_there_is_next_to_none"),
     "search": ("job/commands/test_tune.py", "test_the_file_is_trained_as_its_trial_was"),
     **{
@@ -166,6 +175,8 @@ RELEASE = {
     "export.parity_tolerance": {"export": {"parity_tolerance": 1e-12}},
     "gate.min": {"gate": {"min": {"spearman": 1.0}}},
     "gate.max": {"gate": {"max": {"rmse": 1e-6}}},
+    "gate.max_mib": {"gate": {"max_mib": 1e-3}},
+    "gate.max_ms_per_text": {"gate": {"max_ms_per_text": 1e-6}},
     "gate.max_drop": {"gate": {"max_drop": {"int8": 0}}},
 }
 """One of each setting of what is made of a trained model, whatever the task."""
@@ -396,7 +407,9 @@ def test_every_setting_is_tried_or_shown_elsewhere():
     there = {name for name in there if not name.startswith("data.")}
     assert there - tried == set()
     assert tried - there == {"train.lora", "train.few_shot", "train.threshold", "train.augment"}
-    assert set(TrainSettings.model_fields) - {"checkpoint"} <= {name.removeprefix("train.") for name in tried}
+    assert set(TrainSettings.model_fields) - {"checkpoint", "distill"} <= {
+        name.removeprefix("train.") for name in tried
+    }
     for file, test in SHOWN.values():
         assert f"def {test}(" in (Path(__file__).parents[2] / file).read_text()
     assert {name for task, name in OPTIONS if task == "summarization"} == set(TASKS["translation"].options.model_fields)

@@ -1,0 +1,131 @@
+"""A registered version as a teacher: what it must be, and what it answers, kept once. Nothing here needs torch."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunewright.job import signals
+from tunewright.job.data.dataset import Dataset
+from tunewright.job.data.faults import listed
+from tunewright.job.errors import SettingsError
+from tunewright.job.kinds.plan import Prepared, TeacherFacts
+from tunewright.job.progress import bar, say
+from tunewright.job.settings.job import JobSettings
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import open_store
+from tunewright.serving.bundle.fetch import fetch
+from tunewright.serving.bundle.model_file import ModelFile, read_model_file
+from tunewright.serving.trial.trials import try_bundle
+
+Array = NDArray[np.float32]
+_VARIANT = "fp32"
+"""Every version has it, and rounds the least."""
+_KEPT = 12
+"""Files of answers that are kept, the last ones used."""
+
+
+def find_teacher(prepared: Prepared, settings: JobSettings, registry: RegistrySettings) -> TeacherFacts | None:
+    """The version that `train.distill` names; SettingsError where it answers something else than the job teaches."""
+    asked = settings.train.distill
+    if asked is None:
+        return None
+    pulled, _ = fetch(open_store(registry.uri), asked.teacher, cache=registry.cache, variant=_VARIANT)
+    model = read_model_file(pulled.folder)
+    if fault := _unlike(model, prepared, settings):
+        raise SettingsError(f"train.distill.teacher is {asked.teacher!r}, {fault}")
+    version = pulled.version
+    say("teacher", f"{version.name}:{version.number} ({version.digest[:19]}) teaches what it answers")
+    return TeacherFacts(
+        version=f"{version.name}:{version.number}", digest=version.digest, reference=f"{version.name}@{version.digest}"
+    )
+
+
+def _unlike(model: ModelFile, prepared: Prepared, settings: JobSettings) -> str:
+    """What keeps a version from teaching the rows of a job; empty where nothing does."""
+    if (model.task, model.problem) != (settings.task, prepared.problem):
+        return (
+            f"a version of {model.task} ({model.problem}), and this job is {settings.task} ({prepared.problem}): name "
+            "a version of the same"
+        )
+    if model.pair != (len(prepared.roles.inputs) == 2 and not prepared.task.media):
+        there, here = ("pairs of texts", "single ones") if model.pair else ("single texts", "pairs")
+        return f"which reads {there}, and the rows of this job are {here}: name a version that reads the same"
+    if set(model.labels) != set(prepared.labels):
+        more, less = (listed(sorted(one), 4) for one in _apart(model.labels, prepared.labels))
+        return f"which has other labels: {more or 'none'} that the data lacks, and lacks {less or 'none'} of the data"
+    return ""
+
+
+def _apart(one: Sequence[str], other: Sequence[str]) -> tuple[set[str], set[str]]:
+    return set(one) - set(other), set(other) - set(one)
+
+
+def answers(prepared: Prepared, registry: RegistrySettings) -> Array:
+    """What the teacher answers to the training rows and the unlabelled ones, `[N, L]` logits in the order of the labels
+    of the job, by the server's own predictor; kept in the cache for the next run."""
+    sets = [one.data for one in (prepared.train, prepared.unlabelled) if one is not None]
+    facts, count = prepared.facts["teacher"], sum(map(len, sets))
+    pulled, _ = fetch(open_store(registry.uri), facts["reference"], cache=registry.cache, variant=_VARIANT)
+    labels = read_model_file(pulled.folder).labels
+    path = registry.cache / "answers" / f"{_digest(prepared, sets)}.npy"
+    found = _kept(path, (count, len(labels)))
+    if found is None:
+        try_bundle(pulled.folder, _VARIANT, digest=pulled.version.digest, cache=registry.cache)
+        found = _asked(pulled.folder, prepared, sets, count)
+        _keep(found, path)
+        say("teacher", f"{facts['version']} has answered {count:,} rows", rows=count)
+    else:
+        say("teacher", f"what {facts['version']} answers to the {count:,} rows is known", rows=count)
+    return found[:, [labels.index(label) for label in prepared.labels]]
+
+
+def _asked(folder: Path, prepared: Prepared, sets: Sequence[Dataset], count: int) -> Array:
+    # Imported here: most jobs have no teacher.
+    from tunewright.serving.predictor import open_predictor
+
+    predictor, served = open_predictor(folder, variant=_VARIANT), prepared.task.columns.served
+    outputs: list[Array] = []
+    try:
+        with bar("teacher", count) as advance:
+            for data in sets:
+                for inputs, _ in data.batches(256):
+                    signals.check()
+                    outputs += predictor.outputs(list(map(served, inputs)))
+                    advance(len(inputs))
+    finally:
+        predictor.close()
+    return np.stack(outputs)
+
+
+def _digest(prepared: Prepared, sets: Sequence[Dataset]) -> str:
+    """Of the teacher and all that it is asked."""
+    made = hashlib.sha256(json.dumps([prepared.facts["teacher"]["digest"], prepared.facts["files"]]).encode())
+    for data in sets:
+        for inputs, _ in data.batches():
+            made.update(repr(inputs).encode())
+    return made.hexdigest()[:32]
+
+
+def _kept(path: Path, shape: tuple[int, int]) -> Array | None:
+    try:
+        found: Array = np.load(path, allow_pickle=False)
+        os.utime(path)
+    except (OSError, ValueError, EOFError):
+        return None
+    return found if found.shape == shape and np.isfinite(found).all() else None
+
+
+def _keep(found: Array, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(f".{os.getpid()}.npy.new")
+    with new.open("wb") as file:
+        np.save(file, found, allow_pickle=False)
+    new.replace(path)
+    others = sorted(path.parent.glob("*.npy"), key=lambda one: one.stat().st_mtime)
+    for old in others[:-_KEPT]:
+        old.unlink(missing_ok=True)
