@@ -24,8 +24,10 @@ from tunewright.job.steps.adapt import adapt, read_text
 from tunewright.job.steps.begin import Begun, Ready, begin, get_ready
 from tunewright.job.steps.encode import encode_sides
 from tunewright.job.steps.release import Release, release
-from tunewright.job.steps.run.folders import work_folder
-from tunewright.job.steps.run.resume import digest_of, open_checkpoints
+from tunewright.job.steps.run.after import ROWS, leave
+from tunewright.job.steps.run.folders import local_folder, work_folder
+from tunewright.job.steps.run.resume import digest_of, digest_of_taught, open_checkpoints
+from tunewright.job.steps.run.stages import BUNDLE, CHECKPOINTS, Stages
 from tunewright.job.steps.teach import teach
 from tunewright.job.steps.teachers.distill import with_teacher
 from tunewright.job.train.cost.work import Pace
@@ -63,37 +65,59 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         say("registry", f"run {run_id} has already published {done.name}:{done.number}")
         # What the first try found is part of the version.
         short = read_manifest(store, done).config.get("short_of_baseline")
-        return Outcome(_point_alias(store, done, settings, run_id, short=str(short) if short else None), None)
+        _point_alias(store, done, settings, run_id, short=str(short) if short else None)
+        leave(begun.folder, begun.mirror, keep_bundle=settings.keep_bundle)
+        return Outcome(done, None)
     assert begun.ready is not None
     plan, sides = open_base(begun.ready, settings, registry, begun.work)
     if settings.train.minutes:
-        plan, sides = within_minutes(plan, sides, begun.work, begun.folder / "checkpoints" / "budget.json")
+        plan, sides = _within_minutes(plan, sides, begun)
     world().tell("read", digest_of(plan))
-    kept = open_checkpoints(plan, begun.folder / "checkpoints")
+    kept = open_checkpoints(plan, begun.folder / CHECKPOINTS, begun.mirror and begun.mirror.within(CHECKPOINTS))
     taught, adaptation = (
         adapt(plan, sides, begun.work, kept) if plan.adaptation else (teach(plan, sides, kept.of("train")), None)
     )
+    with Stages(begun.folder, begun.mirror) as stages:
+        stages.begin(digest_of_taught(taught.model, plan))
+        objective = plan.prepared.task.objective(plan)
+        released = release(taught.model, plan, objective, begun.folder / BUNDLE, stages)
+        facts = lineage(plan, taught.trained, taught.parameters, run_id)
+        facts["adaptation"] = asdict(adaptation) if adaptation else None
+        facts["times"] = {"started": begun.started, "seconds": round(time.time() - begun.started, 1)}
+        write_report(released, plan, taught.trained, facts, adaptation)
+        _keep_rows(plan.prepared, begun.folder / ROWS)
+        shutil.rmtree(begun.work, ignore_errors=True)
+        signals.check()
+        version = _published(begun, released, settings, registry)
+    _point_alias(store, version, settings, run_id, short=released.short)
+    leave(begun.folder, begun.mirror, keep_bundle=settings.keep_bundle, left_out=released.model.left_out)
+    return Outcome(version, released, taught.trained.pace)
 
-    released = release(taught.model, plan, plan.prepared.task.objective(plan), begun.folder / "bundle")
-    facts = lineage(plan, taught.trained, taught.parameters, run_id)
-    facts["adaptation"] = asdict(adaptation) if adaptation else None
-    facts["times"] = {"started": begun.started, "seconds": round(time.time() - begun.started, 1)}
-    write_report(released, plan, taught.trained, facts, adaptation)
-    _keep_rows(plan.prepared, begun.folder / "rows")
-    shutil.rmtree(begun.work, ignore_errors=True)
-    signals.check()
+
+def _published(begun: Begun, released: Release, settings: JobSettings, registry: RegistrySettings) -> Version:
+    store = begun.store
     version = publish(
         store,
         settings.model_name,
-        _files(released.folder),
-        run_id=run_id,
+        released.files,
+        run_id=begun.run_id,
         config=_summary(released),
         single_writer=registry.single_writer,
     )
-    shutil.rmtree(begun.folder / "checkpoints", ignore_errors=True)
     say("registry", f"registered {version.name}:{version.number} ({version.digest}) in {store.uri}")
-    say("registry", f"the same files stay in {released.folder} ({_size(released.folder)}); nothing needs them any more")
-    return Outcome(_point_alias(store, version, settings, run_id, short=released.short), released, taught.trained.pace)
+    return version
+
+
+def _within_minutes(plan: Plan, sides: tuple[Rows, Rows], begun: Begun) -> tuple[Plan, tuple[Rows, Rows]]:
+    """What there is time for, as it was measured when the run began, on whichever machine that was."""
+    name = f"{CHECKPOINTS}/budget.json"
+    kept = begun.folder / name
+    if begun.mirror and not kept.is_file():
+        begun.mirror.fetch(name, kept)
+    found = within_minutes(plan, sides, begun.work, kept)
+    if begun.mirror and kept.is_file():
+        begun.mirror.send(begun.folder, [name])
+    return found
 
 
 def follow(settings: JobSettings, registry: RegistrySettings) -> None:
@@ -103,7 +127,7 @@ def follow(settings: JobSettings, registry: RegistrySettings) -> None:
     told, digest = others.wait("read", "done")
     if told == "done":
         return
-    with work_folder(settings.output) as work:
+    with work_folder(local_folder(settings.output, registry.cache)) as work:
         plan, sides = prepare_all(settings, registry, work)
         if digest_of(plan) != digest:
             raise DataError(
@@ -152,14 +176,6 @@ def _keep_rows(prepared: Prepared, folder: Path) -> None:
     say("data", f"the rows of all sides are in {folder} (datasets.load_from_disk)")
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def _size(folder: Path) -> str:
-    return f"{sum(path.stat().st_size for path in _files(folder).values()) / 1e6:,.0f} MB"
-
-
 def _summary(released: Release) -> dict[str, object]:
     """What `registry list` and `show` tell of a version without pulling it."""
     model = released.model
@@ -175,13 +191,13 @@ def _summary(released: Release) -> dict[str, object]:
     }
 
 
-def _point_alias(store: Store, version: Version, settings: JobSettings, run_id: str, *, short: str | None) -> Version:
+def _point_alias(store: Store, version: Version, settings: JobSettings, run_id: str, *, short: str | None) -> None:
     if settings.alias is None:
-        return version
+        return
     if short and settings.gate.beat_baseline:
         moved = f"{version.name}@{settings.alias} is not moved to {version.name}:{version.number}"
         warn("registry", f"{moved}: {short}; gate.beat_baseline: false moves it all the same")
-        return version
+        return
     try:
         alias.move(store, version.name, settings.alias, version.number, reason=f"run {run_id} passed its gates")
     except Conflict:
@@ -190,4 +206,3 @@ def _point_alias(store: Store, version: Version, settings: JobSettings, run_id: 
         warn("registry", f"{version.name}@{settings.alias} stays at {version.name}:{newer}, which is newer")
     else:
         say("registry", f"{version.name}@{settings.alias} is now {version.name}:{version.number}")
-    return version

@@ -33,6 +33,7 @@ TESTED_BY = {
     "registry/errors.py": "registry/test_program.py",
     "registry/arguments.py": "registry/test_program.py",
     "job/checkpoints/digest.py": "job/steps/run/test_run_id.py",
+    "job/checkpoints/sender.py": "job/checkpoints/test_mirror.py",
     "job/arguments.py": "registry/test_completion.py",
     "job/settings/data.py": "job/settings/test_job.py",
     "job/settings/fields.py": "job/settings/test_job.py",

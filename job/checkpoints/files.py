@@ -1,6 +1,8 @@
 """A checkpoint as files: tensors, facts, and a manifest that says what the others must be."""
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,13 +14,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tunewright.job.checkpoints.digest import digest
-from tunewright.registry.stores.disk_space import flush
+from tunewright.registry.stores.disk_space import check_room, disk_full, flush, is_disk_full
 from tunewright.registry.transfer.download import sha256_of
 
 FORMAT = 1
 """Number of the format: one that is newer is refused."""
 MANIFEST = "manifest.json"
 _TENSORS, _FACTS = "tensors.safetensors", "state.json"
+FILES = (_TENSORS, _FACTS, MANIFEST)
+"""All of a checkpoint, in the order in which they are written."""
 
 
 class Damaged(Exception):
@@ -62,9 +66,35 @@ class _Manifest:
 
 
 def write(snapshot: Snapshot, identity: Identity, folder: Path) -> None:
-    """Write a checkpoint: `folder`, which is not there yet, is there when all of it is on the disk, and not before."""
+    """Write a checkpoint: `folder`, which is not there yet, is there when all of it is on the disk, and not before.
+
+    Raises NoSpace where it does not fit, and leaves nothing of it.
+    """
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in snapshot.tensors.values())
+    check_room(folder.parent, needed)
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
+    try:
+        _write(snapshot, identity, new)
+        new.rename(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(new, ignore_errors=True)
+        fault = of_the_system(error)
+        if is_disk_full(fault):
+            raise disk_full(folder.parent, needed) from error
+        raise fault from error
+    flush(folder.parent)
+
+
+def of_the_system(error: OSError | SafetensorError) -> OSError:
+    """What the system refused, also where safetensors says it in words of its own."""
+    if isinstance(error, OSError):
+        return error
+    found = re.search(r"(?:os error|code:) (\d+)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))
+
+
+def _write(snapshot: Snapshot, identity: Identity, new: Path) -> None:
     new.mkdir(parents=True)
     save_file(dict(snapshot.tensors), new / _TENSORS)
     (new / _FACTS).write_text(json.dumps(snapshot.facts))
@@ -79,10 +109,8 @@ def write(snapshot: Snapshot, identity: Identity, folder: Path) -> None:
         )
     )
     (new / MANIFEST).write_text(json.dumps({"checkpoint": about, "sha256": digest(about)}, indent=2) + "\n")
-    for name in (_TENSORS, _FACTS, MANIFEST, "."):
+    for name in (*FILES, "."):
         flush(new / name)
-    new.rename(folder)
-    flush(folder.parent)
 
 
 def read(folder: Path, identity: Identity) -> tuple[Snapshot, str]:

@@ -27,7 +27,7 @@ _ROWS = 10
 
 def tune(settings: JobSettings, registry: RegistrySettings, *, study: str, trials: int, work: Path) -> str:
     """Search until the study has so many trials; the address of the file with the best settings."""
-    address = study or str(settings.output / f"study-{settings.model_name}")
+    address = study or f"{str(settings.output).rstrip('/')}/study-{settings.model_name}"
     store = open_store(address, single_writer=registry.single_writer)
     job, space = plain(settings), settings.search
     plan, sides = prepare_all(job, registry, work)

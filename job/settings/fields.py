@@ -38,10 +38,12 @@ def _check_sources(sources: str | list[str]) -> str | list[str]:
 
 
 def check_output(output: object) -> object:
+    """Refuse an address that is neither a folder nor a bucket."""
     if isinstance(output, str) and (scheme := re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", output)):
-        raise ValueError(
-            f"expected a folder of this machine, and {scheme[0]} is none: what counts of a run is in the registry"
-        )
+        if scheme[0] != "s3://":
+            raise ValueError(f"expected a folder of this machine or s3://bucket/prefix, and {scheme[0]} is neither")
+        if not re.fullmatch(r"s3://[^/@:\s]+(/[^\s]*)?", output):
+            raise ValueError("expected s3://bucket/prefix, without blanks or credentials")
     return output
 
 

@@ -18,6 +18,9 @@ from tunewright.registry.variables import NESTED
 
 PREFIX = "JOB_"
 
+Bucket = Annotated[str, Field(pattern="^s3://")]
+"""The address of a place in a bucket."""
+
 
 class ExportSettings(Settings):
     """What to serve."""
@@ -91,8 +94,14 @@ class JobSettings(BaseSettings):
     """When not to release."""
     alias: Name | None = None
     """Alias to move to the new version when the gates pass, for example production."""
-    output: Annotated[Path, BeforeValidator(check_output)] = Path("./var/runs")
-    """Folder for the files of each run."""
+    output: Annotated[Bucket | Path, BeforeValidator(check_output)] = Path("./var/runs")
+    """Folder for the files of each run; or s3://bucket/prefix, where checkpoints and finished stages go too, so that
+    the same command goes on from there on another machine."""
+    keep_bundle: bool = False
+    """Keep the files of a version in output once the registry has them."""
+    wait_minutes: float = Field(default=15.0, ge=0)
+    """Minutes to wait for a store that has answered and does not any more, to fetch, to keep what is done, to
+    publish."""
     search: dict[str, Choice] = Field(default={})
     """What `tunewright tune` varies: setting of train to a range ({low: 1e-5, high: 1e-4, log: true}) or to a list."""
     searched: Searched | None = None

@@ -6,15 +6,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunewright.job import signals
+from tunewright.job.checkpoints.mirror import Mirror
+from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Prepared
 from tunewright.job.model.find import find
+from tunewright.job.progress import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings
 from tunewright.job.steps.prepare import prepare
-from tunewright.job.steps.run.folders import own_folder, work_folder
+from tunewright.job.steps.run.folders import local_folder, own_folder, work_folder
 from tunewright.job.steps.run.run_id import run_id_of
 from tunewright.job.steps.teachers.teacher import find_teacher
 from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.patience import Patience, granting
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.versions.publish import find_run
@@ -37,6 +42,8 @@ class Begun:
     run_id: str
     folder: Path
     """Where its files go."""
+    mirror: Mirror | None
+    """Where they go too, where `output` is a bucket."""
     started: float
     """Seconds since 1970."""
     done: Version | None
@@ -61,21 +68,46 @@ def begin(settings: JobSettings, registry: RegistrySettings) -> Iterator[Begun]:
     started = time.time()
     # Before the registry is asked for anything.
     check_settings(settings)
-    store = _open_writable(registry)
+    output = local_folder(settings.output, registry.cache)
+    with granting(Patience(60 * settings.wait_minutes, lambda line: warn("store", line), signals.is_asked)):
+        store = _open_writable(registry)
+        mirrored = _open_output(settings, registry)
 
-    def begun(run_id: str, ready: Ready | None, work: Path) -> Begun:
-        done = find_run(store, settings.model_name, run_id)
-        return Begun(store, run_id, settings.output / run_id, started, done, None if done else ready, work)
+        def begun(run_id: str, ready: Ready | None, work: Path) -> Begun:
+            done = find_run(store, settings.model_name, run_id)
+            mirror = Mirror(mirrored, run_id) if mirrored else None
+            return Begun(store, run_id, output / run_id, mirror, started, done, None if done else ready, work)
 
-    # What was given a name that has published needs no data.
-    if settings.run_id and (found := begun(settings.run_id, None, Path())).done:
-        yield found
-        return
-    with work_folder(settings.output) as work:
-        ready = get_ready(settings, registry, work)
-        run_id = settings.run_id or run_id_of(settings, ready.prepared, ready.base, registry.cache)
-        with own_folder(settings.output / run_id):
-            yield begun(run_id, ready, work)
+        # What was given a name that has published needs no data.
+        if settings.run_id and (found := begun(settings.run_id, None, Path())).done:
+            yield found
+            return
+        with work_folder(output) as work:
+            ready = get_ready(settings, registry, work)
+            run_id = settings.run_id or run_id_of(settings, ready.prepared, ready.base, registry.cache)
+            with own_folder(output / run_id):
+                found = begun(run_id, ready, work)
+                if found.mirror and not found.done:
+                    _try_out(mirrored, run_id)
+                    say("output", f"files lie in {found.folder} meanwhile; what is whole goes to {found.mirror.uri}")
+                yield found
+
+
+def _open_output(settings: JobSettings, registry: RegistrySettings) -> Store | None:
+    """The bucket of `output`; None where that is a folder."""
+    if isinstance(settings.output, Path):
+        return None
+    output = settings.output.rstrip("/")
+    if output == registry.uri.rstrip("/"):
+        raise SettingsError(f"output is {output!r}, which is the registry: files of runs need a prefix of their own")
+    return open_store(output, single_writer=registry.single_writer)
+
+
+def _try_out(store: Store | None, run_id: str) -> None:
+    """Write and delete an object: rights that are missing are told before anything is learned."""
+    if store:
+        store.create(f"{run_id}/begun", b"")
+        store.delete(f"{run_id}/begun")
 
 
 def _open_writable(registry: RegistrySettings) -> Store:

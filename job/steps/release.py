@@ -3,16 +3,19 @@
 import json
 import shutil
 import time
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
+from tunewright.job.checkpoints.files import of_the_system
+from tunewright.job.errors import JobError
 from tunewright.job.export.parity import Parity, compare, require
 from tunewright.job.kinds.plan import Part, Plan, Prepared
 from tunewright.job.learners.heads import keeps_neighbours
@@ -25,8 +28,11 @@ from tunewright.job.model.find import FILES_OF_ENCODERS
 from tunewright.job.model.load import save_weights
 from tunewright.job.progress import say, warn
 from tunewright.job.steps.gate import check_bounds, check_budget, drop_reason, short_of_baseline
+from tunewright.job.steps.run.stages import Form, Stages
 from tunewright.job.train.objective import Objective
-from tunewright.serving.bundle.model_file import MODEL_FILE, Golden, ModelFile
+from tunewright.registry.errors import NoSpace
+from tunewright.registry.stores.disk_space import check_room, disk_full, is_disk_full
+from tunewright.serving.bundle.model_file import MODEL_FILE, Golden, ModelFile, Variant
 from tunewright.serving.bundle.neighbours import unit as of_length_1
 from tunewright.serving.predictor import Predictor, open_predictor
 from tunewright.serving.profile.observation import read_unknown_id
@@ -38,14 +44,33 @@ _GOLDEN_ROWS = 8
 _PROFILE_ROWS = 500
 
 
+_MADE = Form[dict[str, Variant]](
+    lambda made: {name: one.model_dump_json() for name, one in made.items()},
+    lambda kept: {name: Variant.model_validate_json(one) for name, one in kept.items()},
+)
+_PROVEN = Form[tuple[ModelFile, dict[str, Parity]]](
+    lambda proven: [proven[0].model_dump_json(), {name: asdict(one) for name, one in proven[1].items()}],
+    lambda kept: (ModelFile.model_validate_json(kept[0]), {name: Parity(**one) for name, one in kept[1].items()}),
+)
+_MEASURED = Form[dict[str, Evaluation]](
+    lambda measured: {name: asdict(one) for name, one in measured.items()},
+    lambda kept: {name: _evaluation(**one) for name, one in kept.items()},
+)
+_EXPLAINED = Form[Faithfulness | None](
+    lambda found: asdict(found) if found else None, lambda kept: Faithfulness(**kept) if kept else None
+)
+"""What the stages of a release find, as JSON says it."""
+
+
 @dataclass(frozen=True)
 class Release:
     """A bundle on disk, with what was measured of it."""
 
     folder: Path
+    """Variants that were left out still lie in it; `files` are those of the version."""
     model: ModelFile
     evaluations: dict[str, Evaluation]
-    """Every variant that was made, also one that was left out and is not in the folder any more."""
+    """Every variant that was made, also one that was left out."""
     parities: dict[str, Parity]
     headline: str
     baseline: dict[str, float]
@@ -59,25 +84,41 @@ class Release:
     nearness: Nearness | None = None
     """How far its answers agree with the training rows nearest to them; None where the version carries none."""
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files of the version, by their paths in it."""
+        left_out = tuple(f"onnx/{name}/" for name in self.model.left_out)
+        paths = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
+        named = {path.relative_to(self.folder).as_posix(): path for path in paths}
+        return {name: path for name, path in named.items() if not name.startswith(left_out)}
 
-def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) -> Release:
-    """Write the bundle of a trained model; GateFailed when its fp32 file is not good enough."""
+
+def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path, stages: Stages | None = None) -> Release:
+    """Write the bundle of a trained model; GateFailed when its fp32 file is not good enough.
+
+    With `stages` what an earlier try has made and measured of the same weights is used again.
+    """
+    needed = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    with _room(folder, 2 * needed):
+        return _release(model, plan, objective, folder, stages or Stages())
+
+
+def _release(model: nn.Module, plan: Plan, objective: Objective, folder: Path, stages: Stages) -> Release:
     settings, task = plan.settings, plan.prepared.task
     variants = list(dict.fromkeys(["fp32", *settings.export.variants]))
-    # An earlier try of this run may have left files that would be published with the new ones.
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    _copy_encoder(plan.base, folder)
-    start = time.monotonic()
-    made = task.graph.export(model, plan, folder, variants)
-    seconds = time.monotonic() - start
-    sizes = ", ".join(f"{name} {variant.bytes / 2**20:.1f} MiB" for name, variant in made.items())
-    say("export", f"ONNX files: {sizes}, in {seconds:.1f} s", seconds=round(seconds, 1))
-    draft, parities = _check_parity(model, task.model_file(plan, made), plan, folder, objective.scale[1])
+    asked: list[object] = [variants, keeps_neighbours(plan)]
+    made = stages.once("export", _MADE, lambda: _export(model, plan, folder, variants), of=asked, files=True)
+    unit, tolerance = objective.scale[1], settings.export.parity_tolerance
+    draft, parities = stages.once(
+        "parity",
+        _PROVEN,
+        lambda: _check_parity(model, task.model_file(plan, made), plan, folder, unit),
+        of=[unit, tolerance],
+    )
     headline = task.headline(plan.prepared.problem)
     # The test rows are read once and decide nothing between variants.
-    chosen = _choose(draft, plan, folder, headline)
-    evaluations = _measure(draft, plan, plan.prepared.test, folder, "test")
+    chosen = _choose(draft, plan, folder, headline, stages)
+    evaluations = stages.once("test", _MEASURED, lambda: _measure(draft, plan, plan.prepared.test, folder, "test"))
     baseline = _baseline(plan)
     check_bounds(settings.gate, evaluations["fp32"])
     served = chosen.default_variant
@@ -85,13 +126,48 @@ def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path) ->
     final = _with_golden(_with_figures(chosen, evaluations), plan.prepared, folder)
     _keep_profile(final, plan.prepared, folder)
     short = short_of_baseline(headline, evaluations[final.default_variant], baseline)
-    faithfulness, nearness = _explained(final, plan, folder), _with_neighbours(final, plan, folder)
+    asked = [final.default_variant, settings.export.explained_rows]
+    faithfulness = stages.once("explain", _EXPLAINED, lambda: _explained(final, plan, folder), of=asked)
+    nearness = _with_neighbours(final, plan, folder)
     _write(final, folder)
-    for name in final.left_out:
-        shutil.rmtree(folder / "onnx" / name)
     _keep_weights(model, plan.base, folder)
     made_bytes = {name: one.bytes for name, one in made.items()}
     return Release(folder, final, evaluations, parities, headline, baseline, short, made_bytes, faithfulness, nearness)
+
+
+def _export(model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
+    # An earlier try of this run may have left files that would be published with the new ones.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    _copy_encoder(plan.base, folder)
+    start = time.monotonic()
+    made = plan.prepared.task.graph.export(model, plan, folder, variants)
+    seconds = time.monotonic() - start
+    sizes = ", ".join(f"{name} {variant.bytes / 2**20:.1f} MiB" for name, variant in made.items())
+    say("export", f"ONNX files: {sizes}, in {seconds:.1f} s", seconds=round(seconds, 1))
+    return made
+
+
+@contextmanager
+def _room(folder: Path, needed: int) -> Iterator[None]:
+    """Say in one sentence where a bundle of at least so many bytes does not fit; what the run has learned is kept."""
+    kept = "nothing is lost: the same command goes on where this one ended"
+    try:
+        check_room(folder, needed)
+        yield
+    except NoSpace as error:
+        raise JobError(f"{error}; {kept}") from error
+    except (OSError, SafetensorError, JobError) as error:
+        reason = error.__cause__ if isinstance(error, JobError) else error
+        if isinstance(reason, OSError | SafetensorError) and is_disk_full(of_the_system(reason)):
+            raise JobError(f"{disk_full(folder, needed)}; {kept}") from error
+        raise
+
+
+def _evaluation(intervals: Mapping[str, tuple[float, float]], **others: object) -> Evaluation:
+    """From JSON, which knows no tuples."""
+    pairs = {name: (float(low), float(high)) for name, (low, high) in intervals.items()}
+    return Evaluation(intervals=pairs, **others)  # type: ignore[arg-type]
 
 
 def _copy_encoder(base: BaseCheckpoint, folder: Path) -> None:
@@ -193,10 +269,13 @@ def _shown(metrics: Mapping[str, float]) -> str:
     return "  ".join(f"{metric} {value:.4f}" for metric, value in metrics.items())
 
 
-def _choose(draft: ModelFile, plan: Plan, folder: Path, headline: str) -> ModelFile:
+def _choose(draft: ModelFile, plan: Plan, folder: Path, headline: str, stages: Stages) -> ModelFile:
     """Leave out the variants that lose too much; serve the smallest of those that are left by default."""
     limited = [name for name in draft.variants if name in plan.settings.gate.max_drop]
-    evaluations = _measure(draft, plan, plan.prepared.samples, folder, "compare") if limited else {}
+    evaluations: dict[str, Evaluation] = {}
+    if limited:
+        samples = plan.prepared.samples
+        evaluations = stages.once("compare", _MEASURED, lambda: _measure(draft, plan, samples, folder, "compare"))
     left_out: dict[str, str] = {}
     for name in limited:
         reason = drop_reason(plan.settings.gate, name, headline, evaluations["fp32"], evaluations[name])

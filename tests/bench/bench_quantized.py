@@ -84,6 +84,7 @@ def train(name: str, data: Path) -> tuple[dict, Path]:
     settings["train"] = {**settings["train"], "epochs": epochs}
     (here / "job.yaml").write_text(yaml.safe_dump(settings, allow_unicode=True))
     more = {"REGISTRY_URI": str(here / "registry"), "JOB_OUTPUT": str(here / "runs"), "JOB_RUN_ID": name}
+    more["JOB_KEEP_BUNDLE"] = "true"
     with (here / "log").open("w") as log:
         command = [sys.executable, "-m", "tunewright", "train", "--config", str(here / "job.yaml")]
         subprocess.run(command, env={**os.environ, **more}, check=True, stdout=log, stderr=subprocess.STDOUT)

@@ -112,6 +112,7 @@ def run_case(name: str, case: Case, data: Path, environment: dict[str, str]) -> 
         "REGISTRY_URI": f"s3://{REGISTRY}/models",
         "REGISTRY_CACHE": str(work / "cache"),
         "JOB_OUTPUT": str(work / "runs"),
+        "JOB_KEEP_BUNDLE": "true",
         "JOB_RUN_ID": f"{name}-{int(time.time())}",
     }
     started = time.monotonic()

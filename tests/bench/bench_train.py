@@ -100,6 +100,7 @@ def ours(rows: Rows, seed: int, *, preload: str, precision: str = "auto") -> Run
             "train.precision": precision,
             "export.variants": '["fp32"]',
             "output": output,
+            "keep_bundle": "true",
             "run_id": "bench",
         }
         words = [str(word) for name, value in flags.items() for word in (f"--{name}", value)]

@@ -177,6 +177,7 @@ def write(name: str, work: Path, registry: Path) -> None:
             alias="production",
             run_id="earlier",
             output=str(work / "runs"),
+            keep_bundle=True,
         ),
         RegistrySettings(uri=str(registry), cache=work / "cache"),
     )

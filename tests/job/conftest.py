@@ -247,6 +247,7 @@ def make_settings(write_rows, tiny_base, tmp_path_factory):
             "train": {"epochs": 4, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"},
             "gate": {"max_drop": {"int8": 0.5}},
             "output": str(tmp_path_factory.mktemp("runs")),
+            "keep_bundle": True,
         }
         if "task" not in changes:  # of which all rows would take longer than the rest of such a job
             common["export"] = {"explained_rows": 6, "neighbours": 0 if shape == "single" else 40}

@@ -69,6 +69,7 @@ def config(tmp_path, tiny_base, reviews):
             "train": {"epochs": 1, "batch_size": 16, "loss": "margin", "metric": "kappa"},
             "metrics": ["kappa"],
             "gate": {"max_drop": {"int8": 1}, "min": {"kappa": -1}},
+            "keep_bundle": True,
         }
         path = tmp_path / "job.yaml"
         path.write_text(yaml.safe_dump(settings | changes))

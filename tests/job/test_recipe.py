@@ -13,11 +13,13 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from tunewright.job.errors import BaseModelError, GateFailed, JobError, SettingsError
 from tunewright.job.recipe import run
+from tunewright.job.settings.job import GateSettings
 from tunewright.registry.errors import NotFound, RegistryError, UnsafeStore
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions import alias
 from tunewright.registry.versions.publish import find_run, publish
+from tunewright.registry.versions.pull import pull
 from tunewright.registry.versions.record import version_numbers
 from tunewright.serving.bundle.fetch import fetch as fetch_variant
 from tunewright.serving.golden import replay
@@ -115,6 +117,17 @@ def test_a_run_that_is_tried_again_publishes_once(made, capsys):
     assert "run first has already published tiny:1" in capsys.readouterr().out
 
 
+def test_a_run_that_was_stopped_before_its_alias_moved_moves_it(make_settings, registry, write):
+    settings = make_settings(alias="production", run_id="late", keep_bundle=False)
+    store = open_store(registry.uri)
+    publish(store, "tiny", {"model.json": write("model.json", b"{}")}, run_id="late")
+    left = settings.output / "late/checkpoints/train/000001"
+    left.mkdir(parents=True)
+    assert run(settings, registry).version.number == 1
+    assert alias.current(store, "tiny", "production") == 1
+    assert not (settings.output / "late").exists()
+
+
 @pytest.mark.slow
 def test_an_alias_that_a_later_job_has_moved_stays_there(make_settings, registry, write, capsys):
     settings = make_settings(alias="production", run_id="slow")
@@ -209,6 +222,26 @@ def test_a_version_keeps_what_its_test_rows_look_like(made):
     assert profile.rows == len(datasets.load_from_disk(str(one.settings.output / "first" / "rows"))["test"])
     assert sum(profile.counts["labels"].values()) == profile.rows
     assert set(profile.counts) == {"tokens", "unknown", "confidence", "labels"}
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_after_the_test_goes_on_with_its_files(make_settings, registry, tmp_path, capsys):
+    quick = {"epochs": 1, "learning_rate": 3e-3, "precision": "fp32"}
+    settings = make_settings(train=quick, run_id="again", gate={"min": {"accuracy": 0.999}, "max_drop": {"int8": 0.5}})
+    refused(settings, registry, GateFailed)
+    capsys.readouterr()
+    done = run(settings.model_copy(update={"gate": GateSettings(), "keep_bundle": False}), registry)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [one["stage"] for one in told if one["event"] == "stage"] == ["export", "parity", "compare", "test"]
+    assert {one["variant"] for one in told if one["event"] in ("parity", "compare", "test")} == {"baseline"}
+    assert "export" not in {one["event"] for one in told}
+    pulled = pull(open_store(registry.uri), "tiny:1", cache=registry.cache).folder
+    for name in done.release.model.variants:
+        predictor = open_predictor(pulled, variant=name)
+        assert replay(predictor) == 8
+        predictor.close()
+    # What the registry has is nowhere else.
+    assert [path.name for path in (settings.output / "again").iterdir()] == ["rows"]
 
 
 def test_what_was_taught_opens_as_a_data_set(made):

@@ -18,7 +18,7 @@ from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
 
 GUIDE = Path(__file__).parents[2] / "docs/guides/least-rights.md"
-ROLES = ("reader", "publisher", "promoter")
+ROLES = ("reader", "publisher", "promoter", "runner")
 
 
 def policies():
@@ -30,10 +30,13 @@ def policies():
     }
 
 
-def test_the_guide_has_a_policy_for_each_role_and_none_may_delete():
+def test_the_guide_has_a_policy_for_each_role_and_none_may_delete_in_a_registry():
     assert tuple(policies()) == ROLES
-    actions = {action for policy in policies().values() for one in policy["Statement"] for action in one["Action"]}
-    assert actions == {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:AbortMultipartUpload"}
+    statements = [one for policy in policies().values() for one in policy["Statement"]]
+    actions = {action for one in statements for action in one["Action"]}
+    assert actions == {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"}
+    deleting = [one["Resource"] for one in statements if "s3:DeleteObject" in one["Action"]]
+    assert deleting == [["arn:aws:s3:::tunewright/runs/*"]]
 
 
 @pytest.fixture
@@ -81,6 +84,17 @@ def test_each_role_can_do_its_work_and_no_more(as_role, bundle, tmp_path):
         publish(store, "reviews", bundle, run_id="four")
     with pytest.raises(AccessDenied):
         move(store, "reviews", "production", 2)
+
+
+@pytest.mark.ceph
+def test_a_runner_may_delete_in_its_own_prefix_alone(as_role, ceph_http_bucket):
+    as_role("runner")
+    runs, registry = (open_store(f"s3://{ceph_http_bucket}/{prefix}") for prefix in ("runs", "registry"))
+    runs.create("one/begun", b"")
+    runs.delete("one/begun")
+    assert list(runs.list("")) == []
+    with pytest.raises(AccessDenied):
+        registry.create("blobs/x", b"")
 
 
 @pytest.mark.ceph

@@ -1,27 +1,40 @@
 """The folders of a run: its own, which it has alone, and one for files that nobody needs afterwards."""
 
 import fcntl
+import hashlib
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tunewright.job.errors import JobError
+from tunewright.job.progress import say
+from tunewright.registry.stores.disk_space import size_text
 
 _LOCK = ".lock"
 _WORK = ".work-"
+_NEW = re.compile(r"\.[0-9a-f]{8}")
+"""A folder for work that has no lock yet."""
+_HALF = ("checkpoints/**/*.new", "stages/*.new")
+"""What is written of a run until it is whole."""
+
+
+def local_folder(output: Path | str, cache: Path) -> Path:
+    """Where the files of runs lie on this machine: in `output`, or in the cache where that is a bucket."""
+    if isinstance(output, Path):
+        return output
+    return cache / "runs" / hashlib.sha256(output.rstrip("/").encode()).hexdigest()[:16]
 
 
 @contextmanager
 def work_folder(output: Path) -> Iterator[Path]:
-    """A folder in `output` that is removed at the end, with those that killed processes have left."""
+    """A folder in `output` that is removed at the end; what killed processes have left there goes at once."""
     output.mkdir(parents=True, exist_ok=True)
-    for left in output.glob(f"{_WORK}*"):
-        if (lock := _locked(left)) is not None:
-            shutil.rmtree(left, ignore_errors=True)
-            os.close(lock)
+    _sweep(output)
     token = secrets.token_hex(4)
     new, folder = output / f".{token}", output / f"{_WORK}{token}"
     new.mkdir()
@@ -34,6 +47,36 @@ def work_folder(output: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
+
+
+def _sweep(output: Path) -> None:
+    """Remove what nobody is at work on any more, and say so."""
+    removed = [_remove(left, left) for left in output.glob(f"{_WORK}*")]
+    for left in output.iterdir():
+        # One that is younger may be about to get its lock and its name.
+        if _NEW.fullmatch(left.name) and time.time() - left.stat().st_mtime > 60:
+            removed.append(_remove(left, left))
+    for pattern in _HALF:
+        removed += [_remove(left, output / left.relative_to(output).parts[0]) for left in output.glob(f"*/{pattern}")]
+    if sizes := [size for size in removed if size is not None]:
+        what = f"{len(sizes)} unfinished file{'s' if len(sizes) > 1 else ''} or folder{'s' if len(sizes) > 1 else ''}"
+        say("output", f"removed {what} of processes that were killed from {output} ({size_text(sum(sizes))})")
+
+
+def _remove(left: Path, owned: Path) -> int | None:
+    """Remove it where no process has the folder that it belongs to; the bytes that it had."""
+    lock = _locked(owned)
+    if lock is None:
+        return None
+    try:
+        size = sum(path.lstat().st_size for path in (left, *left.rglob("*")) if path.is_file())
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    except OSError:
+        return None
+    finally:
+        (owned / _LOCK).unlink(missing_ok=True)
+        os.close(lock)
+    return size
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from tunewright.registry.transfer.download import sha256_of
 
 SIDES = ("train", "validation", "test", "unlabelled")
 """Settings of the data that say where it lies: what lies there is what counts."""
+_NOTHING = ("output", "run_id", "alias", "keep_bundle", "wait_minutes")
+"""Settings that change nothing of a version."""
 
 
 def run_id_of(settings: JobSettings, prepared: Prepared, base: Path, cache: Path) -> str:
@@ -22,7 +24,7 @@ def run_id_of(settings: JobSettings, prepared: Prepared, base: Path, cache: Path
     # Without those that change nothing of a version.
     asked = settings.model_dump(
         mode="json",
-        exclude={"output": True, "run_id": True, "alias": True, "train": {"checkpoint"}, "data": set(SIDES)},
+        exclude=dict.fromkeys(_NOTHING, True) | {"train": {"checkpoint"}, "data": set(SIDES)},
     )
     facts = {
         "settings": asked,

@@ -7,8 +7,10 @@ import torch
 
 from tunewright.job.checkpoints.files import Identity, Snapshot
 from tunewright.job.checkpoints.keeper import Checkpoints
+from tunewright.job.checkpoints.mirror import Mirror
 from tunewright.job.errors import SettingsError
 from tunewright.job.settings.train import CheckpointSettings
+from tunewright.registry.stores.store import open_store
 
 RUN = Identity({"train.epochs": 3}, "rows")
 
@@ -100,3 +102,80 @@ def test_a_disk_that_takes_nothing_ends_no_run(opened, tmp_path, capsys):
         checkpoints.save(lambda: Snapshot({}, {}))
     assert "no checkpoint was written" in capsys.readouterr().out
     shutil.rmtree(tmp_path / "kept", ignore_errors=True)
+
+
+def test_one_that_does_not_fit_is_told_with_what_is_free_and_the_last_stays(three, opened, capsys):
+    # So many bytes without any: the same number again and again.
+    huge = torch.zeros(1).expand(10**15)
+    with opened() as checkpoints:
+        checkpoints.save(lambda: Snapshot({"w": huge}, {}))
+    said = capsys.readouterr().out
+    assert f"no checkpoint was written: the disk that holds {three} is full; 4000.0 TB are needed and " in said
+    assert sorted(path.name for path in three.iterdir()) == ["000002", "000003"]
+
+
+@pytest.fixture
+def mirrored(tmp_path):
+    """mirrored("disk"): the checkpoints of a run on that disk, which go to one bucket, here a folder, too."""
+
+    def opened(disk, **settings):
+        mirror = Mirror(open_store(str(tmp_path / "bucket")), "run")
+        return Checkpoints(tmp_path / disk, RUN, CheckpointSettings(**settings), mirror)
+
+    return opened
+
+
+@pytest.fixture
+def sent(mirrored, tmp_path):
+    """The folder of the bucket after three checkpoints."""
+    for step in (1, 2, 3):
+        with mirrored("one") as checkpoints:
+            checkpoints.save(lambda step=step: Snapshot({"w": torch.ones(step)}, {"step": step}))
+    return tmp_path / "bucket/run"
+
+
+def names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_the_last_ones_are_kept_in_the_bucket_too(sent):
+    files = ("manifest.json", "state.json", "tensors.safetensors")
+    assert names(sent) == [f"{number}/{file}" for number in ("000002", "000003") for file in files]
+
+
+def test_another_disk_goes_on_from_the_bucket(sent, mirrored, tmp_path, capsys):
+    with mirrored("other") as checkpoints:
+        snapshot = checkpoints.newest()
+        assert (snapshot.facts, snapshot.tensors["w"].tolist()) == ({"step": 3}, [1, 1, 1])
+        assert f"the run goes on from {sent}/000003" in capsys.readouterr().out
+        checkpoints.save(lambda: Snapshot({}, {"step": 4}))
+    with mirrored("third") as checkpoints:
+        assert checkpoints.newest().facts == {"step": 4}
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "state.json", "tensors.safetensors"])
+def test_one_that_is_not_whole_in_the_bucket_is_none(sent, mirrored, file):
+    (sent / "000003" / file).unlink()
+    with mirrored("other") as checkpoints:
+        assert checkpoints.newest().facts == {"step": 2}
+        checkpoints.save(lambda: Snapshot({}, {"step": 4}))
+    with mirrored("third") as checkpoints:
+        assert checkpoints.newest().facts == {"step": 4}
+    assert all((sent / number / "manifest.json").is_file() for number in {name[:6] for name in names(sent)})
+
+
+def test_a_flipped_bit_in_the_bucket_is_noticed(sent, mirrored, capsys):
+    data = bytearray((sent / "000003/tensors.safetensors").read_bytes())
+    data[-1] ^= 1
+    (sent / "000003/tensors.safetensors").write_bytes(data)
+    with mirrored("other") as checkpoints:
+        assert checkpoints.newest().facts == {"step": 2}
+    assert "tensors.safetensors is not the file that was written" in capsys.readouterr().out
+
+
+def test_a_bucket_that_is_away_ends_no_run(mirrored, tmp_path, capsys):
+    (tmp_path / "bucket").write_text("a file where a folder should be")
+    with mirrored("one") as checkpoints:
+        checkpoints.save(lambda: Snapshot({}, {"step": 1}))
+    assert "a checkpoint was not sent" in capsys.readouterr().out
+    assert (tmp_path / "one/000001/manifest.json").is_file()

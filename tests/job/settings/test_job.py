@@ -1,5 +1,7 @@
 """The settings of the job: three sources, one tree, every mistake at once."""
 
+from pathlib import Path
+
 import pytest
 
 from tunewright.job.errors import SettingsError
@@ -168,7 +170,7 @@ validation_fraction test_fraction limit max_expansion comment sample_by skip_lab
 def test_the_names_of_the_settings_are_frozen():
     data = {f"{place}.{name}" for place in ("data", "adapt.data") for name in DATA}
     assert {".".join(leaf) for leaf in leaves(JobSettings)} == data | set(
-        """task options base_model model_name alias output run_id search
+        """task options base_model model_name alias output keep_bundle wait_minutes run_id search
         searched.study searched.settings searched.trials searched.looks searched.metric searched.value
         train.preset train.minutes
         train.epochs train.learning_rate train.batch_size train.accumulation train.seed train.layers train.pooling
@@ -193,11 +195,22 @@ def test_the_names_of_the_settings_are_frozen():
     )
 
 
-@pytest.mark.parametrize("output", ["s3://bucket/runs", "gs://bucket/runs", "file:///tmp/runs", "hf://a/b"])
-def test_an_output_that_is_no_folder_of_this_machine_is_refused(output):
+@pytest.mark.parametrize("output", ["gs://bucket/runs", "file:///tmp/runs", "hf://a/b"])
+def test_an_output_that_is_neither_a_folder_nor_a_bucket_is_refused(output):
     with pytest.raises(SettingsError) as caught:
         load_settings(["--model_name", "x", "--data.train", "t.csv", "--output", output], "test")
     assert str(caught.value) == (
-        f"output is {output!r}: expected a folder of this machine, and {output.partition('//')[0]}// is none: what "
-        "counts of a run is in the registry"
+        f"output is {output!r}: expected a folder of this machine or s3://bucket/prefix, and "
+        f"{output.partition('//')[0]}// is neither"
     )
+
+
+@pytest.mark.parametrize("output", ["s3://", "s3://key:secret@bucket/runs", "s3://bucket/my runs"])
+def test_an_output_that_is_no_place_in_a_bucket_is_refused(output):
+    with pytest.raises(SettingsError, match="expected s3://bucket/prefix, without blanks or credentials"):
+        load_settings(["--model_name", "x", "--data.train", "t.csv", "--output", output], "test")
+
+
+def test_an_output_is_a_folder_or_a_place_in_a_bucket():
+    assert load("--output", "s3://bucket/runs").output == "s3://bucket/runs"
+    assert load("--output", "var/runs").output == Path("var/runs")

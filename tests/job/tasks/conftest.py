@@ -285,6 +285,7 @@ def job_settings(folder: Path, task: str, base: Path, rows: list[dict[str, Any]]
         "train": train,
         "gate": {"max_drop": {"int8": 5.0}},
         "output": str(folder / "runs"),
+        "keep_bundle": True,
         "run_id": "first",
     }
     return JobSettings(**(common | changes))

@@ -114,6 +114,7 @@ def test_a_family_is_taught_registered_and_answers_as_the_pipeline(family, table
         train={"epochs": 2, "learning_rate": 3e-3, "batch_size": 8, "precision": "fp32"},
         gate={"max_drop": {"int8": 1}},
         output=tmp_path / "runs",
+        keep_bundle=True,
     )
     made = run(settings, registry)
     assert "train: recordings are resampled to 16,000 Hz: 48 at 8,000 Hz" in capsys.readouterr().out

@@ -145,6 +145,7 @@ def settings(table, tmp_path):
             "train": {"epochs": 3, "learning_rate": 3e-3, "batch_size": 8, "precision": "fp32"},
             "gate": {"max_drop": {"int8": 1}},
             "output": str(tmp_path / "runs"),
+            "keep_bundle": True,
         }
         return JobSettings(**(common | changes))
 

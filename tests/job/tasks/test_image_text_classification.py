@@ -62,6 +62,7 @@ def settings(base, tmp_path_factory, picture):
         train={"epochs": 2, "learning_rate": 3e-3, "batch_size": 8, "precision": "fp32", "max_length": 16},
         gate={"max_drop": {"int8": 1}},
         output=folder / "runs",
+        keep_bundle=True,
     )
 
 

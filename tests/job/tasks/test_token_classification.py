@@ -53,6 +53,7 @@ def settings(reviews, tiny_base, tmp_path):
             "train": train | changes.pop("train", {}),
             "gate": {"max_drop": {"int8": 0.5}},
             "output": str(tmp_path / "runs"),
+            "keep_bundle": True,
         }
         return JobSettings(**(common | changes))
 

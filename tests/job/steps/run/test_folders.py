@@ -1,12 +1,13 @@
 """A run has its folder alone, and what killed processes have left is found."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from tunewright.job.errors import JobError
-from tunewright.job.steps.run.folders import own_folder, work_folder
+from tunewright.job.steps.run.folders import local_folder, own_folder, work_folder
 
 KILLED = """
 import os, signal, sys
@@ -16,6 +17,9 @@ from tunewright.job.steps.run.folders import own_folder, work_folder
 output = Path(sys.argv[1])
 with work_folder(output) as work, own_folder(output / "run"):
     (work / "rows.arrow").write_bytes(b"rows")
+    (output / "run/checkpoints/train/000002.new").mkdir(parents=True)
+    (output / "run/checkpoints/train/000001").mkdir()
+    (output / "run/checkpoints/train/000002.new/state.json").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -26,16 +30,38 @@ def test_a_folder_for_work_goes_with_what_is_in_it(tmp_path):
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-def test_what_a_killed_process_has_left_is_swept_and_no_more(tmp_path):
+def test_what_a_killed_process_has_left_is_swept_and_no_more(tmp_path, capsys):
     subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
     (left,) = tmp_path.glob(".work-*")
+    (nameless := tmp_path / ".0123abcd").mkdir()
+    os.utime(nameless, (0, 0))
     with work_folder(tmp_path) as one:
         assert not left.exists()
+        said = f"removed 3 unfinished files or folders of processes that were killed from {tmp_path} (8 bytes)"
+        assert said in capsys.readouterr().out
         with work_folder(tmp_path):
             assert one.is_dir()
-        with own_folder(tmp_path / "run"):
-            pass
-    assert list(tmp_path.iterdir()) == []
+        assert list((tmp_path / "run/checkpoints/train").iterdir()) == [tmp_path / "run/checkpoints/train/000001"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "run"]
+    assert capsys.readouterr().out == ""
+
+
+def test_what_a_run_that_is_under_way_is_writing_stays(tmp_path):
+    new = tmp_path / "run/checkpoints/train/000002.new"
+    with own_folder(tmp_path / "run"):
+        new.mkdir(parents=True)
+        with work_folder(tmp_path):
+            assert new.is_dir()
+    with work_folder(tmp_path):
+        assert not new.exists()
+
+
+def test_runs_of_a_bucket_have_a_folder_of_the_cache(tmp_path):
+    assert local_folder(tmp_path / "runs", tmp_path) == tmp_path / "runs"
+    one, other = (local_folder(f"s3://bucket/{name}", tmp_path) for name in ("runs/", "others"))
+    assert one != other
+    assert one == local_folder("s3://bucket/runs", tmp_path)
+    assert one.is_relative_to(tmp_path / "runs")
 
 
 def test_a_run_that_is_under_way_is_not_begun_again(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +17,10 @@ from tunewright.job.settings.train import AdaptSettings, CheckpointSettings
 from tunewright.job.steps.adapt import adapt
 from tunewright.job.steps.run.resume import open_checkpoints
 from tunewright.job.steps.teach import teach
+from tunewright.registry.errors import Unreachable
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.pull import pull
 
 QUICK = {"epochs": 1, "learning_rate": 3e-3, "batch_size": 32, "precision": "fp32", "pooling": "mean"}
 WAYS = {
@@ -95,32 +100,96 @@ def test_how_often_and_where_from_makes_no_other_run(make_settings, learn, write
 LONG = QUICK | {"epochs": 8, "patience": 8, "dropout": 0.2, "checkpoint": {"steps": 4}}
 
 
-def kill_after_checkpoint(settings, registry, number):
-    """Run a job in a process of its own, and kill it once it has written so many checkpoints."""
-    asked = settings.model_dump(mode="json", exclude_unset=True)
-    config = settings.output.with_suffix(".yaml")
-    config.write_text(json.dumps(asked))
+def kill_after_checkpoint(settings, registry, tmp_path, is_there):
+    """Run a job in a process of its own, and kill it once a checkpoint is there."""
+    config = tmp_path / "job.yaml"
+    config.write_text(json.dumps(settings.model_dump(mode="json", exclude_unset=True)))
     environment = os.environ | {"REGISTRY_URI": registry.uri, "REGISTRY_CACHE": str(registry.cache)}
     process = subprocess.Popen([sys.executable, "-m", "tunewright", "train", "--config", str(config)], env=environment)
-    until = time.monotonic() + 120
-    while not (settings.output / f"r1/checkpoints/train/{number:06}").exists():
+    until = time.monotonic() + 300
+    while not is_there():
         assert (process.poll(), time.monotonic() < until) == (None, True)
-        time.sleep(0.01)
+        time.sleep(0.05)
     process.kill()
     process.wait()
 
 
+def learned(registry):
+    """The weights and the history of what was registered."""
+    folder = pull(open_store(registry.uri), "tiny:1", cache=registry.cache).folder
+    history = json.loads((folder / "lineage.json").read_text())["training"]["history"]
+    return load_file(folder / "weights/model.safetensors"), history
+
+
+TO_BE_KILLED = {"run_id": "r1", "train": LONG, "export": {"variants": ["fp32"], "explained_rows": 0}, "gate": {}}
+
+
+@pytest.fixture(scope="module")
+def whole(make_settings, tmp_path_factory):
+    """What such a run learns in one go."""
+    folder = tmp_path_factory.mktemp("whole")
+    registry = RegistrySettings(uri=str(folder / "registry"), cache=folder / "cache")
+    run(make_settings(**TO_BE_KILLED), registry)
+    return learned(registry)
+
+
 @pytest.mark.slow
-def test_a_process_that_is_killed_ends_with_the_same_bits(make_settings, registry, tmp_path, capsys):
-    asked = {"run_id": "r1", "train": LONG, "export": {"variants": ["fp32"], "explained_rows": 0}, "gate": {}}
-    whole, killed = (make_settings(**asked, output=str(tmp_path / name)) for name in ("whole", "killed"))
-    run(whole, registry.model_copy(update={"uri": str(tmp_path / "other")}))
-    kill_after_checkpoint(killed, registry, random.randrange(4, 14))
+def test_a_process_that_is_killed_ends_with_the_same_bits(whole, make_settings, registry, tmp_path, capsys):
+    settings = make_settings(**TO_BE_KILLED, output=str(tmp_path / "killed"), keep_bundle=False)
+    written = settings.output / f"r1/checkpoints/train/{random.randrange(4, 14):06}"
+    kill_after_checkpoint(settings, registry, tmp_path, written.exists)
     capsys.readouterr()
-    run(killed, registry)
+    run(settings, registry)
     assert "the run goes on from" in capsys.readouterr().out
     # A version is in the registry: nobody needs them any more.
-    assert not (tmp_path / "killed/r1/checkpoints").exists()
-    assert_same(*(load_file(one.output / "r1/bundle/weights/model.safetensors") for one in (whole, killed)))
-    lines = [json.loads((one.output / "r1/bundle/lineage.json").read_text()) for one in (whole, killed)]
-    assert lines[0]["training"]["history"] == lines[1]["training"]["history"]
+    assert [path.name for path in (settings.output / "r1").iterdir()] == ["rows"]
+    assert learned(registry)[1] == whole[1]
+    assert_same(learned(registry)[0], whole[0])
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_its_bucket_on_an_empty_disk(whole, make_settings, registry, bucket, tmp_path, capsys):
+    settings = make_settings(**TO_BE_KILLED, output=f"s3://{bucket}/runs", keep_bundle=False)
+    there, number = open_store(settings.output), random.randrange(4, 14)
+
+    def is_there():
+        kept = [int(stat.key.split("/")[3]) for stat in there.list("r1/checkpoints/") if "manifest" in stat.key]
+        return max(kept, default=0) >= number
+
+    kill_after_checkpoint(settings, registry, tmp_path, is_there)
+    shutil.rmtree(registry.cache)
+    there.create("r2/of-another-run", b"x")
+    capsys.readouterr()
+    run(settings, registry)
+    said = capsys.readouterr().out
+    assert f"the run goes on from {settings.output}/r1/checkpoints/train/" in said
+    assert f"files lie in {registry.cache}/runs/" in said
+    keys = [stat.key for stat in there.list("")]
+    assert {key.split("/")[1] for key in keys} == {"rows", "of-another-run"}
+    assert not list((registry.cache / "runs").glob("*/r1"))
+    assert learned(registry)[1] == whole[1]
+    assert_same(learned(registry)[0], whole[0])
+
+
+@pytest.mark.slow
+def test_a_registry_that_is_away_at_the_end_loses_nothing(make_settings, faulty_uri, faults, tmp_path, capsys):
+    registry = RegistrySettings(uri=faulty_uri, cache=tmp_path / "cache")
+    settings = make_settings(train=QUICK, run_id="r1", export={"variants": ["fp32"]}, gate={}, wait_minutes=0.001)
+    away = faults.inject("503 SlowDown", "PUT", "/versions/", times=10**6)
+    with pytest.raises(Unreachable, match="the server failed after every retry"):
+        run(settings, registry)
+    away.times = 5
+    capsys.readouterr()
+    assert run(settings.model_copy(update={"wait_minutes": 1}), registry).version.number == 1
+    said = capsys.readouterr().out
+    assert f"{faults.url} does not answer (503); it is waited for" in said
+    assert "export is done already" in said
+
+
+def test_the_registry_is_no_place_for_runs(make_settings, registry, bucket):
+    settings = make_settings(output=f"s3://{bucket}/registry/")
+    with pytest.raises(SettingsError) as caught:
+        run(settings, registry.model_copy(update={"uri": f"s3://{bucket}/registry"}))
+    assert str(caught.value) == (
+        f"output is 's3://{bucket}/registry', which is the registry: files of runs need a prefix of their own"
+    )
