@@ -13,6 +13,7 @@ from tunewright.job.budget import within_minutes
 from tunewright.job.data.taught_rows import Kind, save_taught
 from tunewright.job.errors import DataError
 from tunewright.job.export.graph import check_exportable
+from tunewright.job.forecast import Forecast, trainings_of
 from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.build import check_dropout
@@ -74,8 +75,11 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         plan, sides = _within_minutes(plan, sides, begun)
     world().tell("read", digest_of(plan))
     kept = open_checkpoints(plan, begun.folder / CHECKPOINTS, begun.mirror and begun.mirror.within(CHECKPOINTS))
+    before = Forecast(trainings_of(settings))
     taught, adaptation = (
-        adapt(plan, sides, begun.work, kept) if plan.adaptation else (teach(plan, sides, kept.of("train")), None)
+        adapt(plan, sides, begun.work, kept, before=before)
+        if plan.adaptation
+        else (teach(plan, sides, kept.of("train"), before=before), None)
     )
     with Stages(begun.folder, begun.mirror) as stages:
         stages.begin(digest_of_taught(taught.model, plan))

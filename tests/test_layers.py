@@ -19,7 +19,7 @@ ORDER = {
     "predictor golden profile explain trial settings queue watch live protocols page doors http startup drift program "
     "command_line",
     "job": "errors signals inside progress ranks settings checkpoints data batches model train export measure kinds "
-    "learners tasks steps budget report recipe commands arguments launcher program command_line",
+    "learners tasks steps budget forecast report recipe commands arguments launcher program command_line",
 }
 """The wings of each room, and the modules beside them: each knows itself and what stands before it."""
 ANSWERING = set("errors events onnx_runtime runtime text request media bundle generation engines tasks".split())

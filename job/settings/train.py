@@ -139,6 +139,10 @@ class TrainSettings(Settings):
     """Arithmetic of the forward pass; auto takes bf16 where the hardware computes in it. tf32 is one of GPUs."""
     compile: bool | Literal["auto"] = "auto"
     """Whether the layers are compiled before they learn; auto does so on a GPU where the run is long enough for it."""
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Tokens that go through the model at a time, padding included, unless one row alone has more: memory and pace
+    follow them, and a step still learns from all its rows. When absent 1,024 on a processor and 16,384 on a GPU, or
+    less where the memory is small."""
     gradient_checkpointing: bool = False
     """Keep only what goes into each layer and compute the rest again on the way back: less memory, more time."""
     optimizer: Literal["adamw", "adamw_8bit"] = "adamw"

@@ -29,7 +29,7 @@ from tunewright.job.settings.train import TrainSettings
 from tunewright.job.steps.contradictions import read_options
 from tunewright.job.steps.encode import encode_sides
 from tunewright.job.steps.prepare import prepare
-from tunewright.job.steps.teach import Taught, teach
+from tunewright.job.steps.teach import Before, Taught, teach, unplanned
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Objective, scored
@@ -150,7 +150,12 @@ def _own_texts(plan: Plan, settings: JobSettings) -> Prepared:
 
 
 def adapt(
-    plan: Plan, sides: tuple[Rows, Rows], work: Path, checkpoints: Checkpoints | None = None
+    plan: Plan,
+    sides: tuple[Rows, Rows],
+    work: Path,
+    checkpoints: Checkpoints | None = None,
+    *,
+    before: Before = unplanned,
 ) -> tuple[Taught, Adaptation]:
     """The better one of two models on the validation side: from the base as it is, and from the adapted base."""
     text = plan.adaptation
@@ -159,9 +164,9 @@ def adapt(
     reads, plainly, adaptedly = (checkpoints and checkpoints.of(stage) for stage in ("text", "plain", "adapted"))
     base, reading = _adapted(text, work, reads)
     say("adapt", "then the task is learned from the plain base")
-    plain = teach(plan, sides, plainly)
+    plain = teach(plan, sides, plainly, before=before)
     say("adapt", "and from the adapted base")
-    taught = teach(replace(plan, base=base), sides, adaptedly)
+    taught = teach(replace(plan, base=base), sides, adaptedly, before=before)
     objective = plan.prepared.task.objective(plan)
     without, adapted = (one.trained.figures[objective.metric] for one in (plain, taught))
     kept = objective.better(adapted, without)

@@ -36,7 +36,7 @@ _WHOLE_WEIGHTS = ("unfreeze", "few_shot", "layer_drop", "l1", "ema")
 """Settings of `train` that need all weights in one process, or the same ones in each part of a step."""
 _OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "logit_adjustment", "huber_delta")
 """Settings that a loss may use."""
-_OF_FINE_TUNING = """class_weights label_smoothing focal_gamma logit_adjustment sampling imbalance unfreeze
+_OF_FINE_TUNING = """max_tokens class_weights label_smoothing focal_gamma logit_adjustment sampling imbalance unfreeze
 loss r_drop mixup augment distill""".split()
 """Settings of plain fine-tuning's loss and course that pairs have no use for."""
 _OF_ENCODERS = """epochs learning_rate layer_decay freeze batch_size accumulation weight_decay warmup schedule clip

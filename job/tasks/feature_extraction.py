@@ -144,7 +144,7 @@ FEATURE_EXTRACTION = Task(
     target=Similarity(),
     learner=_learner,
     options=EmbeddingOptions,
-    uses=frozenset({"train.max_length", "adapt"}),
+    uses=frozenset({"train.max_length", "train.max_tokens", "adapt"}),
 )
 
 

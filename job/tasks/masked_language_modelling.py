@@ -69,5 +69,5 @@ MASKED_LANGUAGE_MODELLING = Task(
     target=HiddenWords(),
     learner=_learner,
     options=MaskingOptions,
-    uses=frozenset({"train.max_length"}),
+    uses=frozenset({"train.max_length", "train.max_tokens"}),
 )

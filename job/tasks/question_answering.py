@@ -138,7 +138,7 @@ QUESTION_ANSWERING = Task(
     target=Answers(),
     learner=_learner,
     options=AnswerOptions,
-    uses=frozenset({"train.max_length", "adapt"}),
+    uses=frozenset({"train.max_length", "train.max_tokens", "adapt"}),
 )
 
 

@@ -26,5 +26,5 @@ SUMMARIZATION = Task(
     target=WrittenText("Says what a text says in fewer words", _KINDS, compare, "summary_text"),
     learner=text_to_text_learner,
     options=TextToTextOptions,
-    uses=frozenset({"train.max_length"}),
+    uses=frozenset({"train.max_length", "train.max_tokens"}),
 )

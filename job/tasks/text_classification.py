@@ -17,6 +17,6 @@ TEXT_CLASSIFICATION = Task(
     columns=Texts(),
     target=Labels(),
     learner=text_learner,
-    uses=frozenset({"train.max_length", "train.pooling", "train.few_shot", "adapt"}),
+    uses=frozenset({"train.max_length", "train.max_tokens", "train.pooling", "train.few_shot", "adapt"}),
     augments=TEXT_CHANGES,
 )

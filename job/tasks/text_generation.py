@@ -140,7 +140,7 @@ TEXT_GENERATION = Task(
     target=WhatFollows(),
     learner=_learner,
     options=WritingOptions,
-    uses=frozenset({"train.max_length"}),
+    uses=frozenset({"train.max_length", "train.max_tokens"}),
 )
 
 

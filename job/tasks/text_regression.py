@@ -10,6 +10,6 @@ TEXT_REGRESSION = Task(
     columns=Texts(),
     target=Number(),
     learner=text_learner,
-    uses=frozenset({"train.max_length", "train.pooling", "adapt"}),
+    uses=frozenset({"train.max_length", "train.max_tokens", "train.pooling", "adapt"}),
     augments=TEXT_CHANGES,
 )

@@ -153,7 +153,7 @@ TOKEN_CLASSIFICATION = Task(
     target=Tags(),
     learner=_learner,
     options=TagOptions,
-    uses=frozenset({"train.max_length", "adapt"}),
+    uses=frozenset({"train.max_length", "train.max_tokens", "adapt"}),
     augments=TEXT_CHANGES,
 )
 

@@ -24,5 +24,5 @@ TRANSLATION = Task(
     target=WrittenText("Translates a text", ("bleu", "chrf"), compare, "translation_text"),
     learner=text_to_text_learner,
     options=TextToTextOptions,
-    uses=frozenset({"train.max_length"}),
+    uses=frozenset({"train.max_length", "train.max_tokens"}),
 )

@@ -1,8 +1,8 @@
 """The training loop, in the open: batch, loss, backward, clip, step; validate after each epoch, keep the best."""
 
 import math
-from collections.abc import Callable, Iterable
-from contextlib import nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import NamedTuple
@@ -25,6 +25,7 @@ from tunewright.job.model.layers import merge_adapters, unfreeze
 from tunewright.job.progress import bar, say
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.averaging import RunningMean
+from tunewright.job.train.cost.probe import Probed, Rehearsal
 from tunewright.job.train.cost.work import Work, WorkCounter
 from tunewright.job.train.course import Course
 from tunewright.job.train.device.attention import masks_unseen, texts_apart
@@ -162,25 +163,18 @@ def train(
     objective: Objective,
     settings: TrainSettings,
     checkpoints: Checkpoints | None = None,
+    *,
+    halvings: int = 0,
 ) -> Trained:
     """Fine-tune `model` in place on the first side; it ends with the weights that did best on the second, or with the
-    last ones where that has no rows. With `checkpoints` it goes on from the newest one, and leaves others."""
+    last ones where that has no rows. With `checkpoints` it goes on from the newest one, and leaves others. `halvings`:
+    how often the tokens that go through the model at a time are halved from the beginning."""
     plain, model = model, in_shards(model, settings)
     loop, kept = _prepare(model, sides[0], objective, settings), checkpoints_of(model, checkpoints)
     progress = Progress(Trained(loop.precision.name, str(loop.accelerator.device)))
     course = Course(objective, settings, progress, lambda: _figures(loop, sides), lambda: changing_weights(model))
-    device, runs = loop.precision.device, settings.epochs * len(loop.batches)
-    with (
-        kept or nullcontext(),
-        signals.held(),
-        loop.precision.training(),
-        loop.gradients.held_by_row(),
-        memory_kept(device),
-        masks_unseen(device),
-        texts_apart(model, sides, loop.precision.name, device),
-        layers_prepared(model, settings, device, runs),
-        layers_dropped(model, settings.layer_drop),
-    ):
+    progress.halvings = loop.world.same(halvings)
+    with kept or nullcontext(), signals.held(), _learning(loop, sides):
         if snapshot := loop.world.same_snapshot(kept.newest() if kept else None):
             restore(loop.learner, progress, snapshot)
             set_random_state(progress.random)
@@ -206,6 +200,54 @@ def train(
     merge_adapters(model)
     model.eval()
     return progress.trained
+
+
+@contextmanager
+def _learning(loop: _Loop, sides: tuple[Rows, Rows]) -> Iterator[None]:
+    """What stands around all of training, and is as it was afterwards."""
+    model, device, settings = loop.model, loop.precision.device, loop.settings
+    with (
+        loop.precision.training(),
+        loop.gradients.held_by_row(),
+        memory_kept(device),
+        masks_unseen(device),
+        texts_apart(model, sides, loop.precision.name, device),
+        layers_prepared(model, settings, device, settings.epochs * len(loop.batches)),
+        layers_dropped(model, settings.layer_drop),
+    ):
+        yield
+
+
+def rehearse(
+    model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, settings: TrainSettings, halvings: int = 0
+) -> Probed:
+    """Measure what `train` would take by a few parts of its steps, of which nothing is learned."""
+    loop = _prepare(model, sides[0], objective, settings.model_copy(update={"compile": False}))
+    loop.batches.epoch, loop.batches.halvings = 1, halvings
+    collate, device = _Collate(sides[0], objective, WorkCounter(model)), loop.accelerator.device
+    shared, buffers = _PartLoss(loop), {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+    def learn(rows: list[int]) -> None:
+        model.train()
+        batch, _, weight, _ = collate(rows)
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
+        # A loss of nothing has no gradient.
+        shared(batch, batch.pop("targets"), weight or 1.0).backward()
+        loop.gradients.gather()
+
+    def answer(rows: list[int]) -> None:
+        model.eval()
+        _answered(loop, sides[1], rows)
+
+    tried = Rehearsal(loop.batches, sides[1], objective.validation_tokens, learn, answer, loop.optimizer, device.type)
+    try:
+        with _learning(loop, sides):
+            return tried.probe(settings.accumulation)
+    finally:
+        loop.gradients.clear()
+        # Running means of a normalization are no weights, and yet learned.
+        for name, buffer in model.named_buffers():
+            buffer.copy_(buffers[name])
 
 
 def _all_epochs(loop: _Loop, course: Course, checkpoints: AnyCheckpoints) -> None:
@@ -273,7 +315,7 @@ def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: Train
         settings.batch_size,
         settings.seed,
         accumulation=settings.accumulation,
-        room=_room(objective, device),
+        room=_room(objective, settings, device),
         share=_share(objective, settings),
     )
     # From pinned memory a GPU fetches the next batch while it computes.
@@ -307,9 +349,9 @@ def _share(objective: Objective, settings: TrainSettings) -> Share:
     return Share(others.rank, others.size, whole=not objective.is_mean, alike=alike)
 
 
-def _room(objective: Objective, device: str) -> int | None:
+def _room(objective: Objective, settings: TrainSettings, device: str) -> int | None:
     """Padded tokens that go through the model at a time; None where a batch is not to be divided."""
-    room = TOKENS_AT_ONCE.get(device)
+    room = settings.max_tokens or TOKENS_AT_ONCE.get(device)
     if not objective.divisible or room is None:
         return None
     return min(room, objective.learned_tokens or room)

@@ -38,6 +38,7 @@ VALUES = {
     "train.imbalance": "auto",
     "train.threshold": {"label": "bad", "recall": 0.9},
     "train.precision": "fp32",
+    "train.max_tokens": 512,
     "train.compile": True,
     "train.parallel": "fsdp",
     "train.optimizer": "adamw_8bit",

@@ -152,6 +152,10 @@ SHOWN = {
         "test_what_is_computed_again_gives_the_same_bits_and_keeps_less",
     ),
     "train.parallel": ("job/train/device/test_shards.py", "test_one_process_holds_all_weights_and_says_so"),
+    "train.max_tokens": (
+        "job/tasks/test_gradient.py",
+        "test_a_batch_that_goes_through_in_parts_gives_the_gradient_of_the_whole",
+    ),
     "train.checkpoint.minutes": ("job/checkpoints/test_keeper.py", "test_it_is_due_by_steps_and_by_time"),
     "train.checkpoint.steps": ("job/checkpoints/test_keeper.py", "test_it_is_due_by_steps_and_by_time"),
     "train.checkpoint.keep": ("job/checkpoints/test_keeper.py", "test_as_many_are_kept_as_asked"),

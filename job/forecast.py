@@ -1,0 +1,176 @@
+"""What a job will take: measured on a few parts of its steps before it begins, and cut down to the memory there is."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from tunewright.job.batches.side import Rows
+from tunewright.job.kinds.plan import Plan
+from tunewright.job.measure.faithfulness import BUDGET
+from tunewright.job.progress import quiet, say, warn
+from tunewright.job.settings.job import JobSettings
+from tunewright.job.steps.imbalance import REMEDIES
+from tunewright.job.train.cost.probe import Probed, available, resident
+from tunewright.job.train.distributed import world
+from tunewright.job.train.loop import rehearse
+from tunewright.job.train.objective import Objective
+from tunewright.serving.explain.kinds import KINDS
+
+_ALONE = 100
+"""Inputs that are answered one by one wherever a variant is measured, at most."""
+_PARITY, _PROFILE = 200, 500
+"""Inputs that are held against torch's answers, and those of the profile, at most."""
+_SERVED, _SERVED_ALONE = 0.7, 0.45
+"""What an exported file takes for a row as against torch, the mean of the variants: together with others, and alone."""
+_EXPORT = (6.0, 1.0e-7)
+"""Seconds of an export, and more of them for each weight."""
+_EXPLAINED = 30.0
+"""Seconds after which no more rows are explained."""
+_MARGIN = 0.95
+"""Of the memory there is, what is planned for."""
+_FEWEST = 64
+"""Tokens at a time under which less memory is not worth the time."""
+
+
+@dataclass(frozen=True)
+class Needed:
+    """Bytes that a run takes at its peak."""
+
+    fixed: int
+    """The process, the weights, what the optimizer keeps, and the copies that are kept of them."""
+    held: int
+    """What is held for the way back of the largest part of a step."""
+
+    @property
+    def total(self) -> int:
+        """Together."""
+        return self.fixed + self.held
+
+
+@dataclass
+class Forecast:
+    """Says before a model learns how long the job will take and how much memory it needs."""
+
+    trainings: int = 1
+    """Models that the job teaches one after the other."""
+    halvings: int = 0
+    """How often the tokens that go through the model at a time are halved, so that they fit the memory."""
+    is_said: bool = field(default=False, init=False)
+
+    def __call__(self, model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> int:
+        """Before the first model learns; how often its parts are halved from the beginning."""
+        # One that holds a share of the weights can try nothing alone.
+        alone = world().size == 1 or plan.settings.train.parallel != "fsdp"
+        if not self.is_said and world().is_first and alone:
+            self.is_said = True
+            self._measure(model, sides, objective, plan)
+        return self.halvings
+
+    def _measure(self, model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> None:
+        settings = plan.settings.train
+        before = resident()
+        probed = self._probed(model, sides, objective, plan)
+        learning = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+        needed, there = None, None
+        if probed.held is not None and not torch.cuda.is_available():
+            fixed = (before or 0) + bytes_kept(learning, plan)
+            needed, there = Needed(fixed, max(0, probed.held - 4 * learning)), available()
+            if there is not None:
+                self.halvings += fitting(needed, int(there * _MARGIN), probed.largest, settings.max_tokens)
+                needed = Needed(needed.fixed, needed.held >> self.halvings)
+        seconds = self._seconds(probed, len(sides[1]), model, plan)
+        self._say(seconds, needed, probed)
+        if needed and there is not None and needed.total > there * _MARGIN:
+            warn("plan", too_little(needed.total, there), bytes=needed.total, available=there)
+
+    def _probed(self, model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> Probed:
+        """As many tokens at a time as the memory of a GPU takes."""
+        while True:
+            try:
+                with quiet():
+                    return rehearse(model, sides, objective, plan.settings.train, self.halvings)
+            except torch.OutOfMemoryError:
+                if not objective.divisible or self.halvings > 20:
+                    raise
+                self.halvings += 1
+                torch.cuda.empty_cache()
+
+    def _seconds(self, probed: Probed, validation: int, model: nn.Module, plan: Plan) -> dict[str, float]:
+        """By what is done."""
+        train, epochs = plan.settings.train, plan.settings.train.epochs
+        row = probed.validation / validation if validation else probed.alone
+        variants = len(set(plan.settings.export.variants) | {"fp32"})
+        start, each = _EXPORT
+        weights = sum(weight.numel() for weight in model.parameters())
+        return {
+            "training": self.trainings * epochs * probed.epoch,
+            "validation": self.trainings * epochs * probed.validation * (2 if train.metric or validation else 1),
+            "export": start + each * weights * variants,
+            "proof": _proof(plan, row, probed.alone, variants),
+        }
+
+    def _say(self, seconds: dict[str, float], needed: Needed | None, probed: Probed) -> None:
+        total = sum(seconds.values())
+        memory = f" and {needed.total / 1e9:.1f} GB of memory" if needed else ""
+        parts = ", ".join(f"{name} {shown(of)}" for name, of in seconds.items())
+        facts = {"seconds": round(total, 1), "parts": {name: round(of, 1) for name, of in seconds.items()}}
+        more = {"bytes": needed.total} if needed else {}
+        if self.halvings:
+            text = (
+                f"at most {probed.largest >> self.halvings:,} tokens go through the model at a time, to fit the memory"
+            )
+            say("plan", f"{text}; a step still learns from all its rows", halvings=self.halvings)
+        say("plan", f"about {shown(total)}{memory} from here, if nothing else runs: {parts}", **facts, **more)
+
+
+def _proof(plan: Plan, row: float, alone: float, variants: int) -> float:
+    """Seconds of what the exported files are tried with. `row` and `alone`: what torch takes for one."""
+    samples, test, asked = len(plan.prepared.samples), len(plan.prepared.test), plan.settings.export.explained_rows
+    together = variants * (samples + test + min(samples, _PARITY)) + min(test, _PROFILE)
+    one_by_one = variants * (min(samples, _ALONE) + min(test, _ALONE))
+    explained = min(asked, test) * BUDGET * row if plan.settings.task in KINDS else 0.0
+    torch_alone = min(samples, _PARITY) * alone
+    return _SERVED * row * together + _SERVED_ALONE * alone * one_by_one + torch_alone + min(explained, _EXPLAINED)
+
+
+def trainings_of(settings: JobSettings) -> int:
+    """How many models a job teaches."""
+    return (len(REMEDIES) if settings.train.imbalance else 1) * (2 if settings.adapt else 1)
+
+
+def bytes_kept(learning: int, plan: Plan) -> int:
+    """Beside the weights: gradients, the optimizer's running means, the best weights, and a checkpoint under way."""
+    train = plan.settings.train
+    moments = 2 if train.optimizer == "adamw_8bit" else 8
+    copies = 1 + (train.average or 0) + (1 if train.ema else 0)
+    # A checkpoint is a copy of the weights and of the running means, which is written while the run goes on.
+    return learning * (4 + moments + 4 * copies + 4 + moments)
+
+
+def fitting(needed: Needed, there: int, largest: int, given: int | None) -> int:
+    """How often the parts of a step are to be halved to fit the memory; never where their size was given."""
+    if given is not None or needed.total <= there or not needed.held:
+        return 0
+    most = max(0, int(math.log2(max(1, largest / _FEWEST))))
+    halvings = 0
+    while halvings < most and needed.fixed + (needed.held >> halvings) > there:
+        halvings += 1
+    return halvings
+
+
+def too_little(needed: int, there: int) -> str:
+    """What to do about it."""
+    return (
+        f"the job needs about {needed / 1e9:.1f} GB of memory and can have {there / 1e9:.1f} GB: it may be killed; "
+        "give it more, lower train.max_length or train.max_tokens, let less learn (train.lora, train.layers), or set "
+        "train.gradient_checkpointing"
+    )
+
+
+def shown(seconds: float) -> str:
+    """A time for people."""
+    if seconds < 90:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
