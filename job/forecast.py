@@ -137,7 +137,10 @@ def _proof(plan: Plan, row: float, alone: float, variants: int) -> float:
 
 def trainings_of(settings: JobSettings) -> int:
     """How many models a job teaches."""
-    return (len(REMEDIES) if settings.train.imbalance else 1) * (2 if settings.adapt else 1)
+    train = settings.train
+    tries = len(REMEDIES) if train.imbalance else 1
+    rounds = 1 + (train.pseudo_labels.rounds if train.pseudo_labels else 0)
+    return tries * rounds * (2 if settings.adapt else 1)
 
 
 def bytes_kept(learning: int, plan: Plan) -> int:

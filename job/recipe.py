@@ -31,6 +31,7 @@ from tunewright.job.steps.run.resume import digest_of, digest_of_taught, open_ch
 from tunewright.job.steps.run.stages import BUNDLE, CHECKPOINTS, Stages
 from tunewright.job.steps.teach import teach
 from tunewright.job.steps.teachers.distill import with_teacher
+from tunewright.job.steps.teachers.pseudo_labels import with_pool
 from tunewright.job.train.cost.work import Pace
 from tunewright.job.train.distributed import world
 from tunewright.registry.errors import Conflict
@@ -167,6 +168,8 @@ def open_base(
     if settings.train.distill:
         plan = with_teacher(plan, registry, work)
     sides = encode_sides(plan, work)
+    if settings.train.pseudo_labels:
+        plan = with_pool(plan, work)
     if settings.adapt:
         plan = replace(plan, adaptation=read_text(plan, registry.cache, work / "adapt"))
     return plan, sides

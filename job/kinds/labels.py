@@ -45,7 +45,7 @@ class Labels(Target[object, list[str]]):
     roles = ("label", "labels")
     closed = True
     uses = LABEL_SETTINGS | {"data.label_separator", "train.label_smoothing", "train.loss", "train.threshold"}
-    uses |= {"train.r_drop", "train.mixup", "train.distill", "data.unlabelled"}
+    uses |= {"train.r_drop", "train.mixup", "train.distill", "train.pseudo_labels", "data.unlabelled"}
 
     def problem(self, role: str, options: Options) -> str:
         """A column `label` holds one label, a column `labels` any number."""

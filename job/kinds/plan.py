@@ -1,6 +1,7 @@
 """What a job knows before anything is learned: the data, the base model, and what turns inputs into arrays."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 import numpy as np
@@ -124,6 +125,8 @@ class Plan:
     """What the base model reads first, where the settings ask for that."""
     teaching: "Teaching | None" = None
     """What a teacher answers, where there is one."""
+    pool: "Pool | None" = None
+    """Unlabelled rows, where the model labels them itself."""
 
     def with_train(self, **changes: object) -> "Plan":
         """The plan with other settings of `train`."""
@@ -144,6 +147,15 @@ class Teaching:
     """`[N, L]`, in the order of the labels; numbers in the unit of the data, `[N, 1]`."""
     labelled: int
     """The first so many rows have labels of their own, the others those that the teacher gives them."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Unlabelled rows as arrays."""
+
+    rows: "Rows"
+    folder: Path
+    """Where rows that are put together may be written."""
 
 
 @dataclass(frozen=True)

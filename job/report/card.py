@@ -7,6 +7,7 @@ from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.settings.search import Searched
 from tunewright.job.steps.adapt import Adaptation, sentence
 from tunewright.job.steps.release import Release
+from tunewright.job.steps.teachers.pseudo_labels import sentence as rounds
 from tunewright.job.train.state import Trained
 from tunewright.serving.bundle.model_file import ModelFile
 
@@ -43,6 +44,7 @@ def _metrics(release: Release, plan: Plan, trained: Trained, adaptation: Adaptat
         **({"search": searched.model_dump(mode="json")} if searched else {}),
         **({"adaptation": asdict(adaptation)} if adaptation else {}),
         **({"remedies": trained.remedies} if trained.remedies else {}),
+        **({"pseudo_labels": trained.pseudo_labels} if trained.pseudo_labels else {}),
         **({"threshold": asdict(trained.decision)} if trained.decision else {}),
         "parity": {name: asdict(parity) for name, parity in release.parities.items()},
         **({"faithfulness": asdict(release.faithfulness)} if release.faithfulness else {}),
@@ -68,6 +70,7 @@ def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation
         f"## Adaptation\n\nThe base model read unlabelled text first: {sentence(adaptation)}." if adaptation else "",
         _uneven(trained),
         _changed(prepared),
+        _self_taught(plan, trained),
         "## Limits\n\nThe figures hold for inputs like the test rows. "
         + (f"Texts are cut to {model.max_length} tokens. " if model.max_length else "")
         + "The licence of the base model and of the data apply to these weights.",
@@ -119,6 +122,13 @@ def _changed(prepared: Prepared) -> str:
     samples = prepared.facts.get("augmented_samples", [])
     lines = "\n".join(f"- {_cell(sample)}" for sample in samples)
     return f"## Changed training rows\n\nIn each epoch otherwise; in the first one:\n\n{lines}" if samples else ""
+
+
+def _self_taught(plan: Plan, trained: Trained) -> str:
+    """What the model has labelled by itself, and what that bought."""
+    metric = plan.prepared.task.objective(plan).metric
+    lines = "\n".join(f"- {_cell(rounds(one, metric))}" for one in trained.pseudo_labels)
+    return f"## Pseudo-labels\n\nUnlabelled rows that it was sure of:\n\n{lines}" if lines else ""
 
 
 def _course(plan: Plan, trained: Trained) -> str:

@@ -18,7 +18,7 @@ class DataSettings(Settings):
     test: Sources | None = None
     """Rows to measure the exported model on, read once at the end; split off from train when absent."""
     unlabelled: Sources | None = None
-    """Rows without labels, in the form of the training rows, for train.distill."""
+    """Rows without labels, in the form of the training rows, for train.distill and train.pseudo_labels."""
     columns: dict[str, str | int] = Field(default={})
     """Role to column name (or 0-based position: without a header, and in conll, where -1 is the last column)."""
     header: bool = True

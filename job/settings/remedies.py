@@ -35,6 +35,18 @@ class DistillSettings(Settings):
     """Divides the logits of both before they are compared: higher shows more of what is unlikely. Not for numbers."""
 
 
+class PseudoLabelSettings(Settings):
+    """Unlabelled rows that the model is sure of are learned with the label that it gives them."""
+
+    floor: float = Field(default=0.9, ge=0.5, lt=1)
+    """How sure: the score of its label; of several labels that each is there or not."""
+    rounds: int = Field(default=1, ge=1, le=10)
+    """How often rows are labelled and the model taught anew; it ends where validation gets worse."""
+    share: float = Field(default=1.0, gt=0, le=1000)
+    """Of each label at most so many added rows for each of its training rows, the surest first; with several labels a
+    row, of all rows together."""
+
+
 class AugmentSettings(Settings):
     """Training rows otherwise in every epoch: what is changed in them, and how much."""
 

@@ -7,7 +7,7 @@ from pydantic import Field, ModelWrapValidatorHandler, model_validator
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.fields import Fraction, LabelWeights, Settings
 from tunewright.job.settings.presets import PRESETS, Preset
-from tunewright.job.settings.remedies import AugmentSettings, DistillSettings, ThresholdSettings
+from tunewright.job.settings.remedies import AugmentSettings, DistillSettings, PseudoLabelSettings, ThresholdSettings
 
 
 class LoraSettings(Settings):
@@ -115,6 +115,8 @@ class TrainSettings(Settings):
     """Change the training rows, otherwise in every epoch, labels kept."""
     distill: DistillSettings | None = None
     """Learn what a registered version answers, beside the labels: a small model from a large one."""
+    pseudo_labels: PseudoLabelSettings | None = None
+    """Learn what the model itself is sure of in unlabelled rows, where that is no worse on validation."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread over all labels; single label only."""
     class_weights: Literal["balanced", "effective"] | LabelWeights | None = None

@@ -201,8 +201,16 @@ def _augment(settings: JobSettings, task: Task) -> Iterator[str]:
 def _taught(settings: JobSettings, problem: str) -> Iterator[str]:
     """What a teacher has no use for, or what has no use without one."""
     train = settings.train
-    if settings.data.unlabelled is not None and not train.distill:
-        yield _useless("data.unlabelled", "it is for train.distill, which is not set")
+    if settings.data.unlabelled is not None and not train.distill and not train.pseudo_labels:
+        yield _useless("data.unlabelled", "it is for train.distill and train.pseudo_labels, and neither is set")
+    if train.pseudo_labels:
+        if settings.data.unlabelled is None:
+            yield "train.pseudo_labels needs rows to label: give data.unlabelled"
+        if train.distill:
+            yield "train.pseudo_labels cannot stand beside train.distill, whose teacher gives the labels; remove one"
+        if train.minutes is not None:
+            both = "train.minutes is the time of one training, and train.pseudo_labels has several"
+            yield f"{both}; remove one of the two"
     if train.distill is None:
         return
     if train.minutes is not None:
@@ -262,7 +270,7 @@ def _held_out(settings: JobSettings) -> Iterator[str]:
             "adapt needs validation rows to tell what it bought: give data.validation or a data.validation_fraction "
             "over 0"
         )
-    for name in ("imbalance", "threshold"):
+    for name in ("imbalance", "threshold", "pseudo_labels"):
         if getattr(train, name):
             yield f"train.{name} needs validation rows: give data.validation or a data.validation_fraction over 0"
     untaught = train.few_shot is not None and train.layers == "head"

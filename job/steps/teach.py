@@ -17,6 +17,7 @@ from tunewright.job.steps.augment import augmented
 from tunewright.job.steps.epochs import with_epochs
 from tunewright.job.steps.imbalance import best_remedy, move_threshold, sampled
 from tunewright.job.steps.teachers.distill import distilled
+from tunewright.job.steps.teachers.pseudo_labels import self_taught
 from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Objective, Watch, nobody
 from tunewright.job.train.state import Trained
@@ -50,6 +51,14 @@ def teach(
     """Make the model of a plan and train it on the first side; the second one tells the best epoch, and the best
     remedy where several are tried; else `watch` is told what is measured there. With `checkpoints` training goes on
     where it was stopped."""
+    if plan.settings.train.pseudo_labels:
+        return self_taught(plan, sides, partial(_best, before=before), checkpoints)
+    return _best(plan, sides, checkpoints, watch=watch, before=before)
+
+
+def _best(
+    plan: Plan, sides: tuple[Rows, Rows], checkpoints: Checkpoints | None, *, before: Before, watch: Watch = nobody
+) -> Taught:
     if plan.settings.train.imbalance:
         return best_remedy(plan, sides, partial(_teach, before=before), checkpoints)
     return _teach(plan, sides, checkpoints, watch=watch, before=before)

@@ -45,6 +45,8 @@ class Trained:
     """Steps of which the loss or the gradient was not finite."""
     remedies: list[dict[str, object]] = field(default_factory=list)
     """What each remedy for uneven labels reached, where several were tried."""
+    pseudo_labels: list[dict[str, object]] = field(default_factory=list)
+    """What each round of labelling rows by itself added and bought."""
     decision: Decision | None = None
     """Where one label begins, where that was moved."""
 

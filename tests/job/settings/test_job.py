@@ -183,6 +183,7 @@ def test_the_names_of_the_settings_are_frozen():
         train.augment.swap train.augment.delete train.augment.typos train.augment.synonyms train.augment.crop
         train.augment.flip train.augment.colour train.augment.gain train.augment.noise train.augment.shift
         train.augment.spec
+        train.pseudo_labels.floor train.pseudo_labels.rounds train.pseudo_labels.share
         train.distill.teacher train.distill.weight train.distill.temperature
         train.sampling train.logit_adjustment train.imbalance
         train.threshold.label train.threshold.recall train.threshold.precision

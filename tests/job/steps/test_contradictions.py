@@ -35,6 +35,7 @@ VALUES = {
     "train.sampling": "over",
     "train.augment": {"typos": 0.1},
     "train.distill": {"teacher": "x@best"},
+    "train.pseudo_labels": {},
     "train.imbalance": "auto",
     "train.threshold": {"label": "bad", "recall": 0.9},
     "train.precision": "fp32",

@@ -151,6 +151,14 @@ SHOWN = {
         "job/train/device/test_layers.py",
         "test_what_is_computed_again_gives_the_same_bits_and_keeps_less",
     ),
+    **{
+        f"train.pseudo_labels.{name}": ("job/steps/teachers/test_pseudo_labels.py", f"test_{test}")
+        for name, test in {
+            "floor": "what_a_model_is_sure_of_is_added",
+            "share": "of_each_label_the_surest_are_added",
+            "rounds": "rounds_go_on_until_validation_gets_worse",
+        }.items()
+    },
     "train.parallel": ("job/train/device/test_shards.py", "test_one_process_holds_all_weights_and_says_so"),
     "train.max_tokens": (
         "job/tasks/test_gradient.py",
@@ -413,7 +421,7 @@ def test_every_setting_is_tried_or_shown_elsewhere():
     there = {name for name in there if not name.startswith("data.")}
     assert there - tried == set()
     assert tried - there == {"train.lora", "train.few_shot", "train.threshold", "train.augment"}
-    assert set(TrainSettings.model_fields) - {"checkpoint", "distill"} <= {
+    assert set(TrainSettings.model_fields) - {"checkpoint", "distill", "pseudo_labels"} <= {
         name.removeprefix("train.") for name in tried
     }
     for file, test in SHOWN.values():

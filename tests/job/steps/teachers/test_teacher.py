@@ -69,7 +69,7 @@ def test_another_teacher_is_another_run():
     assert len({json.dumps(rows_of(one)) for one in (facts, *(facts | teacher for teacher in teachers))}) == 3
 
 
-NOT_SET = "it is for train.distill, which is not set"
+NOT_SET = "it is for train.distill and train.pseudo_labels, and neither is set"
 PAIRS = "train.few_shot teaches the encoder with pairs and fits the head by itself"
 
 
