@@ -47,7 +47,10 @@ class Limits(BaseModel):
     may; told from the headers of the files, before any is decoded, and refused with 413."""
     requests: int = Field(default=256, ge=1, le=10_000)
     """Requests that have arrived and wait or are being answered at the same time; one more is refused with 429 and the
-    seconds to wait. So is one that finds so much work before it that half of the deadline would be over."""
+    seconds to wait."""
+    queue_seconds: float = Field(default=0.75, gt=0, le=3600)
+    """Seconds that a request may have to wait for others, as estimated; where it is more it is refused with 429 and the
+    seconds to wait. For 128 others it may always wait, but never for more than half of the deadline."""
     deadline_seconds: float = Field(default=30.0, gt=0, le=3600)
     """Seconds a request may wait and compute once it has arrived; then 503."""
 

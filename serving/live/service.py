@@ -81,7 +81,11 @@ class Service:
         reads_files = isinstance(predictor.engine, FileEngine)
         self._weigh = partial(_weighed_files if reads_files else _weighed_texts, predictor, limits)
         self._rows = rows = self._engine_threads(predictor.engine, threads)
-        self._load = Load(lambda: rows.rate if rows else 0.0, limits.deadline_seconds)
+        self._load = Load(
+            lambda: rows.rate if rows else 0.0,
+            queue_seconds=limits.queue_seconds,
+            deadline_seconds=limits.deadline_seconds,
+        )
         # Those who write take steps together: each request has a thread that waits for its own.
         waiting = limits.requests if predictor.writes else threads
         self._workers = ThreadPoolExecutor(waiting, thread_name_prefix="service", initializer=give_way)
@@ -124,7 +128,7 @@ class Service:
         def too_late() -> None:
             work.end(self._too_late(seconds))
 
-        with self._load.taken(sum(map(self._rows.estimate, request.inputs))):
+        with self._load.taken([self._rows.estimate(one) for one in request.inputs]):
             WATCHDOG.watch(too_late, work.since + seconds)
             self._rows.put(work)
             try:

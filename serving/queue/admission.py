@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tunewright.serving.errors import Overloaded
@@ -10,7 +10,11 @@ from tunewright.serving.errors import Overloaded
 _WEIGHT = 0.05
 """Share of the newest request in the moving average: about the last twenty count."""
 _SHARE = 0.5
-"""Of the deadline that work may wait: what is estimated may take twice as long."""
+"""Of the deadline that a request may wait: what is estimated may take twice as long."""
+_ALWAYS = 128
+"""Others that a request may always wait for, within the deadline: so many callers are nothing unusual."""
+_TURN = 512
+"""What is done of a request in one turn, at most, in tokens."""
 
 
 class Admission:
@@ -54,31 +58,41 @@ class Admission:
 
 
 class Load:
-    """A bound on how long a request to one model will probably take. To be used from the thread of the event loop."""
+    """A bound on how long requests to one model wait for each other. To be used from the thread of the event loop."""
 
-    def __init__(self, rate: Callable[[], float], deadline_seconds: float) -> None:
+    def __init__(self, rate: Callable[[], float], *, queue_seconds: float, deadline_seconds: float) -> None:
         """`rate`: how much is lately done in a second; 0 where that is not known yet."""
-        self._rate, self._deadline = rate, deadline_seconds
-        self._costs: dict[object, int] = {}
+        self._rate, self._queue, self._deadline = rate, queue_seconds, deadline_seconds
+        self._others: dict[object, tuple[int, int]] = {}
+        """What each costs, and the least that is done of it before another one has its turn."""
 
     def seconds(self, cost: int) -> float:
-        """How long a request of such a cost will take: requests take turns, so of each other one as much is done."""
+        """How long a request of such a cost will wait: requests take turns, so of each other one as much is done."""
         rate = self._rate()
-        return (cost + sum(min(cost, other) for other in self._costs.values())) / rate if rate else 0.0
+        return sum(min(other, max(cost, turn)) for other, turn in self._others.values()) / rate if rate else 0.0
 
     @contextmanager
-    def taken(self, cost: int) -> Iterator[None]:
-        """While such a request waits or runs; Overloaded where it might come too late because of the others."""
-        if self._costs and (seconds := self.seconds(cost)) > _SHARE * self._deadline:
-            wait = math.ceil(seconds)
-            raise Overloaded(
-                f"beside the others that wait the answer would take about {wait} s, and a request may take "
-                f"{self._deadline:g} s (SERVING_LIMITS__DEADLINE_SECONDS); try again in {wait} s",
-                retry_after=wait,
-            )
+    def taken(self, costs: Sequence[int]) -> Iterator[None]:
+        """While a request of inputs that cost so much waits or runs; Overloaded where it would wait for too long."""
+        cost = sum(costs)
+        self._check(self.seconds(cost))
         one = object()
-        self._costs[one] = cost
+        self._others[one] = cost, min(cost // max(1, len(costs)), _TURN)
         try:
             yield
         finally:
-            del self._costs[one]
+            del self._others[one]
+
+    def _check(self, seconds: float) -> None:
+        if seconds > _SHARE * self._deadline:
+            name = "DEADLINE"
+        elif seconds > self._queue and len(self._others) > _ALWAYS:
+            name = "QUEUE"
+        else:
+            return
+        wait = math.ceil(seconds)
+        raise Overloaded(
+            f"{len(self._others)} others wait, and the answer would take about {wait} s because of them, which is too "
+            f"long (SERVING_LIMITS__{name}_SECONDS); try again in {wait} s",
+            retry_after=wait,
+        )

@@ -1,5 +1,7 @@
 """The bounds on requests and on work in flight."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from tunewright.serving.errors import Overloaded
@@ -37,26 +39,58 @@ def test_the_wait_is_for_those_in_flight_as_long_as_they_have_lately_taken(monke
         assert admission.retry_after == 6
 
 
-def test_a_request_that_would_come_too_late_beside_others_is_sent_away():
-    load = Load(lambda: 100.0, 10)
-    with load.taken(100_000):
-        assert load.seconds(400) == 8
-        with pytest.raises(Overloaded) as caught, load.taken(400):
+def load_of(rate, *, queue_seconds=0.5, deadline_seconds=30):
+    return Load(lambda: rate, queue_seconds=queue_seconds, deadline_seconds=deadline_seconds)
+
+
+def test_a_request_that_would_wait_too_long_for_others_is_sent_away():
+    load = load_of(1000)
+    with ExitStack() as held:
+        for _ in range(129):
+            held.enter_context(load.taken([10]))
+        assert load.seconds(10) == 1.29
+        with pytest.raises(Overloaded) as caught, load.taken([10]):
             pass
-        # Requests take turns: a small one does not wait for the end of a large one.
-        with load.taken(20):
-            assert load.seconds(20) == 0.6
     assert str(caught.value) == (
-        "beside the others that wait the answer would take about 8 s, and a request may take 10 s "
-        "(SERVING_LIMITS__DEADLINE_SECONDS); try again in 8 s"
+        "129 others wait, and the answer would take about 2 s because of them, which is too long "
+        "(SERVING_LIMITS__QUEUE_SECONDS); try again in 2 s"
     )
-    assert caught.value.retry_after == 8
+    assert caught.value.retry_after == 2
+    assert load.seconds(10) == 0
+
+
+def test_the_faster_a_model_is_the_more_may_wait():
+    load = load_of(10_000)
+    with ExitStack() as held:
+        for _ in range(500):
+            held.enter_context(load.taken([10]))
+        with pytest.raises(Overloaded), load.taken([1]), load.taken([1]):
+            pass
+
+
+def test_no_request_waits_for_half_of_the_deadline():
+    load = load_of(100, deadline_seconds=10)
+    with load.taken([100] * 1000):
+        with pytest.raises(Overloaded) as caught, load.taken([501]):
+            pass
+        with load.taken([400]):
+            assert load.seconds(20) == 5
+    assert str(caught.value) == (
+        "1 others wait, and the answer would take about 6 s because of them, which is too long "
+        "(SERVING_LIMITS__DEADLINE_SECONDS); try again in 6 s"
+    )
+
+
+def test_a_small_request_waits_for_a_turn_of_each_other_one_and_not_for_its_end():
+    load = load_of(1000)
+    with load.taken([30] * 64), load.taken([10]), load.taken([10_000]):
+        assert load.seconds(5) == (30 + 10 + 512) / 1000
+        assert load.seconds(600) == (600 + 10 + 600) / 1000
 
 
 def test_a_request_that_is_alone_or_of_which_nothing_is_known_yet_is_let_in():
-    load = Load(lambda: 100.0, 10)
-    with load.taken(1_000_000):
+    with load_of(100).taken([1_000_000]):
         pass
-    unknown = Load(lambda: 0.0, 10)
-    with unknown.taken(1_000_000), unknown.taken(1_000_000):
+    unknown = load_of(0)
+    with unknown.taken([1_000_000]), unknown.taken([1_000_000]):
         assert unknown.seconds(1) == 0
