@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
-from tunewright.job.errors import BaseModelError, JobError
+from tunewright.job.errors import BaseModelError
 from tunewright.job.export.int8 import quantize_int8
 from tunewright.job.export.trace import Axes, Tracer, by_transformers, to_onnx
 from tunewright.job.model.classifiers import vectors_seen
@@ -52,6 +52,18 @@ def graph_inputs(config: PretrainedConfig, task: str = EXPORT_TASK) -> list[str]
     # DeBERTa has segments where it was pretrained with them.
     segments = kind in _SEGMENTS or (kind in ("deberta", "deberta-v2") and config.type_vocab_size > 0)
     return ["input_ids", "attention_mask", *(["token_type_ids"] if segments else [])]
+
+
+def require_vector(model: nn.Module, address: str) -> None:
+    """BaseModelError, before any training, for a model of texts that does not make its logits of one vector a text."""
+    config = cast(PretrainedConfig, model.config)
+    with torch.no_grad(), vectors_seen(model) as seen:
+        model(**_example(config, EXPORT_TASK)[0])
+    if seen[-1].ndim != 2:
+        raise BaseModelError(
+            f"base model {address!r} is of the architecture {config.model_type!r}, which makes logits of every token, "
+            "and export.neighbours compares one vector a text; set train.pooling: mean, or export.neighbours: 0"
+        )
 
 
 def export_variants(
@@ -130,8 +142,6 @@ class _WithVector(_Outputs):
         """The model's inputs to its outputs and the vectors `[B, D]`."""
         with vectors_seen(self.model) as seen:
             outputs = super().forward(**inputs)
-        if seen[-1].ndim != 2:
-            raise JobError("it makes logits of every token, not of one vector; set export.neighbours to 0")
         return {**outputs, VECTOR: seen[-1]}
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from tunewright.job.batches.side import Array, Batch, Rows
 from tunewright.job.batches.text import TextRows, encode
-from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK, export_variants, graph_inputs
+from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK, export_variants, graph_inputs, require_vector
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.kinds.task import Graph, Inputs, Learner
 from tunewright.job.learners.heads import keeps_neighbours, scale_of
@@ -57,7 +57,10 @@ class Classifier(Graph):
 
     def build(self, plan: Plan) -> nn.Module:
         """The base, its pooling, and the head."""
-        return build_classifier(plan.base, plan.prepared.labels, plan.settings.train, scale_of(plan))
+        model = build_classifier(plan.base, plan.prepared.labels, plan.settings.train, scale_of(plan))
+        if keeps_neighbours(plan):
+            require_vector(model, plan.base.address)
+        return model
 
     def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
         """One graph a variant."""

@@ -7,8 +7,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from tunewright.job.errors import BaseModelError, JobError
+from tunewright.job.export.graph import ARCHITECTURES, require_vector
 from tunewright.job.model.build import build_classifier
-from tunewright.job.model.classifiers import last_layer, scale_head
+from tunewright.job.model.classifiers import last_layer, scale_head, vectors_seen
 from tunewright.job.model.load import load_config, save_weights
 from tunewright.job.settings.train import TrainSettings
 
@@ -122,6 +123,29 @@ def test_half_precision_weights_are_trained_in_full_precision(fetch, copied_base
         model = build_classifier(fetch(copied_base), LABELS, settings)
         assert {weight.dtype for weight in model.parameters()} == {torch.float32}
         assert model.config.dtype == torch.float32
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in ARCHITECTURES if kind != "eurobert"])
+def test_the_last_layer_is_given_one_vector_a_row(fetch, make_base, batch, kind):
+    model = build_classifier(fetch(make_base(kind)), LABELS, NATIVE).eval()
+    with torch.no_grad(), vectors_seen(model) as seen:
+        logits = model(**batch(2, 9))["logits"]
+        model(**batch(1, 9))
+    assert [len(vector) for vector in seen] == [2, 1]
+    assert seen[0].ndim == 2
+    torch.testing.assert_close(last_layer(model)(seen[0]), logits)
+
+
+def test_logits_of_every_token_are_refused_where_one_vector_is_wanted(fetch, make_base):
+    base = fetch(make_base("eurobert"))
+    require_vector(build_classifier(base, LABELS, MEAN), base.address)
+    with pytest.raises(BaseModelError) as caught:
+        require_vector(build_classifier(base, LABELS, NATIVE), base.address)
+    assert str(caught.value) == (
+        f"base model {base.address!r} is of the architecture 'eurobert', which makes logits of every token, and "
+        "export.neighbours compares one vector a text; set train.pooling: mean, or export.neighbours: 0"
+    )
 
 
 @pytest.mark.parametrize("kind", ["bert", "albert", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet"])

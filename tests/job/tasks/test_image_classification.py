@@ -156,7 +156,7 @@ def settings(table, tmp_path):
     "family", [pytest.param(name, marks=pytest.mark.slow if name in HEAVIER else ()) for name in FAMILIES]
 )
 def test_a_family_is_taught_registered_and_answers_as_the_pipeline(make_base, settings, registry, family, picture):
-    made = run(settings(make_base(family)), registry)
+    made = run(settings(make_base(family), export={"neighbours": 9}), registry)
     assert made.release.evaluations["fp32"].metrics["accuracy"] > 0.6
     folder = pull(open_store(registry.uri), "colours:1", cache=registry.cache).folder
     predictor = open_predictor(folder, variant="fp32")
@@ -173,6 +173,10 @@ def test_a_family_is_taught_registered_and_answers_as_the_pipeline(make_base, se
     assert [one["score"] for answer in alone for one in answer] == pytest.approx(
         [one["score"] for answer in together for one in answer], abs=1e-5
     )
+    kept = predictor.neighbours
+    assert sorted(kept.row(number)["label"] for number in range(9)) == sorted(3 * COLOURS)
+    assert list(kept.row(0)) == ["row", "label", "sha256"]
+    assert kept.nearest(predictor.vectors(inputs[:1])[0], 1)[0]["similarity"] > 0.5
     predictor.close()
 
 
