@@ -5,9 +5,12 @@ import json
 import numpy as np
 import pytest
 
+from tunewright.job.checkpoints.files import Identity
+from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.errors import SettingsError
 from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.settings.train import CheckpointSettings
 from tunewright.job.steps.imbalance import REMEDIES
 from tunewright.job.steps.teach import teach
 from tunewright.serving.predictor import open_predictor
@@ -49,6 +52,48 @@ def test_the_best_remedy_is_kept_with_all_that_were_tried(job, registry, tmp_pat
     assert kept["mcc"] == taught.trained.figures["mcc"] == max(one["mcc"] for one in tried)
     (told,) = [text for text in said(capsys, "imbalance") if text.startswith("kept ")]
     assert told.startswith(f"kept {kept['remedy']}, by mcc on validation: none {tried[0]['mcc']:.4f}, class_weights")
+
+
+class Counted:
+    """Training rows that count how often they are read, and end the process at one time."""
+
+    def __init__(self, rows, last=None):
+        self._rows, self._last, self.reads = rows, last, 0
+        self.lengths, self.truncated = rows.lengths, rows.truncated
+
+    def __len__(self):
+        return len(self._rows)
+
+    def batch(self, rows):
+        self.reads += 1
+        if self.reads == self._last:
+            raise Killed
+        return self._rows.batch(rows)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.slow
+def test_a_killed_search_for_the_best_remedy_goes_on_to_the_same_winner(job, registry, tmp_path, capsys):
+    plan, (rows, validation) = prepare_all(job(imbalance="auto", dropout=0.2), registry, tmp_path / "work")
+    whole = Counted(rows)
+    expected = teach(plan, (whole, validation))
+
+    def kept():
+        return Checkpoints(tmp_path / "kept", Identity({}, ""), CheckpointSettings(steps=2))
+
+    for share in (0.3, 0.4):
+        with pytest.raises(Killed):
+            teach(plan, (Counted(rows, round(share * whole.reads)), validation), kept())
+    rest = Counted(rows)
+    taught = teach(plan, (rest, validation), kept())
+    assert 0 < rest.reads < 0.7 * whole.reads
+    assert taught.trained.remedies == expected.trained.remedies
+    assert taught.trained.history == expected.trained.history
+    weights = expected.model.state_dict()
+    assert all(tensor.equal(weights[name]) for name, tensor in taught.model.state_dict().items())
 
 
 def test_over_sampling_reads_as_many_rows_of_each_label(job, registry, tmp_path, capsys):
