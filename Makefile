@@ -86,8 +86,8 @@ bench-quantized: $(VENV)/.dev ## int8 with one scale a row and with one scale a 
 bench-few-shot: $(VENV)/.dev ## banking77 with 8 rows a label: contrastive, plain and frozen, several draws
 	$(BIN)/python tests/bench/bench_few_shot.py
 
-bench-remedies: $(VENV)/.dev ## uneven, few and noisy labels with and without each remedy (SETS="sst2 wnut17" for some, SEEDS=3)
-	$(BIN)/python tests/bench/bench_remedies.py $(SETS) --seeds $(or $(SEEDS),5)
+bench-remedies: $(VENV)/.dev ## uneven, few and noisy labels with and without each remedy (SETS="sst2 wnut17" for some, SEEDS=3, RESUME=1)
+	$(BIN)/python tests/bench/bench_remedies.py $(SETS) --seeds $(or $(SEEDS),5) $(if $(RESUME),--resume)
 
 bench-bombs: $(VENV)/.dev ## memory and time that small files cost which unfold into large ones
 	$(BIN)/python tests/hostile/bombs.py

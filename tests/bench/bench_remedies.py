@@ -1,15 +1,17 @@
 """`make bench-remedies`: what the remedies for uneven, few and noisy labels give, with and without, over several seeds.
 
-Each set is cut anew for each seed, and each way learns from the same cut through the whole job; the exported fp32 file
-is measured on the test rows. Printed as a table with the mean and the spread of the seeds, and written to
-var/bench/remedies.json.
+Each set is cut anew for each seed, and each way learns from the same cut by the job's own steps, in a short course; the
+weights it keeps are measured on the test rows. `auto` is that of the ways of `train.imbalance: auto` which is best on
+validation, as that setting would choose: the ways are its candidates. Seed by seed, so that what is done of an
+interrupted run is whole; printed as a table with the mean and the standard deviation of the seeds, and written to
+var/bench/remedies.json, from where --resume goes on.
 
-sms_spam     1,000 rows, 2 % of them spam; recall and precision of spam, macro-F1
-goemotions   1,500 rows, fear or not, 2 % of them fear; the same figures of fear
+sms_spam     500 rows, 2 % of them spam; recall and precision of spam, macro-F1
+goemotions   600 rows, fear or not, 2 % of them fear; the same figures of fear
 sst2         200 rows; accuracy
-ag_news      1,500 rows with one crowd label each, every fifth of which is wrong; accuracy on clean labels
+ag_news      300 rows with one crowd label each, every fifth of which is wrong; accuracy on clean labels
 sign_digits  20 images of each digit, a small ResNet with random weights; accuracy
-wnut17       700 sentences; F1 of entities
+wnut17       400 sentences; F1 of entities
 
 Data: $TUNEWRIGHT_DATA.
 """
@@ -25,31 +27,38 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cases import CASES
 
-from tunewright.job.recipe import run
+from tunewright.job.batches.side import Rows
+from tunewright.job.kinds.plan import Plan
+from tunewright.job.measure.evaluation import gathered
+from tunewright.job.measure.labels import details
+from tunewright.job.recipe import prepare_all
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.settings.train import TrainSettings
+from tunewright.job.steps.imbalance import REMEDIES
+from tunewright.job.steps.teach import teach
+from tunewright.job.train.objective import scored
 from tunewright.registry.settings import RegistrySettings
 
 OUT = Path("var/bench/remedies.json")
 Row = tuple[str, str]
 """A text and its label."""
 Settings = dict[str, Any]
+Measured = dict[str, Any]
+"""The figures of one way of one set with one seed."""
+WORDS = {"swap": 0.05, "delete": 0.1, "typos": 0.05}
 UNEVEN: dict[str, Settings] = {
     "without": {},
-    "balanced": {"class_weights": "balanced"},
-    "effective": {"class_weights": "effective"},
-    "over": {"sampling": "over"},
-    "over, augmented": {"sampling": "over", "augment": {"swap": 0.05, "delete": 0.1, "typos": 0.05}},
-    "adjusted": {"logit_adjustment": 1},
-    "focal": {"focal_gamma": 2},
-    "auto": {"imbalance": "auto"},
+    **{way: {"metric": "macro_f1", **changes} for way, changes in REMEDIES.items()},
+    "over, augmented": {"metric": "macro_f1", "sampling": "over", "augment": WORDS},
 }
+"""`without` keeps the epoch that is best by accuracy, which is the default; the others go by macro-F1."""
 CALMER: dict[str, Settings] = {
     "without": {},
     "r_drop": {"r_drop": 1, "dropout": 0.1},
@@ -59,7 +68,7 @@ CALMER: dict[str, Settings] = {
     "layer_drop": {"layer_drop": 0.1},
     "l1": {"l1": 0.01},
     "smoothing": {"label_smoothing": 0.1},
-    "augment": {"augment": {"swap": 0.05, "delete": 0.1, "typos": 0.05}},
+    "augment": {"augment": WORDS},
 }
 
 
@@ -82,83 +91,117 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="SET", help=", ".join(SETS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ways", nargs="+", help="some of those of each set")
+    parser.add_argument("--resume", action="store_true", help="measure only what is not written yet")
     asked = parser.parse_args()
     data = os.environ.get("TUNEWRIGHT_DATA")
     if not data:
         sys.exit("bench-remedies needs the data sets: set TUNEWRIGHT_DATA to their folder")
-    rows = []
-    for name in asked.names or SETS:
-        ways = [way for way in SETS[name].ways if not asked.ways or way in asked.ways]
-        for seed in range(1, asked.seeds + 1):
-            for way in ways:
-                rows.append({"set": name, "way": way, "seed": seed, **measured(name, way, seed, Path(data))})
-                OUT.write_text(json.dumps(rows, indent=2))
-        show([row for row in rows if row["set"] == name], ways)
+    names = asked.names or [*SETS]
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    rows: list[Measured] = json.loads(OUT.read_text()) if asked.resume and OUT.is_file() else []
+    for seed in range(1, asked.seeds + 1):
+        for name in names:
+            done = {row["way"] for row in rows if (row["set"], row["seed"]) == (name, seed)}
+            ways = [way for way in SETS[name].ways if way not in done and (not asked.ways or way in asked.ways)]
+            if ways:
+                for way, found in measured(name, ways, seed, Path(data)):
+                    rows.append({"set": name, "way": way, "seed": seed, **found})
+                    OUT.write_text(json.dumps(rows, indent=2))
+    for name in names:
+        show([row for row in rows if row["set"] == name])
 
 
-def measured(name: str, way: str, seed: int, data: Path) -> dict[str, float]:
-    """One job; what its fp32 file reaches on the test rows."""
+def measured(name: str, ways: list[str], seed: int, data: Path) -> Iterable[tuple[str, Measured]]:
+    """What each way reaches on the test rows of one cut."""
     one, work = SETS[name], OUT.with_suffix("") / name / str(seed)
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     asked = one.cut(data, work, seed)
-    train = {**asked.pop("train", {}), "seed": seed, **one.train, **one.ways[way]}
-    export = {"variants": ["fp32"], "explained_rows": 0}
-    settings = JobSettings(
-        **asked, model_name=name.replace("_", "-"), train=train, export=export, output=str(work / "runs")
-    )
+    train = {**asked.pop("train", {}), "seed": seed, **one.train}
+    settings = JobSettings(**asked, model_name=name.replace("_", "-"), train=train, output=str(work / "runs"))
     registry = RegistrySettings(uri=str(work / "registry"), cache=Path("var/cache"))
-    started = time.process_time()
     with (work / "log").open("a") as log, contextlib.redirect_stdout(log):
-        released = run(settings, registry).release
-    assert released is not None
-    found = released.evaluations["fp32"]
-    rare = next((line for line in found.details if line["label"] == one.rare), None)
-    of_rare = {f"{figure} of {one.rare}": float(rare[figure]) for figure in ("recall", "precision")} if rare else {}
-    figures = {figure: found.metrics[figure] for figure in one.figures}
-    return {**figures, **of_rare, "cpu_seconds": round(time.process_time() - started, 1)}
+        plan, sides = prepare_all(settings, registry, work / "rows")
+        test = plan.prepared.task.inputs.encode(plan, "test", work / "rows" / "test", on_rows=lambda _: None)
+        for way in ways:
+            own = settings.model_copy(update={"train": TrainSettings(**{**train, **one.ways[way]})})
+            yield way, of_way(replace(plan, settings=own), sides, test, one)
 
 
-def show(rows: list[dict[str, Any]], ways: list[str]) -> None:
+def of_way(plan: Plan, sides: tuple[Rows, Rows], test: Rows, one: Set) -> Measured:
+    """One training; what the weights that it keeps are worth."""
+    started = time.process_time()
+    taught = teach(plan, sides)
+    seconds = round(time.process_time() - started, 1)
+    objective, labels = plan.prepared.task.objective(plan), plan.prepared.labels
+    answers = list(scored(taught.model, test, objective))
+    found = objective.measure(iter(answers))
+    table = details(*gathered(iter(answers)), labels) if one.rare else []
+    rare = next((line for line in table if line["label"] == one.rare), None)
+    of_rare = {f"{figure} of {one.rare}": line for figure, line in _two(rare).items()} if rare else {}
+    figures = {figure: found[figure] for figure in one.figures}
+    kept = taught.trained.figures.get(plan.settings.train.metric or one.figures[0], 0.0)
+    return {**figures, **of_rare, "cpu_seconds": seconds, "validation": kept}
+
+
+def _two(line: Any) -> dict[str, float]:
+    return {figure: float(line[figure]) for figure in ("recall", "precision")}
+
+
+def with_auto(rows: list[Measured]) -> list[Measured]:
+    """The rows, and what `imbalance: auto` had kept, for the seeds of which all its candidates are there."""
+    auto = []
+    for seed in sorted({row["seed"] for row in rows}):
+        of = {row["way"]: row for row in rows if row["seed"] == seed}
+        tried = [of[way] for way in REMEDIES if way in of]
+        if len(tried) == len(REMEDIES):
+            # The first of equal ones.
+            best = max(tried, key=lambda row: row["validation"])
+            auto.append({**best, "way": "auto", "cpu_seconds": sum(row["cpu_seconds"] for row in tried)})
+    return [*rows, *auto]
+
+
+def show(measured: list[Measured]) -> None:
     """The table of a set: mean and standard deviation over the seeds."""
-    figures = [name for name in rows[0] if name not in ("set", "way", "seed")]
+    rows = with_auto(measured)
+    figures = [name for name in rows[0] if name not in ("set", "way", "seed", "validation")]
     print(f"\n{rows[0]['set']}, {len({row['seed'] for row in rows})} seeds")
-    print(f"{'':16}" + "".join(f"{name:>21}" for name in figures))
-    for way in ways:
+    print(f"{'':26}" + "".join(f"{name:>21}" for name in figures))
+    for way in dict.fromkeys(row["way"] for row in rows):
         cells = []
         for figure in figures:
             values = [row[figure] for row in rows if row["way"] == way]
             spread = statistics.stdev(values) if len(values) > 1 else 0.0
             cells.append(f"{statistics.mean(values):13.3f} ± {spread:5.3f}")
-        print(f"{way:16}" + "".join(cells), flush=True)
+        print(f"{way:26}" + "".join(cells), flush=True)
 
 
 # The sets
 
 
 def sms_spam(data: Path, work: Path, seed: int) -> Settings:
-    """20 rows of spam and 980 of ham teach, 10 and 490 validate, 200 and 1,960 test; each text once."""
+    """10 rows of spam and 490 of ham teach, 5 and 245 validate, 200 and 600 test; each text once."""
     lines = (data / "sms_spam/SMSSpamCollection").read_text(encoding="utf-8").splitlines()
     rows = {text: label for label, _, text in (line.partition("\t") for line in lines)}
-    sizes = {"train": (20, 980), "validation": (10, 490), "test": (200, 1960)}
+    sizes = {"train": (10, 490), "validation": (5, 245), "test": (200, 600)}
     return _uneven([*rows.items()], "spam", sizes, work, seed)
 
 
 def goemotions(data: Path, work: Path, seed: int) -> Settings:
-    """Fear or not: 30 and 1,470 rows teach, 15 and 735 validate, 150 and 2,850 test."""
+    """Fear or not: 12 and 588 rows teach, 6 and 294 validate, 150 and 650 test."""
     number = str((data / "goemotions/labels.txt").read_text().split().index("fear"))
     lines = (data / "goemotions/train.tsv").read_text(encoding="utf-8").splitlines()
     given = (line.split("\t") for line in lines)
     rows = {text: "fear" if number in labels.split(",") else "other" for text, labels, _ in given}
-    sizes = {"train": (30, 1470), "validation": (15, 735), "test": (150, 2850)}
+    sizes = {"train": (12, 588), "validation": (6, 294), "test": (150, 650)}
     return _uneven([*rows.items()], "fear", sizes, work, seed)
 
 
 def sst2(data: Path, work: Path, seed: int) -> Settings:
-    """200 rows teach and 200 validate; the 872 of dev test."""
+    """200 rows teach and 100 validate; the 872 of dev test."""
     rows = _tab_separated(data / "sst2/train.tsv")
     order = np.random.default_rng(seed).permutation(len(rows))
-    sides = {"train": order[:200], "validation": order[200:400]}
+    sides = {"train": order[:200], "validation": order[200:300]}
     for side, numbers in sides.items():
         _write(work / f"{side}.csv", (rows[number] for number in numbers))
     _write(work / "test.csv", _tab_separated(data / "sst2/dev.tsv"))
@@ -166,13 +209,13 @@ def sst2(data: Path, work: Path, seed: int) -> Settings:
 
 
 def ag_news(data: Path, work: Path, seed: int) -> Settings:
-    """1,500 rows with the label of one of the crowd teach, 300 such validate; 2,000 rows with clean labels test."""
+    """300 rows with the label of one of the crowd teach, 100 such validate; 600 rows with clean labels test."""
     with (data / "ag_news/samples10000valMed.csv").open(newline="", encoding="utf-8") as file:
         rows = [(row["text"], row["label"], row["gt"]) for row in csv.DictReader(file)]
     order = np.random.default_rng(seed).permutation(len(rows))
-    _write(work / "train.csv", (rows[number][:2] for number in order[:1500]))
-    _write(work / "validation.csv", (rows[number][:2] for number in order[1500:1800]))
-    _write(work / "test.csv", ((rows[number][0], rows[number][2]) for number in order[1800:3800]))
+    _write(work / "train.csv", (rows[number][:2] for number in order[:300]))
+    _write(work / "validation.csv", (rows[number][:2] for number in order[300:400]))
+    _write(work / "test.csv", ((rows[number][0], rows[number][2]) for number in order[400:1000]))
     return _texts(work)
 
 
@@ -201,10 +244,10 @@ def sign_digits(data: Path, work: Path, seed: int) -> Settings:
 
 
 def wnut17(data: Path, work: Path, seed: int) -> Settings:
-    """The first 700 sentences of each side; the seed is that of the draws alone."""
+    """The first 400 sentences of each side; the seed is that of the draws alone."""
     case = CASES["wnut17"]
     sides = {side: str(work / file) for side, file in case.source(data, work).items()}
-    return {**case.settings, "data": {**case.settings["data"], **sides, "limit": 700}}
+    return {**case.settings, "data": {**case.settings["data"], **sides, "limit": 400}}
 
 
 def _uneven(rows: list[Row], rare: str, sizes: dict[str, tuple[int, int]], work: Path, seed: int) -> Settings:
@@ -239,17 +282,19 @@ def _texts(work: Path) -> Settings:
 
 
 TAGS = {way: CALMER[way] for way in ("without", "r_drop", "ema", "average", "layer_drop", "augment")}
+TAGS |= {"effective": {"class_weights": "effective"}, "over": {"sampling": "over"}}
 IMAGES: dict[str, Settings] = {
     **{way: CALMER[way] for way in ("without", "mixup", "ema", "average", "smoothing")},
     "augment": {"augment": {"crop": 0.3, "colour": 0.2}},
 }
+SHORT = {"epochs": 4, "batch_size": 16, "max_length": 48}
 SETS = {
-    "sms_spam": Set(sms_spam, UNEVEN, ("macro_f1",), "spam"),
-    "goemotions": Set(goemotions, UNEVEN, ("macro_f1",), "fear"),
-    "sst2": Set(sst2, CALMER | {"few_shot": {"few_shot": {}}}, ("accuracy",), train={"epochs": 6}),
-    "ag_news": Set(ag_news, CALMER, ("accuracy",)),
+    "sms_spam": Set(sms_spam, UNEVEN, ("macro_f1",), "spam", SHORT),
+    "goemotions": Set(goemotions, UNEVEN, ("macro_f1",), "fear", SHORT),
+    "sst2": Set(sst2, CALMER | {"few_shot": {"few_shot": {}}}, ("accuracy",), train=SHORT | {"epochs": 6}),
+    "ag_news": Set(ag_news, CALMER, ("accuracy",), train=SHORT | {"max_length": 64}),
     "sign_digits": Set(sign_digits, IMAGES, ("accuracy",)),
-    "wnut17": Set(wnut17, TAGS | {"effective": {"class_weights": "effective"}, "over": {"sampling": "over"}}, ("f1",)),
+    "wnut17": Set(wnut17, TAGS, ("f1",), train={"max_length": 48}),
 }
 
 
