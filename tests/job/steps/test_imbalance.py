@@ -33,6 +33,7 @@ def job(tiny_base, reviews, write, tmp_path):
             train=common | train,
             export={"variants": ["fp32"], "explained_rows": 0},
             output=tmp_path / "runs",
+            keep_bundle=True,
         )
 
     return make
