@@ -56,19 +56,11 @@ def parser(command: str) -> argparse.ArgumentParser:
         from tunewright.serving import drift
 
         return drift.parser()
-    lines = [
-        f"  {setting.variable} ({setting.default})\n" + textwrap.indent(textwrap.fill(setting.meaning, 92), " " * 6)
-        for setting in reference()
-    ]
-    made = Parser(
+    made = _Parser(
         prog=f"tunewright {command}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Serve versions of the registry over HTTP: POST /predict, GET /readyz /livez /models /metrics "
         "/docs.\nAn alias is followed: the version that it moves to answers once it has proven to work.",
-        epilog="Settings are environment variables, with their defaults:\n\n"
-        + "\n".join(lines)
-        + "\n\nThe registry is named by REGISTRY_URI (s3://bucket/prefix or a folder); downloads are kept in "
-        "REGISTRY_CACHE.\n\nExample:\n  tunewright serve reviews@production --registry ./var/registry",
     )
     made.add_argument(
         "model",
@@ -76,3 +68,21 @@ def parser(command: str) -> argparse.ArgumentParser:
         help="references, for example reviews@production, which is followed; SERVING_MODEL if absent",
     )
     return made
+
+
+class _Parser(Parser):
+    """A parser whose help tells of the settings too. To gather these takes a while, which a start need not wait for."""
+
+    def format_help(self) -> str:
+        """The whole help."""
+        lines = [
+            f"  {setting.variable} ({setting.default})\n" + textwrap.indent(textwrap.fill(setting.meaning, 92), " " * 6)
+            for setting in reference()
+        ]
+        self.epilog = (
+            "Settings are environment variables, with their defaults:\n\n"
+            + "\n".join(lines)
+            + "\n\nThe registry is named by REGISTRY_URI (s3://bucket/prefix or a folder); downloads are kept in "
+            "REGISTRY_CACHE.\n\nExample:\n  tunewright serve reviews@production --registry ./var/registry"
+        )
+        return super().format_help()

@@ -351,7 +351,13 @@ def children(process):
 
 def test_a_server_waits_for_nothing_that_only_some_models_or_callers_need():
     beside = ("explain.explaining", "explain.tokens", "generation.settings", "generation.loop", "media", "engines.text")
-    code = "import sys, tunewright.serving.program, tunewright.serving.startup; print(*sys.modules)"
+    code = """
+import sys, tunewright.serving.startup
+from tunewright.serving import program, settings
+program.parser("serve").parse_args(["reviews"])
+print(*sys.modules, settings.ServingSettings.model_fields["model"].description)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith(" None\n")  # what settings mean
     assert not {"boto3", "llguidance", "jinja2", "numpy.random"} & set(done.stdout.split())
     assert not {f"tunewright.serving.{name}" for name in beside} & set(done.stdout.split())
