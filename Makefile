@@ -89,6 +89,9 @@ bench-few-shot: $(VENV)/.dev ## banking77 with 8 rows a label: contrastive, plai
 bench-remedies: $(VENV)/.dev ## uneven, few and noisy labels with and without each remedy (SETS="sst2 wnut17" for some, SEEDS=3, RESUME=1)
 	$(BIN)/python tests/bench/bench_remedies.py $(SETS) --seeds $(or $(SEEDS),5) $(if $(RESUME),--resume)
 
+bench-distill: $(VENV)/.dev ## fewer layers, alone and taught by the whole model: accuracy, size, time a text (SEEDS=1)
+	$(BIN)/python tests/bench/bench_distill.py --seeds $(or $(SEEDS),3)
+
 bench-bombs: $(VENV)/.dev ## memory and time that small files cost which unfold into large ones
 	$(BIN)/python tests/hostile/bombs.py
 
@@ -157,4 +160,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-few-shot bench-remedies bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-few-shot bench-remedies bench-distill bench-bombs images submit install lock outdated clean

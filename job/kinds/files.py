@@ -15,7 +15,7 @@ from tunewright.job.kinds.task import Columns
 from tunewright.serving.errors import InputError, TooLarge
 from tunewright.serving.media import audio_file, image_file
 
-IMAGE_CHANGES = frozenset({"crop", "flip", "colour"})
+IMAGE_CHANGES = frozenset({"crop", "flip", "colour", "rand_augment"})
 """What `train.augment` can change in images."""
 SOUND_CHANGES = frozenset({"gain", "noise", "shift", "spec"})
 """What it can change in recordings."""

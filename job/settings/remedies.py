@@ -64,6 +64,8 @@ class AugmentSettings(Settings):
     """Images: every other one is mirrored."""
     colour: Fraction = 0.0
     """Images: brightness, contrast and saturation are changed by up to this share."""
+    rand_augment: int = Field(default=0, ge=0, le=30)
+    """Images: two of fourteen changes of this strength, others for each image and epoch (RandAugment; 9 is usual)."""
     gain: float = Field(default=0.0, ge=0, le=60)
     """Recordings: louder or softer by up to so many decibels."""
     noise: Fraction = 0.0

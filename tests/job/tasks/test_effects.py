@@ -89,6 +89,7 @@ OF_FILES = {
     "crop": ("image-classification", 0.5),
     "flip": ("image-regression", True),
     "colour": ("image-text-classification", 0.5),
+    "rand_augment": ("image-classification", 9),
     "gain": ("audio-classification", 12),
     "noise": ("audio-regression", 0.5),
     "shift": ("audio-classification", 0.5),
