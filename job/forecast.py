@@ -8,6 +8,7 @@ from torch import nn
 
 from tunewright.job.batches.side import Rows
 from tunewright.job.kinds.plan import Plan
+from tunewright.job.learners.files import MediaRows
 from tunewright.job.measure.faithfulness import BUDGET
 from tunewright.job.progress import quiet, say, warn
 from tunewright.job.settings.job import JobSettings
@@ -75,7 +76,8 @@ class Forecast:
         learning = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
         needed, there = None, None
         if probed.held is not None and not torch.cuda.is_available():
-            fixed = (before or 0) + bytes_kept(learning, plan)
+            decoded = sum(side.decoded.to_come for side in sides if isinstance(side, MediaRows))
+            fixed = (before or 0) + bytes_kept(learning, plan) + decoded
             needed, there = Needed(fixed, max(0, probed.held - 4 * learning)), available()
             if there is not None:
                 self.halvings += fitting(needed, int(there * _MARGIN), probed.largest, settings.max_tokens)

@@ -1,4 +1,5 @@
-"""Models that read files, decoded in every epoch, as many at a time as a batch has; images above all."""
+"""Models that read files, decoded as many at a time as a batch has, and kept as far as there is room; images above
+all."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tunewright.job.batches.decoded import Decoded
 from tunewright.job.batches.side import Array, Batch, Rows, Targets
 from tunewright.job.errors import BaseModelError
 from tunewright.job.kinds.files import File
@@ -43,30 +45,36 @@ class MediaEncoder:
 
     def arrays(self, inputs: Sequence[object]) -> Batch:
         """Tensors `[B, ...]` of inputs as they are served."""
-        arrays = self.collate([self.load(one).features for one in inputs])
+        return self.batch([self.load(one).features for one in inputs])
+
+    def batch(self, features: Sequence[object]) -> Batch:
+        """Tensors `[B, ...]` of what inputs were loaded to."""
+        arrays = self.collate(features)
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
 class MediaRows:
-    """Files as the training loop reads them: decoded when a batch is put together."""
+    """Files as the training loop reads them: decoded when a batch is put together, each once if there is room."""
 
     def __init__(
         self,
-        inputs: Sequence[object],
         sizes: Sequence[int],
         targets: Targets,
+        load: Callable[[int], object],
         arrays: Callable[[Sequence[object]], Batch],
     ) -> None:
-        self._inputs, self._targets, self._arrays = inputs, targets, arrays
+        """`load`: a row to what `arrays` puts together."""
+        self._targets, self._arrays = targets, arrays
         self.lengths = np.array(sizes, dtype=np.int64)
         self.truncated = 0
+        self.decoded = Decoded(len(sizes), load)
 
     def __len__(self) -> int:
-        return len(self._inputs)
+        return len(self.lengths)
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """The tensors and targets of these rows."""
-        batch = self._arrays([self._inputs[row] for row in rows])
+        batch = self._arrays(self.decoded.of(rows))
         return {**batch, "targets": torch.from_numpy(self._targets[list(rows)])}
 
 
@@ -102,9 +110,8 @@ class FileInputs(Inputs):
         inputs = part.data.inputs()
         on_rows(len(inputs))
         sizes = [self.file(one)["size"] for one in inputs]
-        return MediaRows(
-            inputs, sizes, part.targets, lambda chosen: plan.opened(MediaEncoder).arrays(list(map(served, chosen)))
-        )
+        encoder = plan.opened(MediaEncoder)
+        return MediaRows(sizes, part.targets, lambda row: encoder.load(served(inputs[row])).features, encoder.batch)
 
     def bounded(self, objective: Objective) -> Objective:
         """A batch goes through the model whole: some models look at all of its rows."""
