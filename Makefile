@@ -54,7 +54,7 @@ docs: $(VENV)/.dev ## write the generated pages and the wings in the README
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-train bench-few-shot bench-remedies bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-train bench-few-shot bench-remedies bench-tune bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and a FastAPI around optimum, and under overload
 	$(BIN)/python tests/bench/bench_serve.py
@@ -91,6 +91,9 @@ bench-remedies: $(VENV)/.dev ## uneven, few and noisy labels with and without ea
 
 bench-distill: $(VENV)/.dev ## fewer layers, alone and taught by the whole model: accuracy, size, time a text (SEEDS=1)
 	$(BIN)/python tests/bench/bench_distill.py --seeds $(or $(SEEDS),3)
+
+bench-tune: $(VENV)/.dev ## a job that is told nothing but its data against a Trainer that was tuned (SETS="sst2" for some, SEEDS=3)
+	$(BIN)/python tests/bench/bench_tune.py $(SETS) --seeds $(or $(SEEDS),3)
 
 bench-bombs: $(VENV)/.dev ## memory and time that small files cost which unfold into large ones
 	$(BIN)/python tests/hostile/bombs.py
@@ -160,4 +163,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-few-shot bench-remedies bench-distill bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-few-shot bench-remedies bench-distill bench-tune bench-bombs images submit install lock outdated clean

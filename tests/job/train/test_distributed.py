@@ -201,7 +201,7 @@ def test_weights_in_shards_learn_what_one_process_learns(learn, together, monkey
 
 @pytest.mark.slow
 def test_weights_in_shards_go_on_from_a_checkpoint_in_any_number(learn, together, kept, tmp_path):
-    settings = settings_of(parallel="fsdp", epochs=3)
+    settings = settings_of(parallel="fsdp", epochs=3, gradient_checkpointing=True)
 
     def stopped(others):
         signals.unwind()
