@@ -40,6 +40,7 @@ Run = dict[str, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--without", choices=TRAINERS, action="append", default=[], help="a rival to leave out")
     parser.add_argument("--fp32", action="store_true", help="this job in fp32 too")
@@ -51,7 +52,7 @@ def main() -> None:
     os.environ |= {"OMP_NUM_THREADS": str(asked.threads), "PYTHONWARNINGS": "ignore"}
     python = peers.environment("peer", [*peers.pins("torch", "transformers", "accelerate"), "datasets"])
     with tempfile.TemporaryDirectory() as work:
-        rows = write_rows(Path(data) / "sst2", Path(work))
+        rows = write_rows(Path(data) / "sst2", Path(work), asked.rows)
         runs: dict[str, Callable[[int], Run]] = {OURS: lambda seed: ours(rows, seed, preload=asked.preload)}
         if asked.fp32:
             runs[f"{OURS}, fp32"] = lambda seed: ours(rows, seed, preload=asked.preload, precision="fp32")
@@ -73,12 +74,12 @@ class Rows(NamedTuple):
     dev: Path
 
 
-def write_rows(source: Path, work: Path) -> Rows:
-    """The first 2,000 training rows in a seeded order, the next 100, and the dev rows, as CSV."""
+def write_rows(source: Path, work: Path, count: int) -> Rows:
+    """The first so many training rows in a seeded order, the next 100, and the dev rows, as CSV."""
     train, dev = ([line.split("\t") for line in (source / f"{name}.tsv").open()] for name in ("train", "dev"))
     random.Random(SEED).shuffle(train)
     paths = []
-    for name, rows in (("train", train[:ROWS]), ("validation", train[ROWS : ROWS + 100]), ("dev", dev)):
+    for name, rows in (("train", train[:count]), ("validation", train[count : count + 100]), ("dev", dev)):
         paths.append(work / f"{name}.csv")
         with paths[-1].open("w", newline="") as file:
             csv.writer(file).writerows([("text", "label"), *([text, label.strip()] for text, label in rows)])
