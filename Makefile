@@ -54,7 +54,7 @@ docs: $(VENV)/.dev ## write the generated pages and the wings in the README
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-train bench-few-shot bench-remedies bench-tune bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-train bench-step bench-few-shot bench-remedies bench-tune bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and a FastAPI around optimum, and under overload
 	$(BIN)/python tests/bench/bench_serve.py
@@ -67,6 +67,9 @@ bench-reload: $(VENV)/.dev ## what callers notice while an alias moves a hundred
 
 bench-train: $(VENV)/.dev ## tokens per second and accuracy against three Trainer scripts (ROUNDS=5)
 	$(BIN)/python tests/bench/bench_train.py --rounds $(or $(ROUNDS),5)
+
+bench-step: $(VENV)/.dev ## what parts of a training step on a processor take
+	$(BIN)/python tests/bench/bench_step.py
 
 bench-gpu: $(VENV)/.dev ## training on a GPU: what each switch gives, and whether it is right (TINY=1 without a GPU)
 	$(BIN)/python tests/bench/bench_gpu.py $(if $(TINY),--tiny)
@@ -163,4 +166,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-few-shot bench-remedies bench-distill bench-tune bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-few-shot bench-remedies bench-distill bench-tune bench-bombs images submit install lock outdated clean
