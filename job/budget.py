@@ -54,7 +54,7 @@ def within_minutes(plan: Plan, sides: tuple[Rows, Rows], work: Path, kept: Path)
     plan = plan.with_train(epochs=budget.epochs)
     if budget.rows == len(plan.prepared.train):
         return plan, sides
-    plan = replace(plan, prepared=_fewer(plan.prepared, budget.rows, plan.settings.train.seed))
+    plan = replace(plan, prepared=_fewer(plan.prepared, budget.rows, plan.settings.train.seed), encoded=None)
     return plan, encode_sides(plan, work / "fewer")
 
 
@@ -120,7 +120,8 @@ def _share_of(plan: Plan, share: float) -> Plan:
     taught, measured = (
         part.drawn(max(1, round(len(part) * share)), seed) for part in (prepared.train, prepared.validation)
     )
-    few = replace(plan, prepared=replace(prepared, train=taught, validation=measured, facts={**prepared.facts}))
+    prepared = replace(prepared, train=taught, validation=measured, facts={**prepared.facts})
+    few = replace(plan, prepared=prepared, encoded=None)
     # All layers from the first epoch on, and no end before the second one.
     return few.with_train(epochs=2, patience=1000, unfreeze=None, threshold=None)
 

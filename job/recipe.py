@@ -163,7 +163,8 @@ def open_base(
         say("model", f"left out of the base model's configuration: {', '.join(base.dropped)}")
     check_exportable(str(base.config()["model_type"]), base.address, prepared.task.graph.architectures)
     check_dropout(base, settings.train)
-    plan = Plan(settings, prepared, base, prepared.task.inputs.open_encoder(settings, base))
+    encoder, encoded = prepared.task.inputs.open_encoder(settings, base), registry.cache / "encoded"
+    plan = Plan(settings, prepared, base, encoder, encoded=encoded)
     prepared.task.objective(plan)
     if settings.train.distill:
         plan = with_teacher(plan, registry, work)

@@ -125,14 +125,19 @@ class SplitWriter:
         """Finish the files and open them. `targets`: those of the rows, where each has one."""
         for file in (self._ids, self._type_ids, self._labels):
             file.close()
-        return EncodedSplit(
-            ids=_mapped(self._folder / "ids.i32", np.int32),
-            type_ids=_mapped(self._folder / "type_ids.i8", np.int8),
-            labels=_mapped(self._folder / "labels.i32", np.int32),
-            starts=np.frombuffer(self._starts, dtype=np.int64),
-            targets=targets,
-            truncated=self._truncated,
-        )
+        return open_split(self._folder, np.frombuffer(self._starts, dtype=np.int64), targets, self._truncated)
+
+
+def open_split(folder: Path, starts: NDArray[np.int64], targets: Targets, truncated: int) -> EncodedSplit:
+    """The rows whose files a `SplitWriter` has finished."""
+    return EncodedSplit(
+        ids=_mapped(folder / "ids.i32", np.int32),
+        type_ids=_mapped(folder / "type_ids.i8", np.int8),
+        labels=_mapped(folder / "labels.i32", np.int32),
+        starts=starts,
+        targets=targets,
+        truncated=truncated,
+    )
 
 
 def _mapped(path: Path, kind: type[Number]) -> NDArray[Number]:

@@ -6,8 +6,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -47,35 +47,42 @@ def check_or_reuse(check: Check, files: Sequence[SourceFile], asked: Mapping[str
         repeat(found[1])
         say("data", f"{len(found[0].data):,} rows are as they were when they were last checked, and are used again")
         return found[0]
-    new = folder / f"{place.name}.{os.getpid()}.new"
-    new.mkdir(parents=True, exist_ok=True)
-    try:
+    with made_anew(place) as new:
         with recorded() as said:
             checked = check(target=new / ROWS_FILE)
         _keep(checked, said, new)
+    return checked
+
+
+@contextmanager
+def made_anew(place: Path) -> Iterator[Path]:
+    """A folder for what is to be kept in `place`: it takes that name when it is whole; sets long unused go."""
+    new = place.with_name(f"{place.name}.{os.getpid()}.new")
+    new.mkdir(parents=True, exist_ok=True)
+    try:
+        yield new
         shutil.rmtree(place, ignore_errors=True)
-        # Another job may have been first: its rows are the same.
+        # Another job may have been first: what it made is the same.
         with suppress(OSError):
             new.rename(place)
     finally:
         shutil.rmtree(new, ignore_errors=True)
-    _forget_old(folder)
-    return checked
+    forget_old(place.parent)
 
 
 def _digest(files: Sequence[SourceFile], asked: Mapping[str, object]) -> str:
     facts = {
         "files": [(file.address, file.sha256) for file in files],
         "asked": asked,
-        "code": _code(),
+        "code": code_digest(),
         "python": [*sys.version_info[:2], pa.__version__],
     }
     return digest(facts)[:32]
 
 
 @cache
-def _code() -> str:
-    """Of the code that reads and cleans, whatever its version is called."""
+def code_digest() -> str:
+    """Of the code that reads, cleans and encodes, whatever its version is called."""
     digest = hashlib.sha256()
     for room in (job, serving):
         for path in sorted(Path(str(room.__file__)).parent.resolve().rglob("*.py")):
@@ -120,8 +127,8 @@ def _keep(checked: Checked, said: Sequence[Said], place: Path) -> None:
     (place / _FACTS).write_text(json.dumps(facts))
 
 
-def _forget_old(folder: Path) -> None:
-    """Files that another job reads meanwhile stay readable for it."""
+def forget_old(folder: Path) -> None:
+    """Leave the sets that were used last. Files that another job reads meanwhile stay readable for it."""
     used: dict[Path, float] = {}
     for place in folder.iterdir():
         with suppress(FileNotFoundError):

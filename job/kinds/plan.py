@@ -127,6 +127,8 @@ class Plan:
     """What a teacher answers, where there is one."""
     pool: "Pool | None" = None
     """Unlabelled rows, where the model labels them itself."""
+    encoded: Path | None = None
+    """Where token ids are kept for the next run; None where they are not."""
 
     def with_train(self, **changes: object) -> "Plan":
         """The plan with other settings of `train`."""

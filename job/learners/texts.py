@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from tunewright.job.batches.kept import encode_or_reuse
 from tunewright.job.batches.side import Array, Batch, Rows
-from tunewright.job.batches.text import TextRows, encode
+from tunewright.job.batches.text import EncodedSplit, TextRows, encode
 from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK, export_variants, graph_inputs, require_vector
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.kinds.task import Graph, Inputs, Learner
@@ -37,9 +38,17 @@ class TextInputs(Inputs):
 
     def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> Rows:
         """Token ids, kept on disk."""
-        part = plan.prepared.part(side)
-        split = encode(part.data, plan.opened(Encoder), part.targets, folder, on_rows=on_rows)
-        return TextRows(split, plan.opened(Encoder), tensors(plan))
+        part, encoder = plan.prepared.part(side), plan.opened(Encoder)
+
+        def made(folder: Path) -> EncodedSplit:
+            return encode(part.data, encoder, part.targets, folder, on_rows=on_rows)
+
+        if plan.encoded is None:
+            split = made(folder)
+        else:
+            asked = {"base": plan.base.digest, "cleaning": encoder.cleaning.model_dump(), "limit": encoder.max_length}
+            split = encode_or_reuse(part.data, asked, made, part.targets, plan.encoded)
+        return TextRows(split, encoder, tensors(plan))
 
     def described(self, plan: Plan) -> dict[str, object]:
         """Length, cleaning and padding; whether an input is a pair."""

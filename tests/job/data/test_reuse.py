@@ -75,7 +75,7 @@ def test_which_rows_are_taken_needs_no_reading(prepared, data):
 
 def test_other_code_reads_again(prepared, monkeypatch):
     prepared()
-    monkeypatch.setattr(reuse, "_code", lambda: "other")
+    monkeypatch.setattr(reuse, "code_digest", lambda: "other")
     assert AGAIN not in prepared()[1]
 
 
