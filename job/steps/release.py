@@ -159,9 +159,14 @@ def _room(folder: Path, needed: int) -> Iterator[None]:
         raise JobError(f"{error}; {kept}") from error
     except (OSError, SafetensorError, JobError) as error:
         reason = error.__cause__ if isinstance(error, JobError) else error
-        if isinstance(reason, OSError | SafetensorError) and is_disk_full(of_the_system(reason)):
+        if isinstance(reason, OSError | SafetensorError) and _is_full(of_the_system(reason), folder):
             raise JobError(f"{disk_full(folder, needed)}; {kept}") from error
         raise
+
+
+def _is_full(error: OSError, folder: Path) -> bool:
+    # numpy says how many bytes were not written, and not why.
+    return is_disk_full(error) or (error.errno is None and shutil.disk_usage(folder).free < 2**20)
 
 
 def _evaluation(intervals: Mapping[str, tuple[float, float]], **others: object) -> Evaluation:

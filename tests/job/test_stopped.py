@@ -1,6 +1,7 @@
 """The whole program as a process: stopped by a signal, out of disk, and fed more data than memory should hold."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,9 +33,9 @@ def job(tmp_path, tiny_base, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     started = []
 
-    def start(*arguments, before=()):
+    def start(*arguments, before=(), command="check"):
         settings = ("--model_name", "x", "--base_model", str(tiny_base), *arguments)
-        command = [*before, sys.executable, "-m", "tunewright", "check", *settings]
+        command = [*before, sys.executable, "-m", "tunewright", command, *settings]
         process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(process)
         return process
@@ -87,14 +88,17 @@ def test_a_check_that_is_stopped_takes_its_files_away(job, write, tmp_path, numb
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """small_disk("cache"): the start of a command that sees a disk of 2 MB there, which ends with the command."""
+    """small_disk("cache"): the start of a command that sees a disk of 2 MB there, which ends with the command.
+
+    `and_then`: a command of the shell that comes after it.
+    """
     trial = subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "none", str(tmp_path)], capture_output=True)
     if trial.returncode:
         pytest.skip(f"this machine does not let a test mount a small disk: {trial.stderr.decode().strip()}")
 
-    def before(name):
+    def before(name, size="2m", and_then="true"):
         (tmp_path / name).mkdir(exist_ok=True)
-        mount = f'mount -t tmpfs -o size=2m none "{tmp_path / name}" && exec "$@"'
+        mount = f'mount -t tmpfs -o size={size} none "{tmp_path / name}" && "$@"; code=$?; {and_then}; exit $code'
         return ("unshare", "-rm", "sh", "-c", mount, "sh")
 
     return before
@@ -119,6 +123,23 @@ def test_a_disk_that_fills_while_rows_are_written_is_one_sentence(job, write, sm
     (line,) = said.splitlines()
     assert line.startswith("error: ")
     assert "No space left on device" in line
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_too_small_for_a_version_loses_nothing_that_was_learned(job, write, small_disk):
+    write("train.csv", b"text,label\n" + ROWS.encode())
+    words = ("--data.train", "train.csv", "--train.epochs", "1", "--run_id", "r1", "--output", "runs")
+    disk = small_disk("runs", "850k", "find runs -name manifest.json")
+    process = job(*words, before=disk, command="train")
+    out, said = process.communicate(timeout=900)
+    assert process.returncode == 1
+    (line,) = said.splitlines()
+    assert re.fullmatch(
+        r"error: the disk that holds runs/r1/bundle is full; [0-9.]+ kB are needed and [0-9.]+ (kB|bytes) are free; "
+        "make room there or choose another folder; nothing is lost: the same command goes on where this one ended",
+        line,
+    )
+    assert out.splitlines()[-1] == "runs/r1/checkpoints/train/000001/manifest.json"
 
 
 def anonymous(process):

@@ -1,7 +1,9 @@
 """A checkpoint is what was written, or it is refused with the name of what is wrong."""
 
+import errno
 import json
 import random
+import resource
 
 import pytest
 import torch
@@ -25,6 +27,18 @@ def test_what_is_written_is_read(written):
     assert (snapshot.facts, differs) == ({"step": 7, "loss": 0.1}, "")
     assert sorted(path.name for path in written.iterdir()) == ["manifest.json", "state.json", "tensors.safetensors"]
     assert list(written.parent.iterdir()) == [written]
+
+
+def test_what_is_refused_half_way_leaves_nothing(written, tmp_path):
+    allowed = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, allowed[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            write(Snapshot({"w": torch.zeros(10_000)}, {}), RUN, tmp_path / "000002")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, allowed)
+    assert caught.value.errno == errno.EFBIG
+    assert list(tmp_path.iterdir()) == [written]
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "state.json", "tensors.safetensors"])
