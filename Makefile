@@ -54,7 +54,7 @@ docs: $(VENV)/.dev ## write the generated pages and the wings in the README
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-train bench-step bench-few-shot bench-remedies bench-tune bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-few-shot bench-remedies bench-tune bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and a FastAPI around optimum, and under overload
 	$(BIN)/python tests/bench/bench_serve.py
@@ -85,6 +85,9 @@ bench-export: $(VENV)/.dev ## time, size and making of exported graphs against t
 
 bench-quantized: $(VENV)/.dev ## int8 with one scale a row and with one scale a run: drift from fp32, batches, time
 	$(BIN)/python tests/bench/bench_quantized.py
+
+bench-explain: $(VENV)/.dev ## what explanations by masking and by attention are worth (MODEL=name@alias for another)
+	$(BIN)/python tests/bench/bench_explain.py --model $(MODEL)
 
 bench-few-shot: $(VENV)/.dev ## banking77 with 8 rows a label: contrastive, plain and frozen, several draws
 	$(BIN)/python tests/bench/bench_few_shot.py
@@ -166,4 +169,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-few-shot bench-remedies bench-distill bench-tune bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-remedies bench-distill bench-tune bench-bombs images submit install lock outdated clean

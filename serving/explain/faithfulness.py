@@ -39,7 +39,11 @@ def curves(predictor: Predictor, one: object, asked: Asked) -> Steps[Curves | No
     found = yield from weigh(predictor, one, asked)
     if not found.weighed or len(found.weighed[0].subject.parts) < _FEWEST_PARTS:
         return None
-    weighed = found.weighed[0]
+    return (yield from curves_of(found.weighed[0]))
+
+
+def curves_of(weighed: Weighed) -> Steps[Curves]:
+    """The curves of these weights."""
     parts = len(weighed.subject.parts)
     random = np.random.default_rng(parts)
     means: list[float] = []
