@@ -69,7 +69,9 @@ def is_outage(error: Exception) -> bool:
 
 def is_expired(error: Exception) -> bool:
     """Whether the server says that the credentials were good, and are not any more."""
-    return str(getattr(error, "response", {}).get("Error", {}).get("Code", "")) in _EXPIRED
+    # Where a connection has ended before the answer, the response is there and None.
+    response = getattr(error, "response", None) or {}
+    return str(response.get("Error", {}).get("Code", "")) in _EXPIRED
 
 
 def sentence(error: Exception, place: Place, key: str) -> RegistryError:
