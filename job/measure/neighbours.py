@@ -8,18 +8,18 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tunewright.job.data.dataset import Dataset
+from tunewright.job.data.dataset import Dataset, strings
 from tunewright.job.measure.faithfulness import spread
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.bundle.neighbours import FOLDER, ROWS, TEXT_CHARACTERS, VECTORS, Told, unit
 from tunewright.serving.predictor import Predictor
 
-Served = Callable[[Any], object]
+Served = Callable[[object], object]
 Label = str | float | frozenset[str]
 """One label, a number, or any number of labels."""
 
@@ -99,15 +99,15 @@ def _group(target: object) -> object:
     return tuple(sorted(target)) if isinstance(target, list) else None
 
 
-def _shown(value: Any) -> Told:
+def _shown(value: object) -> Told:
     """What a version tells of an input; of a file nothing but its digest."""
     if isinstance(value, Mapping):
         return {"sha256": value["sha256"]}
-    texts = [value] if isinstance(value, str) else value
+    texts = [value] if isinstance(value, str) else strings(value)
     return {name: text[:TEXT_CHARACTERS] for name, text in zip(("text", "text_pair"), texts, strict=False)}
 
 
-def _answered(answer: Sequence[Mapping[str, Any]], model: ModelFile) -> Label:
+def _answered(answer: Sequence[Told], model: ModelFile) -> Label:
     """What the model answers, as rows are labelled."""
     if model.problem == "regression":
         return float(answer[0]["score"])
@@ -130,5 +130,7 @@ def _same(one: Label, other: Label) -> float:
     return float(one == other)
 
 
-def _distance(one: Any, other: Any) -> float:
-    return abs(float(one) - float(other))
+def _distance(one: Label, other: Label) -> float:
+    assert isinstance(one, float)
+    assert isinstance(other, float)
+    return abs(one - other)
