@@ -108,7 +108,7 @@ def _release(model: nn.Module, plan: Plan, objective: Objective, folder: Path, s
     variants = list(dict.fromkeys(["fp32", *settings.export.variants]))
     asked: list[object] = [variants, keeps_neighbours(plan)]
     made = stages.once("export", _MADE, lambda: _export(model, plan, folder, variants), of=asked, files=True)
-    unit, tolerance = objective.scale[1], settings.export.parity_tolerance
+    unit, tolerance = float(objective.scale[1]), settings.export.parity_tolerance
     draft, parities = stages.once(
         "parity",
         _PROVEN,
