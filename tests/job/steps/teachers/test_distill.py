@@ -144,5 +144,6 @@ def test_a_student_of_any_kind_of_answer_is_smaller_and_says_who_taught_it(made,
     lineage = json.loads((released.folder / "lineage.json").read_text())
     assert lineage["data"]["teacher"]["version"] == "tiny:1"
     assert released.sizes["fp32"] < teacher.outcome.release.sizes["fp32"]
+    # Of its own labels it has read none, and of its teacher's two layers it has one.
     head = released.headline
-    assert released.evaluations["fp32"].metrics[head] > teacher.outcome.release.evaluations["fp32"].metrics[head] - 0.2
+    assert released.evaluations["fp32"].metrics[head] > teacher.outcome.release.evaluations["fp32"].metrics[head] - 0.3
