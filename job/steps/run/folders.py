@@ -52,15 +52,20 @@ def work_folder(output: Path) -> Iterator[Path]:
 def _sweep(output: Path) -> None:
     """Remove what nobody is at work on any more, and say so."""
     removed = [_remove(left, left) for left in output.glob(f"{_WORK}*")]
-    for left in output.iterdir():
-        # One that is younger may be about to get its lock and its name.
-        if _NEW.fullmatch(left.name) and time.time() - left.stat().st_mtime > 60:
-            removed.append(_remove(left, left))
+    removed += [_remove(left, left) for left in output.iterdir() if _NEW.fullmatch(left.name) and _is_old(left)]
     for pattern in _HALF:
         removed += [_remove(left, output / left.relative_to(output).parts[0]) for left in output.glob(f"*/{pattern}")]
     if sizes := [size for size in removed if size is not None]:
         what = f"{len(sizes)} unfinished file{'s' if len(sizes) > 1 else ''} or folder{'s' if len(sizes) > 1 else ''}"
         say("output", f"removed {what} of processes that were killed from {output} ({size_text(sum(sizes))})")
+
+
+def _is_old(folder: Path) -> bool:
+    """Whether nobody can be about to lock it and to give it its name."""
+    try:
+        return time.time() - folder.stat().st_mtime > 60
+    except FileNotFoundError:
+        return False
 
 
 def _remove(left: Path, owned: Path) -> int | None:
