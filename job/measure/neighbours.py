@@ -48,8 +48,8 @@ class Nearness:
 
 
 def choose_rows(keys: NDArray[np.uint64], targets: Sequence[object], count: int) -> NDArray[np.int64]:
-    """Positions of the rows to keep: as many of each label as there are, one of equal inputs, the same ones whatever
-    their order. `keys`: one number per row, equal for equal inputs."""
+    """Positions of the rows to keep: equally many of each label as far as there are, one of equal inputs, whatever
+    their order the same ones. `keys`: one number per row, equal for equal inputs."""
     _, first = np.unique(keys, return_index=True)
     numbers: dict[object, int] = {}
     group = np.array([numbers.setdefault(_group(targets[at]), len(numbers)) for at in first.tolist()])
