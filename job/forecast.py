@@ -15,7 +15,7 @@ from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.imbalance import REMEDIES
 from tunewright.job.train.cost.probe import Probed, available, resident
 from tunewright.job.train.distributed import world
-from tunewright.job.train.loop import rehearse
+from tunewright.job.train.loop import GAUGED, rehearse
 from tunewright.job.train.objective import Objective
 from tunewright.serving.explain.kinds import KINDS
 
@@ -82,8 +82,8 @@ class Forecast:
             if there is not None:
                 self.halvings += fitting(needed, int(there * _MARGIN), probed.largest, settings.max_tokens)
                 needed = Needed(needed.fixed, needed.held >> self.halvings)
-        seconds = self._seconds(probed, len(sides[1]), model, plan)
-        self._say(seconds, needed, probed)
+        looks = _looks(sides, objective, plan)
+        self._say(self._seconds(probed, len(sides[1]), looks, model, plan), needed, probed, plan)
         if needed and there is not None and needed.total > there * _MARGIN:
             warn("plan", too_little(needed.total, there), bytes=needed.total, available=there)
 
@@ -99,21 +99,20 @@ class Forecast:
                 self.halvings += 1
                 torch.cuda.empty_cache()
 
-    def _seconds(self, probed: Probed, validation: int, model: nn.Module, plan: Plan) -> dict[str, float]:
-        """By what is done."""
-        train, epochs = plan.settings.train, plan.settings.train.epochs
+    def _seconds(self, probed: Probed, validation: int, looks: float, model: nn.Module, plan: Plan) -> dict[str, float]:
+        """By what is done. `looks`: how often all validation rows are answered while one model learns."""
         row = probed.validation / validation if validation else probed.alone
         variants = len(set(plan.settings.export.variants) | {"fp32"})
         start, each = _EXPORT
         weights = sum(weight.numel() for weight in model.parameters())
         return {
-            "training": self.trainings * epochs * probed.epoch,
-            "validation": self.trainings * epochs * probed.validation * (2 if train.metric or validation else 1),
+            "training": self.trainings * plan.settings.train.epochs * probed.epoch,
+            "validation": self.trainings * looks * probed.validation,
             "export": start + each * weights * variants,
             "proof": _proof(plan, row, probed.alone, variants),
         }
 
-    def _say(self, seconds: dict[str, float], needed: Needed | None, probed: Probed) -> None:
+    def _say(self, seconds: dict[str, float], needed: Needed | None, probed: Probed, plan: Plan) -> None:
         total = sum(seconds.values())
         memory = f" and {needed.total / 1e9:.1f} GB of memory" if needed else ""
         parts = ", ".join(f"{name} {shown(of)}" for name, of in seconds.items())
@@ -124,7 +123,22 @@ class Forecast:
                 f"at most {probed.largest >> self.halvings:,} tokens go through the model at a time, to fit the memory"
             )
             say("plan", f"{text}; a step still learns from all its rows", halvings=self.halvings)
-        say("plan", f"about {shown(total)}{memory} from here, if nothing else runs: {parts}", **facts, **more)
+        writes = "; how long the test rows take to be written is not in it" if _writes(plan) else ""
+        say("plan", f"about {shown(total)}{memory} from here, if nothing else runs: {parts}{writes}", **facts, **more)
+
+
+def _writes(plan: Plan) -> bool:
+    return plan.prepared.problem in ("text_to_text", "text_generation")
+
+
+def _looks(sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> float:
+    """How often a model that learns answers all validation rows: those of training that stand beside them count too."""
+    train, (rows, validation) = plan.settings.train, map(len, sides)
+    if not validation:
+        return 0.0
+    beside = min(validation, GAUGED, rows) / validation if objective.gauged else 0.0
+    steps = math.ceil(rows / (train.batch_size * train.accumulation))
+    return train.epochs * (1 + (steps // train.evaluate if train.evaluate else 0)) * (1 + beside)
 
 
 def _proof(plan: Plan, row: float, alone: float, variants: int) -> float:

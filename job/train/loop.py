@@ -65,7 +65,7 @@ from tunewright.serving.runtime.runs import plan_runs
 TOKENS_AT_ONCE = {"cpu": 1024, "cuda": 16_384}
 """Padded tokens that go through the model at a time in training, by device: what is held for the way back grows with
 them, and on a processor more are slower. A step still learns from all its rows at once."""
-_GAUGED = 500
+GAUGED = 500
 """Training rows that are measured beside those of validation, at most."""
 
 
@@ -287,7 +287,7 @@ def _figures(loop: _Loop, sides: tuple[Rows, Rows]) -> dict[str, float]:
         return {}
     figures = _measured(loop, validation)
     if loop.objective.gauged:
-        some = Sample(train, min(len(validation), _GAUGED))
+        some = Sample(train, min(len(validation), GAUGED))
         metric = loop.objective.metric
         figures[f"train_{metric}"] = _measured(loop, some)[metric]
     return figures

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from tunewright.job.forecast import Forecast, Needed, bytes_kept, fitting, shown, too_little, trainings_of
+from tunewright.job.batches.side import NoRows
+from tunewright.job.forecast import Forecast, Needed, _looks, bytes_kept, fitting, shown, too_little, trainings_of
 from tunewright.job.progress import recorded
 from tunewright.job.recipe import prepare_all
 from tunewright.job.steps.teach import teach
@@ -73,6 +74,14 @@ def test_copies_that_are_kept_of_the_weights_count(job):
     plan, _ = job
     assert bytes_kept(10, plan) == 10 * (4 + 8 + 4 + 12)
     assert bytes_kept(10, plan.with_train(optimizer="adamw_8bit", average=2, ema=0.9)) == 10 * (4 + 2 + 16 + 6)
+
+
+def test_the_rows_that_are_measured_beside_those_of_validation_count(job):
+    plan, sides = job
+    objective = plan.prepared.task.objective(plan)
+    assert _looks(sides, objective, plan) == 1 + 60 / 60
+    assert _looks(sides, objective, plan.with_train(epochs=3, evaluate=1)) == 3 * (1 + 3) * 2
+    assert _looks((sides[0], NoRows()), objective, plan) == 0
 
 
 def test_a_job_that_teaches_several_models_takes_as_many_times(make_settings):
