@@ -12,6 +12,7 @@ import argparse
 import csv
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,50 +35,14 @@ from tunewright.serving.runtime.capacity import available_cpus
 HERE = Path(__file__).parent
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 """Asks without a proxy."""
-_PEER = """
-import os, sys
-from concurrent.futures import ThreadPoolExecutor
-
-import asyncio
-import onnxruntime as ort
-import torch
-import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import Response
-import orjson
-from optimum.onnxruntime import ORTModelForSequenceClassification
-from transformers import AutoTokenizer
-
-torch.set_num_threads(1)
-folder, port, threads = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-options = ort.SessionOptions()
-options.intra_op_num_threads = options.inter_op_num_threads = 1
-model = ORTModelForSequenceClassification.from_pretrained(folder, session_options=options)
-tokenizer = AutoTokenizer.from_pretrained(folder)
-labels = model.config.id2label
-pool = ThreadPoolExecutor(threads)
-app = FastAPI()
-
-
-def answers(texts):
-    rows = tokenizer(texts, return_tensors="np", truncation=True, max_length=256, padding=True)
-    scores = torch.softmax(torch.from_numpy(model(**rows).logits), dim=-1).numpy()
-    order = (-scores).argsort(axis=-1)
-    found = [[{"label": labels[int(i)], "score": float(row[i])} for i in places] for row, places in zip(scores, order)]
-    return orjson.dumps(found)
-
-
-@app.post("/predict")
-async def predict(request: Request):
-    inputs = orjson.loads(await request.body())["inputs"]
-    texts = inputs if isinstance(inputs, list) else [inputs]
-    content = await asyncio.get_running_loop().run_in_executor(pool, answers, texts)
-    return Response(content, media_type="application/json")
-
-
-uvicorn.run(app, port=port, http="httptools", access_log=False, log_level="warning")
-"""
-"""The peer: optimum with as many threads as this server, one per run, behind FastAPI with httptools and orjson."""
+PEERS = {
+    "optimum": peers.optimum_server,
+    "pipeline": peers.optimum_server,
+    "litserve": peers.litserve,
+    "mlserver": peers.mlserver,
+}
+"""Names of programs `peer_NAME.py` and the environment of each. infinity is not among them: it opens no local ONNX
+folder unless it is patched."""
 
 
 @dataclass(frozen=True)
@@ -98,24 +63,35 @@ class Window:
 
 
 class Asked:
-    """A server in a process of its own."""
+    """A server in a process group of its own."""
+
+    path = "/predict"
 
     def __init__(self, command: list[str], environment: dict[str, str], port: int, log: Path) -> None:
         self.port = port
-        written, all_of = log.open("w"), os.environ | environment
-        self.process = subprocess.Popen(command, env=all_of, stdout=written, stderr=subprocess.STDOUT)
+        how = {"env": os.environ | environment, "stderr": subprocess.STDOUT, "start_new_session": True}
+        self.process = subprocess.Popen(command, stdout=log.open("w"), **how)
         for _ in range(600):
             if self.process.poll() is not None:
                 raise SystemExit(f"{command[:3]} ended: {log.read_text()[-2000:]}")
             if self._is_ready():
                 return
             time.sleep(0.2)
-        raise SystemExit(f"{command[:3]} is not ready")
+        self.close()
+        raise SystemExit(f"{command[:3]} is not ready: {log.read_text()[-2000:]}")
+
+    def body(self, texts: list[str]) -> str:
+        """A request."""
+        return json.dumps({"inputs": texts[0] if len(texts) == 1 else texts})
+
+    def bodies(self, bodies: Path) -> Path:
+        """These requests of ours as requests of its own."""
+        return bodies
 
     def window(self, bodies: Path, texts: int, connections: int, seconds: float) -> Window:
         """Ask for so many seconds. `texts`: of each request."""
-        before = self.cpu()
-        command = [sys.executable, HERE / "load.py", str(self.port), bodies]
+        own, before = self.bodies(bodies), self.cpu()
+        command = [sys.executable, HERE / "load.py", str(self.port), own, "--path", self.path]
         command += ["--connections", str(connections), "--seconds", str(seconds)]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         count = found["counts"].get("200", 0)
@@ -124,20 +100,59 @@ class Asked:
         return Window(count * texts, found["seconds"], self.cpu() - before, fifty, most, failed)
 
     def close(self) -> None:
+        """End it, and the workers that LitServe would leave behind."""
         self.process.terminate()
-        self.process.wait()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def _is_ready(self) -> bool:
-        asked = urllib.request.Request(f"http://127.0.0.1:{self.port}/predict", b'{"inputs": "ready?"}')
+        asked, kind = self.body(["ready?"]), {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{self.path}", asked.encode(), kind)
         try:
-            return OPENER.open(asked, timeout=10).status == 200
+            return OPENER.open(request, timeout=10).status == 200
         except OSError:
             return False
 
     def cpu(self) -> float:
-        """Seconds of a processor that it has taken."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Seconds of a processor that it and its workers have taken."""
+        return sum(_seconds_of(number) for number in _family(self.process.pid))
+
+
+class OpenInference(Asked):
+    """One that speaks the Open Inference Protocol alone."""
+
+    path = "/v2/models/reviews/infer"
+
+    def bodies(self, bodies: Path) -> Path:
+        asked = [json.loads(body)["inputs"] for body in json.loads(bodies.read_text())]
+        own = bodies.with_suffix(".v2.json")
+        own.write_text(json.dumps([self.body([texts] if isinstance(texts, str) else texts) for texts in asked]))
+        return own
+
+    def body(self, texts: list[str]) -> str:
+        return json.dumps({"inputs": [{"name": "texts", "shape": [len(texts)], "datatype": "BYTES", "data": texts}]})
+
+
+def _family(number: int) -> list[int]:
+    """A process and all that it has started."""
+    try:
+        files = [path.read_text() for path in Path(f"/proc/{number}/task").glob("*/children")]
+    except OSError:
+        return []
+    return [number, *(one for file in files for child in file.split() for one in _family(int(child)))]
+
+
+def _seconds_of(number: int) -> float:
+    try:
+        fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Bare:
@@ -168,7 +183,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["mixed", "short", "sixteen"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--peers", nargs="*", choices=PEERS, default=["optimum"], help="none: only ONNX Runtime")
     parser.add_argument("--overload-seconds", type=float, default=60)
     parser.add_argument("--beside", nargs="*", default=[], help="name=folder of other checkouts to measure beside")
     asked = parser.parse_args()
@@ -205,8 +220,8 @@ def compare(asked, files: Path, variant: str, folder: Path, held: ExitStack) -> 
     for one in asked.beside:
         name, _, place = one.partition("=")
         servers[name] = _ours(asked, variant, folder, name, {"PYTHONPATH": f"{place}/src"})
-    if not asked.no_peer:
-        servers["optimum"] = _peer(files, variant, folder)
+    for name in asked.peers:
+        servers[name] = _peer(name, files, variant, folder)
     for server in servers.values():
         held.callback(server.close)
     table = []
@@ -290,19 +305,18 @@ def _ours(asked, variant: str, folder: Path, name: str, environment: dict[str, s
     return Asked(command, environment, port, folder / f"{name}.log")
 
 
-def _peer(files: Path, variant: str, folder: Path) -> Asked:
-    python = peers.optimum_server()
-    program, laid_out = folder / "peer.py", folder / f"optimum-{variant}"
-    program.write_text(_PEER)
-    laid_out.mkdir()
-    for place in (files / "weights", (files / read_model_file(files).variants[variant].file).parent, files):
-        for path in place.glob("*"):
-            wanted = path.is_file() and path.suffix in (".json", ".onnx", ".txt")
-            if wanted and not (laid_out / path.name).exists():
+def _peer(name: str, files: Path, variant: str, folder: Path) -> Asked:
+    """A peer over the files of the version, in a folder of its own as transformers lays one out."""
+    python, laid_out = PEERS[name](), folder / f"files-{variant}"
+    file = files / read_model_file(files).variants[variant].file
+    laid_out.mkdir(exist_ok=True)
+    for source in (files / "weights", file.parent, files):
+        for path in source.glob("*"):
+            if path.suffix in (".json", ".onnx", ".safetensors", ".txt") and not (laid_out / path.name).exists():
                 (laid_out / path.name).symlink_to(path.absolute())
     port = _free_port()
-    command = [str(python), str(program), str(laid_out), str(port), str(available_cpus())]
-    return Asked(command, {}, port, folder / "peer.log")
+    command = [str(python), str(HERE / f"peer_{name}.py"), str(laid_out), file.name, str(port), str(available_cpus())]
+    return (OpenInference if name == "mlserver" else Asked)(command, {}, port, folder / f"{name}.log")
 
 
 def _free_port() -> int:

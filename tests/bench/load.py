@@ -42,15 +42,15 @@ class _Caller:
         return int(head[9:12])
 
 
-def load(port, bodies, connections, seconds, rate=0.0):
+def load(port, bodies, connections, seconds, rate=0.0, path="/predict"):
     """Ask for so many seconds: (when it was over, how long it took) of each answer, by status.
 
     Without a rate each connection asks again as soon as it is answered; with one so many requests are sent in a second,
     as long as there is a connection that waits for nothing.
     """
     requests = [
-        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+        b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: %d\r\n\r\n%b" % (path.encode(), len(body), body)
         for body in bodies
     ]
     callers = [_Caller(port, requests, number * 7) for number in range(connections)]
@@ -87,9 +87,10 @@ def main():
     parser.add_argument("--connections", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rate", type=float, default=0)
+    parser.add_argument("--path", default="/predict")
     asked = parser.parse_args()
     bodies = [body.encode() for body in json.loads(asked.bodies.read_text())]
-    waits, seconds = load(asked.port, bodies, asked.connections, asked.seconds, asked.rate)
+    waits, seconds = load(asked.port, bodies, asked.connections, asked.seconds, asked.rate, asked.path)
     times = {status: sorted(took for _, took in own) for status, own in waits.items()}
     summary = {
         "seconds": seconds,

@@ -31,6 +31,16 @@ def optimum_server() -> Path:
     return environment("optimum-serve", [*_pinned("optimum"), *pins("uvicorn", "httptools"), "fastapi", "orjson"])
 
 
+def litserve() -> Path:
+    """LitServe, with the engine and the tokenizer of this project."""
+    return environment("litserve", ["litserve==0.2.19", *pins("onnxruntime", "tokenizers", "numpy")])
+
+
+def mlserver() -> Path:
+    """mlserver, with the same. It does not work with uvloop 0.22."""
+    return environment("mlserver", ["mlserver==1.7.1", "uvloop==0.21.0", *pins("onnxruntime", "tokenizers", "numpy")])
+
+
 def pins(*names: str) -> list[str]:
     """These packages at the versions that this project is developed with."""
     return [pin for pin in _pinned("dev") if pin.partition("==")[0] in names]
