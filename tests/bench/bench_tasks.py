@@ -203,6 +203,9 @@ def ask(model: str, inputs: Any, environment: dict[str, str]) -> Any:
                 with urllib.request.urlopen(request, timeout=60) as response:
                     return json.load(response)
             except urllib.error.HTTPError as error:
+                if error.code == 503:  # it listens before it has a model
+                    time.sleep(0.1)
+                    continue
                 raise CaseFailed(f"the server answered {error.code}: {error.read()[:300]!r}") from error
             except OSError:
                 if server.poll() is not None:
