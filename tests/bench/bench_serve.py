@@ -1,11 +1,12 @@
 """`make bench-serve`: what the server costs around the engine, measured through sockets.
 
 The real server process, over loopback, asked by a generator in a process of its own (`load.py`). In the same rounds run
-ONNX Runtime with nothing around it (`bare.py`) over the same rows, one row a run, and as peer a careful FastAPI around
-optimum with the same file, in an environment of its own. All have as many threads. What is compared is texts per second
-of a processor: where a machine has others to serve it is steadier than texts per second. At last three times the
-requests that the server can answer are sent at a fixed rate (`overload.py`). Printed, and written to
-var/bench/serve.json and var/bench/overload.json.
+ONNX Runtime with nothing around it (`bare.py`) over the same rows, one row a run, and the peers: a careful FastAPI
+around optimum and, where asked for, LitServe and mlserver with the same file (`peer_graph.py`) and a pipeline of
+transformers with the weights, each in an environment of its own. All have as many threads. What is compared is texts
+per second of a processor, the workers of a server counted with it: where a machine has others to serve it is steadier
+than texts per second. At last three times the requests that the server can answer are sent at a fixed rate
+(`overload.py`). Printed, and written to var/bench/serve.json and var/bench/overload.json.
 """
 
 import argparse
@@ -216,14 +217,18 @@ def overloaded(asked, variant: str) -> dict:
 
 def compare(asked, files: Path, variant: str, folder: Path, held: ExitStack) -> list[dict]:
     """A row for each kind of requests and number of connections."""
-    servers = {"ours": _ours(asked, variant, folder, "ours", {})}
+    servers = {}
+
+    def start(name: str, server: Asked) -> None:
+        servers[name] = server
+        held.callback(server.close)
+
+    start("ours", _ours(asked, variant, folder, "ours", {}))
     for one in asked.beside:
         name, _, place = one.partition("=")
-        servers[name] = _ours(asked, variant, folder, name, {"PYTHONPATH": f"{place}/src"})
+        start(name, _ours(asked, variant, folder, name, {"PYTHONPATH": f"{place}/src"}))
     for name in asked.peers:
-        servers[name] = _peer(name, files, variant, folder)
-    for server in servers.values():
-        held.callback(server.close)
+        start(name, _peer(name, files, variant, folder))
     table = []
     for kind in asked.kinds:
         texts = texts_of(kind, folder)

@@ -18,7 +18,7 @@ class Asked(BaseModel):
 if __name__ == "__main__":
     folder, _, port, workers = sys.argv[1:]
     torch.set_num_threads(int(workers))
-    line, app = pipeline("text-classification", f"{folder}/weights", top_k=None, device="cpu"), FastAPI()
+    line, app = pipeline("text-classification", folder, top_k=None, device="cpu"), FastAPI()
 
     @app.post("/predict")
     def predict(asked: Asked) -> list:
