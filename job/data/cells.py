@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.faults import Faults, listed, shown
@@ -270,7 +270,7 @@ class Cells:
             self.fault(fault, "write all labels alike")
 
 
-def whole(value: Any) -> Any:
+def whole(value: object) -> object:
     """A value of JSON without halves of characters, which no file can hold: each becomes U+FFFD."""
     if isinstance(value, str):
         return legible(value)

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from tunewright.registry.errors import Conflict, CorruptObject, RegistryError, Unreachable, UnsafeStore
 from tunewright.registry.stores.key import SMALL, Stat, check_key
@@ -23,6 +23,12 @@ _ATTEMPTS = 5  # of a body that arrives cut off, and of a commit whose fate is n
 _ANSWERED: set[str] = set()  # servers that have answered: one that never has is a mistake sooner than an outage
 
 Answer = TypeVar("Answer")
+
+
+class _Further(TypedDict, total=False):
+    """Where a listing goes on."""
+
+    ContinuationToken: str
 
 
 class S3Store:
@@ -94,16 +100,16 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[Stat]:
         """See Store. Keys that end in `/` are how some consoles draw a folder, and are left out."""
-        more: dict[str, Any] = {}
+        further: _Further = {}
         while True:
-            page = self._page(prefix, more)
+            page = self._page(prefix, further)
             for entry in page.get("Contents", []):
                 key = entry["Key"].removeprefix(self._prefix)
                 if not key.endswith("/"):
                     yield Stat(key, entry["Size"], entry["ETag"].strip('"'))
             if not page.get("IsTruncated"):
                 return
-            more = {"ContinuationToken": page["NextContinuationToken"]}
+            further = {"ContinuationToken": page["NextContinuationToken"]}
 
     def create(self, key: str, data: bytes) -> bool:
         """See Store.
@@ -164,10 +170,10 @@ class S3Store:
         reason = status_of(error) or type(error).__name__
         return is_outage(error) and server in _ANSWERED and waiting.goes_on(f"{server} does not answer ({reason})")
 
-    def _page(self, prefix: str, more: dict[str, Any]) -> "ListObjectsV2OutputTypeDef":
+    def _page(self, prefix: str, further: "_Further") -> "ListObjectsV2OutputTypeDef":
         start = self._prefix + prefix
         try:
-            return self._ask(lambda client: client.list_objects_v2(Bucket=self._bucket, Prefix=start, **more))
+            return self._ask(lambda client: client.list_objects_v2(Bucket=self._bucket, Prefix=start, **further))
         except _errors() as error:
             raise self._sentence(prefix, error) from error
 
