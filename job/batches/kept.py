@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import tokenizers
 
-from tunewright.job.batches.side import Targets
+from tunewright.job.batches.side import HeldTargets
 from tunewright.job.batches.text import EncodedSplit, open_split
 from tunewright.job.checkpoints.digest import digest
 from tunewright.job.data.dataset import Dataset
@@ -24,7 +24,7 @@ def encode_or_reuse(
     data: Dataset,
     asked: Mapping[str, object],
     make: Callable[[Path], EncodedSplit],
-    targets: Targets,
+    targets: HeldTargets,
     folder: Path,
 ) -> EncodedSplit:
     """What `make` makes of the inputs of `data` in files of a folder, or made the last time; with these targets.
@@ -50,7 +50,7 @@ def _digest_of(data: Dataset) -> str:
     return found.hexdigest()
 
 
-def _kept(place: Path, targets: Targets) -> EncodedSplit | None:
+def _kept(place: Path, targets: HeldTargets) -> EncodedSplit | None:
     """What was kept there, where it is whole."""
     try:
         facts = json.loads((place / _FACTS).read_bytes())

@@ -10,12 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tunewright.job.batches.label_sets import LabelSets
+
 Array = NDArray[np.float32]
 
 
 Targets = NDArray[np.int64] | NDArray[np.float32]
 """What the loss compares with, by row: `[N]` label numbers, `[N, L]` zeros and ones, `[N]` numbers; `[0]` where the
 encoded rows carry it."""
+HeldTargets = Targets | LabelSets
+"""The same of all rows of a side: several labels a row are never `[N, L]` at once."""
 NO_TARGETS: Targets = np.zeros(0, dtype=np.float32)
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
-from tunewright.job.batches.side import NO_TARGETS, Targets
+from tunewright.job.batches.side import NO_TARGETS, HeldTargets, Targets
 from tunewright.job.data.dataset import Dataset, strings
 from tunewright.job.errors import BaseModelError, DataError
 from tunewright.serving.errors import InputError
@@ -42,7 +42,7 @@ class EncodedSplit:
     """`[S]`"""
     starts: NDArray[np.int64]
     """`[N + 1]`: row i is `ids[starts[i]:starts[i + 1]]`."""
-    targets: Targets
+    targets: HeldTargets
     """`[N]` or `[N, L]`, as the loss wants them; `[0]` where each token has a label."""
     truncated: int
     """Rows that were cut to the longest length allowed."""
@@ -121,14 +121,14 @@ class SplitWriter:
         self._starts.append(self._starts[-1] + len(row))
         self._truncated += row.truncated
 
-    def close(self, targets: Targets = NO_TARGETS) -> EncodedSplit:
+    def close(self, targets: HeldTargets = NO_TARGETS) -> EncodedSplit:
         """Finish the files and open them. `targets`: those of the rows, where each has one."""
         for file in (self._ids, self._type_ids, self._labels):
             file.close()
         return open_split(self._folder, np.frombuffer(self._starts, dtype=np.int64), targets, self._truncated)
 
 
-def open_split(folder: Path, starts: NDArray[np.int64], targets: Targets, truncated: int) -> EncodedSplit:
+def open_split(folder: Path, starts: NDArray[np.int64], targets: HeldTargets, truncated: int) -> EncodedSplit:
     """The rows whose files a `SplitWriter` has finished."""
     return EncodedSplit(
         ids=_mapped(folder / "ids.i32", np.int32),
@@ -146,7 +146,7 @@ def _mapped(path: Path, kind: type[Number]) -> NDArray[Number]:
 
 
 def encode(
-    data: Dataset, encoder: Encoder, targets: Targets, folder: Path, *, on_rows: Callable[[int], None]
+    data: Dataset, encoder: Encoder, targets: HeldTargets, folder: Path, *, on_rows: Callable[[int], None]
 ) -> EncodedSplit:
     """Encode all rows into files in `folder`, a batch at a time."""
     writer = SplitWriter(folder)

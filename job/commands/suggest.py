@@ -140,7 +140,7 @@ def _measure(plan: Plan, work: Path) -> Tried:
         embed(model, prepared.task.inputs.encode(plan, side, work / side, lambda rows: None))
         for side in ("train", "validation")
     )
-    outputs = apply_head(validation, fit_head(train, prepared.train.targets, prepared.problem))
+    outputs = apply_head(validation, fit_head(train, prepared.train.targets[:], prepared.problem))
     fit = tokenizer_fit(prepared.train.data, load_tokenizer(base.tokenizer))
     figures = Figures(
         score=_score(outputs, np.arange(len(outputs)), prepared),

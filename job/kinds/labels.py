@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tunewright.job.batches.label_sets import LabelSets
 from tunewright.job.data.cells import Cells
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.faults import listed
@@ -25,7 +26,7 @@ from tunewright.job.progress import say, warn
 from tunewright.serving.bundle.model_file import ModelFile
 
 if TYPE_CHECKING:
-    from tunewright.job.batches.side import Targets
+    from tunewright.job.batches.side import HeldTargets
     from tunewright.job.measure.evaluation import Evaluation
     from tunewright.job.train.objective import Objective
     from tunewright.serving.predictor import Predictor
@@ -77,8 +78,8 @@ class Labels(Target[object, list[str]]):
         """The labels of the training rows."""
         return learn_labels(targets, role)
 
-    def encode(self, targets: Sequence[list[str]], labels: Sequence[str], problem: str) -> "Targets":
-        """`[N]` label numbers, or `[N, L]` zeros and ones."""
+    def encode(self, targets: Sequence[list[str]], labels: Sequence[str], problem: str) -> "HeldTargets":
+        """`[N]` label numbers, or which of L labels each row has."""
         return encode_targets(targets, labels, problem)
 
     def check_sides(self, sides: Mapping[str, Part], labels: list[str], problem: str) -> None:
@@ -125,7 +126,7 @@ class Labels(Target[object, list[str]]):
             return draft
         logits = logits_of(predictor, part.data, prepared.task.columns.served)
         say("thresholds", f"tuned on {len(part):,} validation rows, one for each of {len(draft.labels)} labels")
-        return draft.model_copy(update={"thresholds": tune_thresholds(logits, part.targets, prepared.problem)})
+        return draft.model_copy(update={"thresholds": tune_thresholds(logits, part.targets[:], prepared.problem)})
 
     def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
         """Always the commonest training label; each label that more than half of the training rows have."""
@@ -133,10 +134,8 @@ class Labels(Target[object, list[str]]):
         shares = _counts(taught, plan.prepared.labels) / len(taught)
         # Above 0 is above the threshold of one half.
         logits = np.tile(np.asarray(shares - 0.5, dtype=np.float32), (len(part), 1))
-        prepared = plan.prepared
-        return figures(
-            prepared.metric_names, prepared.problem, part.targets, answered(logits, part.targets, prepared.problem)
-        )
+        prepared, truths = plan.prepared, part.targets[:]
+        return figures(prepared.metric_names, prepared.problem, truths, answered(logits, truths, prepared.problem))
 
     def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
         """The figures, their intervals and a table by label."""
@@ -144,7 +143,7 @@ class Labels(Target[object, list[str]]):
 
         task, problem, thresholds = plan.prepared.task, predictor.model.problem, predictor.model.thresholds
         logits = logits_of(predictor, part.data, task.columns.served)
-        answers = answered(logits, part.targets, problem, thresholds)
+        answers = answered(logits, part.targets[:], problem, thresholds)
 
         def measure(rows: NDArray[np.int64]) -> dict[str, float]:
             some = Answered(logits[rows], answers.predicted[rows])
@@ -154,7 +153,7 @@ class Labels(Target[object, list[str]]):
             measure,
             len(part),
             headline=task.headline(problem),
-            details=details(logits, part.targets, predictor.model.labels, thresholds),
+            details=details(logits, part.targets[:], predictor.model.labels, thresholds),
             ms_per_text=time_alone(predictor, part.data, task.columns.served),
         )
 
@@ -196,8 +195,8 @@ def _label_order(label: str) -> tuple[int, float, str]:
     return (0, float(label), label) if re.fullmatch(r"-?\d+", label) else (1, 0.0, label)
 
 
-def encode_targets(targets: Sequence[list[str]], labels: Sequence[str], problem: str) -> "Targets":
-    """`[N]` int64 label numbers, or `[N, L]` float32 zeros and ones.
+def encode_targets(targets: Sequence[list[str]], labels: Sequence[str], problem: str) -> "HeldTargets":
+    """`[N]` int64 label numbers, or which of L labels each row has.
 
     Labels that training never saw (where the settings count them as wrong) get the numbers and columns from L on.
     """
@@ -206,15 +205,15 @@ def encode_targets(targets: Sequence[list[str]], labels: Sequence[str], problem:
         number[label] = len(number)
     if problem == "single_label":
         return np.array([number[target[0]] for target in targets], dtype=np.int64)
-    encoded = np.zeros((len(targets), len(number)), dtype=np.float32)
-    for row, target in zip(encoded, targets, strict=True):
-        row[[number[label] for label in target]] = 1.0
-    return encoded
+    sizes = np.fromiter((len(set(target)) for target in targets), dtype=np.int64, count=len(targets))
+    starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
+    numbers = (number[label] for target in targets for label in dict.fromkeys(target))
+    return LabelSets(starts, np.fromiter(numbers, dtype=np.int32, count=int(starts[-1])), len(number))
 
 
-def _counts(targets: "Targets", labels: list[str]) -> NDArray[np.int64]:
+def _counts(targets: "HeldTargets", labels: list[str]) -> NDArray[np.int64]:
     """Rows of each label."""
-    if targets.ndim == 1:
+    if isinstance(targets, np.ndarray) and targets.ndim == 1:
         return np.bincount(targets, minlength=len(labels))
     return np.asarray(targets.sum(axis=0).astype(np.int64))
 

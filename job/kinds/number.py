@@ -70,7 +70,7 @@ class Number(Target[object, float]):
 
     def check_sides(self, sides: Mapping[str, Part], labels: list[str], problem: str) -> None:
         """Say where the numbers lie."""
-        train = sides["train"].targets
+        train = sides["train"].targets[:]
         say("split", f"targets from {train.min():g} to {train.max():g}, mean {train.mean():.3g}")
 
     def objective(self, plan: Plan) -> "Objective":
@@ -81,7 +81,7 @@ class Number(Target[object, float]):
         from tunewright.job.train.objective import Objective, Scored
         from tunewright.job.train.regularised import apart_of
 
-        settings, targets, names = plan.settings.train, plan.prepared.train.targets, plan.prepared.metric_names
+        settings, targets, names = plan.settings.train, plan.prepared.train.targets[:], plan.prepared.metric_names
 
         def measure(scored: Scored) -> dict[str, float]:
             outputs, truths = gathered(scored)
@@ -100,7 +100,7 @@ class Number(Target[object, float]):
         """Always the mean of the training numbers."""
         from tunewright.job.train.losses import output_scale
 
-        mean, _ = output_scale(plan.prepared.train.targets)
+        mean, _ = output_scale(plan.prepared.train.targets[:])
         answers = np.full(len(part), mean, dtype=np.float32)
         return figures(plan.prepared.metric_names, "regression", np.asarray(part.targets), answers)
 

@@ -13,7 +13,7 @@ from tunewright.job.data.sources.media import Fingerprint
 from tunewright.job.settings.job import JobSettings
 
 if TYPE_CHECKING:
-    from tunewright.job.batches.side import Rows, Targets
+    from tunewright.job.batches.side import HeldTargets, Rows
     from tunewright.job.kinds.task import Task
     from tunewright.job.model.base_model import BaseCheckpoint
 
@@ -26,7 +26,7 @@ class Part:
     """One side of the data: its rows and what is to be learned of them."""
 
     data: Dataset
-    targets: "Targets"
+    targets: "HeldTargets"
     keys: NDArray[np.uint64]
     """One number per row, equal for equal inputs."""
 
@@ -36,14 +36,16 @@ class Part:
     def drawn(self, rows: int, seed: int) -> "Part":
         """So many rows drawn at random; of one label a row, a row of each label even where that makes more of them."""
         order = np.random.default_rng(seed).permutation(len(self))
-        targets = self.targets[order] if len(self.targets) else self.targets
-        if targets.dtype == np.int64 and len(targets):
+        targets = self.targets.take(order) if len(self.targets) else self.targets
+        if isinstance(targets, np.ndarray) and targets.dtype == np.int64 and len(targets):
             first = np.unique(targets, return_index=True)[1]
             order = np.concatenate([order[first], np.delete(order, first)])
             rows = max(rows, len(first))
         chosen = np.sort(order[:rows])
         return Part(
-            self.data.select(chosen), self.targets[chosen] if len(self.targets) else self.targets, self.keys[chosen]
+            self.data.select(chosen),
+            self.targets.take(chosen) if len(self.targets) else self.targets,
+            self.keys[chosen],
         )
 
 

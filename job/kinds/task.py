@@ -23,7 +23,7 @@ from tunewright.serving.bundle.model_file import ModelFile, Variant
 if TYPE_CHECKING:
     from torch import nn
 
-    from tunewright.job.batches.side import Array, Rows, Targets
+    from tunewright.job.batches.side import Array, HeldTargets, Rows
     from tunewright.job.measure.evaluation import Evaluation
     from tunewright.job.model.base_model import BaseCheckpoint
     from tunewright.job.train.objective import Objective
@@ -107,8 +107,8 @@ class Target(Protocol[Beside, Truth]):
         """The labels in the order of the logits. DataError when there is nothing to learn."""
         return []
 
-    def encode(self, targets: Sequence[Truth], labels: Sequence[str], problem: str) -> "Targets":
-        """Targets as the loss wants them, where they do not depend on how the input is encoded."""
+    def encode(self, targets: Sequence[Truth], labels: Sequence[str], problem: str) -> "HeldTargets":
+        """HeldTargets as the loss wants them, where they do not depend on how the input is encoded."""
         return np.zeros(0, dtype=np.float32)
 
     def check_sides(self, sides: Mapping[str, Part], labels: list[str], problem: str) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tunewright.job.batches.decoded import Decoded
-from tunewright.job.batches.side import Array, Batch, Rows, Targets
+from tunewright.job.batches.side import Array, Batch, HeldTargets, Rows
 from tunewright.job.errors import BaseModelError
 from tunewright.job.kinds.files import File
 from tunewright.job.kinds.plan import Plan
@@ -59,7 +59,7 @@ class MediaRows:
     def __init__(
         self,
         sizes: Sequence[int],
-        targets: Targets,
+        targets: HeldTargets,
         load: Callable[[int], object],
         arrays: Callable[[Sequence[object]], Batch],
     ) -> None:

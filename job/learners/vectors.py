@@ -131,7 +131,7 @@ def objective(plan: Plan, idle: str) -> Objective:
         return figures(plan.prepared.metric_names, "similarity", truths, cosine_N1[:, 0])
 
     return Objective(
-        loss=make_loss(plan.prepared.train.targets),
+        loss=make_loss(plan.prepared.train.targets[:]),
         measure=measure,
         metric=plan.settings.train.metric or headline,
         forward=cosines,

@@ -80,7 +80,7 @@ def teach(
     head = fitted()
     write_head(model, head)
     if len(validation):
-        trained.figures = measured(embed(model, validation), plan.prepared.validation.targets, head)
+        trained.figures = measured(embed(model, validation), plan.prepared.validation.targets[:], head)
     return trained
 
 

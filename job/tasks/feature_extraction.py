@@ -21,7 +21,7 @@ from tunewright.job.settings.job import JobSettings
 from tunewright.serving.bundle.model_file import ModelFile
 
 if TYPE_CHECKING:
-    from tunewright.job.batches.side import Targets
+    from tunewright.job.batches.side import HeldTargets
     from tunewright.job.measure.evaluation import Evaluation
     from tunewright.job.train.objective import Objective
     from tunewright.serving.predictor import Predictor
@@ -92,7 +92,7 @@ class Similarity(Target[object, float]):
             _NUMBER.learn(targets, role)
         return []
 
-    def encode(self, targets: Sequence[float], labels: Sequence[str], problem: str) -> "Targets":
+    def encode(self, targets: Sequence[float], labels: Sequence[str], problem: str) -> "HeldTargets":
         """`[N]` numbers."""
         return (
             _NUMBER.encode(targets, labels, problem)
@@ -105,7 +105,7 @@ class Similarity(Target[object, float]):
         from tunewright.job.measure.cosines import cosine_range, ends
 
         if problem == SIMILARITY:
-            (low, high), (least, most) = cosine_range(sides["train"].targets), ends(sides["train"].targets)
+            (low, high), (least, most) = cosine_range(sides["train"].targets[:]), ends(sides["train"].targets[:])
             say("split", f"scores from {least:g} to {most:g} stand for cosines from {low:g} to {high:g}")
 
     def contradictions(self, settings: JobSettings, roles: Roles, options: Options) -> list[str]:

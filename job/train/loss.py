@@ -10,10 +10,10 @@ from tunewright.registry.plugins import Catalogue
 if TYPE_CHECKING:
     import torch
 
-    from tunewright.job.batches.side import Targets
+    from tunewright.job.batches.side import HeldTargets
 
     LossFunction = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    Make = Callable[[TrainSettings, Sequence[str], Targets], LossFunction]
+    Make = Callable[[TrainSettings, Sequence[str], HeldTargets], LossFunction]
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,19 @@ class Loss:
     `huber_delta`."""
 
 
-def _cross_entropy(settings: TrainSettings, labels: Sequence[str], targets: "Targets") -> "LossFunction":
+def _cross_entropy(settings: TrainSettings, labels: Sequence[str], targets: "HeldTargets") -> "LossFunction":
     from tunewright.job.train.losses import label_loss
 
     return label_loss(settings, labels, targets, "single_label")
 
 
-def _binary(settings: TrainSettings, labels: Sequence[str], targets: "Targets") -> "LossFunction":
+def _binary(settings: TrainSettings, labels: Sequence[str], targets: "HeldTargets") -> "LossFunction":
     from tunewright.job.train.losses import label_loss
 
     return label_loss(settings, labels, targets, "multi_label")
 
 
-def _squared_error(settings: TrainSettings, labels: Sequence[str], targets: "Targets") -> "LossFunction":
+def _squared_error(settings: TrainSettings, labels: Sequence[str], targets: "HeldTargets") -> "LossFunction":
     from tunewright.job.train.losses import number_loss
 
     return number_loss(settings, targets)
@@ -65,7 +65,7 @@ LOSSES = Catalogue("loss", "tunewright.losses", Loss, {one.name: one for one in 
 """Every loss by its name."""
 
 
-def loss_of(settings: TrainSettings, problem: str, labels: Sequence[str], targets: "Targets") -> "LossFunction":
+def loss_of(settings: TrainSettings, problem: str, labels: Sequence[str], targets: "HeldTargets") -> "LossFunction":
     """The loss that the settings name, else the usual one of the problem."""
     usual = next(one.name for one in _BUILT_IN if problem in one.problems)
     return LOSSES[settings.loss or usual].make(settings, labels, targets)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as functional
 from numpy.typing import NDArray
 
-from tunewright.job.batches.side import Array, Targets
+from tunewright.job.batches.side import Array, HeldTargets, Targets
 from tunewright.job.errors import SettingsError
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.objective import Loss
@@ -19,7 +19,7 @@ _REPEATED = 0.999
 """How likely a further row of a label says nothing new: the hyperparameter of the effective number."""
 
 
-def label_loss(settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str) -> Loss:
+def label_loss(settings: TrainSettings, labels: Sequence[str], targets: HeldTargets, problem: str) -> Loss:
     """Cross-entropy or binary cross-entropy, in the form the settings ask for."""
     weights = _weights(settings, labels, targets, problem)
     if problem == "multi_label":
@@ -29,7 +29,7 @@ def label_loss(settings: TrainSettings, labels: Sequence[str], targets: Targets,
 
 
 def label_weight(
-    settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str
+    settings: TrainSettings, labels: Sequence[str], targets: HeldTargets, problem: str
 ) -> Callable[[torch.Tensor], float]:
     """What the loss is a mean over: the rows, or the weights of their labels."""
     weights = _weights(settings, labels, targets, problem)
@@ -39,7 +39,7 @@ def label_weight(
     return lambda wanted: float(weights[wanted.cpu()].sum())
 
 
-def _weights(settings: TrainSettings, labels: Sequence[str], targets: Targets, problem: str) -> torch.Tensor | None:
+def _weights(settings: TrainSettings, labels: Sequence[str], targets: HeldTargets, problem: str) -> torch.Tensor | None:
     given = settings.class_weights
     if given is None:
         return None
@@ -52,7 +52,7 @@ def _weights(settings: TrainSettings, labels: Sequence[str], targets: Targets, p
     return torch.tensor([given.get(label, 1.0) for label in labels], dtype=torch.float32)
 
 
-def _balanced(targets: Targets, labels: int, problem: str) -> Array:
+def _balanced(targets: HeldTargets, labels: int, problem: str) -> Array:
     """Single label: N / (L * count), as in scikit-learn. Multi label: sqrt(absent / present), which keeps rare
     labels from drowning every other (the plain ratio is over 500 for a label in 0.2 % of the rows)."""
     if problem == "single_label":
@@ -63,7 +63,7 @@ def _balanced(targets: Targets, labels: int, problem: str) -> Array:
     return np.asarray(np.sqrt((len(targets) - present) / present), dtype=np.float32)
 
 
-def _effective(targets: Targets, labels: int, problem: str) -> Array:
+def _effective(targets: HeldTargets, labels: int, problem: str) -> Array:
     """By the effective number of rows, (1 - b^n) / (1 - b) with b = 0.999 (Cui et al. 2019, arXiv 1901.05555). Single
     label: its inverse, 1 on the average. Multi label: that of the absent rows by that of the present ones."""
     if problem == "single_label":
@@ -77,7 +77,7 @@ def _effective_number(rows: NDArray[np.generic]) -> NDArray[np.float64]:
     return np.asarray((1 - _REPEATED ** rows.astype(np.float64)) / (1 - _REPEATED))
 
 
-def _adjusted(loss: Loss, targets: Targets, labels: int, strength: float) -> Loss:
+def _adjusted(loss: Loss, targets: HeldTargets, labels: int, strength: float) -> Loss:
     """The loss of logits to which the log share of each label is added (Menon et al. 2021, arXiv 2007.07314)."""
     counts = np.bincount(targets, minlength=labels).clip(min=1)
     shift = torch.tensor(strength * np.log(counts / counts.sum()), dtype=torch.float32)
@@ -114,9 +114,9 @@ def output_scale(targets: Targets) -> tuple[float, float]:
     return float(targets.mean(dtype=np.float64)), deviation if deviation > 0 else 1.0
 
 
-def number_loss(settings: TrainSettings, targets: Targets) -> Loss:
+def number_loss(settings: TrainSettings, targets: HeldTargets) -> Loss:
     """Squared error or Huber loss in units of the training targets' standard deviation."""
-    _, deviation = output_scale(targets)
+    _, deviation = output_scale(targets[:])
     delta = settings.huber_delta
 
     def loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ def measured(made, plan_of):
         found = plan.prepared.task.target.evaluate(predictor, part, plan)
         logits = logits_of(predictor, part.data, plan.prepared.task.columns.served)
         predictor.close()
-        return found, logits, part.targets
+        return found, logits, part.targets[:]
 
     return make
 
