@@ -32,6 +32,7 @@ from tunewright.job.steps.run.stages import BUNDLE, CHECKPOINTS, Stages
 from tunewright.job.steps.teach import teach
 from tunewright.job.steps.teachers.distill import with_teacher
 from tunewright.job.steps.teachers.pseudo_labels import with_pool
+from tunewright.job.steps.teachers.translators import with_translations
 from tunewright.job.train.cost.work import Pace
 from tunewright.job.train.distributed import world
 from tunewright.registry.errors import Conflict
@@ -168,6 +169,8 @@ def open_base(
     prepared.task.objective(plan)
     if settings.train.distill:
         plan = with_teacher(plan, registry, work)
+    if "translators" in prepared.facts:
+        plan = with_translations(plan, registry, work)
     sides = encode_sides(plan, work)
     if settings.train.pseudo_labels:
         plan = with_pool(plan, work)

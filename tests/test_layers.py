@@ -187,6 +187,7 @@ TESTED_BY = {
     "job/measure/metric.py": "job/test_plugins.py",
     "job/train/loss.py": "job/test_plugins.py",
     "job/steps/encode.py": "job/steps/test_prepare.py",
+    "job/steps/teachers/translators.py": "job/tasks/test_back_translation.py",
     "job/steps/release.py": "job/test_recipe.py",
     "job/steps/teach.py": "job/tasks/test_gradient.py",
     "job/commands/guess/columns.py": "job/commands/guess/test_task.py",

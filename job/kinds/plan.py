@@ -50,7 +50,7 @@ class Part:
 
 
 class TeacherFacts(TypedDict):
-    """The version that teaches."""
+    """The version that teaches, or one that translates."""
 
     version: str
     """Its name and number."""
@@ -71,6 +71,7 @@ class DataFacts(TypedDict, total=False):
     tokenizer_fit: dict[str, float]
     augmented_samples: list[str]
     teacher: TeacherFacts
+    translators: list[TeacherFacts]
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ class Plan:
     """What the base model reads first, where the settings ask for that."""
     teaching: "Teaching | None" = None
     """What a teacher answers, where there is one."""
+    translated: Dataset | None = None
+    """The inputs of the training rows after a translation and back, where the settings ask for that."""
     pool: "Pool | None" = None
     """Unlabelled rows, where the model labels them itself."""
     encoded: Path | None = None

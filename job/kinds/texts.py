@@ -13,8 +13,10 @@ TEXT_SETTINGS = frozenset({"data.cleaning", "data.drop_empty"})
 """What is done to texts before they are learned from."""
 
 
-TEXT_CHANGES = frozenset({"swap", "delete", "typos", "synonyms"})
-"""What `train.augment` can change in texts that a label or a number is learned of."""
+WORD_CHANGES = frozenset({"swap", "delete", "typos", "synonyms"})
+"""What `train.augment` can change in words that have labels of their own."""
+TEXT_CHANGES = WORD_CHANGES | {"back_translate"}
+"""What it can change in texts that a label or a number is learned of."""
 
 
 class Texts(Columns[str | tuple[str, ...]]):

@@ -47,6 +47,17 @@ class PseudoLabelSettings(Settings):
     row, of all rows together."""
 
 
+class BackTranslateSettings(Settings):
+    """Texts put into another language and back by two registered versions of the task translation."""
+
+    there: str = Field(min_length=1)
+    """The version that translates into another language: en-de@production, en-de:7, en-de@sha256:..."""
+    back: str = Field(min_length=1)
+    """The version that translates from there."""
+    share: float = Field(default=0.3, gt=0, le=1)
+    """How often a row is read as it came back, others in every epoch."""
+
+
 class AugmentSettings(Settings):
     """Training rows otherwise in every epoch: what is changed in them, and how much."""
 
@@ -58,6 +69,8 @@ class AugmentSettings(Settings):
     """Texts: share of the words in which two letters change places, one is left out or one is doubled."""
     synonyms: Fraction = 0.0
     """Texts: share of the words for which the base model's own head over masked words writes another."""
+    back_translate: BackTranslateSettings | None = None
+    """Texts: some rows as they are after a translation into another language and back."""
     crop: Fraction = 0.0
     """Images: the largest share of an image's area that is cut off."""
     flip: bool = False

@@ -78,7 +78,7 @@ def _of_texts(plan: Plan, settings: AugmentSettings) -> tuple[Make, _Show]:
     synonyms = _synonyms(plan, settings)
 
     def texts(rows: list[int], randoms: list[Random]) -> list[Text]:
-        given = data.select(rows).inputs()
+        given = _given(plan, rows, randoms)
         parts = [(one,) if isinstance(one, str) else tuple(one) for one in given]
         owners = [random for random, some in zip(randoms, parts, strict=True) for _ in some]
         pieces = [text_changed(text, settings, random) for text, random in zip(sum(parts, ()), owners, strict=True)]
@@ -96,12 +96,28 @@ def _of_texts(plan: Plan, settings: AugmentSettings) -> tuple[Make, _Show]:
 
     def show(rows: list[int], randoms: list[Random]) -> list[str]:
         before = data.select(rows).inputs()
-        return [
-            _pair(" | ".join(_parts(a)), " | ".join(_parts(b)))
-            for a, b in zip(before, texts(rows, randoms), strict=True)
-        ]
+        shown = _shown(before, texts(rows, randoms))
+        if plan.translated is not None:
+            back = _shown(before, plan.translated.select(rows).inputs())
+            shown += [f"there and back: {one}" for one in back]
+        return shown
 
     return make, show
+
+
+def _given(plan: Plan, rows: list[int], randoms: list[Random]) -> list[Text]:
+    """The texts of these rows, some of them as they came back from another language."""
+    given: list[Text] = plan.prepared.train.data.select(rows).inputs()
+    settings = plan.settings.train.augment
+    if plan.translated is None or settings is None or settings.back_translate is None:
+        return given
+    back: list[Text] = plan.translated.select(rows).inputs()
+    share = settings.back_translate.share
+    return [b if random.random() < share else a for a, b, random in zip(given, back, randoms, strict=True)]
+
+
+def _shown(before: Sequence[Text], after: Sequence[Text]) -> list[str]:
+    return [_pair(" | ".join(_parts(a)), " | ".join(_parts(b))) for a, b in zip(before, after, strict=True)]
 
 
 def _parts(value: Text) -> Sequence[str]:

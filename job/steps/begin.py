@@ -18,6 +18,7 @@ from tunewright.job.steps.prepare import prepare
 from tunewright.job.steps.run.folders import local_folder, own_folder, work_folder
 from tunewright.job.steps.run.run_id import run_id_of
 from tunewright.job.steps.teachers.teacher import find_teacher
+from tunewright.job.steps.teachers.translators import find_translators
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.patience import Patience, granting
 from tunewright.registry.stores.probe import probe
@@ -59,6 +60,8 @@ def get_ready(settings: JobSettings, registry: RegistrySettings, work: Path) -> 
     prepared = prepare(settings, registry.cache, work)
     if teacher := find_teacher(prepared, settings, registry):
         prepared.facts["teacher"] = teacher
+    if translators := find_translators(settings, registry):
+        prepared.facts["translators"] = translators
     return Ready(prepared, find(settings.base_model, registry))
 
 

@@ -196,6 +196,13 @@ def _augment(settings: JobSettings, task: Task) -> Iterator[str]:
     for name in given:
         if name not in task.augments:
             yield _useless(f"train.augment.{name}", f"the rows of {settings.task} cannot take it; it knows {known}")
+    if asked.back_translate is None:
+        return
+    one = "train.augment.back_translate"
+    if settings.train.minutes is not None:
+        yield f"train.minutes may leave out training rows, which {one} has translated; remove one of the two"
+    if settings.train.pseudo_labels:
+        yield f"{one} cannot stand beside train.pseudo_labels, which adds rows that nobody has translated; remove one"
 
 
 def _taught(settings: JobSettings, problem: str) -> Iterator[str]:

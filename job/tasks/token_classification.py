@@ -16,7 +16,7 @@ from tunewright.job.kinds.labels import LABEL_SETTINGS
 from tunewright.job.kinds.options import TagOptions
 from tunewright.job.kinds.plan import Part, Plan
 from tunewright.job.kinds.task import Columns, Learner, Target, Task
-from tunewright.job.kinds.texts import TEXT_CHANGES, TEXT_SETTINGS
+from tunewright.job.kinds.texts import TEXT_SETTINGS, WORD_CHANGES
 from tunewright.job.measure.metric import figures
 from tunewright.job.progress import say
 from tunewright.serving.bundle.model_file import ModelFile
@@ -154,7 +154,7 @@ TOKEN_CLASSIFICATION = Task(
     learner=_learner,
     options=TagOptions,
     uses=frozenset({"train.max_length", "train.max_tokens", "adapt"}),
-    augments=TEXT_CHANGES,
+    augments=WORD_CHANGES,
 )
 
 

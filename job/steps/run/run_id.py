@@ -41,7 +41,8 @@ def rows_of(facts: DataFacts) -> object:
     """What tells rows from others, wherever they lie."""
     files = {side: [file["sha256"] for file in of] for side, of in facts.get("files", {}).items()}
     teacher = [facts["teacher"]["digest"]] if "teacher" in facts else []
-    return [files, facts["rows"], facts.get("split_digests"), *teacher]
+    translators = [[one["digest"] for one in facts["translators"]]] if "translators" in facts else []
+    return [files, facts["rows"], facts.get("split_digests"), *teacher, *translators]
 
 
 def _files(data: DataSettings, cache: Path) -> object:

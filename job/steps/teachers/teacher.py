@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,16 @@ from tunewright.job.progress import bar, say
 from tunewright.job.settings.job import JobSettings
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.record import Version
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.bundle.model_file import ModelFile, read_model_file
 from tunewright.serving.trial.trials import try_bundle
 
+if TYPE_CHECKING:
+    from tunewright.serving.predictor import Predictor
+
 Array = NDArray[np.float32]
-_VARIANT = "fp32"
+VARIANT = "fp32"
 """Every version has it, and rounds the least."""
 _KEPT = 12
 """Files of answers that are kept, the last ones used."""
@@ -34,12 +39,17 @@ def find_teacher(prepared: Prepared, settings: JobSettings, registry: RegistrySe
     asked = settings.train.distill
     if asked is None:
         return None
-    pulled, _ = fetch(open_store(registry.uri), asked.teacher, cache=registry.cache, variant=_VARIANT)
+    pulled, _ = fetch(open_store(registry.uri), asked.teacher, cache=registry.cache, variant=VARIANT)
     model = read_model_file(pulled.folder)
     if fault := _unlike(model, prepared, settings):
         raise SettingsError(f"train.distill.teacher is {asked.teacher!r}, {fault}")
-    version = pulled.version
-    say("teacher", f"{version.name}:{version.number} ({version.digest[:19]}) teaches what it answers")
+    facts = facts_of(pulled.version)
+    say("teacher", f"{facts['version']} ({facts['digest'][:19]}) teaches what it answers")
+    return facts
+
+
+def facts_of(version: Version) -> TeacherFacts:
+    """What is kept of a version that helps to teach."""
     return TeacherFacts(
         version=f"{version.name}:{version.number}", digest=version.digest, reference=f"{version.name}@{version.digest}"
     )
@@ -70,13 +80,12 @@ def answers(prepared: Prepared, registry: RegistrySettings) -> Array:
     of the job, by the server's own predictor; kept in the cache for the next run."""
     sets = [one.data for one in (prepared.train, prepared.unlabelled) if one is not None]
     facts, count = prepared.facts["teacher"], sum(map(len, sets))
-    pulled, _ = fetch(open_store(registry.uri), facts["reference"], cache=registry.cache, variant=_VARIANT)
+    pulled, _ = fetch(open_store(registry.uri), facts["reference"], cache=registry.cache, variant=VARIANT)
     labels = read_model_file(pulled.folder).labels
     path = registry.cache / "answers" / f"{_digest(prepared, sets)}.npy"
     found = _kept(path, (count, len(labels)))
     if found is None:
-        try_bundle(pulled.folder, _VARIANT, digest=pulled.version.digest, cache=registry.cache)
-        found = _asked(pulled.folder, prepared, sets, count)
+        found = _asked(open_version(facts, registry), prepared, sets, count)
         _keep(found, path)
         say("teacher", f"{facts['version']} has answered {count:,} rows", rows=count)
     else:
@@ -84,12 +93,18 @@ def answers(prepared: Prepared, registry: RegistrySettings) -> Array:
     return found[:, [labels.index(label) for label in prepared.labels]]
 
 
-def _asked(folder: Path, prepared: Prepared, sets: Sequence[Dataset], count: int) -> Array:
+def open_version(facts: TeacherFacts, registry: RegistrySettings) -> "Predictor":
+    """The float32 file of a version, tried out first."""
     # Imported here: most jobs have no teacher.
     from tunewright.serving.predictor import open_predictor
 
-    predictor, served = open_predictor(folder, variant=_VARIANT), prepared.task.columns.served
-    outputs: list[Array] = []
+    pulled, _ = fetch(open_store(registry.uri), facts["reference"], cache=registry.cache, variant=VARIANT)
+    try_bundle(pulled.folder, VARIANT, digest=pulled.version.digest, cache=registry.cache)
+    return open_predictor(pulled.folder, variant=VARIANT)
+
+
+def _asked(predictor: "Predictor", prepared: Prepared, sets: Sequence[Dataset], count: int) -> Array:
+    served, outputs = prepared.task.columns.served, list[Array]()
     try:
         with bar("teacher", count) as advance:
             for data in sets:

@@ -182,7 +182,8 @@ def test_the_names_of_the_settings_are_frozen():
         train.layer_drop train.l1 train.r_drop train.mixup train.ema train.average train.evaluate train.on_non_finite
         train.augment.swap train.augment.delete train.augment.typos train.augment.synonyms train.augment.crop
         train.augment.flip train.augment.colour train.augment.gain train.augment.noise train.augment.shift
-        train.augment.spec train.augment.rand_augment
+        train.augment.spec train.augment.rand_augment train.augment.back_translate.there
+        train.augment.back_translate.back train.augment.back_translate.share
         train.pseudo_labels.floor train.pseudo_labels.rounds train.pseudo_labels.share
         train.distill.teacher train.distill.weight train.distill.temperature
         train.sampling train.logit_adjustment train.imbalance

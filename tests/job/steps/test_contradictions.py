@@ -153,13 +153,31 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
         ),
         (
             {"train": {"augment": {"flip": True}}},
-            "train.augment.flip would have no effect: the rows of text-classification cannot take it; it knows delete, "
-            "swap, synonyms, typos; remove it",
+            "train.augment.flip would have no effect: the rows of text-classification cannot take it; it knows "
+            "back_translate, delete, swap, synonyms, typos; remove it",
+        ),
+        (
+            {"task": "token-classification", "train": {"augment": {"back_translate": {"there": "a", "back": "b"}}}},
+            "train.augment.back_translate would have no effect: the rows of token-classification cannot take it; it "
+            "knows delete, swap, synonyms, typos; remove it",
+        ),
+        (
+            {"train": {"minutes": 1, "augment": {"back_translate": {"there": "a", "back": "b"}}}},
+            "train.minutes may leave out training rows, which train.augment.back_translate has translated; remove one "
+            "of the two",
+        ),
+        (
+            {
+                "data": {"train": "t.csv", "unlabelled": "u.csv"},
+                "train": {"pseudo_labels": {}, "augment": {"back_translate": {"there": "a", "back": "b"}}},
+            },
+            "train.augment.back_translate cannot stand beside train.pseudo_labels, which adds rows that nobody has "
+            "translated; remove one",
         ),
         (
             {"task": "image-classification", "train": {"augment": {}}},
-            "train.augment would have no effect: it names nothing; image-classification knows colour, crop, flip; "
-            "remove it",
+            "train.augment would have no effect: it names nothing; image-classification knows colour, crop, flip, "
+            "rand_augment; remove it",
         ),
         (
             {"train": {"parallel": "fsdp", "ema": 0.9}},

@@ -176,6 +176,14 @@ SHOWN = {
             "temperature": "a_temperature_shows_more_of_what_is_unlikely",
         }.items()
     },
+    **{
+        f"train.augment.back_translate.{name}": ("job/tasks/test_back_translation.py", f"test_{test}")
+        for name, test in {
+            "there": "texts_go_there_and_back_once",
+            "back": "texts_go_there_and_back_once",
+            "share": "a_share_of_the_rows_is_read_as_it_came_back_and_others_in_every_epoch",
+        }.items()
+    },
     "train.minutes": ("job/test_budget.py", "test_one_epoch_of_fewer_rows_where_there_is_next_to_none"),
     "search": ("job/commands/test_tune.py", "test_the_file_is_trained_as_its_trial_was"),
     **{
