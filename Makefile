@@ -54,7 +54,7 @@ docs: $(VENV)/.dev ## write the generated pages and the wings in the README
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-few-shot bench-remedies bench-tune bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-few-shot bench-remedies bench-tune bench-growth bench-rows bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and others (PEERS="optimum litserve mlserver pipeline"), and under overload
 	$(BIN)/python tests/bench/bench_serve.py $(if $(PEERS),--peers $(PEERS))
@@ -73,6 +73,12 @@ bench-step: $(VENV)/.dev ## what parts of a training step on a processor take
 
 bench-gpu: $(VENV)/.dev ## training on a GPU: what each switch gives, and whether it is right (TINY=1 without a GPU)
 	$(BIN)/python tests/bench/bench_gpu.py $(if $(TINY),--tiny)
+
+bench-growth: $(VENV)/.dev ## memory of a job's data as its rows grow (ROWS="100000 1000000", LABELS=20)
+	$(BIN)/python tests/bench/bench_growth.py --rows $(or $(ROWS),100000 1000000) --labels $(or $(LABELS),20)
+
+bench-rows: $(VENV)/.dev ## our readers and row files beside the library datasets
+	$(BIN)/python tests/bench/bench_rows.py
 
 bench-tasks: $(VENV)/.dev ## real data sets from a bucket to an answer (SETS="sst2 stsb" for some)
 	$(BIN)/python tests/bench/bench_tasks.py $(SETS)

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.ipc
 from numpy.typing import NDArray
 
+from tunewright.job.data.label_lists import LabelLists
+
 Values = list[Any]
 """Inputs or targets of some rows, of the type that the task chose."""
 ROWS_FILE = "data-00000-of-00001.arrow"
@@ -22,6 +24,8 @@ _STATE: dict[str, object] = {
     "_format_type": None,
     "_output_all_columns": False,
 }
+_LABELS = pa.list_(pa.string())
+"""How targets that are labels, or tags, are kept."""
 _BATCH = 1024
 """Rows written or read at a time."""
 
@@ -51,14 +55,11 @@ class Dataset:
         """All inputs; only for selections known to be small."""
         return [value for part in self._parts(["input"]) for value in _inputs(part)]
 
-    def targets(self) -> Values:
-        """All targets, without the inputs; equal labels are one object, so that a million of them are a few."""
-        seen: dict[object, object] = {}
-        found: Values = []
-        for part in self._parts(["target"]):
-            for target in part["target"].to_pylist():
-                found.append(seen.setdefault(tuple(target), target) if _is_labels(target) else target)
-        return found
+    def targets(self) -> Sequence[Any]:
+        """All targets, without the inputs; labels take a few bytes a row."""
+        found = (target for part in self._parts(["target"]) for target in part["target"].to_pylist())
+        of_labels = bool(self.chunks) and self.chunks[0].schema.field("target").type == _LABELS
+        return LabelLists(found) if of_labels else list(found)
 
     def _parts(self, columns: list[str], size: int = _BATCH) -> Iterator[pa.Table]:
         chunks = [chunk.select(columns) for chunk in self.chunks]
@@ -81,10 +82,6 @@ def strings(value: object) -> Iterator[str]:
 
 def _inputs(part: pa.Table) -> Values:
     return [tuple(value) if isinstance(value, list) else value for value in part["input"].to_pylist()]
-
-
-def _is_labels(target: object) -> bool:
-    return isinstance(target, list) and all(isinstance(one, str) for one in target)
 
 
 def _take(chunks: Sequence[pa.RecordBatch], rows: NDArray[np.int64]) -> pa.Table:

@@ -3,12 +3,13 @@
 Which side a text falls on depends on the text, its label and the seed alone, not on the order of the rows.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tunewright.job.data.label_lists import LabelLists
 
 Positions = NDArray[np.int64]
 Keys = NDArray[np.uint64]
@@ -23,7 +24,7 @@ class Parts:
     test: Positions
 
 
-def split(keys: Keys, labels: Sequence[Sequence[str]], *, validation: float, test: float, seed: int) -> Parts:
+def split(keys: Keys, labels: Iterable[Sequence[str]], *, validation: float, test: float, seed: int) -> Parts:
     """Divide rows into sides with the given shares.
 
     `keys` are equal for equal texts; `labels` of a row are kept in proportion, the rarest one where it has several.
@@ -31,23 +32,22 @@ def split(keys: Keys, labels: Sequence[Sequence[str]], *, validation: float, tes
     texts, group, sizes = np.unique(keys, return_inverse=True, return_counts=True)
     side = np.zeros(len(texts), dtype=np.int8)
     drawn = _draw(texts, seed)
-    for stratum in _strata(group, labels, len(texts)):
+    for stratum in _strata(group, LabelLists(labels), len(texts)):
         ordered = stratum[np.lexsort((texts[stratum], drawn[stratum]))]
         _deal(ordered, sizes, (test, validation), side)
     train, tests, held_out = (np.flatnonzero(side[group] == number) for number in range(3))
     return Parts(train, held_out, tests)
 
 
-def _strata(group: NDArray[np.int64], labels: Sequence[Sequence[str]], groups: int) -> list[NDArray[np.int64]]:
+def _strata(group: NDArray[np.int64], labels: LabelLists, groups: int) -> list[NDArray[np.int64]]:
     """The groups of equal texts by the rarest label among their rows."""
-    counts = Counter(label for row in labels for label in row)
-    rank = {label: number for number, label in enumerate(sorted(counts, key=lambda one: (counts[one], one)), 1)}
-    rarest = np.full(groups, len(rank) + 1, dtype=np.int64)
-    np.minimum.at(rarest, group, [min((rank[label] for label in row), default=len(rank) + 1) for row in labels])
-    members: dict[int, list[int]] = defaultdict(list)
-    for one, label in enumerate(rarest.tolist()):
-        members[label].append(one)
-    return [np.array(members[label], dtype=np.int64) for label in sorted(members)]
+    counts = labels.counts()
+    rank = np.empty(len(counts), dtype=np.int32)
+    rank[sorted(range(len(counts)), key=lambda one: (counts[one], labels.names[one]))] = np.arange(len(counts))
+    rarest = np.full(groups, len(counts), dtype=np.int32)
+    np.minimum.at(rarest, np.repeat(group, np.diff(labels.starts)), rank[labels.numbers])
+    members = np.argsort(rarest, kind="stable")
+    return np.split(members, np.flatnonzero(np.diff(rarest[members])) + 1)
 
 
 def _deal(groups: NDArray[np.int64], sizes: NDArray[np.int64], shares: Sequence[float], side: NDArray[np.int8]) -> None:

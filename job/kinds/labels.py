@@ -204,7 +204,7 @@ def encode_targets(targets: Sequence[list[str]], labels: Sequence[str], problem:
     for label in sorted({label for target in targets for label in target} - set(labels)):
         number[label] = len(number)
     if problem == "single_label":
-        return np.array([number[target[0]] for target in targets], dtype=np.int64)
+        return np.fromiter((number[target[0]] for target in targets), dtype=np.int64, count=len(targets))
     sizes = np.fromiter((len(set(target)) for target in targets), dtype=np.int64, count=len(targets))
     starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
     numbers = (number[label] for target in targets for label in dict.fromkeys(target))

@@ -178,7 +178,7 @@ def _sides(
     """The three sides: as given, or split off from train."""
     given = checked["train"]
     rows = _limited(len(given.data), settings.data.limit, settings.train.seed)
-    strata = [task.target.strata(target) for target in given.data.select(rows).targets()]
+    strata = map(task.target.strata, given.data.select(rows).targets())
     shares = _shares(checked, settings)
     cut = split(given.keys[rows], strata, seed=settings.train.seed, **shares)
     sides = {}

@@ -141,7 +141,7 @@ def outcome(settings, folder):
         return f"{type(error).__name__}: {error}"
     found = [prepared.labels]
     for part in (prepared.train, prepared.validation, prepared.test):
-        found += [part.data.inputs(), part.data.targets(), part.targets[:].tolist()]
+        found += [part.data.inputs(), list(part.data.targets()), part.targets[:].tolist()]
     return hashlib.sha256(repr(found).encode()).hexdigest()
 
 
