@@ -1,7 +1,8 @@
 """Batches of rows of like length: little padding, and still a new random order in every epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,28 @@ class Share:
 
 
 _ALL = Share()
+Step = list[list[int]]
+"""The rows that go through the model at a time."""
+
+
+@dataclass(frozen=True)
+class Steps(Sequence[Step]):
+    """The steps of an epoch, or some of them. Each is made when it is asked for: a list of all row numbers is large."""
+
+    numbers: range
+    make: Callable[[int], Step]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, at: int) -> Step: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> "Steps": ...
+
+    def __getitem__(self, at: int | slice) -> "Step | Steps":
+        return Steps(self.numbers[at], self.make) if isinstance(at, slice) else self.make(self.numbers[at])
 
 
 class LengthGroupedBatches:
@@ -78,26 +101,31 @@ class LengthGroupedBatches:
         for step in self.steps()[self.done :]:
             yield from step
 
-    def steps(self) -> list[list[list[int]]]:
+    def steps(self) -> Steps:
         """The steps of the current epoch, each as the rows that go through the model at a time: `accumulation` batches,
         none of which holds more than `room` tokens with its padding, but for a single row that does. Of several
         processes each has its share; one for which nothing is left of a step has an empty part."""
-        batches = list(self._batches())
-        groups = [batches[at : at + self._accumulation] for at in range(0, len(batches), self._accumulation)]
-        return [self._dealt(group) for group in groups]
+        rows, order = self._drawn()
+        size, several, room = self.batch_size, self._accumulation, self.room
 
-    def _dealt(self, group: list[list[int]]) -> list[list[int]]:
+        def step(number: int) -> Step:
+            places = order[number * several : (number + 1) * several].tolist()
+            return self._dealt([rows[at * size : (at + 1) * size].tolist() for at in places], room)
+
+        return Steps(range(-(-len(order) // several)), step)
+
+    def _dealt(self, group: list[list[int]], room: int | None) -> Step:
         """What goes through the model at a time of a step."""
 
         def parts(share: Share) -> list[list[int]]:
-            return [part for batch in share.of(group) for part in self._parts(batch)]
+            return [part for batch in share.of(group) for part in self._parts(batch, room)]
 
         own, share = parts(self._share), self._share
         others = [len(parts(replace(share, rank=rank))) for rank in range(share.size)] if share.alike else []
         return own + [[]] * (max([1, *others]) - len(own))
 
-    def _parts(self, batch: list[int]) -> list[list[int]]:
-        if (room := self.room) is None:
+    def _parts(self, batch: list[int], room: int | None) -> list[list[int]]:
+        if room is None:
             return [batch]
         parts: list[list[int]] = []
         longest = 0
@@ -109,15 +137,13 @@ class LengthGroupedBatches:
             parts[-1].append(row)
         return parts
 
-    def _batches(self) -> Iterator[list[int]]:
-        """The batches of the current epoch; the same for the same seed and epoch."""
+    def _drawn(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows of the current epoch, those of a batch side by side, and the order of the batches; the same for the
+        same seed and epoch."""
         random = np.random.default_rng([self._seed, self.epoch])
-        order = random.permutation(len(self._lengths))
+        rows = random.permutation(len(self._lengths))
         pool = self.batch_size * _POOL
-        batches: list[list[int]] = []
-        for start in range(0, len(order), pool):
-            part = order[start : start + pool]
-            ranked = part[np.argsort(self._lengths[part], kind="stable")]
-            batches += [ranked[at : at + self.batch_size].tolist() for at in range(0, len(ranked), self.batch_size)]
-        for index in random.permutation(len(batches)):
-            yield batches[index]
+        for start in range(0, len(rows), pool):
+            part = rows[start : start + pool]
+            rows[start : start + pool] = part[np.argsort(self._lengths[part], kind="stable")]
+        return rows, random.permutation(len(self))

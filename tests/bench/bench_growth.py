@@ -1,7 +1,7 @@
 """Memory and processor time of a job's data as its rows grow, stage by stage, without a model.
 
 Rows of 12 words, of one label out of 20 or of 1 to 5 out of 20 (`--labels 1000` for more). Memory is what the process
-has for itself, the most of it in a stage above what it had after its imports: mapped files are no part of it. One
+has for itself, the most of it in a stage above what it had after 500 rows: mapped files are no part of it. One
 thread. `python tests/bench/bench_growth.py --rows 100000 1000000`
 """
 
@@ -75,8 +75,6 @@ def stage(name: str, start: float) -> Iterator[None]:
 
 def measure(folder: Path, kind: str) -> None:
     """All stages over the rows of a folder."""
-    import numpy as np
-
     from tunewright.job.batches.by_length import LengthGroupedBatches
     from tunewright.job.batches.text import TextRows, encode
     from tunewright.job.settings.job import JobSettings
@@ -85,11 +83,15 @@ def measure(folder: Path, kind: str) -> None:
     from tunewright.serving.text.encoding import Encoder, Padding
 
     columns = {} if kind == "single" else {"label_separator": "|", "columns": {"labels": "labels"}}
-    settings = JobSettings.model_validate({"model_name": "x", "data": {"train": str(folder / "rows.csv"), **columns}})
+
+    def settings_of(name: str) -> JobSettings:
+        return JobSettings.model_validate({"model_name": "x", "data": {"train": str(folder / name), **columns}})
+
     encoder = Encoder(folder / "tokenizer.json", max_length=64, padding=Padding(id=0), cleaning=Cleaning())
-    encoder.encode(["warm"])
-    np.random.default_rng(0).permutation(10)
-    start = own_mb()
+    # What is imported on the way is no part of what rows take.
+    warm = prepare(settings_of("warm.csv"), folder / "cache", folder / "work").train
+    encode(warm.data, encoder, warm.targets, folder / "warm", on_rows=lambda rows: None)
+    settings, start = settings_of("rows.csv"), own_mb()
     with stage("read, check, split", start):
         prepare(settings, folder / "cache", folder / "work")
     with stage("split, checked before", start):
@@ -114,6 +116,7 @@ def main() -> None:
         for kind in given.kinds:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
+                write_rows(folder / "warm.csv", 500, 20, kind)
                 write_tokenizer(folder / "tokenizer.json", write_rows(folder / "rows.csv", rows, given.labels, kind))
                 print(f"{rows:,} rows, {kind}, {given.labels} labels", flush=True)
                 one = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
