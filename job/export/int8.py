@@ -16,15 +16,8 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from tunewright.job.export.trace import INLINE
+from tunewright.job.train.device.fake_int8 import LEAST, ONE_SIDED, TINY, ZERO
 
-LEAST = 1024
-"""Numbers of the smallest weight that is quantized: with fewer, int8 saves neither bytes nor time."""
-_ZERO = 128
-"""The byte of an input that stands for zero: with signed bytes ONNX Runtime multiplies eight times slower."""
-_ONE_SIDED = {"Gelu": (32, 0.1701), "Relu": (0, 0.0)}
-"""Where the zero of what never falls below a bound lies, and that bound: most of the bytes are for what is above it."""
-_TINY = 1e-30
-"""The least scale, that of a row of zeros."""
 _HUGE = np.finfo(np.float32).max
 
 
@@ -109,11 +102,11 @@ class _Quantizer:
     def _scale(self, source: onnx_ir.Value) -> tuple[onnx_ir.Value, int]:
         """The scale of each row, `[..., 1]`, and the byte that is to be zero."""
         maker = source.producer()
-        byte, bound = _ONE_SIDED.get(maker.op_type if maker else "", (_ZERO, None))
+        byte, bound = ONE_SIDED.get(maker.op_type if maker else "", (ZERO, None))
         sized = source if bound is not None else self._op("Abs", [source])
         largest = self._op("ReduceMax", [sized, self._last_axis()], keepdims=1)
         share = self._constant(f"int8.share_{byte}", np.float32(1 / (255 - byte)))
-        least = self._constant(f"int8.least_{byte}", np.float32(max(_TINY, bound / byte if bound else 0)))
+        least = self._constant(f"int8.least_{byte}", np.float32(max(TINY, bound / byte if bound else 0)))
         return self._op("Max", [self._op("Mul", [largest, share]), least]), byte
 
     def _matrix(self, weight: _Weight) -> tuple[onnx_ir.Value, onnx_ir.Value]:
@@ -183,7 +176,7 @@ class _Quantizer:
 
 def quantized_columns(weight_KN: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """A weight as signed bytes, and the scale of each column, `[1, N]`."""
-    scale_1N = np.maximum(np.abs(weight_KN).max(axis=0, keepdims=True) / np.float32(127), np.float32(_TINY))
+    scale_1N = np.maximum(np.abs(weight_KN).max(axis=0, keepdims=True) / np.float32(127), np.float32(TINY))
     return np.rint(weight_KN / scale_1N).astype(np.int8), scale_1N
 
 

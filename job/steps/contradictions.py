@@ -25,19 +25,19 @@ EVERY_TASK = frozenset(
     {f"train.{name}" for name in """preset minutes epochs learning_rate batch_size accumulation seed layers layer_decay
     unfreeze freeze lora weight_decay warmup schedule clip dropout precision compile gradient_checkpointing optimizer
     patience metric layer_drop l1 ema average evaluate checkpoint on_non_finite parallel
-    keep_layers""".split()}
+    keep_layers quantization_aware""".split()}
     | {f"data.{name}" for name in """train validation test columns header format comment sample_by delimiter quoting
     quote encoding validation_fraction test_fraction limit max_expansion""".split()}
 )  # fmt: skip
 """Settings that every task uses. What stands neither here nor with a task's parts is refused."""
 AFTER_EPOCHS = ("single_label", "multi_label", "regression", "similarity")
 """Problems whose metrics are known after each epoch."""
-_WHOLE_WEIGHTS = ("unfreeze", "few_shot", "layer_drop", "l1", "ema")
+_WHOLE_WEIGHTS = ("unfreeze", "few_shot", "layer_drop", "l1", "ema", "quantization_aware")
 """Settings of `train` that need all weights in one process, or the same ones in each part of a step."""
 _OF_LOSSES = ("class_weights", "label_smoothing", "focal_gamma", "logit_adjustment", "huber_delta")
 """Settings that a loss may use."""
 _OF_FINE_TUNING = """max_tokens class_weights label_smoothing focal_gamma logit_adjustment sampling imbalance unfreeze
-loss r_drop mixup augment distill""".split()
+loss r_drop mixup augment distill quantization_aware""".split()
 """Settings of plain fine-tuning's loss and course that pairs have no use for."""
 _OF_ENCODERS = """epochs learning_rate layer_decay freeze batch_size accumulation weight_decay warmup schedule clip
 dropout precision compile gradient_checkpointing optimizer patience metric layer_drop l1 ema average evaluate""".split()
@@ -60,7 +60,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     except SettingsError as error:
         faults += str(error).splitlines()
     faults += [*_unread(settings.data), *_layers(settings.train), *_shards(settings.train), *_held_out(settings)]
-    faults += [*_adapted_text(settings), *_searched(settings)]
+    faults += [*_adapted_text(settings), *_searched(settings), *_rounded(settings)]
     if options is None or roles is None:
         raise _error(faults)
     problem = task.target.problem(roles.target_role, options)
@@ -259,6 +259,18 @@ def _shards(train: TrainSettings) -> Iterator[str]:
         given.append("train.optimizer: adamw_8bit")
     for name in given:
         yield f"{name} cannot stand beside train.parallel: fsdp; remove one"
+
+
+def _rounded(settings: JobSettings) -> Iterator[str]:
+    """What cannot stand beside the rounding of int8 in training."""
+    train = settings.train
+    if not train.quantization_aware:
+        return
+    if "int8" not in settings.export.variants:
+        yield _useless("train.quantization_aware", "export.variants does not make int8")
+    for name, given in (("lora", train.lora), ("compile: true", train.compile is True)):
+        if given:
+            yield f"train.{name} cannot stand beside train.quantization_aware; remove one"
 
 
 def _searched(settings: JobSettings) -> Iterator[str]:

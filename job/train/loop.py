@@ -29,6 +29,7 @@ from tunewright.job.train.cost.probe import Probed, Rehearsal
 from tunewright.job.train.cost.work import Work, WorkCounter
 from tunewright.job.train.course import Course
 from tunewright.job.train.device.attention import masks_unseen, texts_apart
+from tunewright.job.train.device.fake_int8 import int8_imitated
 from tunewright.job.train.device.gradients import Gradients
 from tunewright.job.train.device.layers import attention, layers_prepared
 from tunewright.job.train.device.losses_read import LossReader
@@ -212,6 +213,7 @@ def _learning(loop: _Loop, sides: tuple[Rows, Rows]) -> Iterator[None]:
         memory_kept(device),
         masks_unseen(device),
         texts_apart(model, sides, loop.precision.name, device),
+        int8_imitated(model, settings.quantization_aware),
         layers_prepared(model, settings, device, settings.epochs * len(loop.batches)),
         layers_dropped(model, settings.layer_drop),
     ):

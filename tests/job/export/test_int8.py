@@ -6,12 +6,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 from writing_models import CAUSAL
 
 from tunewright.job.export.generation import export_generation
 from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK
-from tunewright.job.export.int8 import LEAST, quantize_int8, quantized_columns
+from tunewright.job.export.int8 import quantize_int8, quantized_columns
+from tunewright.job.train.device.fake_int8 import LEAST, int8_imitated
 
 QUICK = ("bert", "modernbert")
 
@@ -60,6 +62,23 @@ def test_of_a_bert_attention_and_the_small_weights_stay_float32(int8):
     assert kinds.count("ReduceMax") == 2 * 4 + 1
     large = {one.name: one.data_type for one in graph.initializer if np.prod(one.dims) >= LEAST and min(one.dims) > 1}
     assert set(large.values()) == {TensorProto.INT8}
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in ARCHITECTURES]
+)
+def test_quantization_aware_training_rounds_as_the_file_does(int8, exported, open_session, kind):
+    model, session = exported(kind).model, open_session(int8(kind))
+    inputs = padded_inputs([one.name for one in session.get_inputs()], [12, 7], 12)
+    names, tensors = set(model.state_dict()), {name: torch.from_numpy(array) for name, array in inputs.items()}
+    (file,) = session.run(["logits"], inputs)
+    with torch.no_grad():
+        plain = model(**tensors)["logits"].numpy()
+        with int8_imitated(model, True):
+            assert set(model.state_dict()) == names
+            rounded = model(**tensors)["logits"].numpy()
+        assert (model(**tensors)["logits"].numpy() == plain).all()
+    assert np.abs(file - rounded).max() < 0.05 * np.abs(file - plain).max()
 
 
 def test_a_file_of_int8_is_a_fraction_of_float32_and_tells_its_opsets(int8, exported):

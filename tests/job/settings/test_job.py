@@ -179,6 +179,7 @@ def test_the_names_of_the_settings_are_frozen():
         train.label_smoothing train.class_weights train.focal_gamma train.huber_delta train.precision train.patience
         train.metric train.layer_decay train.unfreeze train.freeze train.loss metrics
         train.compile train.max_tokens train.gradient_checkpointing train.optimizer
+        train.quantization_aware
         train.layer_drop train.l1 train.r_drop train.mixup train.ema train.average train.evaluate train.on_non_finite
         train.augment.swap train.augment.delete train.augment.typos train.augment.synonyms train.augment.crop
         train.augment.flip train.augment.colour train.augment.gain train.augment.noise train.augment.shift

@@ -180,6 +180,18 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             "rand_augment; remove it",
         ),
         (
+            {"train": {"quantization_aware": True}, "export": {"variants": ["fp32"]}},
+            "train.quantization_aware would have no effect: export.variants does not make int8; remove it",
+        ),
+        (
+            {"train": {"quantization_aware": True, "lora": {}}},
+            "train.lora cannot stand beside train.quantization_aware; remove one",
+        ),
+        (
+            {"train": {"quantization_aware": True, "compile": True}},
+            "train.compile: true cannot stand beside train.quantization_aware; remove one",
+        ),
+        (
             {"train": {"parallel": "fsdp", "ema": 0.9}},
             "train.ema cannot stand beside train.parallel: fsdp; remove one",
         ),

@@ -52,6 +52,7 @@ OF_MODELS = {
 OF_THE_LOOP = {
     "preset": "best",
     "epochs": 3,
+    "quantization_aware": True,
     "learning_rate": 1e-3,
     "batch_size": 5,
     "accumulation": 2,

@@ -28,7 +28,7 @@ from tunewright.job.train.objective import Objective
 WAYS = {
     "full": {"dropout": 0.3, "accumulation": 3, "unfreeze": 1, "layer_decay": 0.9},
     "adapters": {"lora": {"rank": 4, "dropout": 0.1}},
-    "bf16": {"precision": "bf16", "layers": 1, "schedule": "cosine"},
+    "bf16": {"precision": "bf16", "layers": 1, "schedule": "cosine", "quantization_aware": True},
     "remedies": {"ema": 0.9, "mixup": 0.4, "layer_drop": 0.3, "average": 2, "evaluate": 5, "patience": 20}
     | {"augment": {"delete": 0.3}, "sampling": "over"},
 }
