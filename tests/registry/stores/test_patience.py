@@ -1,5 +1,7 @@
 """A store that has answered is waited for by those that are patient, with one line a minute, and not for ever."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from tunewright.registry.errors import AccessDenied, Unreachable
@@ -86,8 +88,9 @@ def test_credentials_that_stay_expired_are_waited_for_and_then_told(patient, fau
 
 def test_the_pauses_grow_and_one_line_a_minute_is_told(monkeypatch):
     clock, said = [0.0], []
-    monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    monkeypatch.setattr("time.sleep", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    # Not of the module itself, by which servers of other tests in this process wait.
+    pauses = SimpleNamespace(monotonic=lambda: clock[0], sleep=lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    monkeypatch.setattr("tunewright.registry.stores.patience.time", pauses)
     waiting, tries = Waiting(Patience(300, said.append)), []
     while waiting.goes_on("the store is away"):
         tries.append(clock[0])
