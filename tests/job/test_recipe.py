@@ -374,6 +374,7 @@ def test_such_a_store_takes_versions_from_a_single_writer(make_settings, rclone_
     assert run(make_settings(alias="production"), registry).version.number == 1
 
 
+@pytest.mark.slow
 def test_a_retry_leaves_out_the_files_of_an_earlier_try(make_settings, registry):
     settings = make_settings(run_id="again", export={"variants": ["fp32"]})
     stale = settings.output / "again" / "bundle" / "onnx" / "int8" / "model.onnx"

@@ -86,6 +86,7 @@ def test_what_is_said_is_one_sentence():
     assert sentence(replace(bought, kept=False)).endswith("with it: the plain base is kept")
 
 
+@pytest.mark.slow
 def test_a_base_that_reading_spoils_is_not_kept_and_the_run_is_as_if_nothing_was_read(make_settings, registry):
     spoils = AdaptSettings(**(READS | {"learning_rate": 0.5}))
     common = {"train": LEARNS, "export": ONLY_FP32}

@@ -155,6 +155,7 @@ def test_pairs_of_texts_are_learned_from_few_rows_too(make_settings, write_rows,
     assert sum(one["score"] for one in answer) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_frozen_encoder_stays_as_it_is_under_a_fitted_head(make_settings, few_rows, registry, tiny_base):
     train = {"few_shot": {}, "layers": "head"}
     released = run(make_settings(data=few_rows, train=train), registry).release

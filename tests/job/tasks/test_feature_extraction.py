@@ -350,6 +350,7 @@ def test_correlations_have_no_error_in_the_unit_of_the_score():
     assert figures(names, "similarity", np.array([0, 5, 3]), cosine) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_floor_that_is_missed_registers_nothing(settings_for, registry):
     with pytest.raises(GateFailed, match=r"spearman is 0\.\d+, the gate asks for 0\.999"):
         run(settings_for("similarity", gate={"min": {"spearman": 0.999}}), registry)

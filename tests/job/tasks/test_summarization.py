@@ -1,5 +1,7 @@
 import pytest
 
+# `make test` looks at translation, which is taught alike.
+pytestmark = pytest.mark.slow
 LENGTH = 16
 
 
@@ -20,7 +22,6 @@ def taught(teach, writer_base, sentences):
     )
 
 
-@pytest.mark.slow
 def test_answers_equal_those_of_the_pipeline_on_the_weights(taught, answering, odd):
     assert taught.outcome.version.number == 1
     # The pipeline reads the prefix, the beams and the n-grams from the weights' own files.

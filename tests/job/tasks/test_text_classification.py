@@ -262,6 +262,7 @@ def test_a_column_of_labels_holds_several():
     assert TASK.target.strata(["a", "b"]) == ["a", "b"]
 
 
+@pytest.mark.slow
 def test_logits_have_no_unit(made, plan_of):
     assert TASK.objective(plan_of(made("single"))).scale == (0.0, 1.0)
 

@@ -19,9 +19,9 @@ from tunewright.serving.errors import InputError
 from tunewright.serving.golden import replay
 
 LENGTH = 24
-QUICK = [("gpt2", "text"), ("llama", "messages")]
+QUICK = [("gpt2", "text")]
 SLOW = [(kind, ("text", "messages")[number % 2]) for number, kind in enumerate(sorted(Decoder.architectures))]
-SLOW.append(("llama", "prompt"))
+SLOW += [("llama", "prompt"), ("llama", "messages")]
 """Each architecture in one form of the data: a job of each takes its time, and the form does not reach the graph."""
 LLAMA2 = (
     "{% for message in messages %}"
@@ -137,6 +137,7 @@ def test_the_last_layer_is_quantized_where_it_is_the_embeddings_too(taught):
     assert largest.data_type == onnx.TensorProto.INT8
 
 
+@pytest.mark.slow
 def test_the_measured_perplexity_is_that_of_torch(taught, plan_of_taught):
     """Over the test rows: each answer and its end token, given the conversation before it."""
     one = taught("llama", "prompt")

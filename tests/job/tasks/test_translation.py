@@ -180,6 +180,7 @@ def test_a_long_target_is_cut_and_still_ends(looked_at, writer_base, rows, capsy
     assert "are longer than 8 tokens and are cut; see options.max_target_length" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_perplexity_is_that_of_torch(taught, plan_again):
     one = taught("bart")
     plan = plan_again(one)

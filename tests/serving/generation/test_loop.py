@@ -127,6 +127,7 @@ def test_the_models_of_these_tests_do_not_repeat_themselves(tiny, name):
     assert np.mean([len(set(answer)) for answer in answers]) > 3
 
 
+@pytest.mark.slow
 def test_a_beam_search_ends_early_as_it_does_in_transformers(tiny):
     """With an end token for which the three ways to end differ."""
     model, ended = tiny("llama"), {}
@@ -146,7 +147,7 @@ def test_searches_that_end_at_different_times_do_not_touch_each_other(tiny):
             assert model.answers([PROMPTS[first], PROMPTS[second]], **fields) == [alone[first], alone[second]]
 
 
-@pytest.mark.parametrize("name", ["llama", "bart"])
+@pytest.mark.parametrize("name", ["llama", pytest.param("bart", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("beams", [1, 4])
 def test_an_answer_is_the_same_alone_and_in_a_batch(tiny, name, beams):
     model = tiny(name)
@@ -605,12 +606,18 @@ def test_callers_take_turns(tiny):
     assert ended.index("single") < 8
 
 
-@pytest.mark.parametrize("fields", [{}, {"num_beams": 3}, {"do_sample": True}])
-def test_numbers_that_are_not_finite_are_a_fault_of_the_model(tmp_path, fields):
+@pytest.fixture(scope="module")
+def not_finite(tmp_path_factory):
+    """The graphs of a model that answers with numbers that are not finite."""
     torch.manual_seed(0)
     model = CAUSAL["llama"]()
     with torch.no_grad():
         model.lm_head.weight[40] = torch.nan
-    export_graphs(model, tmp_path)
+    export_graphs(model, folder := tmp_path_factory.mktemp("not-finite"))
+    return folder
+
+
+@pytest.mark.parametrize("fields", [{}, {"num_beams": 3}, {"do_sample": True}])
+def test_numbers_that_are_not_finite_are_a_fault_of_the_model(not_finite, fields):
     with pytest.raises(ModelFault, match=r"^the model answered with a number that is not finite"):
-        generate(CausalGraph(tmp_path), PROMPTS, GenerationSettings(**fields))
+        generate(CausalGraph(not_finite), PROMPTS, GenerationSettings(**fields))
