@@ -138,7 +138,7 @@ def test_what_logits_say_is_what_the_data_would(planned):
 def test_a_student_of_any_kind_of_answer_is_smaller_and_says_who_taught_it(made, shape):
     teacher = made(shape)
     train = teacher.settings.train.model_dump(exclude_unset=True)
-    train |= {"distill": {"teacher": "tiny", "weight": 1}, "keep_layers": 1}
+    train |= {"distill": {"teacher": "tiny:1", "weight": 1}, "keep_layers": 1}
     settings = teacher.settings.model_dump(exclude_unset=True) | {"train": train, "run_id": "student"}
     released = run(type(teacher.settings)(**settings), teacher.registry).release
     lineage = json.loads((released.folder / "lineage.json").read_text())
