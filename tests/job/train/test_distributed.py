@@ -159,7 +159,6 @@ def kept(tmp_path):
     return lambda: Checkpoints(tmp_path / "kept", Identity({}, "data"), CheckpointSettings())
 
 
-@pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_at_one_step_and_any_number_goes_on(learn, together, kept, tmp_path):
     settings = settings_of(dropout=0.1, epochs=3)
 
