@@ -1,4 +1,4 @@
-"""How much memory this process may still take."""
+"""How much memory this process may still take, has, and had at most."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -8,6 +8,23 @@ from pathlib import Path
 def free_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Bytes left of the machine and of the cgroup (v2 or v1), the smaller of the two; None where neither tells."""
     return min((*_machine(proc), *_group(cgroup)), default=None)
+
+
+def own_memory(which: str) -> int | None:
+    """Bytes that this process has in memory (VmRSS), or has had at most (VmHWM); None where that is not told."""
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith(f"{which}:"))
+    return None
+
+
+def forget_peak() -> bool:
+    """Have the system count anew what this process has at most (proc(5), clear_refs); False where it does not."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True
 
 
 def _machine(proc: Path) -> Iterator[int]:

@@ -9,6 +9,7 @@ from tunewright.serving.generation.chat_template import FILE, ChatTemplate
 from tunewright.serving.golden import replay
 from tunewright.serving.predictor import Predictor, open_predictor
 from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.free_memory import forget_peak, own_memory
 from tunewright.serving.trial import template, tokenizer
 from tunewright.serving.trial.verdicts import Verdict
 
@@ -21,7 +22,9 @@ def judge(folder: str, variant: str) -> Verdict:
     tokenizer_file, template_file = Path(folder) / "tokenizer.json", Path(folder) / FILE
     with _about("its tokenizer.json"):
         added = tokenizer.judge(str(tokenizer_file))["added"] if tokenizer_file.is_file() else 0
-    before = _forget_most_memory()
+    # What the tokenizer's own trial took is not for long.
+    forget_peak()
+    before = own_memory("VmRSS") or 0
     predictor = open_predictor(Path(folder), variant=variant, capacity=Capacity(threads=1))
     if template_file.is_file():
         special = predictor.model.options.get("special_tokens")
@@ -32,22 +35,7 @@ def judge(folder: str, variant: str) -> Verdict:
         raise BundleError(f"{tokenizer_file} puts {added} special tokens around two texts, and a row has {most}")
     cases = replay(predictor)
     _answer_example(predictor)
-    return {"cases": cases, "memory": max(0, _memory("VmHWM") - before)}
-
-
-def _forget_most_memory() -> int:
-    """Bytes in memory, from which on the most is counted: what the tokenizer's own trial took is not for long."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")
-    return _memory("VmRSS")
-
-
-def _memory(which: str) -> int:
-    """Bytes that this process has in memory (VmRSS), or has had at most (VmHWM); 0 where the system tells neither."""
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith(which))
-    return 0
+    return {"cases": cases, "memory": max(0, (own_memory("VmHWM") or 0) - before)}
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tunewright.job.batches.by_length import LengthGroupedBatches
 from tunewright.job.batches.side import Rows
+from tunewright.serving.runtime.free_memory import forget_peak, free_memory, own_memory
 from tunewright.serving.runtime.runs import plan_runs
 
 Work = Callable[[list[int]], object]
@@ -123,68 +124,22 @@ class Peak:
             torch.cuda.reset_peak_memory_stats()
             self._before: int | None = torch.cuda.memory_allocated()
         else:
-            self._before = resident() if _forget_peak() else None
+            self._before = resident() if forget_peak() else None
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._before is None:
             return
-        peak = torch.cuda.max_memory_allocated() if self._device == "cuda" else _status("VmHWM")
+        peak = torch.cuda.max_memory_allocated() if self._device == "cuda" else own_memory("VmHWM")
         self.bytes = max(0, peak - self._before) if peak is not None else None
 
 
 def resident() -> int | None:
     """Bytes of memory this process has; None where the system does not tell."""
-    return _status("VmRSS")
+    return own_memory("VmRSS")
 
 
-def _forget_peak() -> bool:
-    """Let the system count the peak anew (proc(5), clear_refs)."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def _status(name: str) -> int | None:
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
-    return int(found[0]) * 1024 if found else None
-
-
-def available(root: Path = Path("/sys/fs/cgroup"), memory: Path = Path("/proc/meminfo")) -> int | None:
+def available(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
     """Bytes this process may have in all: what the machine has left, or the limit of its cgroup where that is less."""
-    own = resident()
-    if own is None:
-        return None
-    found = [own + left for left in (_machine(memory), _cgroup(root)) if left is not None]
-    return min(found) if found else None
-
-
-def _machine(memory: Path) -> int | None:
-    try:
-        lines = memory.read_text().splitlines()
-    except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0]) * 1024 if found else None
-
-
-def _cgroup(root: Path) -> int | None:
-    """Bytes left of the memory limit, cgroup v2 or v1: what files are cached in is given back."""
-    for limit, used, cached in (
-        ("memory.max", "memory.current", "inactive_file"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_inactive_file"),
-    ):
-        try:
-            words = [(root / name).read_text().strip() for name in (limit, used)]
-            stat = dict(line.split() for line in (root / used).with_name("memory.stat").read_text().splitlines())
-        except (OSError, ValueError):
-            continue
-        if words[0].isdecimal() and words[1].isdecimal():
-            return max(0, int(words[0]) - int(words[1]) + int(stat.get(cached, 0)))
-    return None
+    own, left = resident(), free_memory(proc, cgroup)
+    return own + left if own is not None and left is not None else None
