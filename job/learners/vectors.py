@@ -34,7 +34,7 @@ from tunewright.job.settings.job import JobSettings
 from tunewright.job.train.objective import Loss, Objective, Scored, forward
 from tunewright.serving.bundle.model_file import Variant
 from tunewright.serving.predictor import Predictor
-from tunewright.serving.tasks.feature_extraction import normalized
+from tunewright.serving.runtime.scores import normalized
 from tunewright.serving.text.encoding import Encoder
 
 _VECTOR = {"mean": "the mean over its tokens", "cls": "that of its first token"}

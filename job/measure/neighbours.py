@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from tunewright.job.data.dataset import Dataset, strings
 from tunewright.job.measure.faithfulness import spread
 from tunewright.serving.bundle.model_file import ModelFile
-from tunewright.serving.bundle.neighbours import FOLDER, ROWS, TEXT_CHARACTERS, VECTORS, Told, unit
+from tunewright.serving.bundle.neighbours import FOLDER, ROWS, TEXT_CHARACTERS, VECTORS, Told
 from tunewright.serving.predictor import Predictor
+from tunewright.serving.runtime.scores import normalized
 
 Served = Callable[[object], object]
 Label = str | float | frozenset[str]
@@ -67,7 +68,7 @@ def keep_rows(folder: Path, predictor: Predictor, chosen: Dataset, served: Serve
     with (folder / ROWS).open("w", encoding="utf-8", newline="\n") as file:
         for inputs, targets in chosen.batches(_AT_ONCE):
             given = predictor.vectors([served(value) for value in inputs])
-            vectors.append(unit(np.stack(given)).astype(np.float16))
+            vectors.append(normalized(np.stack(given)).astype(np.float16))
             for value, target in zip(inputs, targets, strict=True):
                 label = target[0] if predictor.model.problem == "single_label" else target
                 told = {"row": next(numbers), "label": label, **_shown(value)}

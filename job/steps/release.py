@@ -33,11 +33,11 @@ from tunewright.job.train.objective import Objective
 from tunewright.registry.errors import NoSpace
 from tunewright.registry.stores.disk_space import check_room, disk_full, is_disk_full
 from tunewright.serving.bundle.model_file import MODEL_FILE, Golden, ModelFile, Variant
-from tunewright.serving.bundle.neighbours import unit as of_length_1
 from tunewright.serving.predictor import Predictor, open_predictor
 from tunewright.serving.profile.observation import read_unknown_id
 from tunewright.serving.profile.profile import PROFILE_FILE, profile_of
 from tunewright.serving.profile.rows import observations
+from tunewright.serving.runtime.scores import normalized
 
 _PARITY_ROWS = 200
 _GOLDEN_ROWS = 8
@@ -211,8 +211,8 @@ def _check_parity(
         if name == "fp32":
             require(parities[name], plan.settings.export.parity_tolerance)
             if vectors:
-                given = of_length_1(np.stack(predictor.vectors(served)))
-                same = compare(list(of_length_1(torch.cat(vectors).float().numpy())), list(given))
+                given = normalized(np.stack(predictor.vectors(served)))
+                same = compare(list(normalized(torch.cat(vectors).float().numpy())), list(given))
                 require(same, plan.settings.export.parity_tolerance)
             draft = plan.prepared.task.target.tune(draft, predictor, plan) if len(plan.prepared.validation) else draft
         predictor.close()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewright.serving.errors import BundleError
+from tunewright.serving.runtime.scores import normalized
 
 FOLDER = "neighbours"
 VECTORS, ROWS = f"{FOLDER}/vectors.npy", f"{FOLDER}/rows.jsonl"
@@ -22,16 +23,9 @@ MOST_ROWS = 100_000
 
 _COMPARED = 4096
 """Rows that are read and compared at a time."""
-_SHORTEST = 1e-12
 
 Told = dict[str, Any]
 """What is told of a row: its number `row`, its `label`, and its texts or the digest of its file."""
-
-
-def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Vectors `[..., D]` scaled to the length 1."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, _SHORTEST), dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,7 @@ class Neighbours:
             raise BundleError(
                 f"{VECTORS} holds vectors of {self.vectors_ND.shape[1]} numbers; the graph gives {vector_D.shape[-1]}"
             )
-        wanted_D = unit(vector_D)
+        wanted_D = normalized(vector_D)
         starts = range(0, len(self), _COMPARED)
         found = [self.vectors_ND[start : start + _COMPARED].astype(np.float32) @ wanted_D for start in starts]
         similar_N = np.clip(np.concatenate(found), -1, 1)

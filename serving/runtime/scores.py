@@ -1,4 +1,4 @@
-"""Logits to probabilities, and to their logarithms."""
+"""What a graph answers with, as numbers that are told: probabilities, their logarithms, vectors of the length 1."""
 
 from collections.abc import Sequence
 from typing import Literal, TypeVar
@@ -10,6 +10,8 @@ from tunewright.serving.runtime.session import Array
 
 Function = Literal["softmax", "sigmoid", "none"]
 Float = TypeVar("Float", bound=np.floating)
+_SHORTEST = 1e-12
+"""The least length by which a vector is divided."""
 
 
 def scores(logits: Array, function: Function) -> Array:
@@ -34,3 +36,9 @@ def cross_entropy(logits_TV: Array, tokens_T: Sequence[int] | NDArray[np.integer
     """How surprising each of T tokens is where the model gave these logits: `[T]`, natural logarithm."""
     places_T = np.arange(len(tokens_T))
     return -log_softmax(logits_TV.astype(np.float64))[places_T, np.asarray(tokens_T, dtype=np.int64)]
+
+
+def normalized(vectors: NDArray[np.floating]) -> Array:
+    """Vectors `[..., D]` scaled to the length 1."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, _SHORTEST), dtype=np.float32)

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from tunewright.serving.bundle.model_file import ModelFile, read_options
@@ -20,12 +19,11 @@ from tunewright.serving.request import schema
 from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.request.texts import read_texts
 from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.scores import normalized
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.encoding import Encoded, Text
 
 Answer = list[float]
-_SHORTEST = 1e-12
-"""The least length by which a vector is divided."""
 
 
 class Options(BaseModel):
@@ -112,9 +110,3 @@ def answer(vector_D: Array, model: ModelFile, parameters: Parameters) -> Answer:
     scale = default if parameters.normalize is None else parameters.normalize
     answered: Answer = (normalized(cut) if scale else cut).tolist()
     return answered
-
-
-def normalized(vectors: Array) -> Array:
-    """Vectors `[..., D]` scaled to the length 1."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, _SHORTEST), dtype=np.float32)

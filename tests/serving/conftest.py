@@ -25,13 +25,14 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.record import Version
-from tunewright.serving.bundle.neighbours import FOLDER, ROWS, VECTORS, unit
+from tunewright.serving.bundle.neighbours import FOLDER, ROWS, VECTORS
 from tunewright.serving.golden import TOLERANCE
 from tunewright.serving.http.app import create_app
 from tunewright.serving.http.server import listen, web_config
 from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.predictor import open_predictor
+from tunewright.serving.runtime.scores import normalized
 from tunewright.serving.settings import Limits
 
 HIDDEN = 16
@@ -99,7 +100,7 @@ def remembered(reviews, tmp_path_factory):
         onnx.save(model, path)
     predictor = open_predictor(folder)
     (folder / FOLDER).mkdir()
-    np.save(folder / VECTORS, unit(np.stack(predictor.vectors(SENTENCES))).astype(np.float16))
+    np.save(folder / VECTORS, normalized(np.stack(predictor.vectors(SENTENCES))).astype(np.float16))
     predictor.close()
     rows = [{"row": 10 * number, "label": "negative", "text": text} for number, text in enumerate(SENTENCES)]
     (folder / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows))

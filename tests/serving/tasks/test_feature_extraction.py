@@ -13,7 +13,7 @@ from transformers import CONFIG_MAPPING, AutoModel, PreTrainedTokenizerFast
 from tunewright.job.export.graph import export_fp32
 from tunewright.job.learners.vectors import PooledEncoder
 from tunewright.serving.errors import BundleError, InputError
-from tunewright.serving.tasks.feature_extraction import normalized
+from tunewright.serving.runtime.scores import normalized
 
 MAX_LENGTH = 24
 KNOWN = "normalize, truncate_dim, dimensions, truncate, truncation_direction, encoding_format"
