@@ -22,7 +22,7 @@ from tunewright.serving.request.json_text import to_json
 from tunewright.serving.request.request import Request, Steps
 from tunewright.serving.request.schema import TEXT, Schema, closed, list_of, ref
 from tunewright.serving.text.alignment import align
-from tunewright.serving.text.encoding import tokenized
+from tunewright.serving.text.encoding import panics_told
 
 _KINDS = {429: "overloaded", 503: "overloaded", 500: "generation"}
 
@@ -60,7 +60,8 @@ def _tokens(predictor: Predictor, text: str) -> Steps:
     """Each token with where it stands in the text as it was sent: a special one nowhere, with no text."""
     yield from ()  # no row of the model
     aligned = align(text, predictor.model.cleaning)
-    found = tokenized(predictor.tokenizer, aligned.text)
+    with panics_told():
+        found = predictor.tokenizer.encode(aligned.text)
     told = []
     for number, part, place in zip(found.ids, found.sequence_ids, found.offsets, strict=True):
         start, stop = (0, 0) if part is None else aligned.span(*place)

@@ -4,7 +4,8 @@ Axes: B rows of a batch, T tokens of the longest row in it.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -144,12 +145,8 @@ class Encoder:
         return text[-most:] if self._left else text[:most]
 
     def _tokenized(self, texts: list[Text]) -> list[Encoding]:
-        try:
+        with panics_told():
             return list(self._tokenizer.encode_batch_fast(texts))
-        except BaseException as error:
-            if is_panic(error):
-                raise InputError(f"the tokenizer gives up on a text: {error}") from error
-            raise
 
     def pad(self, rows: Sequence[Encoded], names: Iterable[str]) -> dict[str, NDArray[np.int64]]:
         """Rows to int64 arrays `[B, T]` for the named model inputs, padded on the right."""
@@ -204,10 +201,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise
 
 
-def tokenized(tokenizer: Tokenizer, text: str) -> Encoding:
-    """The tokens of a text; InputError where the tokenizer gives up on it."""
+@contextmanager
+def panics_told() -> Iterator[None]:
+    """InputError where the tokenizer gives up on a text."""
     try:
-        return tokenizer.encode(text)
+        yield
     except BaseException as error:
         if is_panic(error):
             raise InputError(f"the tokenizer gives up on a text: {error}") from error

@@ -17,7 +17,7 @@ from tunewright.serving.errors import InputError
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.alignment import Aligned, Span, align
 from tunewright.serving.text.cleaning import Cleaning
-from tunewright.serving.text.encoding import Encoded, is_panic, shared_tokenizer
+from tunewright.serving.text.encoding import Encoded, panics_told, shared_tokenizer
 from tunewright.serving.text.spacing import UNSPACED
 
 _NO_VOCABULARY_HAS = "\U0010ffff"
@@ -134,12 +134,8 @@ class Windower:
         return _windowed(second, encoding, self._tokens(encoding, 1, aligned), cut, sequence=1)
 
     def _encoded(self, first: str | list[str], second: str | None = None) -> Encoding:
-        try:
+        with panics_told():
             return self._tokenizer.encode(first, second, is_pretokenized=isinstance(first, list))
-        except BaseException as error:
-            if is_panic(error):
-                raise InputError(f"the tokenizer gives up on a text: {error}") from error
-            raise
 
     def _tokens(self, encoding: Encoding, sequence: int, aligned: Aligned) -> list[Token]:
         tokens: list[Token] = []
