@@ -1,6 +1,5 @@
 """Token ids that were made before are not made again: kept by a digest of all that decides what they are."""
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -31,7 +30,7 @@ def encode_or_reuse(
 
     `asked` is all that it depends on beside the inputs and the code. What is not whole any more is made anew.
     """
-    facts = {**asked, "inputs": _digest_of(data), "code": code_digest(), "tokenizers": tokenizers.__version__}
+    facts = {**asked, "inputs": data.digest(), "code": code_digest(), "tokenizers": tokenizers.__version__}
     place = folder / digest(facts)[:32]
     if (found := _kept(place, targets)) is not None:
         return found
@@ -41,13 +40,6 @@ def encode_or_reuse(
         digests = {name: sha256_of(new / name) for name in _FILES}
         (new / _FACTS).write_text(json.dumps({"sha256": digests, "truncated": split.truncated}))
     return split
-
-
-def _digest_of(data: Dataset) -> str:
-    found = hashlib.sha256()
-    for inputs, _ in data.batches():
-        found.update(json.dumps(inputs).encode())
-    return found.hexdigest()
 
 
 def _kept(place: Path, targets: HeldTargets) -> EncodedSplit | None:

@@ -1,5 +1,6 @@
 """A data set: checked rows in an Arrow file on disk, never in memory at once."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,13 @@ class Dataset:
         """Inputs and targets, `size` rows at a time; an input that is a list comes as a tuple."""
         for part in self._parts(["input", "target"], size):
             yield _inputs(part), part["target"].to_pylist()
+
+    def digest(self) -> str:
+        """Of all inputs, in their order."""
+        made = hashlib.sha256()
+        for inputs, _ in self.batches():
+            made.update(repr(inputs).encode())
+        return made.hexdigest()
 
     def inputs(self) -> Values:
         """All inputs; only for selections known to be small."""

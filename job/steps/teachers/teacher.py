@@ -1,7 +1,5 @@
 """A registered version as a teacher: what it must be, and what it answers, kept once. Nothing here needs torch."""
 
-import hashlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewright.job import signals
+from tunewright.job.checkpoints.digest import digest
 from tunewright.job.data.dataset import Dataset
 from tunewright.job.data.faults import listed
 from tunewright.job.errors import SettingsError
@@ -82,7 +81,8 @@ def answers(prepared: Prepared, registry: RegistrySettings) -> Array:
     facts, count = prepared.facts["teacher"], sum(map(len, sets))
     pulled, _ = fetch(open_store(registry.uri), facts["reference"], cache=registry.cache, variant=VARIANT)
     labels = read_model_file(pulled.folder).labels
-    path = registry.cache / "answers" / f"{_digest(prepared, sets)}.npy"
+    asked = digest([facts["digest"], prepared.facts["files"], *(one.digest() for one in sets)])
+    path = registry.cache / "answers" / f"{asked[:32]}.npy"
     found = _kept(path, (count, len(labels)))
     if found is None:
         found = _asked(open_version(facts, registry), prepared, sets, count)
@@ -115,15 +115,6 @@ def _asked(predictor: "Predictor", prepared: Prepared, sets: Sequence[Dataset], 
     finally:
         predictor.close()
     return np.stack(outputs)
-
-
-def _digest(prepared: Prepared, sets: Sequence[Dataset]) -> str:
-    """Of the teacher and all that it is asked."""
-    made = hashlib.sha256(json.dumps([prepared.facts["teacher"]["digest"], prepared.facts["files"]]).encode())
-    for data in sets:
-        for inputs, _ in data.batches():
-            made.update(repr(inputs).encode())
-    return made.hexdigest()[:32]
 
 
 def _kept(path: Path, shape: tuple[int, int]) -> Array | None:

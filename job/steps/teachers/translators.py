@@ -1,10 +1,8 @@
 """Back-translation: training texts put into another language and back by registered versions (Sennrich et al. 2016,
 arXiv 1511.06709). Nothing here needs torch."""
 
-import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -14,7 +12,9 @@ from typing import TYPE_CHECKING, cast
 import pyarrow as pa
 
 from tunewright.job import signals
+from tunewright.job.checkpoints.digest import digest
 from tunewright.job.data.dataset import Dataset, DatasetWriter, open_dataset
+from tunewright.job.data.reuse import forget_old
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Plan, TeacherFacts
 from tunewright.job.progress import bar, say
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 _TASK = "translation"
 _ROWS = 64
 """Rows whose translations are kept together: what a run that is stopped has at most to do again."""
-_KEPT = 12
-"""Folders of translations that are kept, the last ones used."""
 _Found = list[str | None]
 """What became of texts; None for one that stays as it is."""
 
@@ -95,12 +93,10 @@ class _Translators:
     def __init__(self, facts: Sequence[TeacherFacts], registry: RegistrySettings, data: Dataset) -> None:
         self._facts, self._registry, self._open = facts, registry, ExitStack()
         self._opened: list[Predictor] = []
-        self._folder = registry.cache / "translations" / _digest(facts, data)
+        self._folder = registry.cache / "translations" / digest([*(one["digest"] for one in facts), data.digest()])[:32]
         self._folder.mkdir(parents=True, exist_ok=True)
         os.utime(self._folder)
-        folders = sorted(self._folder.parent.iterdir(), key=lambda one: one.stat().st_mtime)
-        for old in folders[:-_KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+        forget_old(self._folder.parent)
 
     def back(self, number: int, texts: Sequence[str]) -> _Found:
         """The texts of the so manieth part of the rows, there and back."""
@@ -149,11 +145,3 @@ def _translated(predictor: "Predictor", texts: _Found) -> _Found:
             answer = cast(dict[str, str], predictor.engine.answer(row, output, parameters))
             found[place] = answer["translation_text"].strip() or None
     return found
-
-
-def _digest(facts: Sequence[TeacherFacts], data: Dataset) -> str:
-    """Of the versions and all that they are asked."""
-    made = hashlib.sha256(json.dumps([one["digest"] for one in facts]).encode())
-    for inputs, _ in data.batches():
-        made.update(repr(inputs).encode())
-    return made.hexdigest()[:32]
