@@ -21,13 +21,14 @@ def leave(folder: Path, mirror: Mirror | None, *, keep_bundle: bool, left_out: I
     """
     for name in left_out:
         shutil.rmtree(folder / BUNDLE / "onnx" / name, ignore_errors=True)
-    stays = [name for name in (ROWS, *([BUNDLE] if keep_bundle else [])) if (folder / name).is_dir()]
-    for name in (CHECKPOINTS, RECORDS, *([] if keep_bundle else [BUNDLE])):
+    stays = [name for name in ((ROWS, BUNDLE) if keep_bundle else (ROWS,)) if (folder / name).is_dir()]
+    goes = (CHECKPOINTS, RECORDS) if keep_bundle else (CHECKPOINTS, RECORDS, BUNDLE)
+    for name in goes:
         shutil.rmtree(folder / name, ignore_errors=True)
     place: Path | str = folder
     if mirror:
         try:
-            _move(folder, mirror, stays, keep_bundle=keep_bundle)
+            _move(folder, mirror, stays, goes)
         except RegistryError as error:
             warn("output", f"not all that is done with was removed from {mirror.uri}: {error}")
         place = mirror.uri
@@ -37,13 +38,13 @@ def leave(folder: Path, mirror: Mirror | None, *, keep_bundle: bool, left_out: I
         say("output", f"{' and '.join(stays)} of the run stay in {place}; nothing needs them any more")
 
 
-def _move(folder: Path, mirror: Mirror, stays: Iterable[str], *, keep_bundle: bool) -> None:
+def _move(folder: Path, mirror: Mirror, stays: Iterable[str], goes: Iterable[str]) -> None:
     """What stays to the bucket, and what does not away from it."""
     for name in stays:
         there = folder / name
         paths = sorted(path.relative_to(there).as_posix() for path in there.rglob("*") if path.is_file())
         # What describes the others lies at the top: it comes last.
         mirror.within(name).send(there, sorted(paths, key=lambda path: -path.count("/")))
-    for name in (CHECKPOINTS, RECORDS, *([] if keep_bundle else [BUNDLE])):
+    for name in goes:
         mirror.within(name).clear()
     shutil.rmtree(folder, ignore_errors=True)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import traceback
+from functools import partial
 
 import numpy as np
 import pytest
@@ -159,21 +160,23 @@ def kept(tmp_path):
     return lambda: Checkpoints(tmp_path / "kept", Identity({}, "data"), CheckpointSettings())
 
 
+def stopped(learn, settings, kept, others):
+    """Learn until the second process is asked to stop, in its seventh part of a step."""
+    signals.unwind()
+    parts = iter(range(100))
+
+    def loss(logits, targets):
+        if others.rank == 1 and next(parts) == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return cross_entropy(logits, targets)
+
+    return learn(settings, kept(), loss)
+
+
 def test_a_signal_to_one_process_stops_all_at_one_step_and_any_number_goes_on(learn, together, kept, tmp_path):
     settings = settings_of(dropout=0.1, epochs=3)
 
-    def stopped(others):
-        signals.unwind()
-        steps = iter(range(100))
-
-        def loss(logits, targets):
-            if others.rank == 1 and next(steps) == 6:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return cross_entropy(logits, targets)
-
-        return learn(settings, kept(), loss)
-
-    assert together(stopped) == [f"Interrupted 75: {signals.SIGTERM}"] * 2
+    assert together(partial(stopped, learn, settings, kept)) == [f"Interrupted 75: {signals.SIGTERM}"] * 2
     assert kept().newest().facts["step"] == 3
     shutil.copytree(tmp_path / "kept", tmp_path / "copy")
     first, second = together(lambda others: learn(settings, kept()))
@@ -202,18 +205,7 @@ def test_weights_in_shards_learn_what_one_process_learns(learn, together, monkey
 def test_weights_in_shards_go_on_from_a_checkpoint_in_any_number(learn, together, kept, tmp_path):
     settings = settings_of(parallel="fsdp", epochs=3, gradient_checkpointing=True)
 
-    def stopped(others):
-        signals.unwind()
-        steps = iter(range(100))
-
-        def loss(logits, targets):
-            if others.rank == 1 and next(steps) == 6:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return cross_entropy(logits, targets)
-
-        return learn(settings, kept(), loss)
-
-    assert together(stopped) == [f"Interrupted 75: {signals.SIGTERM}"] * 2
+    assert together(partial(stopped, learn, settings, kept)) == [f"Interrupted 75: {signals.SIGTERM}"] * 2
     assert kept().newest().facts["step"] == 3
     shutil.copytree(tmp_path / "kept", tmp_path / "copy")
     again, _ = together(lambda others: learn(settings, kept()))
