@@ -356,11 +356,17 @@ def test_a_prompt_that_fills_the_context_is_refused_with_its_length(taught, answ
     )
 
 
-def test_a_version_chats_only_with_a_template(taught):
-    bundles = {form: taught(kind, form).bundle for kind, form in QUICK}
-    assert json.loads((bundles["text"] / "model.json").read_text())["options"]["chat"] is False
-    assert not (bundles["text"] / "chat_template.jinja").exists()
-    assert "<|im_start|>" in (bundles["messages"] / "chat_template.jinja").read_text()
+def test_a_version_of_texts_does_not_chat(taught):
+    bundle = taught("gpt2", "text").bundle
+    assert json.loads((bundle / "model.json").read_text())["options"]["chat"] is False
+    assert not (bundle / "chat_template.jinja").exists()
+
+
+@pytest.mark.slow
+def test_a_version_of_messages_chats_with_its_template(taught):
+    bundle = taught("llama", "messages").bundle
+    assert json.loads((bundle / "model.json").read_text())["options"]["chat"] is True
+    assert "<|im_start|>" in (bundle / "chat_template.jinja").read_text()
 
 
 def test_labels_of_padding_are_not_learned(looked_at, writer_base, rows):
