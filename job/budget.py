@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tunewright.job.batches.side import Rows
 from tunewright.job.kinds.plan import DataFacts, Plan, Prepared
-from tunewright.job.progress import quiet, say, warn
+from tunewright.job.progress.events import quiet, say, warn
 from tunewright.job.steps.encode import encode_sides
 from tunewright.job.steps.epochs import with_epochs
 from tunewright.job.steps.teach import teach

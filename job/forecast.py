@@ -10,7 +10,7 @@ from tunewright.job.batches.side import Rows
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.learners.files import MediaRows
 from tunewright.job.measure.faithfulness import BUDGET
-from tunewright.job.progress import quiet, say, warn
+from tunewright.job.progress.events import quiet, say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.imbalance import REMEDIES
 from tunewright.job.train.cost.probe import Probed, available, resident

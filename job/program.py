@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tunewright.job import signals
 from tunewright.job.arguments import own_flags, parser
 from tunewright.job.errors import Interrupted, JobError, SettingsError, visible
-from tunewright.job.progress import quiet
+from tunewright.job.progress.events import quiet
 from tunewright.job.ranks import Place, is_to_start, read_place, require_rows
 from tunewright.registry.errors import Conflict, RegistryError, Unreachable
 from tunewright.serving.errors import BundleError, ServingError

@@ -17,7 +17,7 @@ from tunewright.job.forecast import Forecast, trainings_of
 from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.build import check_dropout
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.job.report.card import write_report
 from tunewright.job.report.lineage import lineage
 from tunewright.job.settings.job import JobSettings

@@ -133,6 +133,8 @@ TESTED_BY = {
     "serving/http/ask.py": "serving/http/test_app.py",
     "serving/http/replies.py": "serving/http/test_app.py",
     "job/errors.py": "job/test_program.py",
+    "job/progress/console.py": "job/progress/test_events.py",
+    "job/progress/json_lines.py": "job/progress/test_events.py",
     "job/inside.py": "job/model/test_base_model.py",
     "job/data/cells.py": "job/data/test_check.py",
     "job/data/columns.py": "job/data/test_check.py",

@@ -13,7 +13,7 @@ from tunewright.job.checkpoints.files import FILES, MANIFEST, Damaged, Foreign, 
 from tunewright.job.checkpoints.mirror import Mirror
 from tunewright.job.checkpoints.sender import Sender
 from tunewright.job.errors import SettingsError
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.job.settings.train import CheckpointSettings
 from tunewright.registry.errors import CorruptObject, NoSpace
 

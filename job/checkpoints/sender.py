@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from tunewright.job.progress import warn
+from tunewright.job.progress.events import warn
 from tunewright.registry.errors import RegistryError
 
 

@@ -28,7 +28,7 @@ from tunewright.job.measure.labels import answered
 from tunewright.job.measure.metric import figures
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.head import apply_head, embed, fit_head
-from tunewright.job.progress import say, show_table, warn
+from tunewright.job.progress.events import say, show_table, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.prepare import prepare
 from tunewright.registry.errors import RegistryError

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 from rich.table import Table
 
-from tunewright.job.progress import show_table
+from tunewright.job.progress.events import show_table
 from tunewright.job.recipe import Outcome
 from tunewright.job.steps.release import Release
 

@@ -12,7 +12,7 @@ from tunewright.job.commands.search.space import plain, tree_of
 from tunewright.job.commands.search.study import REASON, best, ended, open_study, ranked, searched
 from tunewright.job.commands.search.trials import search, shown
 from tunewright.job.errors import SettingsError, TrainingFailed
-from tunewright.job.progress import say, show_table
+from tunewright.job.progress.events import say, show_table
 from tunewright.job.recipe import prepare_all
 from tunewright.job.settings.entries import merged
 from tunewright.job.settings.job import JobSettings

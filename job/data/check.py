@@ -27,7 +27,7 @@ from tunewright.job.data.readers.reader import Layout, Row
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.data.sources.media import Fingerprint, Media
 from tunewright.job.errors import DataError
-from tunewright.job.progress import warn
+from tunewright.job.progress.events import warn
 from tunewright.job.settings.data import DataSettings
 
 

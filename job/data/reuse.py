@@ -20,7 +20,7 @@ from tunewright.job.checkpoints.digest import digest
 from tunewright.job.data.check import Checked
 from tunewright.job.data.dataset import ROWS_FILE, open_dataset, write_state
 from tunewright.job.data.sources.cache import SourceFile
-from tunewright.job.progress import Said, recorded, repeat, say
+from tunewright.job.progress.events import Said, recorded, repeat, say
 from tunewright.registry.transfer.download import sha256_of
 
 _KEPT = 12

@@ -22,7 +22,7 @@ from tunewright.job.kinds.plan import Part, Plan
 from tunewright.job.kinds.task import Target
 from tunewright.job.measure.labels import Answered, answered, details, tune_thresholds
 from tunewright.job.measure.metric import figures
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.serving.bundle.model_file import ModelFile
 
 if TYPE_CHECKING:

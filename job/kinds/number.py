@@ -19,7 +19,7 @@ from tunewright.job.errors import DataError
 from tunewright.job.kinds.plan import Part, Plan
 from tunewright.job.kinds.task import Target
 from tunewright.job.measure.metric import figures
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.serving.bundle.model_file import ModelFile
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from tunewright.job.model.build import build_writer
 from tunewright.job.model.generation_defaults import first_eos, generation_tokens, merged, write_generation_config
 from tunewright.job.model.load import load_config
 from tunewright.job.model.tokenizer import chat_template, choose_length, length_limit, padding_of, special_tokens
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.train import next_token
 from tunewright.job.train.objective import Objective

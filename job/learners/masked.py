@@ -31,7 +31,7 @@ from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_masked
 from tunewright.job.model.load import load_config
 from tunewright.job.model.tokenizer import cleans_up, mask_token
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.train.next_token import learned_logits, unigram_perplexity
 from tunewright.job.train.objective import Objective

@@ -16,7 +16,7 @@ from tunewright.job.kinds.task import Graph, Learner
 from tunewright.job.learners.files import FileInputs, MediaEncoder
 from tunewright.job.learners.heads import Headed
 from tunewright.job.model.base_model import BaseCheckpoint
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.job.settings.job import JobSettings
 from tunewright.serving.bundle.model_file import Variant
 from tunewright.serving.engines.media import Batch

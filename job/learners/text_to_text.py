@@ -36,7 +36,7 @@ from tunewright.job.model.generation_defaults import (
 )
 from tunewright.job.model.load import load_config
 from tunewright.job.model.tokenizer import choose_length, length_limit, padding_of, tokenizer_class
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.train import next_token
 from tunewright.job.train.objective import Objective

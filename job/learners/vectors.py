@@ -29,7 +29,7 @@ from tunewright.job.measure.metric import figures
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_encoder
 from tunewright.job.model.load import load_config
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.train.objective import Loss, Objective, Scored, forward
 from tunewright.serving.bundle.model_file import Variant

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from tunewright.job.errors import SettingsError
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 
 
 def quantize(model: nn.Module, names: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from transformers.pytorch_utils import Conv1D
 
 from tunewright.job.errors import SettingsError, first_line
 from tunewright.job.model import four_bits
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.job.settings.train import LoraSettings, TrainSettings
 
 

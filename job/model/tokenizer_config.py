@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from tunewright.job.errors import first_line
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 
 # Names of other files, which may lie anywhere, and of code; and what no token depends on.
 _LEFT_OUT = frozenset("auto_map chat_template init_inputs name_or_path from_slow device_map processor_class".split())

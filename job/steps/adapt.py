@@ -22,7 +22,7 @@ from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_masked
 from tunewright.job.model.find import FILES_OF_ENCODERS
 from tunewright.job.model.load import save_weights
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import ExportSettings, GateSettings, JobSettings
 from tunewright.job.settings.train import TrainSettings

@@ -24,7 +24,7 @@ from tunewright.job.learners.tags import labelled, windower
 from tunewright.job.learners.texts import tensors
 from tunewright.job.model.build import build_masked
 from tunewright.job.model.tokenizer import mask_token
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.job.settings.remedies import AugmentSettings
 from tunewright.serving.media.audio_features import features, read
 from tunewright.serving.media.audio_processor import AudioPreprocessing, Waveform

@@ -11,7 +11,7 @@ from tunewright.job.checkpoints.mirror import Mirror
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Prepared
 from tunewright.job.model.find import find
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings
 from tunewright.job.steps.prepare import prepare

@@ -6,7 +6,7 @@ from tunewright.job.batches.side import NoRows, Rows
 from tunewright.job.batches.text import TokenizerFit, percentiles, tokenizer_fit
 from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.model.base_model import BaseCheckpoint
-from tunewright.job.progress import bar, say, warn
+from tunewright.job.progress.events import bar, say, warn
 from tunewright.serving.text.encoding import Encoder, load_tokenizer
 
 

@@ -3,7 +3,7 @@
 import math
 
 from tunewright.job.kinds.plan import Plan
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 
 _STEPS = 300
 """Optimizer steps below which a new head and a small rate have not come far."""

@@ -22,7 +22,7 @@ from tunewright.job.measure.evaluation import gathered
 from tunewright.job.measure.labels import answered
 from tunewright.job.measure.metric import figures, lower_is_better
 from tunewright.job.model.head import Head, apply_head, embed, fit_head, pooled, write_head
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Loss, Objective, Scored, Watch, nobody
 from tunewright.job.train.state import Trained

@@ -14,7 +14,7 @@ from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.measure.evaluation import gathered
 from tunewright.job.model.classifiers import last_layer
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.job.train.decision import Decision, decide
 from tunewright.job.train.objective import Objective, scored
 from tunewright.serving.tasks.token_classification import OUTSIDE

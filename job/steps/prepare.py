@@ -27,7 +27,7 @@ from tunewright.job.errors import DataError
 from tunewright.job.kinds.balance import advice
 from tunewright.job.kinds.plan import DataFacts, Part, Prepared
 from tunewright.job.kinds.task import Task
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings, used
 from tunewright.job.steps.teachers.unlabelled import read_unlabelled

@@ -26,7 +26,7 @@ from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.classifiers import vectors_seen
 from tunewright.job.model.find import FILES_OF_ENCODERS
 from tunewright.job.model.load import save_weights
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.job.steps.gate import check_bounds, check_budget, drop_reason, short_of_baseline
 from tunewright.job.steps.run.stages import Form, Stages
 from tunewright.job.train.objective import Objective

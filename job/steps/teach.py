@@ -11,7 +11,7 @@ from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.model.classifiers import scale_head
 from tunewright.job.model.layers import Parameters, choose_layers, keep_layers
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.job.steps import few_shot
 from tunewright.job.steps.augment import augmented
 from tunewright.job.steps.epochs import with_epochs

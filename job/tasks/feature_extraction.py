@@ -16,7 +16,7 @@ from tunewright.job.kinds.options import EmbeddingOptions
 from tunewright.job.kinds.plan import Part, Plan
 from tunewright.job.kinds.task import Columns, Learner, Target, Task
 from tunewright.job.kinds.texts import TEXT_SETTINGS
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.job.settings.job import JobSettings
 from tunewright.serving.bundle.model_file import ModelFile
 

@@ -18,7 +18,7 @@ from tunewright.job.kinds.plan import Part, Plan
 from tunewright.job.kinds.task import Columns, Learner, Target, Task
 from tunewright.job.kinds.texts import TEXT_SETTINGS, WORD_CHANGES
 from tunewright.job.measure.metric import figures
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.tasks.token_classification import OUTSIDE, Scheme, read_label
 from tunewright.serving.text.cleaning import clean, is_visible

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tunewright.job.kinds.options import TextToTextOptions
 from tunewright.job.kinds.task import Task
 from tunewright.job.learners.written_text import Sources, TextFigures, WrittenText, text_to_text_learner
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 
 
 def compare(found: Sequence[str], truths: Sequence[str]) -> TextFigures:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.objective import Objective
 from tunewright.job.train.state import Progress, Weights

@@ -22,7 +22,7 @@ from tunewright.job.checkpoints.files import Snapshot
 from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.errors import BaseModelError, Interrupted, SettingsError, TrainingFailed
 from tunewright.job.model.layers import merge_adapters, unfreeze
-from tunewright.job.progress import bar, say
+from tunewright.job.progress.events import bar, say
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.averaging import RunningMean
 from tunewright.job.train.cost.probe import Probed, Rehearsal

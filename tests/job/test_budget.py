@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tunewright.job.budget import _share, within_minutes
-from tunewright.job.progress import recorded
+from tunewright.job.progress.events import recorded
 from tunewright.job.recipe import prepare_all
 from tunewright.registry.settings import RegistrySettings
 

@@ -7,7 +7,7 @@ import torch
 
 from tunewright.job.batches.side import NoRows
 from tunewright.job.forecast import Forecast, Needed, _looks, bytes_kept, fitting, shown, too_little, trainings_of
-from tunewright.job.progress import recorded
+from tunewright.job.progress.events import recorded
 from tunewright.job.recipe import prepare_all
 from tunewright.job.steps.teach import teach
 from tunewright.registry.settings import RegistrySettings

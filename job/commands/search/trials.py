@@ -14,7 +14,7 @@ from tunewright.job.commands.search.space import Space, with_values
 from tunewright.job.commands.search.study import INTERRUPTED, REASON, best, draw, ended
 from tunewright.job.errors import Interrupted, SettingsError, TrainingFailed, first_line
 from tunewright.job.kinds.plan import Plan
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.job.settings.search import Value
 from tunewright.job.steps.contradictions import check_settings
 from tunewright.job.steps.teach import teach

@@ -22,7 +22,7 @@ from tunewright.job.data.readers.reader import Layout, Reader, Row
 from tunewright.job.data.readers.shape import holds_columns, shape_of
 from tunewright.job.data.readers.tables.table import CSV, SETTINGS, TSV
 from tunewright.job.errors import DataError
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.registry.errors import PluginError
 from tunewright.registry.plugins import Catalogue
 

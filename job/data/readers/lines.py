@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from tunewright.job.data.readers.reader import Layout, Read, Row
 from tunewright.job.errors import DataError
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 
 LINE_LIMIT = 16 * 2**20
 """Bytes of one line; a longer one is not a table."""

@@ -11,7 +11,7 @@ from tunewright.job.data.sources.hidden import not_hidden
 from tunewright.job.data.sources.names import GLOB, NEIGHBOURS, not_empty, readable, warn_of_splits
 from tunewright.job.data.sources.saved import refuse_splits, rows_of_saved
 from tunewright.job.errors import DataError
-from tunewright.job.progress import bar, warn
+from tunewright.job.progress.events import bar, warn
 from tunewright.registry.address import shown_address
 from tunewright.registry.errors import NotFound
 from tunewright.registry.stores.key import is_key

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 from tunewright.job.data.faults import listed
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 
 _HOUSEKEEPING = frozenset(
     "_temporary _success _metadata _common_metadata _spark_metadata _delta_log _symlink_format_manifest "

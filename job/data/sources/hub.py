@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tunewright.job.data.sources.cache import SourceFile, record_digest, recorded_digest, write_whole
 from tunewright.job.data.sources.hub_files import SCHEME, HubAddress, choose, hub_address
 from tunewright.job.errors import DataError, first_line
-from tunewright.job.progress import bar, say
+from tunewright.job.progress.events import bar, say
 from tunewright.registry.stores.disk_space import check_room, disk_full, is_disk_full, size_text
 from tunewright.registry.stores.key import is_key
 from tunewright.registry.transfer.download import sha256_of

@@ -20,7 +20,7 @@ from tunewright.job.data.sources.cache import SourceFile, write_whole
 from tunewright.job.data.sources.folders import Folder, Refused, name_inside, open_folder
 from tunewright.job.data.sources.names import say_ignored
 from tunewright.job.errors import DataError
-from tunewright.job.progress import bar
+from tunewright.job.progress.events import bar
 from tunewright.job.settings.fields import Sources
 from tunewright.registry.transfer.download import sha256_of
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from tunewright.job.data.faults import listed
 from tunewright.job.data.readers.formats import format_of
 from tunewright.job.errors import DataError
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 
 GLOB = re.compile(r"[*?\[]")
 """What makes an address one of several files."""

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tunewright.job.checkpoints.mirror import Mirror
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 from tunewright.job.steps.run.stages import BUNDLE, CHECKPOINTS, RECORDS
 from tunewright.registry.errors import RegistryError
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tunewright.job.errors import JobError
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.registry.stores.disk_space import size_text
 
 _LOCK = ".lock"

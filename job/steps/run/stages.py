@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 from tunewright.job.checkpoints.digest import digest
 from tunewright.job.checkpoints.mirror import Mirror
 from tunewright.job.checkpoints.sender import Sender
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.registry.errors import CorruptObject
 from tunewright.registry.stores.disk_space import flush
 from tunewright.registry.transfer.download import sha256_of

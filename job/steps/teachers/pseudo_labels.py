@@ -20,7 +20,7 @@ from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.data.faults import listed
 from tunewright.job.kinds.plan import Part, Plan, Pool, Prepared
 from tunewright.job.measure.evaluation import gathered
-from tunewright.job.progress import bar, say, warn
+from tunewright.job.progress.events import bar, say, warn
 from tunewright.job.settings.remedies import PseudoLabelSettings
 from tunewright.job.steps.teachers.distill import labels_of
 from tunewright.job.steps.teachers.unlabelled import extended

@@ -14,7 +14,7 @@ from tunewright.job.data.dataset import Dataset
 from tunewright.job.data.faults import listed
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Prepared, TeacherFacts
-from tunewright.job.progress import bar, say
+from tunewright.job.progress.events import bar, say
 from tunewright.job.settings.job import JobSettings
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store

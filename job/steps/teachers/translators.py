@@ -17,7 +17,7 @@ from tunewright.job.data.dataset import Dataset, DatasetWriter, open_dataset
 from tunewright.job.data.reuse import forget_old
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Plan, TeacherFacts
-from tunewright.job.progress import bar, say
+from tunewright.job.progress.events import bar, say
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.teachers.teacher import VARIANT, facts_of, open_version
 from tunewright.registry.settings import RegistrySettings

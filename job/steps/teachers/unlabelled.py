@@ -19,7 +19,7 @@ from tunewright.job.data.sources.media import find_folders
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.plan import Part, Prepared
 from tunewright.job.kinds.task import Task
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 from tunewright.job.settings.job import JobSettings
 
 

@@ -16,7 +16,7 @@ from tunewright.job.checkpoints.files import Snapshot
 from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.errors import SettingsError
 from tunewright.job.model.layers import blocks
-from tunewright.job.progress import warn
+from tunewright.job.progress.events import warn
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.train.distributed import World, world
 

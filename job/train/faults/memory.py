@@ -4,7 +4,7 @@ import torch
 
 from tunewright.job.batches.by_length import LengthGroupedBatches
 from tunewright.job.errors import TrainingFailed
-from tunewright.job.progress import warn
+from tunewright.job.progress.events import warn
 from tunewright.job.train.state import Progress
 
 

@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 from tunewright.job.errors import TrainingFailed
-from tunewright.job.progress import warn
+from tunewright.job.progress.events import warn
 from tunewright.job.train.state import Progress
 
 CALMER = "lower train.learning_rate or train.clip, or set train.precision to fp32"

@@ -3,13 +3,13 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from tunewright.job import progress
 from tunewright.job.commands.summary import show
+from tunewright.job.progress import console as terminal
 
 
 def on_terminal(monkeypatch):
     console = Console(force_terminal=True, width=160, highlight=False, record=True)
-    monkeypatch.setattr(progress, "_console", console)
+    monkeypatch.setattr(terminal, "_console", console)
     return console
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tunewright.job.progress import recorded
+from tunewright.job.progress.events import recorded
 from tunewright.job.recipe import prepare_all
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.steps.epochs import with_epochs

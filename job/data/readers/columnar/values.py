@@ -11,7 +11,7 @@ from tunewright.job.data.readers.columnar.class_names import class_names, named_
 from tunewright.job.data.readers.lines import expansion_fault
 from tunewright.job.data.readers.reader import Layout, Row
 from tunewright.job.errors import DataError
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 
 CELL_BYTES = 16
 """What a value takes at least once it is read."""

@@ -14,7 +14,7 @@ from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.readers.lines import LINE_LIMIT
 from tunewright.job.data.readers.reader import Layout
 from tunewright.job.errors import DataError
-from tunewright.job.progress import say, warn
+from tunewright.job.progress.events import say, warn
 
 _COMMON = (",", ";", "\t", "|")
 SEPARATORS = (*_COMMON, "^", "~", "@", ":", "\x01", " ")

@@ -9,7 +9,7 @@ from tunewright.job.data.readers.lines import LINE_LIMIT
 from tunewright.job.data.readers.reader import Layout
 from tunewright.job.data.readers.tables.dialect import name_of, table_reader
 from tunewright.job.errors import DataError
-from tunewright.job.progress import say
+from tunewright.job.progress.events import say
 
 _KEPT = 10_000
 """Lines of a record that can be read again."""

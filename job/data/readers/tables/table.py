@@ -12,7 +12,7 @@ from tunewright.job.data.readers.reader import Layout, Reader, Row
 from tunewright.job.data.readers.tables.dialect import filled, opened
 from tunewright.job.data.readers.tables.header import Header
 from tunewright.job.data.readers.tables.quotes import Records
-from tunewright.job.progress import warn
+from tunewright.job.progress.events import warn
 
 _RULE = re.compile(r"[-+:=| ]*-[-+:=| ]*")
 """The line below the header in Markdown and in what databases print."""

@@ -6,14 +6,14 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tunewright.job import progress
-from tunewright.job.progress import bar, quiet, recorded, repeat, say, show_table, warn
+from tunewright.job.progress import console, json_lines
+from tunewright.job.progress.events import Done, bar, listening, quiet, recorded, repeat, say, show_table, warn
 
 
 @pytest.fixture
 def terminal(monkeypatch):
     """The job believes that it writes to a terminal."""
-    monkeypatch.setattr(progress, "_console", Console(highlight=False, emoji=False, force_terminal=True, width=80))
+    monkeypatch.setattr(console, "_console", Console(highlight=False, emoji=False, force_terminal=True, width=80))
 
 
 def events(capsys):
@@ -62,7 +62,7 @@ def test_a_bar_is_silent_where_it_is_short(capsys):
 
 
 def test_a_long_bar_tells_how_far_it_is(capsys, monkeypatch):
-    monkeypatch.setattr(progress, "_EVERY", 0.0)
+    monkeypatch.setattr(json_lines, "_EVERY", 0.0)
     with bar("encode", 10) as advance:
         advance(4)
         advance(6, loss=0.5)
@@ -100,6 +100,34 @@ def test_the_end_is_a_table_on_a_terminal_and_an_event_elsewhere(capsys, monkeyp
     show_table(table, "done", "reviews:1 is registered", version=1)
     (event,) = events(capsys)
     assert (event["event"], event["version"]) == ("done", 1)
-    monkeypatch.setattr(progress, "_console", Console(force_terminal=True, width=80))
+    monkeypatch.setattr(console, "_console", Console(force_terminal=True, width=80))
     show_table(table, "done", "reviews:1 is registered", version=1)
     assert "fp32" in capsys.readouterr().out
+
+
+class Ears:
+    """What a listener was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def hear(self, said):
+        self.told.append(said.text)
+
+    def see(self, done):
+        self.told.append(done)
+
+
+def test_who_listens_hears_what_is_shown_and_nothing_else():
+    ears = Ears()
+    say("data", "before")
+    with listening(ears):
+        say("data", "one")
+        with bar("train", 3) as advance:
+            advance(2)
+            advance(1, loss=0.5)
+        with quiet(), bar("train", 3) as advance:
+            say("data", "measured")
+            advance(1)
+    warn("data", "after")
+    assert ears.told == ["one", Done("train", 2, 3, {}), Done("train", 3, 3, {"loss": 0.5})]
