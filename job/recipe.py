@@ -91,6 +91,7 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         facts["adaptation"] = asdict(adaptation) if adaptation else None
         facts["times"] = {"started": begun.started, "seconds": round(time.time() - begun.started, 1)}
         write_report(released, plan, taught.trained, facts, adaptation)
+        _say_report(released)
         _keep_rows(plan.prepared, begun.folder / ROWS)
         shutil.rmtree(begun.work, ignore_errors=True)
         signals.check()
@@ -110,8 +111,16 @@ def _published(begun: Begun, released: Release, settings: JobSettings, registry:
         config=_summary(released),
         single_writer=registry.single_writer,
     )
-    say("registry", f"registered {version.name}:{version.number} ({version.digest}) in {store.uri}")
+    facts = {"model": version.name, "version": version.number, "digest": version.digest}
+    say("registry", f"registered {version.name}:{version.number} ({version.digest}) in {store.uri}", **facts)
     return version
+
+
+def _say_report(released: Release) -> None:
+    """What is told of a version, for whoever reads along: its files will be gone."""
+    files = {name: str(path) for name, path in released.files.items() if name.startswith(("report/", "lineage"))}
+    test = {name: measured.metrics for name, measured in released.evaluations.items()}
+    say("report", f"written: {', '.join(files)}", headline=released.headline, test=test, files=files)
 
 
 def _within_minutes(plan: Plan, sides: tuple[Rows, Rows], begun: Begun) -> tuple[Plan, tuple[Rows, Rows]]:

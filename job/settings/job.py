@@ -13,6 +13,7 @@ from pydantic_settings import (
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.fields import Name, Settings, TaskName, check_output
 from tunewright.job.settings.search import Choice, Searched
+from tunewright.job.settings.track import TrackSettings
 from tunewright.job.settings.train import AdaptSettings, TrainSettings
 from tunewright.registry.variables import NESTED
 
@@ -99,6 +100,8 @@ class JobSettings(BaseSettings):
     the same command goes on from there on another machine."""
     keep_bundle: bool = False
     """Keep the files of a version in output once the registry has them."""
+    track: TrackSettings | None = None
+    """Where figures go too while the job runs: [tensorboard, mlflow, wandb], or each with its settings."""
     wait_minutes: float = Field(default=15.0, ge=0)
     """Minutes to wait for a store that has answered and does not any more, to fetch, to keep what is done, to
     publish."""

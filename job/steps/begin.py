@@ -12,11 +12,13 @@ from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Prepared
 from tunewright.job.model.find import find
 from tunewright.job.progress.events import say, warn
+from tunewright.job.progress.tracking import tracking
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings
 from tunewright.job.steps.prepare import prepare
 from tunewright.job.steps.run.folders import local_folder, own_folder, work_folder
 from tunewright.job.steps.run.run_id import run_id_of
+from tunewright.job.steps.run.track import trackers
 from tunewright.job.steps.teachers.teacher import find_teacher
 from tunewright.job.steps.teachers.translators import find_translators
 from tunewright.registry.settings import RegistrySettings
@@ -93,7 +95,8 @@ def begin(settings: JobSettings, registry: RegistrySettings) -> Iterator[Begun]:
                 if found.mirror and not found.done:
                     _try_out(mirrored, run_id)
                     say("output", f"files lie in {found.folder} meanwhile; what is whole goes to {found.mirror.uri}")
-                yield found
+                with tracking({} if found.done else trackers(settings, run_id)):
+                    yield found
 
 
 def _open_output(settings: JobSettings, registry: RegistrySettings) -> Store | None:

@@ -15,6 +15,7 @@ from tunewright.job.measure.metric import METRICS, lower_is_better
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import GateSettings, JobSettings
 from tunewright.job.settings.train import TrainSettings
+from tunewright.job.steps.run.track import track_faults
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.loss import LOSSES
 from tunewright.registry.errors import RegistryError
@@ -70,7 +71,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     faults += [*_more_metrics(settings, problem), *_loss(settings.train, problem)]
     faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
     faults += task.target.contradictions(settings, roles, options)
-    faults += _explained(settings)
+    faults += [*_explained(settings), *track_faults(settings)]
     if faults:
         raise _error(faults)
     return options, roles

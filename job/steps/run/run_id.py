@@ -14,7 +14,7 @@ from tunewright.registry.transfer.download import sha256_of
 
 SIDES = ("train", "validation", "test", "unlabelled")
 """Settings of the data that say where it lies: what lies there is what counts."""
-_NOTHING = ("output", "run_id", "alias", "keep_bundle", "wait_minutes")
+_NOTHING = ("output", "run_id", "alias", "keep_bundle", "wait_minutes", "track")
 """Settings that change nothing of a version."""
 
 

@@ -172,6 +172,8 @@ def test_the_names_of_the_settings_are_frozen():
     assert {".".join(leaf) for leaf in leaves(JobSettings)} == data | set(
         """task options base_model model_name alias output keep_bundle wait_minutes run_id search
         searched.study searched.settings searched.trials searched.looks searched.metric searched.value
+        track.tensorboard.folder track.mlflow.uri track.mlflow.experiment
+        track.wandb.project track.wandb.entity track.wandb.mode track.wandb.folder
         train.preset train.minutes
         train.epochs train.learning_rate train.batch_size train.accumulation train.seed train.layers train.pooling
         train.keep_layers train.parallel

@@ -143,6 +143,13 @@ SHOWN = {
     "export.neighbours": ("job/measure/test_neighbours.py", "test_a_version_carries_as_many_rows_as_asked"),
     "output": ("job/test_recipe.py", "test_nothing_but_the_bundle_and_the_rows_is_left_of_a_run"),
     "keep_bundle": ("job/steps/run/test_after.py", "test_the_rows_alone_stay"),
+    **{
+        f"track.{name}": ("job/steps/run/test_track.py", "test_each_tracker_is_begun_as_it_is_asked_for")
+        for name in (
+            *("tensorboard.folder", "mlflow.uri", "mlflow.experiment"),
+            *("wandb.project", "wandb.entity", "wandb.mode", "wandb.folder"),
+        )
+    },
     "wait_minutes": ("registry/stores/test_patience.py", "test_an_outage_ends_the_waiting_after_its_time"),
     "run_id": ("job/test_recipe.py", "test_a_run_that_is_tried_again_publishes_once"),
     "gate.beat_baseline": ("job/test_recipe.py", "test_an_alias_does_not_follow_a_model_that_is_no_better_than_none"),
