@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -60,7 +60,7 @@ class TrackSettings(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _take_names(cls, given: Any) -> Any:
+    def _take_names(cls, given: object) -> object:
         return {str(name): {} for name in given} if isinstance(given, list) else given
 
     @property
