@@ -12,7 +12,7 @@ from tunewright.job.learners.files import MediaRows
 from tunewright.job.measure.faithfulness import BUDGET
 from tunewright.job.progress.events import quiet, say, warn
 from tunewright.job.settings.job import JobSettings
-from tunewright.job.steps.imbalance import REMEDIES
+from tunewright.job.steps.remedies.imbalance import REMEDIES
 from tunewright.job.train.cost.probe import Probed, available, resident
 from tunewright.job.train.distributed import world
 from tunewright.job.train.loop import GAUGED, rehearse

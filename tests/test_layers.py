@@ -162,7 +162,7 @@ TESTED_BY = {
     "job/model/load.py": "job/model/test_build.py",
     "job/model/four_bits.py": "job/model/test_layers.py",
     "job/model/generation_defaults.py": "job/tasks/test_text_generation.py",
-    "job/settings/remedies.py": "job/steps/test_imbalance.py",
+    "job/settings/remedies.py": "job/steps/remedies/test_imbalance.py",
     "job/batches/augment/synonyms.py": "job/steps/test_augment.py",
     "job/train/objective.py": "job/train/test_loop.py",
     "job/kinds/task.py": "job/tasks/test_task.py",

@@ -7,6 +7,7 @@ from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.settings.search import Searched
 from tunewright.job.steps.adapt import Adaptation, sentence
 from tunewright.job.steps.release import Release
+from tunewright.job.steps.remedies.rounding import sentence as rounding
 from tunewright.job.steps.teachers.pseudo_labels import sentence as rounds
 from tunewright.job.train.state import Trained
 from tunewright.serving.bundle.model_file import ModelFile
@@ -46,6 +47,7 @@ def _metrics(release: Release, plan: Plan, trained: Trained, adaptation: Adaptat
         **({"remedies": trained.remedies} if trained.remedies else {}),
         **({"pseudo_labels": trained.pseudo_labels} if trained.pseudo_labels else {}),
         **({"threshold": asdict(trained.decision)} if trained.decision else {}),
+        **({"rounding": asdict(trained.rounding)} if trained.rounding else {}),
         "parity": {name: asdict(parity) for name, parity in release.parities.items()},
         **({"faithfulness": asdict(release.faithfulness)} if release.faithfulness else {}),
         **({"nearness": asdict(release.nearness)} if release.nearness else {}),
@@ -138,6 +140,7 @@ def _course(plan: Plan, trained: Trained) -> str:
         f"{train.learning_rate:g}, {train.batch_size} rows a batch, seed {train.seed}, {trained.precision} on "
         f"{trained.device}. Every setting stands in `lineage.json`."
         + (f" It learned from {trained.pace.text}." if trained.pace else "")
+        + (f" Int8: {rounding(trained.rounding)}." if trained.rounding else "")
     )
 
 

@@ -117,8 +117,10 @@ class TrainSettings(Settings):
     """Learn what a registered version answers, beside the labels: a small model from a large one."""
     pseudo_labels: PseudoLabelSettings | None = None
     """Learn what the model itself is sure of in unlabelled rows, where that is no worse on validation."""
-    quantization_aware: bool = False
-    """Learn and measure with the rounding of the int8 file, so that it loses less; float32 files are made as ever."""
+    quantization_aware: bool | Literal["auto"] = False
+    """Learn and measure with the rounding of the int8 file, so that it loses less; float32 files are made as ever.
+    auto learns without it, and where int8 then loses more on validation than gate.max_drop allows a third of the epochs
+    more with it, kept where that is enough."""
     label_smoothing: Fraction = 0.0
     """Share of the target spread over all labels; single label only."""
     class_weights: Literal["balanced", "effective"] | LabelWeights | None = None

@@ -272,6 +272,21 @@ def _rounded(settings: JobSettings) -> Iterator[str]:
     for name, given in (("lora", train.lora), ("compile: true", train.compile is True)):
         if given:
             yield f"train.{name} cannot stand beside train.quantization_aware; remove one"
+    if train.quantization_aware != "auto":
+        return
+    if "int8" not in settings.gate.max_drop:
+        yield (
+            "train.quantization_aware: auto needs to know what int8 may lose: give gate.max_drop.int8, or set it to "
+            "true"
+        )
+    if train.minutes is not None:
+        yield "train.minutes is the time of one training, and train.quantization_aware: auto may add one; remove one"
+    for name in ("imbalance", "pseudo_labels"):
+        if getattr(train, name):
+            yield (
+                f"train.quantization_aware: auto cannot stand beside train.{name}, which learns several times; remove "
+                "one"
+            )
 
 
 def _searched(settings: JobSettings) -> Iterator[str]:
@@ -293,6 +308,11 @@ def _held_out(settings: JobSettings) -> Iterator[str]:
     for name in ("imbalance", "threshold", "pseudo_labels"):
         if getattr(train, name):
             yield f"train.{name} needs validation rows: give data.validation or a data.validation_fraction over 0"
+    if train.quantization_aware == "auto":
+        yield (
+            "train.quantization_aware: auto needs validation rows: give data.validation or a data.validation_fraction "
+            "over 0"
+        )
     untaught = train.few_shot is not None and train.layers == "head"
     for name in ("patience", "metric", "average", "evaluate") if not untaught else ():
         if name in train.model_fields_set and getattr(train, name) is not None:

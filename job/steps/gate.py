@@ -60,13 +60,19 @@ def short_of_baseline(headline: str, measured: Evaluation, baseline: Mapping[str
     )
 
 
+def is_too_much(figure: str, before: float, after: float, allowed: float) -> bool:
+    """Whether a figure loses more than it may: a difference, or of an error the share by which it rises."""
+    # An error such as perplexity has no scale of its own.
+    lost = after / max(before, 1e-12) - 1 if lower_is_better(figure) else before - after
+    # What is not a number has lost everything.
+    return not lost <= allowed + _ROUNDING
+
+
 def drop_reason(gate: GateSettings, variant: str, headline: str, fp32: Evaluation, measured: Evaluation) -> str | None:
     """Why a variant is left out, or None when it loses no more than it may."""
     allowed = gate.max_drop.get(variant)
     before, after = fp32.metrics[headline], measured.metrics[headline]
-    # An error such as perplexity has no scale of its own: it is the share of its rise that counts.
-    lost = after / max(before, 1e-12) - 1 if lower_is_better(headline) else before - after
-    if allowed is None or lost <= allowed + _ROUNDING:
+    if allowed is None or not is_too_much(headline, before, after, allowed):
         return None
     if lower_is_better(headline):
         return f"{headline} rises from {before:.4f} to {after:.4f} (may rise by {allowed:.1%})"

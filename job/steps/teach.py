@@ -15,7 +15,8 @@ from tunewright.job.progress.events import say
 from tunewright.job.steps import few_shot
 from tunewright.job.steps.augment import augmented
 from tunewright.job.steps.epochs import with_epochs
-from tunewright.job.steps.imbalance import best_remedy, move_threshold, sampled
+from tunewright.job.steps.remedies.imbalance import best_remedy, move_threshold, sampled
+from tunewright.job.steps.remedies.rounding import bear_rounding
 from tunewright.job.steps.teachers.distill import distilled
 from tunewright.job.steps.teachers.pseudo_labels import self_taught
 from tunewright.job.train.loop import train
@@ -76,6 +77,8 @@ def _teach(
     rows, objective = distilled(plan, sampled(plan, augmented(plan, sides[0])), objective)
     plan = with_epochs(plan, len(rows))
     trained = _trained(model, (rows, sides[1]), objective, plan, checkpoints, before)
+    rounded = checkpoints and checkpoints.of("rounded")
+    bear_rounding(model, (rows, sides[1]), objective, plan, trained, rounded)
     if objective.scale != (0.0, 1.0):
         scale_head(model, objective.scale)
     trained.decision = move_threshold(model, plan, sides[1], objective)

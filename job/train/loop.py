@@ -213,7 +213,7 @@ def _learning(loop: _Loop, sides: tuple[Rows, Rows]) -> Iterator[None]:
         memory_kept(device),
         masks_unseen(device),
         texts_apart(model, sides, loop.precision.name, device),
-        int8_imitated(model, settings.quantization_aware),
+        int8_imitated(model, settings.quantization_aware is True),
         layers_prepared(model, settings, device, settings.epochs * len(loop.batches)),
         layers_dropped(model, settings.layer_drop),
     ):

@@ -18,6 +18,7 @@ from tunewright.job.model.layers import frozen_weights
 from tunewright.job.train.averaging import RunningMean
 from tunewright.job.train.cost.work import Pace, Work, pace_of
 from tunewright.job.train.decision import Decision
+from tunewright.job.train.device.fake_int8 import RoundingCost
 from tunewright.job.train.device.shards import load_state, on_first, shared_like
 
 Weights = dict[str, torch.Tensor]
@@ -49,6 +50,8 @@ class Trained:
     """What each round of labelling rows by itself added and bought."""
     decision: Decision | None = None
     """Where one label begins, where that was moved."""
+    rounding: RoundingCost | None = None
+    """What int8 costs, where that was measured while learning."""
 
     @property
     def pace(self) -> Pace | None:

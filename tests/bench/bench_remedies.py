@@ -41,7 +41,7 @@ from tunewright.job.measure.labels import details
 from tunewright.job.recipe import prepare_all
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.settings.train import TrainSettings
-from tunewright.job.steps.imbalance import REMEDIES
+from tunewright.job.steps.remedies.imbalance import REMEDIES
 from tunewright.job.steps.teach import teach
 from tunewright.job.train.objective import scored
 from tunewright.registry.settings import RegistrySettings

@@ -7,6 +7,7 @@ A number is rounded on the way there, and its gradient passed on as if it were n
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as functional
@@ -26,6 +27,22 @@ TINY = 1e-30
 _MAKERS = {"GELU": "Gelu", "GELUActivation": "Gelu", "GELUTanh": "Gelu", "PytorchGELUTanh": "Gelu", "ReLU": "Relu"}
 """Classes of activations, and what they are in a graph."""
 _Product = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class RoundingCost:
+    """Figures of the validation rows in float32 and with the rounding of int8."""
+
+    metric: str
+    allowed: float
+    """What int8 may lose, as `gate.max_drop` says."""
+    fp32: float
+    int8: float
+    tuned_fp32: float | None = None
+    """After learning on with the rounding; None where it was not needed."""
+    tuned_int8: float | None = None
+    kept: bool = False
+    """Whether the weights are those that have learned with the rounding."""
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def layers_prepared(model: nn.Module, settings: TrainSettings, device: str, batc
 
 def compiles(model: nn.Module, settings: TrainSettings, device: str, batches: int) -> bool:
     """Whether the layers are compiled: as asked, or on a GPU where the run is long enough to win it back."""
-    if settings.quantization_aware:
+    if settings.quantization_aware is True:
         return False
     if settings.compile != "auto":
         return settings.compile

@@ -184,6 +184,25 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             "train.quantization_aware would have no effect: export.variants does not make int8; remove it",
         ),
         (
+            {"train": {"quantization_aware": "auto"}, "gate": {"max_drop": {}}},
+            "train.quantization_aware: auto needs to know what int8 may lose: give gate.max_drop.int8, or set it to "
+            "true",
+        ),
+        (
+            {"train": {"quantization_aware": "auto", "minutes": 5}},
+            "train.minutes is the time of one training, and train.quantization_aware: auto may add one; remove one",
+        ),
+        (
+            {"train": {"quantization_aware": "auto", "imbalance": "auto"}},
+            "train.quantization_aware: auto cannot stand beside train.imbalance, which learns several times; remove "
+            "one",
+        ),
+        (
+            {"data": NONE_HELD, "train": {"quantization_aware": "auto"}},
+            "train.quantization_aware: auto needs validation rows: give data.validation or a data.validation_fraction "
+            "over 0",
+        ),
+        (
             {"train": {"quantization_aware": True, "lora": {}}},
             "train.lora cannot stand beside train.quantization_aware; remove one",
         ),

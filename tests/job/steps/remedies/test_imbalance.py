@@ -11,7 +11,7 @@ from tunewright.job.errors import SettingsError
 from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.settings.train import CheckpointSettings
-from tunewright.job.steps.imbalance import REMEDIES
+from tunewright.job.steps.remedies.imbalance import REMEDIES
 from tunewright.job.steps.teach import teach
 from tunewright.serving.predictor import open_predictor
 

@@ -1,0 +1,1 @@
+"""What is done about uneven labels, and about rounding that costs too much: tried, measured, kept where it helps."""
