@@ -155,7 +155,10 @@ class _PartLoss(nn.Module):
     def forward(self, part: Batch, targets: torch.Tensor, weight: float) -> torch.Tensor:
         """Of the inputs of some rows and their targets; 0 where they weigh nothing."""
         answer = partial(_forward, self._loop, part)
-        return self._loop.loss(answer, targets) * weight if weight else answer().sum() * 0.0
+        if weight:
+            return self._loop.loss(answer, targets) * weight
+        # As often as others, whom it meets at each pass where the weights are in shards.
+        return torch.stack([answer().sum() for _ in range(_passes(self._loop.settings))]).sum() * 0.0
 
 
 def train(
@@ -323,7 +326,7 @@ def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: Train
     # From pinned memory a GPU fetches the next batch while it computes.
     numbers, collate = (
         _Numbers(len(rows)),
-        _Collate(rows, objective, WorkCounter(model, passes=2 if settings.r_drop else 1)),
+        _Collate(rows, objective, WorkCounter(model, passes=_passes(settings))),
     )
     loader = DataLoader(numbers, batch_sampler=batches, collate_fn=collate, pin_memory=device == "cuda")
     optimizer = make_optimizer(model, settings)
@@ -337,6 +340,11 @@ def _prepare(model: nn.Module, rows: Rows, objective: Objective, settings: Train
     given = rows, objective, settings, precision, losses, loss, mean, others
     gradients = Gradients(model, optimizer, device, others)
     return _Loop(accelerator, model, gradients, optimizer, schedule, loader, batches, *given)
+
+
+def _passes(settings: TrainSettings) -> int:
+    """How often a part of a step goes through the model."""
+    return 2 if settings.r_drop else 1
 
 
 def _share(objective: Objective, settings: TrainSettings) -> Share:

@@ -20,14 +20,17 @@ from tunewright.job.checkpoints.files import Identity, Snapshot
 from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.errors import DataError
 from tunewright.job.export.graph import graph_inputs
+from tunewright.job.kinds.plan import Teaching
 from tunewright.job.measure.evaluation import gathered
 from tunewright.job.model.build import build_classifier
 from tunewright.job.model.layers import choose_layers
 from tunewright.job.ranks import Place
 from tunewright.job.settings.train import CheckpointSettings, TrainSettings
+from tunewright.job.steps.teachers.distill import Distilled
 from tunewright.job.train.distributed import joined, world
 from tunewright.job.train.loop import TOKENS_AT_ONCE, train
 from tunewright.job.train.objective import Objective
+from tunewright.job.train.regularised import apart_of
 
 LABELS = ["negative", "positive"]
 
@@ -115,16 +118,18 @@ def accuracy(scored):
 
 @pytest.fixture
 def learn(fetch, tiny_base, encoder, make_split, reviews):
-    """learn(settings) trains on 25 rows and measures 9, in as many processes as were joined."""
+    """learn(settings) trains on 25 rows and measures 9, in as many processes as were joined. `taught`: what a teacher
+    answers to the 25."""
     texts = [text for text, _ in reviews[:34]]
     numbers = np.array([int(" the " in text) for text in texts])
     splits = make_split(texts[:25], numbers[:25]), make_split(texts[25:], numbers[25:])
     base = fetch(tiny_base)
 
-    def run(settings, checkpoints=None, loss=cross_entropy, **objective):
+    def run(settings, checkpoints=None, loss=cross_entropy, taught=None, **objective):
         model = build_classifier(base, LABELS, settings)
         choose_layers(model, settings)
         rows = [TextRows(split, encoder, graph_inputs(model.config)) for split in splits]
+        rows[0] = rows[0] if taught is None else Distilled(rows[0], Teaching(taught, len(taught)))
         known = Objective(loss, accuracy, "accuracy", **{"validation_tokens": 64} | objective)
         trained = train(model, rows, known, settings, checkpoints if world().is_first else None)
         weights = {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
@@ -202,6 +207,32 @@ def test_weights_in_shards_learn_what_one_process_learns(learn, together, monkey
     first, *others = together(lambda others: learn(settings_of(parallel="fsdp", **changes)), size)
     assert all(other[0] == first[0] for other in others)
     assert same(first, learn(settings_of(**changes)), atol=1e-5)
+
+
+# What one process has none of is seen by it as often as by the other one, which waits at each pass.
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes", [{"lora": {"rank": 4}}, {"r_drop": 1, "dropout": 0.1}, {"mixup": 0.4}], ids=["lora", "r_drop", "mixup"]
+)
+def test_weights_in_shards_learn_beside_other_settings(learn, together, changes):
+    apart = {"apart": apart_of("single_label")}
+    first, second = together(lambda others: learn(settings_of(parallel="fsdp", **changes), **apart))
+    assert first[0] == second[0]
+    # Two draws of dropout or of rows are two runs.
+    alone, plainly = learn(settings_of(**changes), **apart), "lora" in changes
+    assert same(first, alone, atol=1e-5) if plainly else len(first[0]) == len(alone[0]) == 2
+
+
+@pytest.mark.slow
+def test_weights_in_shards_learn_what_a_teacher_answers(learn, together):
+    taught = np.random.default_rng(1).standard_normal((25, 2), np.float32)
+
+    def soft(logits, targets):
+        return torch.nn.functional.mse_loss(logits, targets[:, -2:])
+
+    first, second = together(lambda others: learn(settings_of(parallel="fsdp"), loss=soft, taught=taught))
+    assert first[0] == second[0]
+    assert same(first, learn(settings_of(), loss=soft, taught=taught), atol=1e-5)
 
 
 @pytest.mark.slow
