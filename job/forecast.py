@@ -1,6 +1,7 @@
 """What a job will take: measured on a few parts of its steps before it begins, and cut down to the memory there is."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -58,16 +59,34 @@ class Forecast:
     """Models that the job teaches one after the other."""
     halvings: int = 0
     """How often the tokens that go through the model at a time are halved, so that they fit the memory."""
+    goes_on: bool = False
+    """Whether a part of the run is done already."""
     is_said: bool = field(default=False, init=False)
 
     def __call__(self, model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> int:
         """Before the first model learns; how often its parts are halved from the beginning."""
-        # One that holds a share of the weights can try nothing alone.
-        alone = world().size == 1 or plan.settings.train.parallel != "fsdp"
-        if not self.is_said and world().is_first and alone:
+        if not self.is_said and world().is_first:
             self.is_said = True
-            self._measure(model, sides, objective, plan)
+            if reason := _untold(plan):
+                say("plan", f"how long it will take and how much memory it needs is not known: {reason}")
+            else:
+                self._measure(model, sides, objective, plan)
         return self.halvings
+
+    def of_text(self, model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> int:
+        """Before a base reads text: what that takes, as the rest is told when it is done."""
+        if world().is_first and not _untold(plan):
+            probed = self._probed(model, sides, objective, plan)
+            train = plan.settings.train
+            seconds = train.epochs * probed.epoch + (_looks(sides, objective, plan) + 1) * probed.validation
+            goes_on = ", less what is done already" if self.goes_on else ""
+            say(
+                "plan",
+                f"about {shown(seconds)} to read the text, if nothing else runs{goes_on}; what comes after it is told "
+                "then",
+                seconds=round(seconds, 1),
+            )
+        return 0
 
     def _measure(self, model: nn.Module, sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> None:
         settings = plan.settings.train
@@ -79,7 +98,7 @@ class Forecast:
             decoded = sum(side.decoded.to_come for side in sides if isinstance(side, MediaRows))
             fixed = (before or 0) + bytes_kept(learning, plan) + decoded
             needed, there = Needed(fixed, max(0, probed.held - 4 * learning)), available()
-            if there is not None:
+            if there is not None and objective.divisible:
                 self.halvings += fitting(needed, int(there * _MARGIN), probed.largest, settings.max_tokens)
                 needed = Needed(needed.fixed, needed.held >> self.halvings)
         looks = _looks(sides, objective, plan)
@@ -103,11 +122,14 @@ class Forecast:
         """By what is done. `looks`: how often all validation rows are answered while one model learns."""
         row = probed.validation / validation if validation else probed.alone
         variants = len(set(plan.settings.export.variants) | {"fp32"})
+        if plan.settings.train.few_shot:
+            # The vectors of all training rows, of which each look and the end make a head.
+            looks += (plan.settings.train.epochs * bool(validation) + 1) * len(plan.prepared.train) / max(validation, 1)
         start, each = _EXPORT
         weights = sum(weight.numel() for weight in model.parameters())
         return {
             "training": self.trainings * plan.settings.train.epochs * probed.epoch,
-            "validation": self.trainings * looks * probed.validation,
+            "validation": self.trainings * looks * row * max(validation, 1),
             "export": start + each * weights * variants,
             "proof": _proof(plan, row, probed.alone, variants),
         }
@@ -123,12 +145,27 @@ class Forecast:
                 f"at most {probed.largest >> self.halvings:,} tokens go through the model at a time, to fit the memory"
             )
             say("plan", f"{text}; a step still learns from all its rows", halvings=self.halvings)
-        writes = "; how long the test rows take to be written is not in it" if _writes(plan) else ""
-        say("plan", f"about {shown(total)}{memory} from here, if nothing else runs: {parts}{writes}", **facts, **more)
+        unknown = "".join(f"; {one}" for one in _unknown(plan))
+        where = "for the whole run, of which a part is done" if self.goes_on else "from here"
+        say("plan", f"about {shown(total)}{memory} {where}, if nothing else runs: {parts}{unknown}", **facts, **more)
 
 
-def _writes(plan: Plan) -> bool:
-    return plan.prepared.problem in ("text_to_text", "text_generation")
+def _untold(plan: Plan) -> str:
+    """Why nothing can be tried before a model learns; empty where that can be."""
+    train = plan.settings.train
+    if train.few_shot and train.layers == "head":
+        return "nothing but a head is fitted"
+    if train.parallel == "fsdp" and world().size > 1:
+        return "each process holds a share of the weights (train.parallel: fsdp), and can try nothing alone"
+    return ""
+
+
+def _unknown(plan: Plan) -> Iterator[str]:
+    """What nothing tells the time of."""
+    if plan.prepared.problem in ("text_to_text", "text_generation"):
+        yield "how long the test rows take to be written is not in it"
+    if plan.settings.train.quantization_aware == "auto":
+        yield "learning on with the rounding of int8, where that is needed, is not in it"
 
 
 def _looks(sides: tuple[Rows, Rows], objective: Objective, plan: Plan) -> float:

@@ -77,9 +77,9 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         plan, sides = _within_minutes(plan, sides, begun)
     world().tell("read", digest_of(plan))
     kept = open_checkpoints(plan, begun.folder / CHECKPOINTS, begun.mirror and begun.mirror.within(CHECKPOINTS))
-    before = Forecast(trainings_of(settings))
+    before = Forecast(trainings_of(settings), goes_on=kept.has_any())
     taught, adaptation = (
-        adapt(plan, sides, begun.work, kept, before=before)
+        adapt(plan, sides, begun.work, kept, before=before, before_text=before.of_text)
         if plan.adaptation
         else (teach(plan, sides, kept.of("train"), before=before), None)
     )

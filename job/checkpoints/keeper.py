@@ -95,6 +95,11 @@ class Checkpoints:
             raise SettingsError(f"{faults[0]}, and no other one is left; {self._cure()}")
         return None
 
+    def has_any(self) -> bool:
+        """Whether there is one, of this stage or of a stage of it, here or in the bucket."""
+        names = self._mirror.names() if self._mirror else []
+        return any(self._folder.rglob(MANIFEST)) or any(name.rpartition("/")[2] == MANIFEST for name in names)
+
     def last(self) -> Path | None:
         """The newest one that is written, None where there is none."""
         self._wait()

@@ -156,13 +156,17 @@ def adapt(
     checkpoints: Checkpoints | None = None,
     *,
     before: Before = unplanned,
+    before_text: Before = unplanned,
 ) -> tuple[Taught, Adaptation]:
-    """The better one of two models on the validation side: from the base as it is, and from the adapted base."""
+    """The better one of two models on the validation side: from the base as it is, and from the adapted base.
+
+    `before_text`: called before the base reads the text, `before` before each of the two learns.
+    """
     text = plan.adaptation
     assert text is not None
     say("adapt", "first the base reads the text")
     reads, plainly, adaptedly = (checkpoints and checkpoints.of(stage) for stage in ("text", "plain", "adapted"))
-    base, reading = _adapted(text, work, reads)
+    base, reading = _adapted(text, work, reads, before_text)
     say("adapt", "then the task is learned from the plain base")
     plain = teach(plan, sides, plainly, before=before)
     say("adapt", "and from the adapted base")
@@ -185,11 +189,14 @@ def sentence(adaptation: Adaptation) -> str:
     )
 
 
-def _adapted(text: AdaptationPlan, work: Path, checkpoints: Checkpoints | None) -> tuple[BaseCheckpoint, "_Reading"]:
+def _adapted(
+    text: AdaptationPlan, work: Path, checkpoints: Checkpoints | None, before_text: Before
+) -> tuple[BaseCheckpoint, "_Reading"]:
     """The base after reading, and its perplexity before and after."""
     plan, task = text.plan, text.plan.prepared.task
     objective = task.objective(plan)
     model, new_head = build_masked(plan.base, plan.settings.train)
+    before_text(model, text.sides, objective, plan)
     before = _perplexity(model, text.sides[1], objective)
     trained = train(model, text.sides, objective, plan.settings.train, checkpoints)
     save_weights(model, work / "adapted")

@@ -8,6 +8,7 @@ Axes: N rows, P pairs, B texts of a batch, D hidden size, L labels.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Loss, Objective, Scored, Watch, nobody
 from tunewright.job.train.state import Trained
 
+if TYPE_CHECKING:
+    from tunewright.job.steps.teach import Before
+
 Numbers = NDArray[np.int64]
 
 _PROBLEM = "single_label"
@@ -39,6 +43,7 @@ def teach(
     checkpoints: Checkpoints | None = None,
     *,
     watch: Watch = nobody,
+    before: "Before",
 ) -> Trained:
     """Teach the encoder with pairs (unless it is frozen), then fit the head; the model changes in place.
 
@@ -60,6 +65,7 @@ def teach(
         return measured(*gathered(scored), fitted())
 
     if settings.layers == "head":
+        before(model, sides, plan.prepared.task.objective(plan), plan)
         say("train", "the encoder stays as it is (train.layers is head); only the head is fitted")
         trained = Trained("fp32", "cpu")
     else:
@@ -76,7 +82,9 @@ def teach(
             is_mean=False,
             watch=watch,
         )
-        trained = train(model, (ContrastivePairs(rows, pairs), validation), objective, settings, checkpoints)
+        taught = ContrastivePairs(rows, pairs), validation
+        before(model, taught, objective, plan)
+        trained = train(model, taught, objective, settings, checkpoints)
     head = fitted()
     write_head(model, head)
     if len(validation):

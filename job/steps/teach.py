@@ -97,6 +97,6 @@ def _trained(
         say("train", f"{objective.idle}: the weights stay as they are")
         return Trained("fp32", "cpu")
     if plan.settings.train.few_shot:
-        return few_shot.teach(model, sides, plan, checkpoints, watch=objective.watch)
+        return few_shot.teach(model, sides, plan, checkpoints, watch=objective.watch, before=before)
     halvings = before(model, sides, objective, plan)
     return train(model, sides, objective, plan.settings.train, checkpoints, halvings=halvings)

@@ -8,8 +8,11 @@ import torch
 from tunewright.job.batches.side import NoRows
 from tunewright.job.forecast import Forecast, Needed, _looks, bytes_kept, fitting, shown, too_little, trainings_of
 from tunewright.job.progress.events import recorded
+from tunewright.job.ranks import Place
 from tunewright.job.recipe import prepare_all
+from tunewright.job.settings.train import FewShotSettings
 from tunewright.job.steps.teach import teach
+from tunewright.job.train.distributed import World
 from tunewright.registry.settings import RegistrySettings
 
 SMALL = {"epochs": 1, "learning_rate": 3e-3, "batch_size": 100, "precision": "fp32"}
@@ -47,6 +50,44 @@ def test_time_and_memory_are_told_before_a_model_learns(told):
 def test_what_is_learned_is_the_same_as_without(job, told):
     model, plain = told[0].model, taught(job)[0].model
     assert all(torch.equal(one, other) for one, other in zip(model.parameters(), plain.parameters(), strict=True))
+
+
+def test_pairs_are_tried_too_and_a_run_that_goes_on_says_so(job):
+    plan, sides = job
+    few = plan.with_train(few_shot=FewShotSettings(pairs=1), max_length=16)
+    _, (said,) = taught((few, sides), before=Forecast(goes_on=True))
+    assert " for the whole run, of which a part is done, if nothing else runs: training " in said.text
+    # Each look and the end need the vectors of the 300 training rows.
+    assert said.facts["parts"]["validation"] > 0
+
+
+def test_text_that_a_base_reads_first_has_a_line_of_its_own(job, told):
+    plan, sides = job
+    with recorded() as said:
+        Forecast().of_text(told[0].model, sides, plan.prepared.task.objective(plan), plan)
+    (line,) = [one for one in said if one.event == "plan"]
+    assert line.text.endswith(" to read the text, if nothing else runs; what comes after it is told then")
+    assert line.facts["seconds"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("train", "size", "reason"),
+    [
+        ({"few_shot": FewShotSettings(), "layers": "head"}, 1, "nothing but a head is fitted"),
+        (
+            {"parallel": "fsdp"},
+            2,
+            "each process holds a share of the weights (train.parallel: fsdp), and can try nothing alone",
+        ),
+    ],
+)
+def test_what_cannot_be_tried_is_said_not_to_be_known(job, told, monkeypatch, train, size, reason):
+    plan, sides = job
+    monkeypatch.setattr("tunewright.job.forecast.world", lambda: World(Place(0, size, 0)))
+    with recorded() as said:
+        Forecast()(told[0].model, sides, plan.prepared.task.objective(plan), plan.with_train(**train))
+    (line,) = [one for one in said if one.event == "plan"]
+    assert line.text == f"how long it will take and how much memory it needs is not known: {reason}"
 
 
 def test_the_tokens_at_a_time_are_halved_until_they_fit():

@@ -43,6 +43,7 @@ def test_as_many_are_kept_as_asked(opened, tmp_path):
 
 def test_a_run_without_any_begins(opened):
     assert opened().newest() is None
+    assert not opened().has_any()
 
 
 def test_what_was_not_written_to_its_end_is_none(three, opened):
@@ -94,6 +95,7 @@ def test_stages_have_folders_of_their_own(opened, tmp_path):
         checkpoints.save(lambda: Snapshot({}, {"step": 1}))
     assert (tmp_path / "kept" / "adapt" / "000001").is_dir()
     assert opened().newest() is None
+    assert opened().has_any()
 
 
 def test_a_disk_that_takes_nothing_ends_no_run(opened, tmp_path, capsys):
@@ -145,6 +147,7 @@ def test_the_last_ones_are_kept_in_the_bucket_too(sent):
 
 def test_another_disk_goes_on_from_the_bucket(sent, mirrored, tmp_path, capsys):
     with mirrored("other") as checkpoints:
+        assert checkpoints.has_any()
         snapshot = checkpoints.newest()
         assert (snapshot.facts, snapshot.tensors["w"].tolist()) == ({"step": 3}, [1, 1, 1])
         assert f"the run goes on from {sent}/000003" in capsys.readouterr().out
