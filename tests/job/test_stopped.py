@@ -126,10 +126,11 @@ def test_a_disk_that_fills_while_rows_are_written_is_one_sentence(job, write, sm
 
 
 @pytest.mark.slow
-def test_a_disk_that_is_too_small_for_a_version_loses_nothing_that_was_learned(job, write, small_disk):
+def test_a_disk_that_fills_while_a_version_is_made_loses_nothing_that_was_learned(job, write, small_disk):
     write("train.csv", b"text,label\n" + ROWS.encode())
     words = ("--data.train", "train.csv", "--train.epochs", "1", "--run_id", "r1", "--output", "runs")
-    disk = small_disk("runs", "850k", "find runs -name manifest.json")
+    roomier = 'find runs -name manifest.json; mount -o remount,size=64m none "$PWD/runs" && "$@"'
+    disk = small_disk("runs", "850k", roomier)
     process = job(*words, before=disk, command="train")
     out, said = process.communicate(timeout=900)
     assert process.returncode == 1
@@ -139,7 +140,12 @@ def test_a_disk_that_is_too_small_for_a_version_loses_nothing_that_was_learned(j
         "make room there or choose another folder; nothing is lost: the same command goes on where this one ended",
         line,
     )
-    assert out.splitlines()[-1] == "runs/r1/checkpoints/train/000001/manifest.json"
+    first, again = out.split("runs/r1/checkpoints/train/000001/manifest.json\n")
+    assert "epoch 1/1" in first
+    # Where there is room the same command ends what was begun.
+    assert "the run goes on from runs/r1/checkpoints/train/000001" in again
+    assert "epoch 1/1" not in again
+    assert "registered " in again
 
 
 def anonymous(process):
