@@ -16,8 +16,9 @@ from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.remedies.imbalance import REMEDIES
 from tunewright.job.train.cost.probe import Probed, available, resident
 from tunewright.job.train.distributed import world
-from tunewright.job.train.loop import GAUGED, rehearse
+from tunewright.job.train.loop import rehearse
 from tunewright.job.train.objective import Objective
+from tunewright.job.train.step.answers import GAUGED
 from tunewright.serving.explain.kinds import KINDS
 
 _ALONE = 100

@@ -28,9 +28,10 @@ from tunewright.job.ranks import Place
 from tunewright.job.settings.train import CheckpointSettings, TrainSettings
 from tunewright.job.steps.teachers.distill import Distilled
 from tunewright.job.train.distributed import joined, world
-from tunewright.job.train.loop import TOKENS_AT_ONCE, train
+from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Objective
 from tunewright.job.train.regularised import apart_of
+from tunewright.job.train.step.prepared import TOKENS_AT_ONCE
 
 LABELS = ["negative", "positive"]
 

@@ -15,8 +15,9 @@ from tunewright.job.model.build import build_classifier
 from tunewright.job.model.classifiers import MeanPooledClassifier
 from tunewright.job.model.layers import choose_layers
 from tunewright.job.settings.train import TrainSettings
-from tunewright.job.train.loop import learning_rate, train
+from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Objective
+from tunewright.job.train.step.prepared import learning_rate
 
 LABELS = ["negative", "positive"]
 CALMER = "lower train.learning_rate or train.clip, or set train.precision to fp32"
