@@ -221,6 +221,8 @@ def _taught(settings: JobSettings, problem: str) -> Iterator[str]:
             yield f"{both}; remove one of the two"
     if train.distill is None:
         return
+    if train.augment and problem in ("entities", "tags"):
+        yield "train.augment moves the words of a sentence, which train.distill has asked about; remove one of the two"
     if train.minutes is not None:
         yield "train.minutes may leave out training rows, which train.distill has asked about; remove one of the two"
     if problem == "regression" and "temperature" in train.distill.model_fields_set:

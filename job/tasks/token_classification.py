@@ -66,7 +66,7 @@ class Tags(Target[list[str], list[str]]):
 
     roles = ("tags",)
     closed = True
-    uses = LABEL_SETTINGS | {"train.label_smoothing", "train.loss", "train.r_drop"}
+    uses = LABEL_SETTINGS | {"train.label_smoothing", "train.loss", "train.r_drop", "train.distill"}
 
     def problem(self, role: str, options: Options) -> str:
         """Entities made of words, or plain tags."""

@@ -13,7 +13,8 @@ import torch.nn.functional as functional
 
 from tunewright.job.batches.side import Array, Batch, Renewed, Rows
 from tunewright.job.kinds.plan import Plan, Prepared, Teaching
-from tunewright.job.steps.teachers.teacher import answers
+from tunewright.job.steps.teachers.tags import taught_tags
+from tunewright.job.steps.teachers.teacher import answers, is_by_word
 from tunewright.job.steps.teachers.unlabelled import extended
 from tunewright.job.train.objective import Loss, Objective
 from tunewright.registry.settings import RegistrySettings
@@ -24,6 +25,8 @@ def with_teacher(plan: Plan, registry: RegistrySettings, work: Path) -> Plan:
     """The plan with what the teacher answers to its training rows, and with the unlabelled rows among these."""
     prepared = plan.prepared
     logits, labelled = answers(prepared, registry), len(prepared.train)
+    if is_by_word(prepared):
+        return replace(plan, teaching=Teaching(logits, len(logits)))
     if prepared.unlabelled is not None:
         said = labels_of(logits[labelled:], prepared)
         prepared = extended(prepared, np.arange(len(prepared.unlabelled)), said, work / "taught")
@@ -45,6 +48,8 @@ def distilled(plan: Plan, rows: Rows, objective: Objective) -> tuple[Rows, Objec
     settings, teaching = plan.settings.train.distill, plan.teaching
     if settings is None or teaching is None:
         return rows, objective
+    if is_by_word(plan.prepared):
+        return taught_tags(plan, rows, objective, divergence("single_label", settings.temperature, 1.0))
     problem, width, share = plan.prepared.problem, teaching.logits.shape[1], settings.weight
     all_labelled = teaching.labelled == len(teaching.logits)
     soft = divergence(problem, settings.temperature, objective.scale[1])

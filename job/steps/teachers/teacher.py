@@ -1,9 +1,9 @@
 """A registered version as a teacher: what it must be, and what it answers, kept once. Nothing here needs torch."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from tunewright.serving.trial.trials import try_bundle
 
 if TYPE_CHECKING:
     from tunewright.serving.predictor import Predictor
+    from tunewright.serving.text.windows import Windowed
 
 Array = NDArray[np.float32]
 VARIANT = "fp32"
@@ -76,20 +77,21 @@ def _apart(one: Sequence[str], other: Sequence[str]) -> tuple[set[str], set[str]
 
 def answers(prepared: Prepared, registry: RegistrySettings) -> Array:
     """What the teacher answers to the training rows and the unlabelled ones, `[N, L]` logits in the order of the labels
-    of the job, by the server's own predictor; kept in the cache for the next run."""
+    of the job, by the server's own predictor; kept in the cache for the next run. Of tags each word is a row, of NaN
+    where the teacher's tokenizer makes nothing of it."""
     sets = [one.data for one in (prepared.train, prepared.unlabelled) if one is not None]
-    facts, count = prepared.facts["teacher"], sum(map(len, sets))
+    facts, count = prepared.facts["teacher"], sum(map(_words if is_by_word(prepared) else len, sets))
     pulled, _ = fetch(open_store(registry.uri), facts["reference"], cache=registry.cache, variant=VARIANT)
     labels = read_model_file(pulled.folder).labels
     asked = digest([facts["digest"], prepared.facts["files"], *(one.digest() for one in sets)])
     path = registry.cache / "answers" / f"{asked[:32]}.npy"
-    found = _kept(path, (count, len(labels)))
+    found, what = _kept(path, (count, len(labels))), "words" if is_by_word(prepared) else "rows"
     if found is None:
-        found = _asked(open_version(facts, registry), prepared, sets, count)
+        found = _asked(open_version(facts, registry), prepared, sets)
         _keep(found, path)
-        say("teacher", f"{facts['version']} has answered {count:,} rows", rows=count)
+        say("teacher", f"{facts['version']} has answered {count:,} {what}", rows=count)
     else:
-        say("teacher", f"what {facts['version']} answers to the {count:,} rows is known", rows=count)
+        say("teacher", f"what {facts['version']} answers to the {count:,} {what} is known", rows=count)
     return found[:, [labels.index(label) for label in prepared.labels]]
 
 
@@ -103,18 +105,41 @@ def open_version(facts: TeacherFacts, registry: RegistrySettings) -> "Predictor"
     return open_predictor(pulled.folder, variant=VARIANT)
 
 
-def _asked(predictor: "Predictor", prepared: Prepared, sets: Sequence[Dataset], count: int) -> Array:
+def is_by_word(prepared: Prepared) -> bool:
+    """Whether each word of a row has an answer of its own."""
+    return prepared.problem in ("entities", "tags")
+
+
+def _words(data: Dataset) -> int:
+    return sum(len(words) for sentences, _ in data.batches() for words in sentences)
+
+
+def _asked(predictor: "Predictor", prepared: Prepared, sets: Sequence[Dataset]) -> Array:
     served, outputs = prepared.task.columns.served, list[Array]()
     try:
-        with bar("teacher", count) as advance:
+        with bar("teacher", sum(map(len, sets))) as advance:
             for data in sets:
                 for inputs, _ in data.batches(256):
                     signals.check()
-                    outputs += predictor.outputs(list(map(served, inputs)))
+                    asked = list(map(served, inputs))
+                    outputs += _of_words(predictor, asked) if is_by_word(prepared) else predictor.outputs(asked)
                     advance(len(inputs))
     finally:
         predictor.close()
-    return np.stack(outputs)
+    return np.concatenate(outputs) if is_by_word(prepared) else np.stack(outputs)
+
+
+def _of_words(predictor: "Predictor", sentences: Sequence[Sequence[str]]) -> Iterator[Array]:
+    """Logits of the first token of each word, `[words, L]` for each sentence."""
+    prepared = predictor.prepare(sentences, predictor.task.read_parameters({}, predictor.model))
+    rows = cast("Sequence[Windowed]", prepared)
+    for words, row, outputs in zip(sentences, rows, predictor.engine.run(rows), strict=True):
+        found = np.full((len(words), len(predictor.model.labels)), np.nan, dtype=np.float32)
+        if outputs:
+            # Of the tokens of a word the first one comes last.
+            for token, logits in reversed([*zip(row.tokens, row.merged(outputs), strict=True)]):
+                found[token.word] = logits
+        yield found
 
 
 def _kept(path: Path, shape: tuple[int, int]) -> Array | None:
@@ -123,7 +148,7 @@ def _kept(path: Path, shape: tuple[int, int]) -> Array | None:
         os.utime(path)
     except (OSError, ValueError, EOFError):
         return None
-    return found if found.shape == shape and np.isfinite(found).all() else None
+    return found if found.shape == shape and not np.isinf(found).any() else None
 
 
 def _keep(found: Array, path: Path) -> None:

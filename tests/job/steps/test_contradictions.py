@@ -162,6 +162,13 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             "knows delete, swap, synonyms, typos; remove it",
         ),
         (
+            {
+                "task": "token-classification",
+                "train": {"augment": {"swap": 0.1}, "distill": {"teacher": "x@best"}},
+            },
+            "train.augment moves the words of a sentence, which train.distill has asked about; remove one of the two",
+        ),
+        (
             {"train": {"minutes": 1, "augment": {"back_translate": {"there": "a", "back": "b"}}}},
             "train.minutes may leave out training rows, which train.augment.back_translate has translated; remove one "
             "of the two",
