@@ -12,6 +12,7 @@ sst2         200 rows; accuracy
 ag_news      300 rows with one crowd label each, every fifth of which is wrong; accuracy on clean labels
 sign_digits  20 images of each digit, a small ResNet with random weights; accuracy
 wnut17       400 sentences; F1 of entities
+sst2_int8    1,000 rows of sst2, an int8 file that may lose nothing on 300 others; accuracy, and that with its rounding
 
 Data: $TUNEWRIGHT_DATA.
 """
@@ -43,6 +44,7 @@ from tunewright.job.settings.job import JobSettings
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.steps.remedies.imbalance import REMEDIES
 from tunewright.job.steps.teach import teach
+from tunewright.job.train.device.fake_int8 import int8_imitated
 from tunewright.job.train.objective import scored
 from tunewright.registry.settings import RegistrySettings
 
@@ -84,6 +86,8 @@ class Set:
     rare: str = ""
     """A label of which recall and precision are told."""
     train: Settings = field(default_factory=dict)
+    rounded: bool = False
+    """Whether the figures are taken with the rounding of int8 too."""
 
 
 def main() -> None:
@@ -140,6 +144,10 @@ def of_way(plan: Plan, sides: tuple[Rows, Rows], test: Rows, one: Set) -> Measur
     rare = next((line for line in table if line["label"] == one.rare), None)
     of_rare = {f"{figure} of {one.rare}": line for figure, line in _two(rare).items()} if rare else {}
     figures = {figure: found[figure] for figure in one.figures}
+    if one.rounded:
+        with int8_imitated(taught.model, True):
+            rounded = objective.measure(scored(taught.model, test, objective))
+        figures |= {f"{figure} of int8": rounded[figure] for figure in one.figures}
     kept = taught.trained.figures.get(plan.settings.train.metric or one.figures[0], 0.0)
     return {**figures, **of_rare, "cpu_seconds": seconds, "validation": kept}
 
@@ -206,6 +214,16 @@ def sst2(data: Path, work: Path, seed: int) -> Settings:
         _write(work / f"{side}.csv", (rows[number] for number in numbers))
     _write(work / "test.csv", _tab_separated(data / "sst2/dev.tsv"))
     return _texts(work)
+
+
+def sst2_int8(data: Path, work: Path, seed: int) -> Settings:
+    """1,000 rows teach and 300 validate, where int8 may lose nothing; the 872 of dev test."""
+    rows = _tab_separated(data / "sst2/train.tsv")
+    order = np.random.default_rng(seed).permutation(len(rows))
+    for side, numbers in {"train": order[:1000], "validation": order[1000:1300]}.items():
+        _write(work / f"{side}.csv", (rows[number] for number in numbers))
+    _write(work / "test.csv", _tab_separated(data / "sst2/dev.tsv"))
+    return {**_texts(work), "gate": {"max_drop": {"int8": 0}}}
 
 
 def ag_news(data: Path, work: Path, seed: int) -> Settings:
@@ -287,6 +305,11 @@ IMAGES: dict[str, Settings] = {
     **{way: CALMER[way] for way in ("without", "mixup", "ema", "average", "smoothing")},
     "augment": {"augment": {"crop": 0.3, "colour": 0.2}},
 }
+ROUNDED: dict[str, Settings] = {
+    "without": {},
+    "quantization_aware": {"quantization_aware": True},
+    "quantization_aware: auto": {"quantization_aware": "auto"},
+}
 SHORT = {"epochs": 4, "batch_size": 16, "max_length": 48}
 SETS = {
     "sms_spam": Set(sms_spam, UNEVEN, ("macro_f1",), "spam", SHORT),
@@ -295,6 +318,7 @@ SETS = {
     "ag_news": Set(ag_news, CALMER, ("accuracy",), train=SHORT | {"max_length": 64}),
     "sign_digits": Set(sign_digits, IMAGES, ("accuracy",)),
     "wnut17": Set(wnut17, TAGS, ("f1",), train={"max_length": 48}),
+    "sst2_int8": Set(sst2_int8, ROUNDED, ("accuracy",), train=SHORT | {"epochs": 3}, rounded=True),
 }
 
 
