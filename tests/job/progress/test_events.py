@@ -29,6 +29,15 @@ def test_an_event_is_one_json_object(capsys):
     assert (warned["level"], warned["message"]) == ("warning", "ünusual")
 
 
+def test_a_recording_goes_on_after_one_that_has_heard_the_same():
+    with recorded() as outer:
+        with recorded() as inner:
+            say("data", "one")
+        say("data", "two")
+    assert [one.text for one in inner] == ["one"]
+    assert [one.text for one in outer] == ["one", "two"]
+
+
 def test_who_is_quiet_says_nothing_and_still_records_it(capsys):
     with quiet(), recorded() as said, bar("train", 3) as advance:
         say("data", "one")
