@@ -20,6 +20,7 @@ from tunewright.job.model.build import check_dropout
 from tunewright.job.progress.events import say, warn
 from tunewright.job.report.card import write_report
 from tunewright.job.report.lineage import lineage
+from tunewright.job.report.subject import Holder
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.adapt import adapt, read_text
 from tunewright.job.steps.begin import Begun, Ready, begin, get_ready
@@ -35,13 +36,14 @@ from tunewright.job.steps.teachers.pseudo_labels import with_pool
 from tunewright.job.steps.teachers.translators import with_translations
 from tunewright.job.train.cost.work import Pace
 from tunewright.job.train.distributed import world
-from tunewright.registry.errors import Conflict
+from tunewright.registry.errors import Conflict, NotFound
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions import alias
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Version
+from tunewright.registry.versions.reference import resolve
 from tunewright.serving.runtime.capacity import available_cpus
 
 
@@ -90,7 +92,7 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         facts = lineage(plan, taught.trained, taught.parameters, run_id)
         facts["adaptation"] = asdict(adaptation) if adaptation else None
         facts["times"] = {"started": begun.started, "seconds": round(time.time() - begun.started, 1)}
-        write_report(released, plan, taught.trained, facts, adaptation)
+        write_report(released, plan, taught.trained, facts, adaptation, _holder(store, settings))
         _say_report(released)
         _keep_rows(plan.prepared, begun.folder / ROWS)
         shutil.rmtree(begun.work, ignore_errors=True)
@@ -121,6 +123,20 @@ def _say_report(released: Release) -> None:
     files = {name: str(path) for name, path in released.files.items() if name.startswith(("report/", "lineage"))}
     test = {name: measured.metrics for name, measured in released.evaluations.items()}
     say("report", f"written: {', '.join(files)}", headline=released.headline, test=test, files=files)
+
+
+def _holder(store: Store, settings: JobSettings) -> Holder | None:
+    """What the alias points at so far; None where it is new, or none is to be moved."""
+    if settings.alias is None:
+        return None
+    try:
+        version = resolve(store, f"{settings.model_name}@{settings.alias}")
+    except NotFound:
+        return None
+    told = read_manifest(store, version).config
+    metrics = told.get("metrics")
+    served = metrics.get(str(told.get("default_variant"))) if isinstance(metrics, dict) else None
+    return Holder(f"{version.name}:{version.number}", served or {})
 
 
 def _within_minutes(plan: Plan, sides: tuple[Rows, Rows], begun: Begun) -> tuple[Plan, tuple[Rows, Rows]]:

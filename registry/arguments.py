@@ -46,6 +46,8 @@ def parser(command: str) -> argparse.ArgumentParser:
         made.add_argument("reference", metavar="NAME@ALIAS" if is_alias else "REF")
     if command in ("list", "show", "history"):
         made.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        if command == "show":
+            made.add_argument("--open", action="store_true", help="show the report of the version in a browser")
     elif command == "pull":
         to = made.add_argument("--to", required=True, type=Path, metavar="DIR", help="the folder; made when missing")
         names_a(to, "directory")

@@ -2,7 +2,9 @@
 
 import argparse
 import json
+import os
 import sys
+import webbrowser
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TextIO
@@ -25,11 +27,13 @@ from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.versions.alias import aliases, current, history, move, rollback
 from tunewright.registry.versions.canary import begin, end, running
-from tunewright.registry.versions.pull import pull_into, read_manifest
+from tunewright.registry.versions.pull import pull, pull_into, read_manifest
 from tunewright.registry.versions.record import Version, model_names, no_model, read_version, version_numbers
 from tunewright.registry.versions.reference import parse, resolve
 from tunewright.registry.versions.verify import verify
 
+REPORT = "report/report.html"
+"""The page that a job puts into a version."""
 _USER_ERRORS = (AccessDenied, AddressError, BadReference, Conflict, NotFound, SettingsError)
 
 
@@ -116,6 +120,8 @@ def _tell(faults: Sequence[str]) -> int:
 
 def _show(store: Store, options: argparse.Namespace) -> int:
     version = resolve(store, options.reference)
+    if options.open:
+        return _open(store, version)
     manifest = read_manifest(store, version)
     if options.json:
         layers = [asdict(layer) for layer in manifest.layers]
@@ -124,6 +130,21 @@ def _show(store: Store, options: argparse.Namespace) -> int:
     _print_pairs(_facts(store, version) + [(k, _short(v)) for k, v in sorted(manifest.config.items())])
     _say("")
     _print_table(("FILE", "SIZE", "DIGEST"), [(x.path, size_text(x.size), x.digest) for x in manifest.layers])
+    return 0
+
+
+def _open(store: Store, version: Version) -> int:
+    """Fetch the page of a version and show it; where there is no screen its path is all that is told."""
+    pulled = pull(store, str(version), cache=RegistrySettings().cache, only=lambda path: path == REPORT)
+    path = pulled.folder / REPORT
+    if not path.is_file():
+        raise NotFound(
+            f"{version} carries no page ({REPORT}): an earlier release or another program made it; `tunewright show "
+            f"{version}` lists what it carries"
+        )
+    _say(str(path))
+    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        webbrowser.open(path.as_uri())
     return 0
 
 

@@ -140,6 +140,7 @@ class Labels(Target[object, list[str]]):
     def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
         """The figures, their intervals and a table by label."""
         from tunewright.job.measure.evaluation import evaluated, logits_of, time_alone
+        from tunewright.job.measure.rows.answers import label_answers
 
         task, problem, thresholds = plan.prepared.task, predictor.model.problem, predictor.model.thresholds
         logits = logits_of(predictor, part.data, task.columns.served)
@@ -155,6 +156,7 @@ class Labels(Target[object, list[str]]):
             headline=task.headline(problem),
             details=details(logits, part.targets[:], predictor.model.labels, thresholds),
             ms_per_text=time_alone(predictor, part.data, task.columns.served),
+            answers=label_answers(logits, part.targets[:], answers, problem),
         )
 
 

@@ -107,6 +107,7 @@ class Number(Target[object, float]):
     def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
         """The figures and their interval."""
         from tunewright.job.measure.evaluation import evaluated, logits_of, time_alone
+        from tunewright.job.measure.rows.answers import NumberAnswers
 
         served = plan.prepared.task.columns.served
         answers, targets = logits_of(predictor, part.data, served)[:, 0], np.asarray(part.targets)
@@ -115,6 +116,7 @@ class Number(Target[object, float]):
             len(part),
             headline="spearman",
             ms_per_text=time_alone(predictor, part.data, served),
+            answers=NumberAnswers(np.asarray(targets, dtype=np.float32), answers),
         )
 
 

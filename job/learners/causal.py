@@ -28,6 +28,7 @@ from tunewright.job.kinds.plan import Part, Plan
 from tunewright.job.kinds.task import Graph, Inputs, Learner
 from tunewright.job.kinds.texts import kept_breaks
 from tunewright.job.learners import texts
+from tunewright.job.measure.rows.answers import TextAnswers
 from tunewright.job.measure.written import rouge
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_writer
@@ -188,28 +189,34 @@ def _loss(pieces: Sequence[causal.Segment], index: int, scores_TV: Array) -> tup
     return next_token.cross_entropy(scores_TV, pieces[index][1])
 
 
-def rouge_of_answers(predictor: Predictor, part: Part, plan: Plan) -> float:
-    """Mean ROUGE-L of the answers to the first rows."""
-    rows, served = answerable(part, plan), plan.prepared.task.columns.served
-    rows = rows.select(range(min(len(rows), _options(plan).generated_rows)))
+def written_answers(predictor: Predictor, part: Part, plan: Plan) -> TextAnswers:
+    """The answers to the first rows, with the ROUGE-L of each."""
+    numbers, served = answerable_rows(part, plan)[: _options(plan).generated_rows], plan.prepared.task.columns.served
+    rows = part.data.select(numbers)
     found: list[str] = []
     truths: list[str] = []
     for inputs, targets in rows.batches():
         answers = predictor.predict([served(value) for value in inputs], _ANSWER_ALONE)
         found += [answer[0]["generated_text"] for answer in answers]
         truths += [_reference(value, target) for value, target in zip(inputs, targets, strict=True)]
-    return float(rouge(found, truths, ["rougeL"]).mean())
+    near = rouge(found, truths, ["rougeL"])[:, 0].astype(np.float32)
+    return TextAnswers([[truth] for truth in truths], found, near, "ROUGE-L", numbers.tolist())
 
 
 def answerable(part: Part, plan: Plan) -> Dataset:
     """The rows whose prompt leaves room for an answer; DataError where there are none."""
+    return part.data.select(answerable_rows(part, plan))
+
+
+def answerable_rows(part: Part, plan: Plan) -> NDArray[np.int64]:
+    """Their numbers."""
     encoder = plan.opened(CausalEncoder)
     task = plan.prepared.task
     lengths = [len(encoder.prompt(task.columns.served(value))) for inputs, _ in part.data.batches() for value in inputs]
     rows = np.flatnonzero(np.array(lengths) < encoder.context)
     if not len(rows):
         raise DataError(f"no test prompt leaves room for an answer within the model's {encoder.context} tokens")
-    return part.data.select(rows)
+    return rows
 
 
 def _options(plan: Plan) -> WritingOptions:

@@ -26,6 +26,7 @@ from tunewright.job.learners import texts
 from tunewright.job.measure.cosines import cosine_range, ends
 from tunewright.job.measure.evaluation import Evaluation, evaluated, gathered, logits_of, time_alone
 from tunewright.job.measure.metric import figures
+from tunewright.job.measure.rows.answers import NumberAnswers
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.build import build_encoder
 from tunewright.job.model.load import load_config
@@ -148,7 +149,14 @@ def similarity(predictor: Predictor, part: Part, plan: Plan) -> Evaluation:
         len(part),
         headline="spearman",
         ms_per_text=time_alone(predictor, part.data, plan.prepared.task.columns.served),
+        answers=NumberAnswers(targets.astype(np.float32), _as_scores(cosine_N, plan)),
     )
+
+
+def _as_scores(cosine_N: Array, plan: Plan) -> Array:
+    """Cosines in the unit of the scores that they stand for."""
+    (low, high), (least, most) = (of(plan.prepared.train.targets[:]) for of in (cosine_range, ends))
+    return np.asarray(least + (cosine_N - low) / (high - low) * (most - least), dtype=np.float32)
 
 
 def fidelity(predictor: Predictor, part: Part, plan: Plan) -> Evaluation:

@@ -107,17 +107,21 @@ class WrittenText(Target[object, str]):
         """Texts as the server writes them against the targets, and the perplexity of the targets."""
         from tunewright.job.learners.text_to_text import perplexity
         from tunewright.job.measure.evaluation import evaluated, time_alone
+        from tunewright.job.measure.rows.answers import TextAnswers
+        from tunewright.job.measure.written import rouge
         from tunewright.serving.engines.text_to_text import TextToTextEngine
 
         truths = [str(target) for target in part.data.targets()]
         answers = [one for texts, _ in part.data.batches() for one in predictor.predict(texts)]
         written = [str(one[self.answer]) for one in answers]
         figures = self.compare(written, truths)
+        near = rouge(written, truths, ["rougeL"])[:, 0].astype(np.float32)
         measured = evaluated(
             figures.measure,
             len(part),
             headline=self.metrics[0],
             ms_per_text=time_alone(predictor, part.data, plan.prepared.task.columns.served),
+            answers=TextAnswers([[text] for text in truths], written, near, "ROUGE-L", list(range(len(part)))),
         )
         found = perplexity(cast(TextToTextEngine, predictor.engine), part, plan)
         more = more_figures(plan.prepared.more_metrics, "text_to_text", truths, written)

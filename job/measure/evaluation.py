@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from tunewright.job.batches.side import Array, Targets
 from tunewright.job.data.dataset import Dataset
 from tunewright.job.measure.labels import LabelFigures
+from tunewright.job.measure.rows.answers import RowAnswers
 from tunewright.job.train.objective import Scored
 from tunewright.serving.predictor import Predictor
 
@@ -34,6 +35,8 @@ class Evaluation:
     ms_per_text: float
     """Median milliseconds of one input alone."""
     rows: int
+    answers: RowAnswers | None = None
+    """To each row, for the report; None where the task keeps none."""
 
 
 def logits_of(predictor: Predictor, data: Dataset, served: Callable[[Any], object]) -> Array:
@@ -57,13 +60,14 @@ def evaluated(
     headline: str,
     details: Sequence[LabelFigures] = (),
     ms_per_text: float,
+    answers: RowAnswers | None = None,
 ) -> Evaluation:
     """Figures of all rows with their intervals. `measure` gives the figures of the rows with these numbers."""
     metrics = measure(np.arange(rows))
     intervals = {"accuracy": _wilson(metrics["accuracy"], rows)} if "accuracy" in metrics else {}
     if headline not in intervals:
         intervals[headline] = _bootstrap(lambda drawn: measure(drawn)[headline], rows)
-    return Evaluation(metrics, intervals, list(details), ms_per_text, rows)
+    return Evaluation(metrics, intervals, list(details), ms_per_text, rows, answers)
 
 
 def _wilson(share: float, rows: int) -> tuple[float, float]:

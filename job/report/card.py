@@ -1,9 +1,13 @@
 """The report of a version: `metrics.json` for programs, a model card for people."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from tunewright.job.kinds.plan import Plan, Prepared
+from tunewright.job.measure.evaluation import Evaluation
+from tunewright.job.report.metadata import front_matter
+from tunewright.job.report.page import write_page
+from tunewright.job.report.subject import Holder
 from tunewright.job.settings.search import Searched
 from tunewright.job.steps.adapt import Adaptation, sentence
 from tunewright.job.steps.release import Release
@@ -19,13 +23,16 @@ def write_report(
     trained: Trained,
     lineage: dict[str, object],
     adaptation: Adaptation | None = None,
+    holder: Holder | None = None,
 ) -> None:
-    """Write `report/metrics.json`, `report/README.md` and `lineage.json` into the bundle."""
+    """Write `report/` (`metrics.json`, `README.md`, `report.html`) and `lineage.json` into the bundle. `holder`: the
+    version at which the alias of the run points so far."""
     folder = release.folder / "report"
     folder.mkdir(exist_ok=True)
     (folder / "metrics.json").write_text(_json(_metrics(release, plan, trained, adaptation)))
-    (folder / "README.md").write_text(_card(release, plan, trained, adaptation))
+    (folder / "README.md").write_text(front_matter(release, plan) + _card(release, plan, trained, adaptation))
     (release.folder / "lineage.json").write_text(_json(lineage))
+    write_page(release, plan, trained, lineage, holder)
 
 
 def _json(value: object) -> str:
@@ -38,7 +45,7 @@ def _metrics(release: Release, plan: Plan, trained: Trained, adaptation: Adaptat
         "headline": release.headline,
         "baseline": release.baseline,
         "short_of_baseline": release.short,
-        "test": {name: asdict(measured) for name, measured in release.evaluations.items()},
+        "test": {name: _measured(measured) for name, measured in release.evaluations.items()},
         "validation": {"best_epoch": trained.best_epoch, **trained.figures},
         "history": trained.history,
         **({"training": {"seconds": round(trained.seconds, 2), **asdict(trained.pace)}} if trained.pace else {}),
@@ -54,6 +61,12 @@ def _metrics(release: Release, plan: Plan, trained: Trained, adaptation: Adaptat
         "left_out": release.model.left_out,
         "default_variant": release.model.default_variant,
     }
+
+
+def _measured(measured: Evaluation) -> dict[str, object]:
+    """The figures of a variant, without what it answers to single rows."""
+    whole = asdict(replace(measured, answers=None))
+    return {name: value for name, value in whole.items() if name != "answers"}
 
 
 def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation | None) -> str:

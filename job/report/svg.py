@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from tunewright.job.report.html import Html, text
 
-WIDTH, HEIGHT = 440, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 42
+WIDTH, HEIGHT = 440, 284
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 26, 42
+"""Above the plot there is room for the names of its lines."""
+_EDGE = 12
 _SERIES = 5
 """Colours there are."""
 _LETTER = 6.3
@@ -113,7 +115,7 @@ def lines(title: str, described: str, series: Sequence[Series], x: Axis, y: Axis
 
 def bars(title: str, described: str, given: Sequence[Bar], y: Axis) -> Html:
     """Bars that lie, one below the other, with whiskers for their intervals. `y`: the axis of the values."""
-    row, height = 22, _TOP + _BOTTOM
+    row, height = 22, _EDGE + _BOTTOM
     height += row * len(given)
     left = min(170.0, 14 + _LETTER * max((len(bar.name) for bar in given), default=0))
 
@@ -122,12 +124,12 @@ def bars(title: str, described: str, given: Sequence[Bar], y: Axis) -> Html:
 
     bottom = height - _BOTTOM
     parts = [
-        f'<path class="grid" d="M{at(tick)} {_TOP}V{bottom}"/><text class="tick" x="{at(tick)}" y="{bottom + 16}" '
+        f'<path class="grid" d="M{at(tick)} {_EDGE}V{bottom}"/><text class="tick" x="{at(tick)}" y="{bottom + 16}" '
         f'text-anchor="middle">{short(tick)}</text>'
         for tick in y.ticks
     ]
     for number, bar in enumerate(given):
-        top, start, end = _TOP + number * row, at(max(0.0, y.low)), at(bar.value)
+        top, start, end = _EDGE + number * row, at(max(0.0, y.low)), at(bar.value)
         middle = top + row / 2
         parts.append(f'<text x="{left - 6:g}" y="{middle + 4:g}" text-anchor="end">{text(_cut(bar.name, 25))}</text>')
         parts.append(
@@ -164,8 +166,9 @@ def heat(title: str, described: str, names: Sequence[str], counts: Sequence[Sequ
                 f'<rect class="cell" {place} width="{side:.1f}" height="{side:.1f}" fill-opacity="{opacity:.3f}"/>'
             )
             if count and side >= 20 and len(f"{count}") * 7 <= side:
+                shade = "on" if opacity > 0.5 else "in"
                 middle = f'x="{left + (column + 0.5) * side:.1f}" y="{y + side / 2 + 4:.1f}"'
-                parts.append(f'<text class="halo" {middle} text-anchor="middle">{count}</text>')
+                parts.append(f'<text class="{shade}" {middle} text-anchor="middle">{count}</text>')
     height = top + size * side + 28
     parts.append(_name_of_x("answered", left + size * side / 2, height))
     parts.append(_name_of_y("true", top + size * side / 2))
@@ -234,12 +237,12 @@ def _name_of_y(name: str, middle: float) -> str:
 
 
 def _legend(names: Sequence[str]) -> str:
-    """Which line is which: in a row at the top, within the plot."""
+    """Which line is which: in a row above the plot."""
     parts, x = [], _LEFT + 8.0
     for number, name in enumerate(names):
         shown = _cut(name, 22)
-        parts.append(f'<path class="line s{number}" d="M{x:.1f} {_TOP + 4}h18"/>')
-        parts.append(f'<text class="halo" x="{x + 22:.1f}" y="{_TOP + 8}">{text(shown)}</text>')
+        parts.append(f'<path class="line s{number}" d="M{x:.1f} {_EDGE - 2}h18"/>')
+        parts.append(f'<text class="halo" x="{x + 22:.1f}" y="{_EDGE + 2}">{text(shown)}</text>')
         x += 34 + _LETTER * len(shown)
     return "".join(parts)
 

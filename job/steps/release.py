@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from tunewright.job.learners.heads import keeps_neighbours
 from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.measure.faithfulness import Faithfulness, measure_faithfulness, spread
 from tunewright.job.measure.neighbours import Nearness, choose_rows, keep_rows, measure_nearness
+from tunewright.job.measure.rows.answers import from_json, to_json
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.classifiers import vectors_seen
 from tunewright.job.model.find import FILES_OF_ENCODERS
@@ -53,7 +54,7 @@ _PROVEN = Form[tuple[ModelFile, dict[str, Parity]]](
     lambda kept: (ModelFile.model_validate_json(kept[0]), {name: Parity(**one) for name, one in kept[1].items()}),
 )
 _MEASURED = Form[dict[str, Evaluation]](
-    lambda measured: {name: asdict(one) for name, one in measured.items()},
+    lambda measured: {name: _dumped(one) for name, one in measured.items()},
     lambda kept: {name: _evaluation(**one) for name, one in kept.items()},
 )
 _EXPLAINED = Form[Faithfulness | None](
@@ -169,10 +170,16 @@ def _is_full(error: OSError, folder: Path) -> bool:
     return is_disk_full(error) or (error.errno is None and shutil.disk_usage(folder).free < 2**20)
 
 
-def _evaluation(intervals: Mapping[str, tuple[float, float]], **others: object) -> Evaluation:
-    """From JSON, which knows no tuples."""
+def _dumped(measured: Evaluation) -> dict[str, object]:
+    return asdict(replace(measured, answers=None)) | {"answers": to_json(measured.answers)}
+
+
+def _evaluation(
+    intervals: Mapping[str, tuple[float, float]], answers: Mapping[str, object] | None, **others: object
+) -> Evaluation:
+    """From JSON, which knows no tuples and no arrays."""
     pairs = {name: (float(low), float(high)) for name, (low, high) in intervals.items()}
-    return Evaluation(intervals=pairs, **others)  # type: ignore[arg-type]
+    return Evaluation(intervals=pairs, answers=from_json(answers), **others)  # type: ignore[arg-type]
 
 
 def _copy_encoder(base: BaseCheckpoint, folder: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pyarrow as pa
 
 from tunewright.job.data.cells import Cells, whole
@@ -115,14 +116,18 @@ class Answers(Target[tuple[str, str], Passages]):
     def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
         """Answers as the server gives them, against all that are right."""
         from tunewright.job.measure.evaluation import evaluated, time_alone
+        from tunewright.job.measure.rows.answers import TextAnswers
+        from tunewright.job.measure.squad import f1
 
         answers = [one["answer"] for pairs, _ in part.data.batches() for one in predictor.predict(pairs)]
         truths, names = _truths(part), plan.prepared.metric_names
+        near = np.array([f1(answer, truth) for answer, truth in zip(answers, truths, strict=True)], dtype=np.float32)
         return evaluated(
             lambda rows: figures(names, "extractive", [truths[row] for row in rows], [answers[row] for row in rows]),
             len(part),
             headline="f1",
             ms_per_text=time_alone(predictor, part.data, plan.prepared.task.columns.served),
+            answers=TextAnswers(truths, answers, near, "F1", list(range(len(part)))),
         )
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
@@ -118,8 +119,9 @@ class WhatFollows(Target[object, str]):
         )
         if causal.is_plain(plan):
             return measured
-        rouge = causal.rouge_of_answers(predictor, part, plan)
-        return replace(measured, metrics={**measured.metrics, "rougeL": rouge})
+        written = causal.written_answers(predictor, part, plan)
+        metrics = {**measured.metrics, "rougeL": fmean(written.scores.tolist())}
+        return replace(measured, metrics=metrics, answers=written)
 
     def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
         """Each token as often as in the training rows."""

@@ -128,6 +128,7 @@ class Tags(Target[list[str], list[str]]):
     def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
         """Tags as the server gives them, word by word."""
         from tunewright.job.measure.evaluation import evaluated, time_alone
+        from tunewright.job.measure.rows.answers import TagAnswers
         from tunewright.job.measure.tags import details
 
         task, problem, names = plan.prepared.task, plan.prepared.problem, plan.prepared.metric_names
@@ -138,6 +139,7 @@ class Tags(Target[list[str], list[str]]):
             headline=task.headline(problem),
             details=details(truth, found, plan.prepared.labels, problem),
             ms_per_text=time_alone(predictor, part.data, task.columns.served),
+            answers=TagAnswers([list(tags) for tags in truth], found),
         )
 
 

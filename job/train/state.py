@@ -22,6 +22,8 @@ from tunewright.job.train.device.fake_int8 import RoundingCost
 from tunewright.job.train.device.shards import load_state, on_first, shared_like
 
 Weights = dict[str, torch.Tensor]
+_LONGEST_TRACE = 400
+"""Steps of a trace, below."""
 _COUNTED = ("since", "in_a_row", "halvings", "epoch", "step", "loss", "weight")
 """Numbers of a `Progress` that are kept as they are."""
 
@@ -42,6 +44,13 @@ class Trained:
     """Time of processors in them, that of all threads together."""
     work: Work = field(default_factory=Work)
     """Of these steps."""
+    steps: int = 0
+    """Steps of the optimizer."""
+    trace: list[dict[str, float]] = field(default_factory=list)
+    """Some of them, evenly: `step`, mean `loss`, learning `rate` and gradient `norm` of each, and the `tokens` and
+    `seconds` of all before."""
+    traced: int = 1
+    """Every how many of them."""
     left_out: int = 0
     """Steps of which the loss or the gradient was not finite."""
     remedies: list[dict[str, object]] = field(default_factory=list)
@@ -57,6 +66,16 @@ class Trained:
     def pace(self) -> Pace | None:
         """How fast it was; None where nothing was learned."""
         return pace_of(self.work, self.seconds)
+
+    def step_done(self, loss: float, rate: float, norm: float) -> None:
+        """A step has changed the weights. A trace that grows long keeps every second of its steps."""
+        self.steps += 1
+        if self.steps % self.traced:
+            return
+        seen = {"step": self.steps, "loss": loss, "rate": rate, "norm": norm}
+        self.trace.append({**seen, "tokens": self.work.tokens, "seconds": round(self.seconds, 4)})
+        if len(self.trace) == _LONGEST_TRACE:
+            self.trace, self.traced = self.trace[1::2], 2 * self.traced
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -109,6 +128,12 @@ class Progress:
     """What the mean of the loss is a mean over, summed over them."""
     random: RandomState = field(default_factory=random_state)
     """As these steps left it."""
+
+    def add(self, loss: float, weight: float, rate: float, norm: float) -> None:
+        """A step has changed the weights. `loss`: summed; `weight`: what its mean is a mean over."""
+        self.loss += loss
+        self.weight += weight
+        self.trained.step_done(loss / max(weight, 1e-12), rate, norm)
 
     @property
     def mean_loss(self) -> float:

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tunewright.registry.program import main
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.publish import publish
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def run(capsys):
     ("command", "options"),
     [
         ("list", ["--json"]),
-        ("show", ["--json"]),
+        ("show", ["--json", "--open"]),
         ("pull", ["--to", "--variant"]),
         ("promote", ["--force", "--reason"]),
         ("rollback", []),
@@ -77,6 +79,28 @@ def test_versions_are_listed_newest_first(run, registry):
     assert lines[0] == ["VERSION", "CREATED", "SIZE", "ALIASES", "RUN"]
     assert [(line[0], line[-1]) for line in lines[1:]] == [("reviews:2", "run-2"), ("reviews:1", "run-1")]
     assert json.loads(run("list", "reviews", "--json")[1])[0]["aliases"] == ["production"]
+
+
+def test_the_report_of_a_version_is_fetched_and_its_path_told(run, registry, publish_version, tmp_path, monkeypatch):
+    monkeypatch.setenv("REGISTRY_CACHE", str(tmp_path / "cache"))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    page = tmp_path / "report.html"
+    page.write_text("<!doctype html>")
+    files = {"model.json": page, "report/report.html": page}
+    publish(registry, "told", files, run_id="run-9", config={})
+    code, out, _ = run("show", "told", "--open")
+    assert code == 0
+    path = Path(out.strip())
+    assert path.is_relative_to(tmp_path / "cache")
+    assert path.read_text() == "<!doctype html>"
+    assert [one.name for one in path.parents[1].iterdir()] == ["report"]
+    assert run("show", "reviews:1", "--open") == (
+        2,
+        "",
+        "error: reviews:1 carries no page (report/report.html): an earlier release or another program made it; "
+        "`tunewright show reviews:1` lists what it carries\n",
+    )
 
 
 def test_a_version_is_shown_with_its_files_and_config(run, registry):

@@ -28,6 +28,7 @@ class _Step:
     norm: torch.Tensor = field(default_factory=lambda: torch.zeros(()))
     """Of its gradient."""
     weight: float = 0.0
+    rate: float = 0.0
 
 
 class LossReader:
@@ -64,12 +65,11 @@ class LossReader:
         self._step.norm = norm.detach()
         return None if self._every else _fault("gradient", float(norm), list(chain(*self._step.rows)))
 
-    def end(self, weight: float, progress: Progress) -> None:
+    def end(self, weight: float, rate: float, progress: Progress) -> None:
         """The weights have changed; the losses are summed into `progress` now or later."""
-        self._step.weight = weight
+        self._step.weight, self._step.rate = weight, rate
         if not self._every:
-            progress.loss += self._step.total
-            progress.weight += weight
+            progress.add(self._step.total, weight, rate, float(self._step.norm))
             return
         self._done.append(self._step)
         if len(self._done) >= self._every:
@@ -83,11 +83,11 @@ class LossReader:
         for step in self._done:
             own = [next(values) for _ in step.losses]
             found = [_fault("loss", float(loss), rows) for loss, rows in zip(own, step.rows, strict=True)]
-            found.append(_fault("gradient", float(next(values)), list(chain(*step.rows))))
+            norm = float(next(values))
+            found.append(_fault("gradient", norm, list(chain(*step.rows))))
             for fault in filter(None, found):
                 leave_out(fault._replace(place=step.place), progress, "stop")
-            progress.loss += float(sum(own, torch.zeros(())))
-            progress.weight += step.weight
+            progress.add(float(sum(own, torch.zeros(()))), step.weight, step.rate, norm)
         self._done = []
 
 

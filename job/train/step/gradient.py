@@ -25,9 +25,10 @@ def one_step(loop: Loop, shared: nn.Module, parts: list[Part], progress: Progres
     if fault:
         leave_out(fault, progress, loop.settings.on_non_finite)
     else:
+        rate = float(max(loop.schedule.get_last_lr()))
         _update(loop)
         progress.in_a_row = 0
-        loop.losses.end(whole, progress)
+        loop.losses.end(whole, rate, progress)
     loop.gradients.clear()
     progress.step += 1
     progress.random = random_state()

@@ -29,7 +29,8 @@ def card(made, plan_of, tmp_path):
 
 def test_the_card_tells_quality_data_and_training(made):
     text = (made("single").pulled() / "report" / "README.md").read_text()
-    assert text.startswith("# tiny\n\nGives one label to a text. Fine-tuned by Tunewright from `")
+    assert text.startswith("---\n")
+    assert "\n---\n\n# tiny\n\nGives one label to a text. Fine-tuned by Tunewright from `" in text
     assert "Measured on 60 test rows, read once, through the code that serves it." in text
     assert "| variant | accuracy | macro_f1 | mcc | 95 % interval of accuracy | MiB | ms/text |" in text
     assert "| train | 300 |" in text

@@ -5,26 +5,26 @@ import pytest
 from tunewright.job.report.svg import HEIGHT, WIDTH, Axis, Bar, Series, axis_over, bars, heat, lines, points, short
 
 X, Y = Axis("epoch", 0, 10), Axis("loss", 0, 2)
-"""On paper: 376 from left to right from 52 on, 216 from the bottom at 228 to the top at 12."""
+"""On paper: 376 from left to right from 52 on, 216 from the bottom at 242 to the top at 26."""
 
 
 def test_a_value_stands_where_the_axis_says():
     assert [X.x(value) for value in (0, 5, 10)] == [52, 240, 428]
-    assert [Y.y(value) for value in (0, 0.5, 2)] == [228, 174, 12]
-    assert (WIDTH, HEIGHT) == (440, 270)
+    assert [Y.y(value) for value in (0, 0.5, 2)] == [242, 188, 26]
+    assert (WIDTH, HEIGHT) == (440, 284)
 
 
 def test_a_line_goes_through_its_values_and_ends_where_one_is_missing():
     drawn = lines("t", "d", [Series("a", [0, 5, 10], [2.0, None, 0.0]), Series("b", [0, 5, 10], [0, 0.5, 2])], X, Y)
-    assert '<path class="line s0" d="M52.0 12.0M428.0 228.0"/>' in drawn
-    assert '<circle class="f0" cx="52.0" cy="12.0" r="3"/><circle class="f0" cx="428.0" cy="228.0" r="3"/>' in drawn
-    assert '<path class="line s1" d="M52.0 228.0L240.0 174.0L428.0 12.0"/>' in drawn
+    assert '<path class="line s0" d="M52.0 26.0M428.0 242.0"/>' in drawn
+    assert '<circle class="f0" cx="52.0" cy="26.0" r="3"/><circle class="f0" cx="428.0" cy="242.0" r="3"/>' in drawn
+    assert '<path class="line s1" d="M52.0 242.0L240.0 188.0L428.0 26.0"/>' in drawn
     assert '<path class="ideal"' not in drawn
 
 
 def test_what_is_not_finite_is_not_drawn():
     drawn = lines("t", "d", [Series("a", [0, 5, 10], [float("nan"), 0.5, float("inf")])], X, Y)
-    assert '<path class="line s0" d="M240.0 174.0"/>' in drawn
+    assert '<path class="line s0" d="M240.0 188.0"/>' in drawn
     assert not re.search("nan|inf", drawn)
 
 
@@ -52,8 +52,8 @@ def test_a_heat_map_shades_a_count_by_its_share_of_what_is_true():
 
 def test_points_stand_where_their_values_are():
     drawn = points("t", "d", [Series("a", [5], [0.5])], X, Y, ideal=True)
-    assert '<circle cx="240.0" cy="174.0" r="2.6"/>' in drawn
-    assert '<path class="ideal" d="M52.0 228.0L127.2 12.0"/>' in drawn
+    assert '<circle cx="240.0" cy="188.0" r="2.6"/>' in drawn
+    assert '<path class="ideal" d="M52.0 242.0L127.2 26.0"/>' in drawn
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tunewright.job.batches.causal import packed
 from tunewright.job.batches.text import NO_LABEL
 from tunewright.job.errors import BaseModelError, DataError, SettingsError
-from tunewright.job.learners.causal import Decoder, rouge_of_answers
+from tunewright.job.learners.causal import Decoder, written_answers
 from tunewright.job.train.next_token import learned_logits
 from tunewright.serving.errors import InputError
 from tunewright.serving.golden import replay
@@ -165,7 +165,7 @@ def test_so_many_rows_are_answered_as_asked(taught, answering, plan_of_taught):
     def rouge(rows):
         options = plan.prepared.options.model_copy(update={"generated_rows": rows})
         asked = replace(plan, prepared=replace(plan.prepared, options=options))
-        return rouge_of_answers(predictor, plan.prepared.test, asked)
+        return written_answers(predictor, plan.prepared.test, asked).scores.mean()
 
     assert len({rouge(1), rouge(2), rouge(20)}) > 1
 

@@ -30,7 +30,7 @@ def steps(reader, progress, losses, norm=1.0):
             assert reader.part(torch.tensor(loss), [number, 7]) is None
         assert reader.total() is None
         assert reader.gradient(torch.tensor(norm)) is None
-        reader.end(2.0, progress)
+        reader.end(2.0, 0.1, progress)
         progress.step += 1
 
 

@@ -1,0 +1,101 @@
+"""How much the scores are worth: what is wrong among the surest answers, and what a threshold costs and buys."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tunewright.job.measure.rows.answers import LabelAnswers
+from tunewright.job.measure.rows.coverage import Point, Thresholds, area_under_risk, by_threshold, risk_by_coverage
+from tunewright.job.report.html import Html, Number, Section, figure, figures, joined, paragraph, table
+from tunewright.job.report.subject import Subject
+from tunewright.job.report.svg import Axis, Series, axis_over, lines
+
+_CURVES = 6
+"""Labels whose threshold is drawn."""
+
+
+def certainty(subject: Subject) -> Section | None:
+    """None for a task without scores of labels."""
+    answers = subject.answers
+    if not isinstance(answers, LabelAnswers):
+        return None
+    points = risk_by_coverage(answers.sure, answers.right)
+    plots = [_risk(points, area_under_risk(answers.sure, answers.right))]
+    if answers.scores is not None:
+        plots += [_threshold(answers, label, subject) for label in drawn_labels(answers)]
+    said = (
+        "Scores are those of the answers. A caller that takes answers above a score only, and leaves the others to "
+        "people, finds here what is wrong among those it takes."
+    )
+    return Section("How sure it is", joined([paragraph(said), figures(plots)]))
+
+
+def drawn_labels(answers: LabelAnswers) -> list[int]:
+    """The second of two labels; of several the commonest that have a row with and a row without them."""
+    assert answers.scores is not None
+    size = answers.scores.shape[1]
+    if answers.truths.ndim == 1:
+        return [1] if size == 2 and np.isin(answers.truths, 1).any() else []
+    rows = (answers.truths[:, :size] > 0).sum(axis=0)
+    order = np.argsort(-rows, kind="stable").tolist()
+    return [label for label in order if 0 < rows[label] < len(answers.truths)][:_CURVES]
+
+
+def _risk(points: Sequence[Point], area: float) -> Html:
+    xs = [point.coverage for point in points]
+    series = [
+        Series("share that is wrong", xs, [point.risk.value for point in points]),
+        Series("upper end of 95 %", xs, [point.risk.high for point in points]),
+        Series("lower end", xs, [point.risk.low for point in points]),
+    ]
+    top = max(max(point.risk.value for point in points) * 2, 0.02)
+    y = Axis("wrong among the answers", 0, min(1.0, top))
+    clipped = [Series(one.name, one.xs, [min(v, y.high) for v in one.ys if v is not None]) for one in series]
+    end = points[-1].risk
+    caption = "Risk against coverage"
+    described = f"With all rows answered {end.value:.1%} is wrong; area under the curve {area:.4f}."
+    rows = [
+        [Number(f"{point.coverage:.1%}"), Number(f"{point.score:.3f}"), Number(f"{point.risk.value:.2%}"),
+         Number(f"{point.risk.low:.2%} to {point.risk.high:.2%}")]
+        for point in points
+    ]  # fmt: skip
+    heads = ["rows answered", "from score", "wrong among them", "95 % interval"]
+    drawn = lines(caption, described, clipped, Axis("share of rows that is answered", 0, 1), y)
+    return figure(caption, drawn, table("Numbers of the plot", heads, rows, folded=True), described)
+
+
+def _threshold(answers: LabelAnswers, label: int, subject: Subject) -> Html:
+    assert answers.scores is not None
+    has = answers.truths == label if answers.truths.ndim == 1 else answers.truths[:, label] > 0
+    found = by_threshold(answers.scores[:, label], np.asarray(has))
+    name, thresholds = subject.labels[label], subject.release.model.thresholds
+    caption = f"Threshold of {name}"
+    at = thresholds[label] if thresholds else 0.5
+    note = f"The version answers it from {at:.3f} on."
+    return figure(caption, _curves(caption, found), _behind(found), note)
+
+
+def _curves(caption: str, found: Thresholds) -> Html:
+    xs = found.scores.tolist()
+    series = [
+        Series(name, xs, [None if np.isnan(value) else float(value) for value in values])
+        for name, values in (("precision", found.precision), ("recall", found.recall), ("F1", found.f1))
+    ]
+    best = int(np.nanargmax(found.f1))
+    described = f"F1 is largest, {found.f1[best]:.3f}, at a threshold of {found.scores[best]:.2f} on these rows."
+    return lines(caption, described, series, Axis("threshold", 0, 1), axis_over("", [0.0, 1.0], zero=True))
+
+
+def _behind(found: Thresholds) -> Html:
+    rows = [
+        [
+            Number(f"{found.scores[at]:.2f}"),
+            *(_share(values[at]) for values in (found.precision, found.recall, found.f1)),
+        ]
+        for at in range(len(found.scores))
+    ]
+    return table("Numbers of the plot", ["threshold", "precision", "recall", "F1"], rows, folded=True)
+
+
+def _share(value: float) -> Number:
+    return Number("–" if np.isnan(value) else f"{value:.3f}")
