@@ -5,6 +5,7 @@ Every program started here ends with the tests, by its process id.
 
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -15,10 +16,12 @@ import time
 import urllib.request
 import uuid
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import hypothesis
 import pytest
 
 from tunewright.registry.stores.store import open_store
@@ -30,7 +33,36 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 # A background shell starts its programs with Ctrl-C ignored, which the programs under test would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A busy machine takes its time for an example.
+hypothesis.settings.register_profile("tunewright", deadline=None)
+hypothesis.settings.load_profile("tunewright")
+
 CEPH = "TUNEWRIGHT_CEPH"  # the path of a program with the verbs start, env, stop
+
+
+TOGETHER = ("tests/job/export/", "tests/serving/tasks/")
+"""Folders whose tests share graphs that take seconds to make."""
+_MADE = re.compile(r"\bmade\((?:shape|\")")
+"""A test that looks at a finished run, which is made once a process."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """With `--dist loadfile` files that share what is made once go to one process as well, so that it is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return _shares(config.rootpath, super()._split_scope(nodeid))
+
+    return Together(config, log) if config.option.dist == "loadfile" else None
+
+
+@cache
+def _shares(root, file):
+    """What a file shares with others, else itself."""
+    folder = next((folder for folder in TOGETHER if file.startswith(folder)), file)
+    return "made" if _MADE.search((root / file).read_text(encoding="utf-8")) else folder
 
 
 @pytest.fixture(autouse=True)

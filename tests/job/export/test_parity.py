@@ -1,4 +1,5 @@
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tunewright.job.export.graph import export_fp32
 from tunewright.job.export.parity import Parity, compare, require
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.recipe import prepare_all, run
+from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.record import version_numbers
 from tunewright.serving.bundle.model_file import MODEL_FILE
@@ -51,16 +53,25 @@ class Both:
         return found
 
 
-@pytest.fixture
-def both(make_settings, registry, tmp_path):
-    """A tiny model, exported, and 20 texts."""
-    plan, _ = prepare_all(make_settings(train={"pooling": "mean"}), registry, tmp_path / "work")
+@pytest.fixture(scope="module")
+def whole(make_settings, tmp_path_factory):
+    """A tiny model, exported, and 20 texts. Not to be changed in place."""
+    root = tmp_path_factory.mktemp("whole")
+    plan, _ = prepare_all(
+        make_settings(train={"pooling": "mean"}), RegistrySettings(cache=root / "cache"), root / "work"
+    )
     task = plan.prepared.task
-    model, folder = task.graph.build(plan).eval(), tmp_path / "bundle"
+    model, folder = task.graph.build(plan).eval(), root / "bundle"
     described = task.model_file(plan, task.graph.export(model, plan, folder, ["fp32"]))
     (folder / "tokenizer.json").write_bytes(plan.base.tokenizer.read_bytes())
     (folder / MODEL_FILE).write_text(described.model_dump_json())
     return Both(plan, model, folder, plan.prepared.validation.data.inputs()[:20])
+
+
+@pytest.fixture
+def both(whole, tmp_path):
+    """The same with a graph that may be spoilt."""
+    return replace(whole, folder=shutil.copytree(whole.folder, tmp_path / "bundle"))
 
 
 def test_the_exported_graph_answers_as_torch(both):

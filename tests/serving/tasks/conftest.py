@@ -4,17 +4,23 @@ Each comes as the ONNX bundle that we serve and as the torch model that `transfo
 """
 
 import json
+import math
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from tunewright.serving.predictor import open_predictor
 
 MAX_LENGTH = 24
+GRAPH = "onnx/fp32/model.onnx"
 CORPUS = (
     "Marie Curie was born in Warsaw and worked in Paris with Pierre Curie.",
     "The United Nations met in New York on Monday; nobody from Google came.",
@@ -39,16 +45,31 @@ class Tiny:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """A function of architecture and task: a `Tiny`, made once."""
-    made = {}
+    """A function of architecture and task: a `Tiny`, made once.
 
-    def make(architecture, task, **options):
-        key = (architecture, task, json.dumps(options, sort_keys=True))
-        if key not in made:
-            made[key] = _make(architecture, task, tmp_path_factory.mktemp(architecture), **options)
-        return made[key]
+    `context_free`: what a token answers is the same wherever it stands. `nan`: the graph answers with no numbers. An
+    export takes seconds, so those that differ in `max_length` and `nan` alone have one graph.
+    """
 
-    return make
+    @cache
+    def graph(architecture, task, labels, context_free):
+        folder = tmp_path_factory.mktemp(architecture)
+        return _export(architecture, task, folder, labels, context_free=context_free), folder
+
+    @cache
+    def make(architecture, task, labels, max_length, context_free, nan):
+        model, of_graph = graph(architecture, task, labels, context_free)
+        folder = shutil.copytree(of_graph, tmp_path_factory.mktemp(architecture) / "bundle")
+        if nan:
+            _spoil(folder / GRAPH)
+        wrapped = _wrapped(architecture, folder, max_length)
+        _describe(folder, task, labels, max_length, wrapped.pad_token_id)
+        return Tiny(architecture, model, wrapped, folder)
+
+    def of(architecture, task, *, labels=(), max_length=MAX_LENGTH, context_free=False, nan=False):
+        return make(architecture, task, tuple(labels), max_length, context_free, nan)
+
+    return of
 
 
 @pytest.fixture
@@ -78,37 +99,55 @@ def served():
         predictor.close()
 
 
-def _make(architecture, task, folder, *, labels=(), max_length=MAX_LENGTH, context_free=False, nan=False):
-    import torch
+def _wrapped(architecture, folder, max_length=MAX_LENGTH):
+    """The tokenizer in a folder as transformers wraps it."""
     from transformers import PreTrainedTokenizerFast
 
-    build, kind = ARCHITECTURES[architecture]
-    tokenizer, special = build()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length, **special)
+    _, special, kind = ARCHITECTURES[architecture]
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length, **special())
     typed = ["token_type_ids"] if kind in ("bert", "deberta-v2") else []
     wrapped.model_input_names = ["input_ids", *typed, "attention_mask"]
+    return wrapped
+
+
+def _export(architecture, task, folder, labels, *, context_free):
+    """The torch model whose graph and tokenizer are then in the folder."""
+    import torch
+
+    from tunewright.job.export.graph import export_fp32
+
+    build, _, kind = ARCHITECTURES[architecture]
+    build().save(str(folder / "tokenizer.json"))
+    tokenizer = _wrapped(architecture, folder)
     torch.manual_seed(11)
-    model = _model(kind, task, wrapped, 0 if context_free else 2, labels).eval()
-    if context_free:  # what a token answers is the same wherever it stands
+    model = _model(kind, task, tokenizer, 0 if context_free else 2, labels).eval()
+    if context_free:
         model.bert.embeddings.position_embeddings.weight.data.zero_()
-    if nan:
-        next(iter(model.children())).embeddings.word_embeddings.weight.data.fill_(float("nan"))
-    _export(model, task, folder / "onnx/fp32/model.onnx")
+    export_fp32(model, folder / GRAPH, task)
+    return model
+
+
+def _spoil(path):
+    """No number is left in the largest table of a graph."""
+    model = onnx.load(path)
+    table = max(model.graph.initializer, key=lambda one: math.prod(one.dims))
+    table.CopyFrom(numpy_helper.from_array(np.full(table.dims, np.nan, np.float32), table.name))
+    onnx.save(model, path)
+
+
+def _describe(folder, task, labels, max_length, padding):
     content = {
         "format": 1,
         "task": task,
         "problem": task,
         "labels": list(labels),
         "max_length": max_length,
-        "padding": {"id": wrapped.pad_token_id},
-        "variants": {
-            "fp32": {"file": "onnx/fp32/model.onnx", "batching": "padded", "bytes": 1, "golden_tolerance": 0.01}
-        },
+        "padding": {"id": padding},
+        "variants": {"fp32": {"file": GRAPH, "batching": "padded", "bytes": 1, "golden_tolerance": 0.01}},
         "default_variant": "fp32",
     }
     (folder / "model.json").write_text(json.dumps(content))
-    return Tiny(architecture, model, wrapped, folder)
 
 
 def _model(kind, task, tokenizer, layers, labels):
@@ -142,12 +181,6 @@ def _model(kind, task, tokenizer, layers, labels):
     return model
 
 
-def _export(model, task, target):
-    from tunewright.job.export.graph import export_fp32
-
-    export_fp32(model, target, task)
-
-
 def _wordpiece(*, lowercase):
     normalizer, splitter = normalizers.BertNormalizer(lowercase=lowercase), pre_tokenizers.BertPreTokenizer()
     special = _bert_special()
@@ -159,7 +192,7 @@ def _wordpiece(*, lowercase):
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.add_special_tokens(list(special.values()))
     _frame(tokenizer, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
-    return tokenizer, special
+    return tokenizer
 
 
 def _pieces(words):
@@ -182,7 +215,7 @@ def _byte_level():
     tokenizer.post_processor = processors.RobertaProcessing(
         ("</s>", tokenizer.token_to_id("</s>")), ("<s>", tokenizer.token_to_id("<s>")), add_prefix_space=False
     )
-    return tokenizer, special
+    return tokenizer
 
 
 def _unigram(*, splits_at_spaces):
@@ -204,7 +237,7 @@ def _unigram(*, splits_at_spaces):
         _frame(tokenizer, "<s> $A </s>", "<s> $A </s> </s> $B </s>")
     else:
         _frame(tokenizer, "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
-    return tokenizer, special
+    return tokenizer
 
 
 def _frame(tokenizer, single, pair):
@@ -223,9 +256,9 @@ def _roberta_special():
 
 
 ARCHITECTURES = {
-    "bert": (lambda: _wordpiece(lowercase=True), "bert"),
-    "distilbert": (lambda: _wordpiece(lowercase=False), "distilbert"),
-    "roberta": (_byte_level, "roberta"),
-    "xlm-roberta": (lambda: _unigram(splits_at_spaces=True), "xlm-roberta"),
-    "deberta-v2": (lambda: _unigram(splits_at_spaces=False), "deberta-v2"),
+    "bert": (lambda: _wordpiece(lowercase=True), _bert_special, "bert"),
+    "distilbert": (lambda: _wordpiece(lowercase=False), _bert_special, "distilbert"),
+    "roberta": (_byte_level, _roberta_special, "roberta"),
+    "xlm-roberta": (lambda: _unigram(splits_at_spaces=True), _roberta_special, "xlm-roberta"),
+    "deberta-v2": (lambda: _unigram(splits_at_spaces=False), _bert_special, "deberta-v2"),
 }

@@ -2,7 +2,9 @@
 
 import jsonschema
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from pipelines import Reader
 
 from tunewright.serving.bundle.model_file import read_model_file
@@ -345,16 +347,28 @@ def test_a_context_that_cannot_be_read_names_the_input(reader, served, context, 
     assert str(error.value) == message
 
 
-def test_wrong_options_and_a_graph_of_another_task_are_reported(reader, served, changed, tiny):
+def test_wrong_options_and_a_graph_of_another_task_are_reported(reader, served, changed):
     with pytest.raises(BundleError) as error:
         served(changed(reader().folder, options={"scheme": "BIO"}))
     assert str(error.value) == "model.json cannot be used: options.scheme: Extra inputs are not permitted"
-    tagger = tiny("bert", "token-classification", labels=["A", "B", "C"])
+    folder = changed(reader().folder)
+    tag(folder / "onnx/fp32/model.onnx")
     with pytest.raises(ModelFault) as error:
-        served(changed(tagger.folder, task="question-answering", labels=[])).predict([("a", "b")])
+        served(folder).predict([("a", "b")])
     assert str(error.value) == "the graph answers with (5, 3) per row where a start and an end each are needed"
     with pytest.raises(ModelFault):
         served(reader(nan=True).folder).predict([(QUESTION, "a")])
+
+
+def tag(path):
+    """Let a graph answer with the scores of three tags for each token."""
+    model = onnx.load(path)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([2]), "last"))
+    model.graph.node.append(onnx.helper.make_node("Unsqueeze", ["start_logits", "last"], ["start_BT1"]))
+    model.graph.node.append(onnx.helper.make_node("Concat", ["start_BT1"] * 3, ["logits"], axis=2))
+    del model.graph.output[:]
+    model.graph.output.append(onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["B", "T", 3]))
+    onnx.save(model, path)
 
 
 def test_raw_outputs_are_the_logits_of_all_windows(reader, served):
