@@ -85,6 +85,9 @@ def test_answers_equal_those_of_a_transformers_pipeline_on_the_weights(made, sha
         assert {item["label"]: item["score"] for item in answer} == pytest.approx(wanted, rel=1e-5, abs=1e-4)
 
 
+# What takes the least time of all that is registered.
+ONCE = {"epochs": 1, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}
+PLAIN = {"variants": ["fp32"], "explained_rows": 0, "neighbours": 0}
 LEARNS = {"epochs": 4, "learning_rate": 1e-2, "batch_size": 16, "precision": "fp32", "pooling": "mean"}
 
 
@@ -156,8 +159,8 @@ def unlearnable(make_settings, tmp_path):
 
 
 def test_an_alias_does_not_follow_a_model_that_is_no_better_than_none(unlearnable, registry, capsys):
-    once = {"epochs": 1, "precision": "fp32"}
-    done = run(unlearnable(train=once), registry)
+    once = {"train": {"epochs": 1, "precision": "fp32"}, "export": PLAIN}
+    done = run(unlearnable(**once), registry)
     store = open_store(registry.uri)
     assert versions(registry) == [1]
     assert alias.aliases(store, "tiny") == {}
@@ -166,9 +169,9 @@ def test_an_alias_does_not_follow_a_model_that_is_no_better_than_none(unlearnabl
     assert 0.4 < metrics["baseline"]["accuracy"] < 0.7
     assert metrics["short_of_baseline"] in (done.release.folder / "report/README.md").read_text()
     # The same run, tried again, remembers; asked to, it moves the alias all the same.
-    run(unlearnable(train=once), registry)
+    run(unlearnable(**once), registry)
     assert alias.aliases(store, "tiny") == {}
-    run(unlearnable(train=once, gate={"beat_baseline": False}), registry)
+    run(unlearnable(**once, gate={"beat_baseline": False}), registry)
     assert alias.current(store, "tiny", "production") == 1
 
 
@@ -264,7 +267,8 @@ def test_a_job_from_bucket_to_bucket_leaves_no_secret_in_the_registry(make_setti
     for side in ("train", "validation", "test"):
         client.upload_file(getattr(settings.data, side), bucket, f"data/{side}.csv")
         data[side] = f"s3://{bucket}/data/{side}.csv"
-    settings = make_settings(data=data | {"columns": {"text": "text", "label": "label"}})
+    data["columns"] = {"text": "text", "label": "label"}
+    settings = make_settings(data=data, train=ONCE, export=PLAIN)
     registry = RegistrySettings(uri=f"s3://{bucket}/registry", cache=tmp_path / "cache")
     outcome = run(settings, registry)
     keys = [item["Key"] for item in client.list_objects_v2(Bucket=bucket, Prefix="registry/")["Contents"]]
@@ -276,7 +280,8 @@ def test_a_job_from_bucket_to_bucket_leaves_no_secret_in_the_registry(make_setti
 
 def test_a_registered_version_is_the_base_of_the_next(made, make_settings):
     one = made("single")
-    settings = make_settings(base_model="models:/tiny@production", train={"epochs": 1, "learning_rate": 1e-9})
+    train = {"epochs": 1, "learning_rate": 1e-9}
+    settings = make_settings(base_model="models:/tiny@production", train=train, export=PLAIN)
     again = run(settings, one.registry).release
     before, after = (open_predictor(folder, variant="fp32") for folder in (one.pulled(), again.folder))
     # Nothing was learned, so the head must be the one of the version that was continued.
@@ -311,7 +316,8 @@ def refused(settings, registry, kind):
 
 
 def test_a_floor_that_is_missed_registers_nothing(make_settings, registry):
-    said = refused(make_settings(gate={"min": {"accuracy": 0.999}}, alias="production"), registry, GateFailed)
+    asked = {"gate": {"min": {"accuracy": 0.999}}, "alias": "production"}
+    said = refused(make_settings(train=ONCE, export=PLAIN, **asked), registry, GateFailed)
     assert said.startswith("the fp32 file did not pass on 60 test rows: accuracy is 0.")
     assert said.endswith(", the gate asks for 0.999; nothing was registered")
 
@@ -404,7 +410,7 @@ def test_the_lineage_tells_what_a_version_was_made_of(made):
 
 
 def test_parity_is_asked_of_the_very_file(make_settings, registry):
-    said = refused(make_settings(export={"parity_tolerance": 1e-12}), registry, JobError)
+    said = refused(make_settings(train=ONCE, export=PLAIN | {"parity_tolerance": 1e-12}), registry, JobError)
     assert said.startswith("parity failed: on 60 validation rows the fp32 ONNX file differs from torch by up to ")
 
 

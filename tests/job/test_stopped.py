@@ -20,6 +20,8 @@ STOPPED = {
         "error: stopped by SIGTERM; nothing half-made is left in the registry, the same job may run again",
     ),
 }
+SIGINT, SIGTERM = (pytest.param(number, marks=pytest.mark.slow) for number in STOPPED)
+"""The heavier tests stop each step by both."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -58,7 +60,7 @@ def leftovers(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("number", STOPPED)
+@pytest.mark.parametrize("number", [SIGINT, signal.SIGTERM])
 def test_a_download_that_is_stopped_leaves_nothing_to_trip_over(job, bucket, faults, tmp_path, monkeypatch, number):
     boto3.client("s3").put_object(Bucket=bucket, Key="train.csv", Body=b"text,label\n" + ROWS.encode() * 10)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", faults.url)
@@ -73,7 +75,7 @@ def test_a_download_that_is_stopped_leaves_nothing_to_trip_over(job, bucket, fau
     assert (again.communicate(timeout=120)[1], again.returncode) == ("", 0)
 
 
-@pytest.mark.parametrize("number", STOPPED)
+@pytest.mark.parametrize("number", [signal.SIGINT, SIGTERM])
 def test_a_check_that_is_stopped_takes_its_files_away(job, write, tmp_path, number):
     write("train.csv", b"text,label\n" + ROWS.encode() * 10_000)
     process = job("--data.train", "train.csv")

@@ -82,10 +82,9 @@ def settings(table, tmp_path):
     return make
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_number_is_learned_and_answered_in_the_unit_of_the_data(settings, registry, tmp_path, family):
+def test_a_number_is_learned_and_answered_in_the_unit_of_the_data(settings, registry, tmp_path):
     torch.manual_seed(5)
-    for part in FAMILIES[family]():
+    for part in FAMILIES["vit"]():
         part.save_pretrained(tmp_path / "base")
     made = run(settings(tmp_path / "base"), registry)
     assert made.release.evaluations["fp32"].metrics["spearman"] > 0.9
@@ -116,5 +115,6 @@ def test_what_was_registered_goes_on_from_where_it_ended(settings, registry, tmp
     first = run(settings(tmp_path / "base"), registry).release.evaluations["fp32"].metrics
     still = {"epochs": 1, "learning_rate": 1e-9, "batch_size": 8, "precision": "fp32"}
     again = run(settings("models:/brightness/1", train=still), registry).release.evaluations["fp32"].metrics
+    assert first["spearman"] > 0.9
     # The head answers in the unit of the data: it is brought back to numbers of size 1 before it learns on.
     assert again["rmse"] == pytest.approx(first["rmse"], rel=0.5)

@@ -5,13 +5,14 @@ import json
 import shutil
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, PreTrainedTokenizerFast, pipeline
 
-from tunewright.job.errors import BaseModelError, DataError, GateFailed, JobError, SettingsError
+from tunewright.job.errors import BaseModelError, DataError, GateFailed, SettingsError
 from tunewright.job.export.graph import ARCHITECTURES, export_fp32, graph_inputs
 from tunewright.job.export.parity import compare
 from tunewright.job.learners.texts import tensors
@@ -31,8 +32,8 @@ from tunewright.serving.predictor import open_predictor
 
 TRAIN = {"epochs": 3, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}
 HOOKED = ["albert", "bert", "distilbert", "electra", "mobilebert", "modernbert", "roberta"]
-QUICK = ("bert", "roberta")
-"""An export takes seconds: `make test` looks at two architectures."""
+QUICK = ("roberta",)
+"""An export takes seconds: `make test` looks at one architecture beside the BERT of the whole job."""
 
 
 @pytest.fixture(scope="session")
@@ -361,9 +362,12 @@ def test_one_changed_weight_is_seen_by_parity(made, registry, tmp_path):
     texts = plan.prepared.validation.data.inputs()
     expected = task.inputs.torch_outputs(model, plan, texts)
     folder = shutil.copytree(outcome.release.folder, tmp_path / "bundle")
-    with torch.no_grad():
-        model.bert.encoder.layer[0].output.dense.weight[3, 5] += 2.0
-    export_fp32(model, folder / "onnx/fp32/model.onnx", "fill-mask")
+    graph = onnx.load(folder / "onnx/fp32/model.onnx")
+    weight = next(one for one in graph.graph.initializer if sorted(one.dims) == [32, 64])
+    changed = onnx.numpy_helper.to_array(weight).copy()
+    changed[3, 5] += 2.0
+    weight.CopyFrom(onnx.numpy_helper.from_array(changed, weight.name))
+    onnx.save(graph, folder / "onnx/fp32/model.onnx")
     predictor = open_predictor(folder, variant="fp32")
     assert compare(expected, predictor.outputs(texts)).largest > 1e-3
     predictor.close()
@@ -429,10 +433,6 @@ def test_a_base_without_a_mask_is_refused(settings_for, registry, copied_base):
 )  # fmt: skip
 def test_a_setting_without_effect_is_refused(settings_for, registry, changes, sentence):
     assert sentence in refusal(settings_for(**changes), registry, SettingsError)
-
-
-def test_a_damaged_graph_is_refused_by_name(settings_for, registry):
-    assert "parity failed" in refusal(settings_for(export={"parity_tolerance": 1e-12}), registry, JobError)
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ def test_the_measured_perplexity_is_that_of_torch(taught, plan_of_taught):
 
 
 def test_so_many_rows_are_answered_as_asked(taught, answering, plan_of_taught):
-    one = taught("llama", "prompt")
+    one = taught("llama", "messages")
     plan, predictor = plan_of_taught(one), answering(one)
 
     def rouge(rows):

@@ -82,24 +82,25 @@ def test_golden_cases_replay(taught, answering, variant):
 
 
 def test_the_files_are_an_encoder_and_one_decoder(taught):
-    one = taught("t5", lively=False)
+    one = taught("t5")
     for variant in ("fp32", "int8"):
         names = {path.name for path in (one.bundle / "onnx" / variant).iterdir()}
         assert names == {"encoder_model.onnx", "decoder_model.onnx"}
     release = one.outcome.release
     assert release.sizes["int8"] < release.sizes["fp32"]
-    assert release.parities["fp32"].largest < 1e-4
-    assert 0 < release.parities["int8"].largest < 1
+    assert set(release.evaluations["fp32"].metrics) == {"bleu", "chrf", "perplexity"}
+    assert set(release.evaluations["fp32"].intervals) == {"bleu"}
 
 
+@pytest.mark.slow
 def test_it_learns_and_written_texts_are_measured(taught):
     release = taught("t5", lively=False).outcome.release
+    assert release.parities["fp32"].largest < 1e-4
+    assert 0 < release.parities["int8"].largest < 1
     metrics = release.evaluations["fp32"].metrics
-    assert set(metrics) == {"bleu", "chrf", "perplexity"}
     # Of 14 words one is guessed: by letters the perplexity of the untaught model is its vocabulary, 400.
     assert metrics["perplexity"] < 40
     assert 0 < metrics["chrf"] < 1
-    assert set(release.evaluations["fp32"].intervals) == {"bleu"}
 
 
 @pytest.mark.parametrize("kind", sorted(EncoderDecoder.architectures))
