@@ -5,10 +5,9 @@ Also the settings that once ended in a traceback or in advice that led astray.
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -42,19 +41,10 @@ def run(tmp_path):
         environment |= variables
         if command[0] not in ("check", "train"):
             environment = {name: value for name, value in environment.items() if not name.startswith("JOB_")}
-        done = subprocess.run(
-            [sys.executable, "-m", "tunewright", *command],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        said = done.stdout + done.stderr
+        code, said = forked.run(command, environment, tmp_path)
         assert "Traceback" not in said, said
         assert "No module" not in said, said
-        return done.returncode, said
+        return code, said
 
     return call
 
