@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -40,16 +41,22 @@ def other(tmp_path):
 
 
 @pytest.fixture
-def tunewright(tmp_path, registry):
-    """tunewright("check", ..., site=[folder]) runs the command where these folders are installed too."""
+def python(tmp_path, registry):
+    """python("-c", ..., site=[folder]) runs Python where these folders are installed too."""
 
     def run(*words, site=()):
         paths = os.pathsep.join([*map(str, site), *filter(None, [os.environ.get("PYTHONPATH")])])
         environment = os.environ | {"PYTHONPATH": paths, "REGISTRY_URI": registry.uri, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "tunewright", *map(str, words)]
+        command = [sys.executable, *map(str, words)]
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=tmp_path)
 
     return run
+
+
+@pytest.fixture
+def tunewright(python):
+    """tunewright("check", ..., site=[folder]) runs the command where these folders are installed too."""
+    return lambda *words, site=(): python("-m", "tunewright", *words, site=site)
 
 
 @pytest.fixture
@@ -138,31 +145,42 @@ def test_a_plug_in_that_cannot_be_used_is_one_sentence(tunewright, other, config
     assert (done.returncode, done.stderr) == (2, f"error: {sentence}\n")
 
 
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"metrics": ["kapa"]}, "metrics names 'kapa'; the installed plug-ins have kappa"),
-        ({"metrics": ["mcc"]}, "metrics names 'mcc', which is measured without being named where it means something"),
-        ({"train": {"loss": "hinge"}}, "train.loss is 'hinge'; expected 'cross_entropy', 'binary_cross_entropy'"),
-        (
-            {"train": {"loss": "margin", "focal_gamma": 2}},
-            "train.focal_gamma would have no effect: the loss margin does not use it; remove it",
-        ),
-        (
-            {"train": {"loss": "margin"}, "data": {"train": "a.csv", "columns": {"labels": "x"}}},
-            "train.loss is 'margin', which is for single_label, not multi_label; remove it",
-        ),
-        (
-            {"task": "text-regression", "metrics": ["kappa"]},
-            "metrics names 'kappa', which measures single_label, not regression; remove it",
-        ),
-    ],
-)
-def test_what_a_plug_in_is_not_for_is_refused(tunewright, installed, config, changes, sentence):
+NOT_FOR = [
+    ({"metrics": ["kapa"]}, "metrics names 'kapa'; the installed plug-ins have kappa"),
+    ({"metrics": ["mcc"]}, "metrics names 'mcc', which is measured without being named where it means something"),
+    ({"train": {"loss": "hinge"}}, "train.loss is 'hinge'; expected 'cross_entropy', 'binary_cross_entropy'"),
+    (
+        {"train": {"loss": "margin", "focal_gamma": 2}},
+        "train.focal_gamma would have no effect: the loss margin does not use it; remove it",
+    ),
+    (
+        {"train": {"loss": "margin"}, "data": {"train": "a.csv", "columns": {"labels": "x"}}},
+        "train.loss is 'margin', which is for single_label, not multi_label; remove it",
+    ),
+    (
+        {"task": "text-regression", "metrics": ["kappa"]},
+        "metrics names 'kappa', which measures single_label, not regression; remove it",
+    ),
+]
+EACH = """
+import sys
+from tunewright.registry.command_line import main
+for file in sys.argv[1:]:
+    print(main(["check", "--config", file]), file=sys.stderr)
+"""
+
+
+def test_what_a_plug_in_is_not_for_is_refused(python, installed, config, tmp_path):
+    """By one process, which imports all of it once."""
     plain = {"task": "text-classification", "data": {"train": "nowhere.csv"}, "train": {}, "gate": {}, "metrics": []}
-    done = tunewright("check", "--config", config(**(plain | changes)), site=[installed])
-    assert done.returncode == 2
-    assert sentence in done.stderr
+    files = [
+        config(**(plain | changes)).rename(tmp_path / f"{number}.yaml") for number, (changes, _) in enumerate(NOT_FOR)
+    ]
+    done = python("-c", EACH, *files, site=[installed])
+    told = re.split("^2\n", done.stderr, flags=re.MULTILINE)
+    assert told.pop() == ""
+    for said, (_, sentence) in zip(told, NOT_FOR, strict=True):
+        assert sentence in said
 
 
 def test_a_task_that_no_server_answers_is_refused(tunewright, other, config):
