@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tunewright.job import program, progress
+from tunewright.job import program
 from tunewright.job.commands.candidates import local_candidates
-from tunewright.job.commands.suggest import Figures, Tried, recommend, show, suggest
+from tunewright.job.commands.suggest import Figures, Suggestion, Tried, recommend, show, suggest
 from tunewright.job.errors import BaseModelError, SettingsError
+from tunewright.job.progress import console as terminal
 from tunewright.job.steps.prepare import prepare
 from tunewright.registry.settings import RegistrySettings
 
@@ -202,10 +203,11 @@ def test_what_cannot_be_used_is_never_recommended(prepared):
         recommend(found[:1], prepared)
 
 
-def test_a_terminal_gets_a_table(make_settings, registry, tiny_base, tmp_path, monkeypatch):
+def test_a_terminal_gets_a_table(monkeypatch):
+    tried = [Tried("here", figures=FIGURES), Tried("no/[bold]where", reason="could not be had from the hub")]
     console = Console(force_terminal=True, width=200, highlight=False, record=True)
-    monkeypatch.setattr(progress, "_console", console)
-    show(suggest(make_settings(), registry, [str(tiny_base), "no/[bold]where"], rows=50, work=tmp_path / "work"))
+    monkeypatch.setattr(terminal, "_console", console)
+    show(Suggestion(tried, headline="accuracy", rows=50, address="here", reason="the only one"))
     text = console.export_text()
     assert all(word in text for word in ("accuracy", "tokens/word", "unknown", "ms/text", "recommended"))
     assert re.search(r"│ no/\[bold\]where +│ +- │.*could not be had from the hub", text)
