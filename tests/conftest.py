@@ -40,8 +40,12 @@ hypothesis.settings.load_profile("tunewright")
 CEPH = "TUNEWRIGHT_CEPH"  # the path of a program with the verbs start, env, stop
 
 
-TOGETHER = ("tests/job/export/", "tests/serving/tasks/")
-"""Folders whose tests share graphs that take seconds to make."""
+TOGETHER = {
+    "writers": ("tests/job/export/test_generation.py", "tests/serving/generation/test_loop.py"),
+    "exported": ("tests/job/export/",),
+    "tiny": ("tests/serving/tasks/",),
+}
+"""Files whose tests share graphs that take seconds to make."""
 _MADE = re.compile(r"\bmade\((?:shape|\")")
 """A test that looks at a finished run, which is made once a process."""
 
@@ -61,8 +65,26 @@ def pytest_xdist_make_scheduler(config, log):
 @cache
 def _shares(root, file):
     """What a file shares with others, else itself."""
-    folder = next((folder for folder in TOGETHER if file.startswith(folder)), file)
-    return "made" if _MADE.search((root / file).read_text(encoding="utf-8")) else folder
+    shared = next((name for name, places in TOGETHER.items() if file.startswith(places)), file)
+    return "made" if _MADE.search((root / file).read_text(encoding="utf-8")) else shared
+
+
+@pytest.fixture(scope="session")
+def writer_graphs(tmp_path_factory):
+    """writer_graphs("gpt2"): a tiny random decoder of that architecture, the folder of its graphs and their paths."""
+
+    @cache
+    def make(kind):
+        import torch
+        from writing_models import CAUSAL
+
+        from tunewright.job.export.generation import export_graphs
+
+        torch.manual_seed(0)
+        model, folder = CAUSAL[kind]().eval(), tmp_path_factory.mktemp(kind)
+        return model, folder, export_graphs(model, folder)
+
+    return make
 
 
 @pytest.fixture(autouse=True)
