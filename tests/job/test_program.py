@@ -227,7 +227,12 @@ def wait_for_event(process, text):
 @pytest.mark.parametrize(
     ("number", "code", "sentence"),
     [
-        (signal.SIGINT, 130, "stopped by Ctrl-C; nothing half-made is left in the registry"),
+        pytest.param(
+            signal.SIGINT,
+            130,
+            "stopped by Ctrl-C; nothing half-made is left in the registry",
+            marks=pytest.mark.slow,
+        ),
         (
             signal.SIGTERM,
             75,

@@ -124,7 +124,7 @@ def test_tokens_and_their_groups_are_those_of_the_pipeline(tagger, served, archi
 
 
 @pytest.mark.parametrize("strategy", ["first", "average", "max"])
-@pytest.mark.parametrize("architecture", ["bert", "distilbert"])
+@pytest.mark.parametrize("architecture", ["bert", pytest.param("distilbert", marks=pytest.mark.slow)])
 def test_words_are_those_of_the_pipeline(tagger, served, architecture, strategy):
     model = tagger(architecture)
     pipe = pipeline_of(model)
@@ -151,13 +151,13 @@ def test_a_word_answers_as_in_the_pipeline_once_both_know_the_same_words(tagger,
         # A full stop is a word to those who labelled the data; the pipeline gives it to the word before it.
         ("roberta", "Warsaw.", "Warsaw .", "Warsaw."),
         # A Chinese sentence is one word with one label, but for its first token.
-        ("xlm-roberta", "北京大学", "北 京 大 学", "北 北京大学"),
+        pytest.param("xlm-roberta", "北京大学", "北 京 大 学", "北 北京大学", marks=pytest.mark.slow),
         # A character of several tokens is as many words at the start of a text or behind a space.
         ("roberta", "🍕", "🍕", "🍕 🍕 🍕"),
         ("roberta", "I 🍕", "I 🍕", "I 🍕 🍕 🍕"),
         # A token for the space before a word is a word; here the trained first token of the word is that space.
-        ("xlm-roberta", "x", "x", "x x"),
-        ("deberta-v2", "I x", "I x", "I I x"),
+        pytest.param("xlm-roberta", "x", "x", "x x", marks=pytest.mark.slow),
+        pytest.param("deberta-v2", "I x", "I x", "I I x", marks=pytest.mark.slow),
     ],
 )
 def test_where_the_pipeline_finds_other_words_its_rule_is_at_fault(tagger, architecture, text, ours, theirs):
