@@ -15,7 +15,7 @@ from tunewright.serving.doors.stack import doors
 from tunewright.serving.errors import ServingError
 from tunewright.serving.http import pages
 from tunewright.serving.http.ask import SERVED, Handler, asking, showing
-from tunewright.serving.http.middleware import Doors, Stamp
+from tunewright.serving.http.middleware import Doors, Known, Stamp
 from tunewright.serving.http.openapi import PROTOCOLS
 from tunewright.serving.http.replies import crashed, refused, unanswered
 from tunewright.serving.live.models import Models
@@ -45,10 +45,13 @@ def create_app(models: Models, settings: ServingSettings | None = None, *, traci
     `settings`: what is asked of requests before they are answered; nothing where there are none.
     """
     routes: list[BaseRoute] = [Route(path, handler, methods=["GET"]) for path, handler in PAGES.items()]
+    asked: dict[str, Handler] = {}
     for protocol in PROTOCOLS:
         name = protocol.__name__.rpartition(".")[2]
         for operation in protocol.OPERATIONS:
-            routes += _spelt(operation.path, asking(operation, name), ["POST"])
+            handler = asking(operation, name)
+            routes += _spelt(operation.path, handler, ["POST"])
+            asked = {address: handler for address in _addresses(operation.path) if "{" not in address} | asked
         for page in protocol.PAGES:
             routes += _spelt(page.path, showing(page), list(page.methods))
     routes.append(Mount("/docs/assets", StaticFiles(directory=str(swagger_ui_path))))
@@ -59,6 +62,7 @@ def create_app(models: Models, settings: ServingSettings | None = None, *, traci
             Middleware(Stamp, models=models),
             Middleware(Doors, models=models),
             *(doors(settings, models.meters, _words(), tracing) if settings else ()),
+            Middleware(Known, asked=asked),
         ],
     )
     app.state.models = models

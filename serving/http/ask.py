@@ -135,12 +135,18 @@ class _Done:
     """What a request holds until it is done, and who is to count it."""
 
     def __init__(self, models: Models, protocol: str, route: str) -> None:
-        self.held = contextlib.ExitStack()
+        self._held: list[contextlib.AbstractContextManager[Any]] = []
         self.service: Service | None = None
         self.seen = now_seen()
         self.seen.protocol, self.seen.route = protocol, route
         self._models = models
         self._begun = time.monotonic()
+
+    def hold(self, one: contextlib.AbstractContextManager[Result]) -> Result:
+        """From now on, until it is done. Less than an ExitStack, which takes as long as the reading of a request."""
+        found = one.__enter__()
+        self._held.append(one)
+        return found
 
     def with_status(self, status: int) -> None:
         seconds = time.monotonic() - self._begun
@@ -151,18 +157,19 @@ class _Done:
             self._models.answered(service, status, seconds)
             self._models.meters.answered(service.served, status, seconds, protocol=self.seen.protocol)
         # Last, as a version that nobody holds any more may leave the figures.
-        self.held.close()
+        while self._held:
+            self._held.pop().__exit__(None, None, None)
 
 
 async def _answered(request: Request, models: Models, operation: Operation, done: _Done) -> Response:
     models.admission.check()
-    share = done.held.enter_context(models.bodies.share())
+    share = done.hold(models.bodies.share())
     body = await read_body(request, share, most=models.body_bytes, seconds=models.limits.body_seconds)
-    done.held.enter_context(models.admission.slot())
-    done.held.enter_context(models.turn(len(body)))
+    done.hold(models.admission.slot())
+    done.hold(models.turn(len(body)))
     call = _call(request, body)
     key = call.headers.get(_STICKY, "").encode() or body
-    seen = done.held.enter_context(models.visited(Visit(key, call.path.get(SERVED))))
+    seen = done.hold(models.visited(Visit(key, call.path.get(SERVED))))
     asked = await while_awaited(request, _read(seen, operation, call))
     done.service, done.seen.served, done.seen.rows = asked.service, asked.service.served, len(asked.request.inputs)
     seconds = _seconds(request)
@@ -219,7 +226,8 @@ async def _begun(request: Request, asked: Asked, events: Events, done: _Done, se
 
 
 def _call(request: Request, body: bytes) -> Call:
-    return Call(body, request.path_params, request.query_params, request.headers)
+    query = request.query_params if request.scope["query_string"] else {}
+    return Call(body, request.path_params, query, request.headers)
 
 
 async def while_awaited(request: Request, work: Awaitable[Result]) -> Result:

@@ -35,9 +35,14 @@ async def read_body(request: Request, share: Share, *, most: int, seconds: float
 
 async def _read(request: Request, share: Share, most: int) -> bytes:
     pieces, size = [], 0
-    async for piece in request.stream():
-        pieces.append(piece)
-        size += len(piece)
+    comes_more = True
+    while comes_more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        pieces.append(message.get("body", b""))
+        comes_more = message.get("more_body", False)
+        size += len(pieces[-1])
         if size > most:
             raise _too_large(f"more than {most}", most)
         share.grow(size)

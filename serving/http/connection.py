@@ -102,6 +102,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
+        self._unset_keepalive_if_required()
         self._leave()
         super().connection_lost(exc)
 
@@ -118,8 +119,6 @@ class Connection(HttpToolsProtocol):
         self._watch()
 
     def on_message_begin(self) -> None:
-        # Not with any byte, as uvicorn does: empty lines would keep a connection for ever.
-        self._unset_keepalive_if_required()
         super().on_message_begin()
         self._is_arriving = self._is_in_head = True
         self._head_bytes = self._silent_bytes = self._pieces = self._body_bytes = 0
@@ -175,12 +174,26 @@ class Connection(HttpToolsProtocol):
         if isinstance(cycle.transport, _Corked):
             cycle.transport.flush()
         self.waits_since = self.loop.time()
-        super().on_response_complete()
-        if self._is_arriving:
-            self._unset_keepalive_if_required()
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
         if self._fault is not None and not self._cycles:
             self.refuse(*self._fault)
         self._watch()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close where nothing is asked for so long. One clock for the connection: one for each answer costs more.
+
+        What a request begins with counts, not any byte, as with uvicorn: empty lines would keep a connection for ever.
+        """
+        is_idle = not self._cycles and not self._is_arriving
+        left = self.timeout_keep_alive - (self.loop.time() - self.waits_since if is_idle else 0)
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
 
     @property
     def has_whole_request(self) -> bool:

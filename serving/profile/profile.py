@@ -58,7 +58,7 @@ class Tally:
         if one.number is not None and self.edges:
             self._count("number", _bin(one.number, self.edges))
         for label in one.labels:
-            known = self._counts.get("labels", Counter())
+            known = self._counts.get("labels", ())
             self._count("labels", label if label in known or len(known) < _MOST_LABELS else _OTHER)
 
     def merge(self, profile: Profile) -> None:
@@ -84,7 +84,10 @@ class Tally:
         return Profile(rows=self.rows, counts=counts, edges=self.edges)
 
     def _count(self, feature: str, name: str) -> None:
-        self._counts.setdefault(feature, Counter())[name] += 1
+        # Not `setdefault`: it would make a Counter, which takes as long as all of this, for each row.
+        if (bins := self._counts.get(feature)) is None:
+            bins = self._counts[feature] = Counter()
+        bins[name] += 1
 
 
 def profile_of(observations: Iterable[Observation]) -> Profile:

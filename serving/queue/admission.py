@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from tunewright.serving.errors import Overloaded
 
@@ -40,21 +41,36 @@ class Admission:
                 retry_after=self.retry_after,
             )
 
-    @contextmanager
-    def slot(self) -> Iterator[None]:
+    def slot(self) -> AbstractContextManager[None]:
         """A place for one request whose body is whole; Overloaded when there is none."""
+        return _Slot(self)
+
+    def enter(self) -> None:
+        """One more is in flight; Overloaded."""
         self.check()
         if not self.in_flight:
             # Where nobody asked nobody was answered.
             self._last = time.monotonic()
         self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
-            now = time.monotonic()
-            self._gap += _WEIGHT * (now - self._last - self._gap)
-            self._last = now
+
+    def leave(self) -> None:
+        """One of them is done."""
+        self.in_flight -= 1
+        now = time.monotonic()
+        self._gap += _WEIGHT * (now - self._last - self._gap)
+        self._last = now
+
+
+# Classes, here and below: a generator that is made a context manager takes three times as long.
+@dataclass(slots=True)
+class _Slot(AbstractContextManager[None]):
+    admission: Admission
+
+    def __enter__(self) -> None:
+        self.admission.enter()
+
+    def __exit__(self, *_: object) -> None:
+        self.admission.leave()
 
 
 class Load:
@@ -65,23 +81,30 @@ class Load:
         self._rate, self._queue, self._deadline = rate, queue_seconds, deadline_seconds
         self._others: dict[object, tuple[int, int]] = {}
         """What each costs, and the least that is done of it before another one has its turn."""
+        self._cost = 0
+        """Of all of them."""
 
     def seconds(self, cost: int) -> float:
         """How long a request of such a cost will wait: requests take turns, so of each other one as much is done."""
         rate = self._rate()
         return sum(min(other, max(cost, turn)) for other, turn in self._others.values()) / rate if rate else 0.0
 
-    @contextmanager
-    def taken(self, costs: Sequence[int]) -> Iterator[None]:
+    def taken(self, costs: Sequence[int]) -> AbstractContextManager[None]:
         """While a request of inputs that cost so much waits or runs; Overloaded where it would wait for too long."""
+        return _Taken(self, costs)
+
+    def enter(self, one: object, costs: Sequence[int]) -> None:
+        """One more waits; Overloaded."""
         cost = sum(costs)
-        self._check(self.seconds(cost))
-        one = object()
+        # To look at each of them takes long where there are many, and no wait is longer than for all that they cost.
+        if self._cost > self._rate() * min(self._queue, _SHARE * self._deadline):
+            self._check(self.seconds(cost))
         self._others[one] = cost, min(cost // max(1, len(costs)), _TURN)
-        try:
-            yield
-        finally:
-            del self._others[one]
+        self._cost += cost
+
+    def leave(self, one: object) -> None:
+        """It is done."""
+        self._cost -= self._others.pop(one)[0]
 
     def _check(self, seconds: float) -> None:
         if seconds > _SHARE * self._deadline:
@@ -96,3 +119,15 @@ class Load:
             f"long (SERVING_LIMITS__{name}_SECONDS); try again in {wait} s",
             retry_after=wait,
         )
+
+
+@dataclass(slots=True, eq=False)
+class _Taken(AbstractContextManager[None]):
+    load: Load
+    costs: Sequence[int]
+
+    def __enter__(self) -> None:
+        self.load.enter(self, self.costs)
+
+    def __exit__(self, *_: object) -> None:
+        self.load.leave(self)

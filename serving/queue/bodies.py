@@ -1,8 +1,7 @@
 """How many bytes the bodies of all requests take together."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 from tunewright.serving.errors import Overloaded
 
@@ -17,22 +16,23 @@ class Bodies:
         self.most = most
         self.taken = 0
 
-    @contextmanager
-    def share(self) -> Iterator["Share"]:
-        """The place of one body, until its request is answered."""
-        share = Share(self)
-        try:
-            yield share
-        finally:
-            self.taken -= share.taken
+    def share(self) -> "Share":
+        """The place of one body, until its request is answered: `with bodies.share() as share: ...`."""
+        return Share(self)
 
 
-@dataclass
+@dataclass(slots=True)
 class Share:
     """What one body takes of that."""
 
     bodies: Bodies
     taken: int = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bodies.taken -= self.taken
 
     def grow(self, size: int) -> None:
         """The body has so many bytes by now; Overloaded when a large one finds no room."""

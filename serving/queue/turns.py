@@ -1,8 +1,9 @@
 """Small requests before large ones."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
 
 _PATIENCE_SECONDS = 0.02
 """How long a large request lets small ones go first, where there always are some."""
@@ -20,17 +21,20 @@ class Turns:
         self._free, self._one = asyncio.Event(), asyncio.Lock()
         self._free.set()
 
-    @contextmanager
-    def small(self) -> Iterator[None]:
+    def small(self) -> AbstractContextManager[None]:
         """While a small request is worked on."""
+        return _Small(self)
+
+    def enter(self) -> None:
+        """One more small request is worked on."""
         self._small += 1
         self._free.clear()
-        try:
-            yield
-        finally:
-            self._small -= 1
-            if not self._small:
-                self._free.set()
+
+    def leave(self) -> None:
+        """One of them is done."""
+        self._small -= 1
+        if not self._small:
+            self._free.set()
 
     @asynccontextmanager
     async def large(self) -> AsyncIterator[None]:
@@ -40,3 +44,14 @@ class Turns:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
                     await self._free.wait()
             yield
+
+
+@dataclass(slots=True)
+class _Small(AbstractContextManager[None]):
+    turns: Turns
+
+    def __enter__(self) -> None:
+        self.turns.enter()
+
+    def __exit__(self, *_: object) -> None:
+        self.turns.leave()

@@ -11,6 +11,7 @@ from tunewright.serving.text.cleaning import legible
 
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 """How JSON spells half a character; a pair of halves too."""
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def read_json(body: bytes) -> object:
@@ -38,7 +39,7 @@ def _read_slowly(body: bytes) -> object:
 
 def to_json(content: object) -> bytes:
     """Compact UTF-8 JSON; a number that JSON does not have is a ValueError, never written."""
-    return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _ENCODER.encode(content).encode()
 
 
 def kind_of(content: object) -> str:

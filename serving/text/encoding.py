@@ -153,10 +153,8 @@ class Encoder:
         longest = max(len(row) for row in rows)
         arrays: dict[str, NDArray[np.int64]] = {}
         for name in names:
-            array = np.full((len(rows), longest), self._fill(name), dtype=np.int64)
-            for index, row in enumerate(rows):
-                array[index, : len(row)] = _values(row, name)
-            arrays[name] = array
+            fill = [self._fill(name)]
+            arrays[name] = np.array([_values(row, name) + fill * (longest - len(row)) for row in rows], dtype=np.int64)
         return arrays
 
     def _fill(self, name: str) -> int:
@@ -224,7 +222,7 @@ def check_inputs(names: Iterable[str]) -> None:
             raise BundleError(f"the graph wants an input {name!r}; text models have {', '.join(MODEL_INPUTS)}")
 
 
-def _values(row: Encoded, name: str) -> list[int] | int:
+def _values(row: Encoded, name: str) -> list[int]:
     if name == "attention_mask":
-        return 1
+        return [1] * len(row)
     return row.type_ids if name == "token_type_ids" else row.ids

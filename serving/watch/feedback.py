@@ -85,7 +85,8 @@ class Feedback:
             return
         with self._lock:
             self._window.add(seen)
-            self._unwritten.add(seen)
+            if self._place is not None:
+                self._unwritten.add(seen)
             if self._window.rows > _WINDOW:
                 self._window.halve()
 
