@@ -24,6 +24,7 @@ from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.live.slot import Failure, Slot, Swap
 from tunewright.serving.live.trials import Trials
+from tunewright.serving.runtime.large_pages import gather
 from tunewright.serving.runtime.priority import give_way
 from tunewright.serving.trial.parent import end_trials
 
@@ -117,6 +118,8 @@ class Follower:
 
     def _run(self) -> None:
         give_way()
+        # Not before: nothing is quicker to its first answer by it.
+        gather()
         due = self._due()
         while not self._stopping:
             with self._changed:
@@ -125,6 +128,7 @@ class Follower:
             with contextlib.suppress(_Stopping):
                 for name in wanted:
                     self._load(self._models.model(name))
+                    gather()
                 if due is not None and time.monotonic() >= due:
                     self._poll()
                     due = self._due()
@@ -329,6 +333,7 @@ class Follower:
             # Something of it refers to itself: it, and the graph, would stay until the collector comes by.
             gc.collect()
         _trim()
+        gather()
 
     def _go_on(self) -> None:
         if self._stopping:

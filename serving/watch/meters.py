@@ -81,6 +81,8 @@ class Meters:
         self._registry = CollectorRegistry()
         self._all = _Figures(**{field.name: self._figure(field) for field in fields(_Figures)})
         self._of: dict[Served, _Figures] = {}
+        self._codes: dict[tuple[Served, str, int], Counter] = {}
+        """Requests by protocol and status; looked up once, as the others."""
         self._requests = self._counter(
             "requests",
             "Answered requests to predict, by protocol and HTTP status; a stream that broke has the status of its end.",
@@ -133,6 +135,7 @@ class Meters:
     def retires(self, served: Served) -> None:
         """A version is gone and drained: its figures leave the page, which would grow with every version."""
         self._of.pop(served, None)
+        self._codes = {key: counter for key, counter in self._codes.items() if key[0] != served}
         for field in fields(_Figures):
             getattr(self._all, field.name).remove_by_labels(served._asdict())
         for metric in (self._requests, self._shadowed, self._drift, self._info):
@@ -145,7 +148,7 @@ class Meters:
 
     def answered(self, served: Served, code: int, seconds: float, *, protocol: str = "") -> None:
         """One request to predict is done."""
-        self._requests.labels(*served, protocol, str(code)).inc()
+        self._answers(served, protocol, code).inc()
         self._figures(served).request_duration_seconds.observe(seconds)
 
     def refused(self, reason: str) -> None:
@@ -196,6 +199,12 @@ class Meters:
     def page(self) -> bytes:
         """The page that Prometheus scrapes."""
         return generate_latest(self._registry)
+
+    def _answers(self, served: Served, protocol: str, code: int) -> Counter:
+        key = (served, protocol, code)
+        if (counter := self._codes.get(key)) is None:
+            counter = self._codes.setdefault(key, self._requests.labels(*served, protocol, str(code)))
+        return counter
 
     def _figures(self, served: Served) -> _Figures:
         if (figures := self._of.get(served)) is None:
