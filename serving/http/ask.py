@@ -135,7 +135,7 @@ class _Done:
     """What a request holds until it is done, and who is to count it."""
 
     def __init__(self, models: Models, protocol: str, route: str) -> None:
-        self._held: list[contextlib.AbstractContextManager[Any]] = []
+        self._held: list[contextlib.AbstractContextManager[object]] = []
         self.service: Service | None = None
         self.seen = now_seen()
         self.seen.protocol, self.seen.route = protocol, route
