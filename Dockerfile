@@ -2,7 +2,7 @@
 # `make images` builds both. The syntax is what Docker's BuildKit and podman/buildah 1.28 have in common.
 #
 # Build arguments: BASE (a Debian-like image with Python 3.11 or newer and venv; a digest pins it), DEVICE (cpu or cuda),
-# ALLOCATOR (of the job; empty where no mirror of Debian is), TRACING (of the server) and TUNEWRIGHT_COMMIT.
+# ALLOCATOR (of the job; empty where no mirror of Debian is), PROVIDER and TRACING (of the server) and TUNEWRIGHT_COMMIT.
 # Build secrets, both optional and never in a layer: id=ca (certificates), id=pip_conf (a pip configuration file).
 ARG BASE=python:3.11-slim
 
@@ -29,13 +29,18 @@ RUN install -d src /app/bin \
  && chmod 755 /app/bin/tunewright
 
 FROM pip AS serving-packages
-COPY requirements/serving.txt requirements/tracing.txt /requirements/
+COPY requirements/serving.txt requirements/serving-cuda.txt requirements/tracing.txt /requirements/
+# cuda: with ONNX Runtime for NVIDIA GPUs and what it needs, gigabytes more; SERVING_PROVIDER=cuda then computes there.
+ARG PROVIDER=""
 # Anything: with OpenTelemetry, which sends traces where the environment names a collector.
 ARG TRACING=""
 RUN --mount=type=secret,id=ca --mount=type=secret,id=pip_conf --mount=type=cache,target=/root/.cache/pip \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     if [ -s /run/secrets/pip_conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip_conf; fi; \
     /opt/pip/bin/pip --python /opt/venv/bin/python install --require-hashes -r /requirements/serving.txt; \
+    if [ "$PROVIDER" = cuda ]; then \
+      /opt/pip/bin/pip --python /opt/venv/bin/python uninstall -y onnxruntime; \
+      /opt/pip/bin/pip --python /opt/venv/bin/python install --no-deps --require-hashes -r /requirements/serving-cuda.txt; fi; \
     if [ -n "$TRACING" ]; then \
       /opt/pip/bin/pip --python /opt/venv/bin/python install --no-deps --require-hashes -r /requirements/tracing.txt; fi
 COPY --from=metadata /app /app

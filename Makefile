@@ -112,11 +112,11 @@ bench-bombs: $(VENV)/.dev ## memory and time that small files cost which unfold 
 
 comma := ,
 BUILD = $(if $(filter docker,$(ENGINE)),DOCKER_BUILDKIT=1) $(ENGINE) build --build-arg BASE=$(BASE) \
-	--build-arg DEVICE=$(DEVICE) \
+	--build-arg DEVICE=$(DEVICE) --build-arg PROVIDER=$(PROVIDER) \
 	--build-arg TUNEWRIGHT_COMMIT=$$(git rev-parse --verify -q HEAD) \
 	$(if $(CA),--secret id=ca$(comma)src=$(CA)) $(if $(PIP_CONF),--secret id=pip_conf$(comma)src=$(PIP_CONF)) $(BUILD_FLAGS)
 
-images: ## build both images with docker or podman (BASE, DEVICE=cpu or cuda, REPOSITORY, TAG, CA, PIP_CONF)
+images: ## build both images with docker or podman (BASE, DEVICE=cpu or cuda, PROVIDER=cuda to serve on GPUs, REPOSITORY, TAG, CA, PIP_CONF)
 	$(BUILD) --target serving -t $(REPOSITORY)/tunewright-serving:$(TAG) .
 	$(BUILD) --target job -t $(REPOSITORY)/tunewright-job:$(TAG) .
 
@@ -134,6 +134,7 @@ $(VENV)/.made:
 # The locks are whole: nothing is looked up besides, and each file must have its hash. torch's build for processors alone
 # is taken where pip finds it (DEVICE=cpu or cuda settles it), as that for GPUs is several gigabytes.
 DEVICE ?=
+PROVIDER ?=
 TORCH = $(PIP) --no-deps --require-hashes -r requirements/torch-$(1).txt
 $(VENV)/.job: $(VENV)/.made requirements/job.txt requirements/torch-cpu.txt requirements/torch-cuda.txt \
   requirements/quickstart.txt requirements/serving.txt pyproject.toml
@@ -161,6 +162,9 @@ lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
 	  && sed -i "/^#/d; /^tunewright @/d" requirements/serving.txt
 	$(COMPILE) --generate-hashes --extra serving --extra tracing -c requirements/serving.txt -o var/tracing.txt pyproject.toml
 	$(BIN)/python requirements/beside.py requirements/serving.txt < var/tracing.txt > requirements/tracing.txt
+	$(INDEX_ONLY) $(COMPILE) --generate-hashes -c requirements/serving.txt -c requirements/torch-cuda.txt -o var/serving-cuda.txt \
+	  requirements/serving-cuda.in
+	$(BIN)/python requirements/beside.py requirements/serving.txt < var/serving-cuda.txt > requirements/serving-cuda.txt
 	$(COMPILE) --extra dev --extra job --extra serving -c requirements/job.txt -c requirements/quickstart.txt \
 	  -c requirements/serving.txt -o requirements/dev.txt pyproject.toml && $(PLAIN) requirements/dev.txt
 	$(COMPILE) -o requirements/optimum.txt requirements/optimum.in && $(PLAIN) requirements/optimum.txt

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from tunewright.registry.variables import NESTED, build_settings, leaves
 from tunewright.serving.errors import SettingsError
 from tunewright.serving.meanings import described
-from tunewright.serving.runtime.capacity import TOKENS_PER_RUN
+from tunewright.serving.runtime.capacity import TOKENS_PER_RUN, Provider
 
 PREFIX = "SERVING_"
 _PERCENT = re.compile(r"(100|[0-9]{1,2})([.][0-9]{1,3})?")
@@ -140,6 +140,9 @@ class ServingSettings(BaseSettings):
     two apart. 0 takes a free one and prints it."""
     threads: int = Field(default=0, ge=0, le=1024)
     """Runs of the model at the same time; 0 means one per processor that this process may use."""
+    provider: Provider = "cpu"
+    """What computes: cpu, or cuda for an NVIDIA GPU, which needs the image built with PROVIDER=cuda and a variant in
+    floating point. A provider whose answers are not those that were recorded at export is refused."""
     tokens_per_run: int = Field(default=TOKENS_PER_RUN, ge=1, le=1 << 20)
     """Padded tokens in one run of the model."""
     drain_seconds: float = Field(default=5.0, ge=0, le=3600, allow_inf_nan=False)

@@ -25,6 +25,7 @@ from tunewright.serving.live.models import Models
 from tunewright.serving.live.shadow import Comparison, Shadow
 from tunewright.serving.live.slot import Slot
 from tunewright.serving.live.trials import Trials
+from tunewright.serving.runtime.session import check_provider
 from tunewright.serving.settings import ServingSettings
 from tunewright.serving.watch.meters import Meters
 
@@ -41,6 +42,7 @@ def run(settings: ServingSettings, registry: RegistrySettings) -> None:
     gc.set_threshold(_NEW_OBJECTS)
     # Engine threads tokenize, as many as there are processors: a pool beside them costs more than it gives.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    check_provider(settings.provider)
     meters = Meters()
     models = models_of(settings, meters)
     pace = Pace(settings.poll_seconds)

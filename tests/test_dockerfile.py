@@ -50,6 +50,16 @@ def test_the_serving_image_takes_pinned_packages_with_hashes_and_nothing_of_the_
     assert not re.search(r"COPY\s.*\bjob\b", text)
 
 
+def test_the_serving_image_for_gpus_has_one_onnx_runtime_with_hashes():
+    text = stages()["serving-packages"]
+    assert re.search(r'"\$PROVIDER" = cuda \]; then[^;]*uninstall -y onnxruntime;[^;]*serving-cuda.txt; fi', text)
+    lock = (ROOT / "requirements/serving-cuda.txt").read_text()
+    cuda = (ROOT / "requirements/torch-cuda.txt").read_text()
+    for block in re.split(r"\n(?=\S)", lock.strip()):
+        assert "--hash=sha256:" in block
+        assert block in cuda or block.startswith("onnxruntime-gpu==")
+
+
 def test_both_images_end_as_the_same_ordinary_user():
     for name in ("job", "serving"):
         assert re.findall(r"^USER (\S+)", stages()[name], re.MULTILINE) == ["10001:10001"]

@@ -67,7 +67,7 @@ class MediaEngine(Generic[Input, Features, Parameters]):
         """`encoder`: what reads the texts beside the files, where there are any."""
         self.encoder = encoder
         described = model.variants[variant]
-        self.session = Session(folder / described.file, threads=1)
+        self.session = Session(folder / described.file, threads=1, provider=capacity.provider)
         self._logits = self.session.onnx.get_outputs()[0].name
         self._model, self._load, self._unfolded, self._collate, self._answer = model, load, unfolded, collate, answer
         self._memory = Memory(DECODED_AT_ONCE)

@@ -43,7 +43,7 @@ class TextEngine:
 
     def __init__(self, folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> None:
         self.encoder = open_encoder(folder, model)
-        self.session = Session(folder / model.variants[variant].file, threads=1)
+        self.session = Session(folder / model.variants[variant].file, threads=1, provider=capacity.provider)
         check_inputs(self.session.inputs)
         self._answers = [node.name for node in self.session.onnx.get_outputs() if node.name != VECTOR]
         self._labels = len(model.labels)

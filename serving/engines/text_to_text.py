@@ -67,7 +67,7 @@ class TextToTextEngine:
         self._encoder = open_encoder(folder, model)
         self._tokenizer = load_tokenizer(folder / "tokenizer.json")
         files, threads = (folder / model.variants[variant].file).parent, capacity.threads or available_cpus()
-        graph = Seq2SeqGraph(files, context=self._options.context, threads=threads)
+        graph = Seq2SeqGraph(files, context=self._options.context, threads=threads, provider=capacity.provider)
         self._writer = GenerationEngine(graph, self._tokenizer, model, variant, capacity)
 
     def prepare(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tunewright.serving.errors import BundleError
 from tunewright.serving.generation.sequences import Index
+from tunewright.serving.runtime.capacity import Provider
 from tunewright.serving.runtime.session import Array, Session, TimeLimit
 
 Tensor = NDArray[np.generic]
@@ -29,11 +30,11 @@ _BYTES_OF_A_FLOAT = 4
 class Onnx:
     """One graph of a variant, its outputs taken by name."""
 
-    def __init__(self, folder: Path, name: str, threads: int) -> None:
+    def __init__(self, folder: Path, name: str, threads: int, provider: Provider = "cpu") -> None:
         self.path = folder / name
         if not self.path.is_file():
             raise BundleError(f"{folder} holds no {name}, which a model that generates needs")
-        self.session = Session(self.path, threads=threads)
+        self.session = Session(self.path, threads=threads, provider=provider)
         self.inputs = {node.name: node for node in self.session.onnx.get_inputs()}
         self.outputs = {node.name: node for node in self.session.onnx.get_outputs()}
 

@@ -14,6 +14,7 @@ from tunewright.serving.generation.caches import PRESENT, CacheLayout, Caches, O
 from tunewright.serving.generation.prefixes import Known
 from tunewright.serving.generation.sequences import Ids, Index, left_padded
 from tunewright.serving.generation.settings import GenerationSettings
+from tunewright.serving.runtime.capacity import Provider
 from tunewright.serving.runtime.session import Array, TimeLimit
 
 Prompts = Sequence[Sequence[int]]
@@ -78,10 +79,12 @@ class CausalGraph:
 
     shares_prefixes = True
 
-    def __init__(self, folder: Path, *, context: int | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, context: int | None = None, threads: int = 1, provider: Provider = "cpu"
+    ) -> None:
         """`context`: most tokens the model's positions reach. `threads`: of one run."""
         self.context = context
-        self._onnx = Onnx(folder, "model.onnx", threads)
+        self._onnx = Onnx(folder, "model.onnx", threads, provider)
         self._caches = CacheLayout(self._onnx, first=self._onnx, given=self._onnx)
         self.vocabulary, self.bytes_per_token = self._onnx.vocabulary(), self._caches.bytes_per_token
         self._onnx.check_inputs(["input_ids", "attention_mask", "position_ids"])
@@ -177,13 +180,15 @@ class Seq2SeqGraph:
 
     shares_prefixes = False
 
-    def __init__(self, folder: Path, *, context: int | None = None, threads: int = 1) -> None:
+    def __init__(
+        self, folder: Path, *, context: int | None = None, threads: int = 1, provider: Provider = "cpu"
+    ) -> None:
         """`context`: most tokens the decoder's positions reach. `threads`: of one run."""
         self.context = context
-        self._encoder = Onnx(folder, "encoder_model.onnx", threads)
+        self._encoder = Onnx(folder, "encoder_model.onnx", threads, provider)
         self._encoder.check_inputs(["input_ids", "attention_mask"])
         self._hands_caches = any(name.startswith(PRESENT) for name in self._encoder.outputs)
-        self.first, self.next = self._decoders(folder, threads)
+        self.first, self.next = self._decoders(folder, threads, provider)
         given = self._encoder if self._hands_caches else self.first
         self.caches = CacheLayout(self.next, first=self.first, given=given)
         self._handed = self.caches.given if self._hands_caches else {_OF_ENCODER: "last_hidden_state"}
@@ -224,13 +229,13 @@ class Seq2SeqGraph:
         feed = fixed | {"input_ids": ids_NT, _BRANCH: np.array([False])}
         return self.caches.run(self.first, feed, caches, limit, growing=self._hands_caches)
 
-    def _decoders(self, folder: Path, threads: int) -> tuple[Onnx, Onnx]:
+    def _decoders(self, folder: Path, threads: int, provider: Provider) -> tuple[Onnx, Onnx]:
         """What reads the first token, and what reads the others."""
         if not self._hands_caches and not (folder / _DECODER).exists():
-            one = Onnx(folder, "decoder_model_merged.onnx", threads)
+            one = Onnx(folder, "decoder_model_merged.onnx", threads, provider)
             return one, one
-        first = Onnx(folder, _DECODER, threads)
-        return first, first if self._hands_caches else Onnx(folder, "decoder_with_past_model.onnx", threads)
+        first = Onnx(folder, _DECODER, threads, provider)
+        return first, first if self._hands_caches else Onnx(folder, "decoder_with_past_model.onnx", threads, provider)
 
 
 class _Seq2SeqState:

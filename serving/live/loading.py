@@ -14,7 +14,7 @@ from tunewright.serving.errors import BundleError
 from tunewright.serving.golden import replay
 from tunewright.serving.live.service import Service
 from tunewright.serving.predictor import open_predictor
-from tunewright.serving.runtime.capacity import Capacity
+from tunewright.serving.runtime.capacity import Capacity, Provider
 from tunewright.serving.runtime.free_memory import free_memory
 from tunewright.serving.settings import ServingSettings
 from tunewright.serving.trial.trials import Tried, try_bundle
@@ -68,6 +68,7 @@ class Loader:
         begun, settings = time.monotonic(), self._settings
         reference = f"{version.name}:{version.number}"
         pulled, variant = fetch(self.store, reference, cache=self._registry.cache, variant=settings.variant)
+        _check_variant(version, variant, settings.provider)
         between()
         # Before anything of it is run here: what somebody else has written may never end, or want all the memory.
         tried = try_bundle(pulled.folder, variant, digest=version.digest, cache=self._registry.cache)
@@ -76,7 +77,9 @@ class Loader:
             room(tried.memory)
         _check_room(version, tried.memory)
         predictor = open_predictor(
-            pulled.folder, variant=variant, capacity=Capacity(settings.threads, settings.tokens_per_run)
+            pulled.folder,
+            variant=variant,
+            capacity=Capacity(settings.threads, settings.tokens_per_run, settings.provider),
         )
         try:
             replay(predictor)
@@ -94,6 +97,16 @@ class Loader:
             feedback=feedback,
         )
         return Loaded(service, tried, time.monotonic() - begun)
+
+
+def _check_variant(version: Version, variant: str, provider: Provider) -> None:
+    """BundleError for products of whole numbers on a GPU: it has no kernels for them, so that each would go through the
+    processor and back."""
+    if provider == "cuda" and variant == "int8":
+        raise BundleError(
+            f"the variant int8 of {version} is made for processors, and SERVING_PROVIDER is cuda; set "
+            "SERVING_VARIANT=fp32, or leave SERVING_PROVIDER out"
+        )
 
 
 def _check_room(version: Version, memory: int) -> None:

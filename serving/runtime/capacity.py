@@ -3,6 +3,10 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+Provider = Literal["cpu", "cuda"]
+"""Of ONNX Runtime: what its execution providers are called here."""
 
 TOKENS_PER_RUN = 256
 """Padded tokens of one run: more than this falls out of a core's cache and gets slower per text."""
@@ -16,6 +20,8 @@ class Capacity:
     """Runs at the same time; 0: one for each available processor."""
     tokens_per_run: int = TOKENS_PER_RUN
     """Padded tokens of one run."""
+    provider: Provider = "cpu"
+    """What computes the graph."""
 
 
 def available_cpus() -> int:

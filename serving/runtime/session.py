@@ -8,14 +8,34 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tunewright.serving.errors import BundleError, DeadlineExceeded
+from tunewright.serving.errors import BundleError, DeadlineExceeded, SettingsError
 from tunewright.serving.onnx_runtime import ort
+from tunewright.serving.runtime.capacity import Provider
 from tunewright.serving.runtime.watchdog import WATCHDOG
 
 Array = NDArray[np.float32]
 
 _SILENT = 4
 """ONNX Runtime's own log, only fatal errors: whatever else goes wrong is raised."""
+_CUDA = "CUDAExecutionProvider"
+# TF32 rounds what a product reads to ten bits, ten times what a golden case of fp32 allows.
+_PROVIDERS: dict[Provider, list[str | tuple[str, dict[str, str]]]] = {
+    "cpu": ["CPUExecutionProvider"],
+    "cuda": [(_CUDA, {"use_tf32": "0"}), "CPUExecutionProvider"],
+}
+
+
+def check_provider(provider: Provider) -> None:
+    """SettingsError where this ONNX Runtime was built without the provider; the CUDA libraries that pip has installed
+    are made known to it."""
+    if provider == "cpu":
+        return
+    if _CUDA not in ort.get_available_providers():
+        raise SettingsError(
+            "SERVING_PROVIDER is cuda, but the ONNX Runtime that is installed computes on processors only; leave it "
+            "out, or serve from an image that was built with PROVIDER=cuda"
+        )
+    ort.preload_dlls()
 
 
 class TimeLimit:
@@ -54,7 +74,7 @@ class TimeLimit:
 class Session:
     """A loaded graph; `run` may be called from several threads."""
 
-    def __init__(self, path: Path, *, threads: int = 1) -> None:
+    def __init__(self, path: Path, *, threads: int = 1, provider: Provider = "cpu") -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -65,9 +85,15 @@ class Session:
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = _SILENT
         try:
-            self.onnx = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.onnx = ort.InferenceSession(str(path), options, providers=_PROVIDERS[provider])
         except Exception as error:  # ONNX Runtime has no common class for a file it refuses
             raise BundleError(f"ONNX Runtime refuses {path}: {error}") from error
+        # ONNX Runtime goes on with the processor where a GPU does not answer, and says so in its log alone.
+        if provider == "cuda" and _CUDA not in self.onnx.get_providers():
+            raise SettingsError(
+                "SERVING_PROVIDER is cuda, but ONNX Runtime could not begin on a GPU (no NVIDIA GPU, no driver, or "
+                "not the CUDA and cuDNN it was built for); leave it out to compute on the processor"
+            )
         self.inputs = [node.name for node in self.onnx.get_inputs()]
 
     def run(

@@ -174,7 +174,7 @@ class ContinuationEngine:
         template = read_template(folder / FILE, self._options.special_tokens) if self._options.chat else None
         self.prompter = Prompter(folder / "tokenizer.json", model.cleaning, template)
         files, threads = (folder / model.variants[variant].file).parent, capacity.threads or available_cpus()
-        graph = CausalGraph(files, context=self._options.context, threads=threads)
+        graph = CausalGraph(files, context=self._options.context, threads=threads, provider=capacity.provider)
         self._writer = GenerationEngine(graph, self.prompter.tokenizer, model, variant, capacity)
 
     def prepare(

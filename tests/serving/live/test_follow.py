@@ -13,7 +13,7 @@ import pytest
 from tunewright.registry.versions.alias import move, rollback
 from tunewright.registry.versions.canary import begin, end
 from tunewright.registry.versions.layout import blob_key
-from tunewright.serving.errors import NotLoaded
+from tunewright.serving.errors import BundleError, NotLoaded
 from tunewright.serving.live.follow import Pace
 from tunewright.serving.live.model import Visit
 
@@ -306,3 +306,14 @@ def test_a_canary_that_cannot_be_loaded_answers_nothing_and_is_told_once(house, 
         house.step()
     assert house.status()["canary"] is None
     assert [event["event"] for event in events(capsys)].count("swap_failed") == 1
+
+
+def test_whole_numbers_are_not_computed_on_a_gpu(make_house, reviews):
+    house = make_house(variant="int8", provider="cuda")
+    version = house.publish(reviews)
+    with pytest.raises(BundleError) as caught:
+        house.follower.bring_all()
+    assert str(caught.value) == (
+        f"the variant int8 of {version} is made for processors, and SERVING_PROVIDER is cuda; set "
+        "SERVING_VARIANT=fp32, or leave SERVING_PROVIDER out"
+    )

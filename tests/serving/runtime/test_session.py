@@ -5,8 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from tunewright.serving.errors import BundleError, DeadlineExceeded
-from tunewright.serving.runtime.session import Session, TimeLimit
+from tunewright.serving.bundle.model_file import read_model_file
+from tunewright.serving.errors import BundleError, DeadlineExceeded, SettingsError
+from tunewright.serving.onnx_runtime import ort
+from tunewright.serving.runtime.session import Session, TimeLimit, check_provider
 
 
 @pytest.fixture
@@ -52,3 +54,28 @@ def test_a_file_that_is_no_graph_is_named(tmp_path):
     with pytest.raises(BundleError) as caught:
         Session(tmp_path / "model.onnx")
     assert str(caught.value).startswith(f"ONNX Runtime refuses {tmp_path}/model.onnx: ")
+
+
+@pytest.fixture
+def without_cuda():
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        pytest.skip("this ONNX Runtime was built for GPUs")
+
+
+@pytest.mark.usefixtures("without_cuda")
+def test_a_provider_that_was_not_built_in_is_refused():
+    check_provider("cpu")
+    with pytest.raises(SettingsError) as caught:
+        check_provider("cuda")
+    assert str(caught.value) == (
+        "SERVING_PROVIDER is cuda, but the ONNX Runtime that is installed computes on processors only; leave it out, "
+        "or serve from an image that was built with PROVIDER=cuda"
+    )
+
+
+@pytest.mark.usefixtures("without_cuda")
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_that_does_not_answer_is_not_replaced_by_the_processor(reviews):
+    model = read_model_file(reviews)
+    with pytest.raises(SettingsError, match=r"^SERVING_PROVIDER is cuda, but ONNX Runtime could not begin on a GPU"):
+        Session(reviews / model.variants["fp32"].file, provider="cuda")
