@@ -54,7 +54,7 @@ docs: $(VENV)/.dev ## write the generated pages and the wings in the README
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-few-shot bench-remedies bench-tune bench-growth bench-rows bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-few-shot bench-label bench-remedies bench-tune bench-growth bench-rows bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and others (PEERS="optimum litserve mlserver pipeline"), and under overload
 	$(BIN)/python tests/bench/bench_serve.py $(if $(PEERS),--peers $(PEERS))
@@ -97,6 +97,9 @@ bench-explain: $(VENV)/.dev ## what explanations by masking and by attention are
 
 bench-few-shot: $(VENV)/.dev ## banking77 with 8 rows a label: contrastive, plain and frozen, several draws
 	$(BIN)/python tests/bench/bench_few_shot.py
+
+bench-label: $(VENV)/.dev ## what choosing the rows to label saves on banking77 against random choice (SEEDS=2)
+	$(BIN)/python tests/bench/bench_label.py --seeds $(or $(SEEDS),5)
 
 bench-remedies: $(VENV)/.dev ## uneven, few and noisy labels with and without each remedy (SETS="sst2 wnut17" for some, SEEDS=3, RESUME=1)
 	$(BIN)/python tests/bench/bench_remedies.py $(SETS) --seeds $(or $(SEEDS),5) $(if $(RESUME),--resume)
@@ -179,4 +182,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-remedies bench-distill bench-tune bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-remedies bench-distill bench-tune bench-bombs images submit install lock outdated clean

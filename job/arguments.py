@@ -45,7 +45,8 @@ examples:
 
 def parser(command: str) -> argparse.ArgumentParser:
     """The parser of a command's own words."""
-    return {"init": _init, "tune": _tune, "suggest": _suggest, "predict": _predict}[command]()
+    made = {"init": _init, "tune": _tune, "suggest": _suggest, "label": _label, "predict": _predict}
+    return made[command]()
 
 
 def own_flags(arguments: Sequence[str], group: str) -> tuple[list[str], dict[str, str]]:
@@ -67,7 +68,7 @@ def own_flags(arguments: Sequence[str], group: str) -> tuple[list[str], dict[str
 
 def every_word(command: str) -> argparse.ArgumentParser:
     """The parser of a command's own words and of the settings beside them, with the values that a shell completes."""
-    if command in ("init", "predict"):
+    if command in ("init", "label", "predict"):
         return parser(command)
     from tunewright.job.data.readers.formats import READERS
     from tunewright.job.settings.job import JobSettings
@@ -143,7 +144,7 @@ def _tune() -> argparse.ArgumentParser:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of trials, 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
     return int(text)
 
 
@@ -158,6 +159,50 @@ def _suggest() -> argparse.ArgumentParser:
         "and the latest versions in a registry that is a folder",
     )
     made.add_argument("--rows", type=int, default=1000, metavar="N", help="rows of train and of validation (1000)")
+    return made
+
+
+_LABEL = """Choose which rows to label next, by what a registered version answers to them.
+
+The rows are asked through the very file that serves the version, each text once, and written with what it predicts:
+as a table (NAME.csv, NAME.jsonl), or as an import of Label Studio or Argilla. --read turns what came back from these
+into rows that data.train reads.
+
+  margin        where the two likeliest labels are nearest to each other (of tags: the mean of the tokens)
+  entropy       where the answer is spread over many labels
+  disagreement  where another version, named by --and, answers something else
+  diversity     the row in the middle of each of as many clusters, so that all kinds of rows are there
+  random        the control: what any choice has to beat
+"""
+_LABEL_MORE = """  --columns.ROLE NAME  the column that plays a part: text, text_pair, tokens
+
+examples:
+  tunewright label reviews@production --data rows.csv --take 100 --by margin --output to_label.csv
+  tunewright label reviews@production --data rows.csv --take 100 --by entropy --to label-studio --output tasks.json
+  tunewright label reviews:7 --and reviews:6 --data rows.csv --by disagreement --output to_label.jsonl
+  tunewright label --read export.json --output labelled.jsonl
+"""
+
+
+def _label() -> argparse.ArgumentParser:
+    usage = "%(prog)s MODEL --data FILE [FILE ...] --output FILE [--take N] [--by HOW] [--to TOOL], or --read FILE"
+    made = _told("label", usage, _LABEL, _LABEL_MORE)
+    made.add_argument("model", nargs="?", help="reference, for example reviews@production or reviews:7")
+    data = made.add_argument("--data", nargs="+", metavar="FILE", help="rows without labels, local or s3://")
+    names_a(data, "file")
+    made.add_argument("--take", type=_count, default=100, metavar="N", help="rows to choose (100)")
+    how = ("margin", "entropy", "disagreement", "diversity", "random")
+    made.add_argument("--by", choices=how, default="margin", help="what they are chosen by (margin)")
+    made.add_argument("--and", dest="other", metavar="MODEL", help="the version that may disagree")
+    known = made.add_argument("--labelled", nargs="+", default=[], metavar="FILE", help="rows that are not asked again")
+    names_a(known, "file")
+    made.add_argument("--seed", type=int, default=1, help="of random and diversity (1)")
+    made.add_argument("--to", choices=("label-studio", "argilla"), help="the tool that reads it; a table when absent")
+    names_a(made.add_argument("--read", type=Path, metavar="FILE", help="an export of Label Studio or Argilla"), "file")
+    made.add_argument(
+        "--scheme", choices=("BIO", "BIOES", "plain"), default="BIO", help="of tags that --read writes (BIO)"
+    )
+    names_a(made.add_argument("--output", type=Path, required=True, metavar="FILE", help="where to write"), "file")
     return made
 
 

@@ -1,4 +1,4 @@
-"""`tunewright init|train|check|tune|suggest|predict`: the entry point of the job image."""
+"""`tunewright init|train|check|tune|suggest|label|predict`: the entry point of the job image."""
 
 import errno
 import importlib.util
@@ -35,7 +35,7 @@ _CODES = (((Conflict, Unreachable), 1), ((RegistryError, BundleError), 2), (Serv
 def main(arguments: Sequence[str]) -> int:
     """Run the command that the first word names; the exit code."""
     commands = {"init": _init, "train": _train, "check": _check, "tune": _tune}
-    commands |= {"suggest": _suggest, "predict": _predict}
+    commands |= {"suggest": _suggest, "label": _label, "predict": _predict}
     signals.leave_at_once()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -200,6 +200,19 @@ def _tune(arguments: Sequence[str]) -> None:
         from tunewright.job.commands.tune import tune
     with tempfile.TemporaryDirectory(prefix="tunewright-") as work:
         tune(settings, registry, study=asked.study, trials=asked.trials, work=Path(work))
+
+
+def _label(arguments: Sequence[str]) -> None:
+    rest, columns = own_flags(arguments, "columns")
+    asked = parser("label").parse_args(rest)
+    from tunewright.job.commands.label.command import label, read_back
+    from tunewright.registry.settings import RegistrySettings
+
+    signals.unwind()
+    if asked.read is not None:
+        read_back(asked.read, asked.output, asked.scheme)
+        return
+    label(asked, columns, RegistrySettings())
 
 
 def _predict(arguments: Sequence[str]) -> None:

@@ -216,6 +216,9 @@ TESTED_BY = {
     "job/commands/guess/filling.py": "job/commands/guess/test_task.py",
     "job/commands/guess/names.py": "job/commands/guess/test_task.py",
     "job/commands/job_file.py": "job/commands/test_init.py",
+    "job/commands/label/command.py": "job/commands/label/test_choose.py",
+    "job/commands/label/read_back.py": "job/commands/label/test_tools.py",
+    "job/commands/label/write.py": "job/commands/label/test_tools.py",
     "job/commands/candidates.py": "job/commands/test_suggest.py",
 }
 """What has no test file of its own name, and the file that tests it."""

@@ -24,7 +24,7 @@ from tunewright.job.settings.job import JobSettings
 
 
 @dataclass(frozen=True)
-class _Inputs:
+class InputsOnly:
     """Rows of a task of which nothing is read but the input."""
 
     task: Task
@@ -75,7 +75,7 @@ def read_unlabelled(
     kind = settings.data.format or ""
     files = find_folders(source, kind, cache) if kind in MEDIA else fetch(source, cache)
     inputs = Roles(roles.inputs, "", "")
-    checked = check(files, _Inputs(task), inputs, settings.data, work / "unlabelled.arrow", cache=cache)
+    checked = check(files, InputsOnly(task), inputs, settings.data, work / "unlabelled.arrow", cache=cache)
     others = np.concatenate([part.keys for part in parts.values()])
     first = np.sort(np.unique(checked.keys, return_index=True)[1])
     kept = first[~np.isin(checked.keys[first], others)]

@@ -79,7 +79,7 @@ def test_the_file_is_trained_as_its_trial_was(config, capsys, tmp_path):
     [
         (["--search.train.epocs", "[1, 2]"], "search names 'train.epocs', which is not a setting; did you mean "),
         (["--search.train.epochs", "[]"], "search.train.epochs is []: list should have at least 2 items"),
-        (["--trials", "0"], "argument --trials: '0' is not a number of trials, 1 or more"),
+        (["--trials", "0"], "argument --trials: '0' is not a number from 1"),
         (["--data.validation_fraction", "0"], "data.validation_fraction would have no effect"),
         (["--study", "s4://bucket"], "stores of the kind 's4://' are not known"),
     ],

@@ -10,6 +10,7 @@ import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from tunewright.job.batches.text import NO_LABEL
+from tunewright.job.commands.label.choose import Asked, choose
 from tunewright.job.data.check import check
 from tunewright.job.data.columns import read_roles
 from tunewright.job.data.sources.cache import SourceFile
@@ -264,3 +265,15 @@ def test_real_names_are_read(registry, tiny_base, tmp_path):
     plan, _ = prepare_all(asked, registry, tmp_path / "work")
     assert plan.prepared.facts["rows"]["train"] > 2500
     assert len(plan.prepared.labels) == 13
+
+
+@pytest.mark.slow
+def test_sentences_are_chosen_to_be_labelled(settings, registry, reviews, tmp_path):
+    job = settings()
+    run(job, registry)
+    texts = [{"tokens": text.split()} for text, _ in reviews[300:340]]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, texts)))
+    data = DataSettings(train=str(tmp_path / "rows.jsonl"))
+    items, question = choose(Asked("things:1", "margin", 5, data), registry, tmp_path)
+    assert (len(items), question.role, set(question.labels)) == (5, "tags", {"THING", "LINK"})
+    assert all(len(item.texts) == len(item.predicted) == len(item.scores) for item in items)
