@@ -45,7 +45,8 @@ examples:
 
 def parser(command: str) -> argparse.ArgumentParser:
     """The parser of a command's own words."""
-    made = {"init": _init, "tune": _tune, "suggest": _suggest, "label": _label, "predict": _predict}
+    made = {"init": _init, "tune": _tune, "suggest": _suggest, "label": _label, "runs": _runs}
+    made["predict"] = _predict
     return made[command]()
 
 
@@ -68,7 +69,7 @@ def own_flags(arguments: Sequence[str], group: str) -> tuple[list[str], dict[str
 
 def every_word(command: str) -> argparse.ArgumentParser:
     """The parser of a command's own words and of the settings beside them, with the values that a shell completes."""
-    if command in ("init", "label", "predict"):
+    if command in ("init", "label", "runs", "predict"):
         return parser(command)
     from tunewright.job.data.readers.formats import READERS
     from tunewright.job.settings.job import JobSettings
@@ -203,6 +204,18 @@ def _label() -> argparse.ArgumentParser:
         "--scheme", choices=("BIO", "BIOES", "plain"), default="BIO", help="of tags that --read writes (BIO)"
     )
     names_a(made.add_argument("--output", type=Path, required=True, metavar="FILE", help="where to write"), "file")
+    return made
+
+
+def _runs() -> argparse.ArgumentParser:
+    made = Parser(
+        prog="tunewright runs",
+        description="Compare the last runs of an output folder or bucket, the newest first.",
+    )
+    place = made.add_argument("place", nargs="?", default="var/runs", help="folder, or s3://bucket/prefix (var/runs)")
+    names_a(place, "directory")
+    made.add_argument("--last", type=_count, default=20, metavar="N", help="runs to show (20)")
+    made.add_argument("--json", action="store_true", help="records as JSON, with every figure and setting")
     return made
 
 

@@ -15,6 +15,7 @@ GROUP = Group(
         "tune": "search for settings of train on the data, and write the best ones as a file",
         "suggest": "measure base models on the data and recommend one",
         "label": "choose which rows to label next, for people and their tools, and read back what they said",
+        "runs": "compare the last runs of an output folder or bucket: settings, figures, curves",
         "predict": "answer with a registered version",
     },
 )

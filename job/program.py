@@ -1,4 +1,4 @@
-"""`tunewright init|train|check|tune|suggest|label|predict`: the entry point of the job image."""
+"""`tunewright init|train|check|tune|suggest|label|runs|predict`: the entry point of the job image."""
 
 import errno
 import importlib.util
@@ -35,7 +35,7 @@ _CODES = (((Conflict, Unreachable), 1), ((RegistryError, BundleError), 2), (Serv
 def main(arguments: Sequence[str]) -> int:
     """Run the command that the first word names; the exit code."""
     commands = {"init": _init, "train": _train, "check": _check, "tune": _tune}
-    commands |= {"suggest": _suggest, "label": _label, "predict": _predict}
+    commands |= {"suggest": _suggest, "label": _label, "runs": _runs, "predict": _predict}
     signals.leave_at_once()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -213,6 +213,14 @@ def _label(arguments: Sequence[str]) -> None:
         read_back(asked.read, asked.output, asked.scheme)
         return
     label(asked, columns, RegistrySettings())
+
+
+def _runs(arguments: Sequence[str]) -> None:
+    asked = parser("runs").parse_args(arguments)
+    from tunewright.job.commands.runs import read_runs, show_runs
+
+    signals.unwind()
+    show_runs(read_runs(asked.place, asked.last), as_json=asked.json)
 
 
 def _predict(arguments: Sequence[str]) -> None:

@@ -122,7 +122,8 @@ def _say_report(released: Release) -> None:
     """What is told of a version, for whoever reads along: its files will be gone."""
     files = {name: str(path) for name, path in released.files.items() if name.startswith(("report/", "lineage"))}
     test = {name: measured.metrics for name, measured in released.evaluations.items()}
-    say("report", f"written: {', '.join(files)}", headline=released.headline, test=test, files=files)
+    served = {"headline": released.headline, "variant": released.model.default_variant}
+    say("report", f"written: {', '.join(files)}", **served, test=test, files=files)
 
 
 def _holder(store: Store, settings: JobSettings) -> Holder | None:

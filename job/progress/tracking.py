@@ -79,12 +79,14 @@ class Figures:
 
     def _report(self, facts: Mapping[str, object]) -> None:
         test, files = facts["test"], facts["files"]
+        tags = {name: str(facts[name]) for name in ("headline", "variant")}
         assert isinstance(test, dict)
         assert isinstance(files, dict)
         self._tell(
             {f"test/{variant}/{name}": value for variant, metrics in test.items() for name, value in metrics.items()},
             self._step,
         )
+        self._give(lambda tracker: tracker.tags(tags))
         # They are removed once they are in the registry.
         read = {name: Path(path).read_bytes() for name, path in files.items()}
         self._give(lambda tracker: tracker.files(read))

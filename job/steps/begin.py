@@ -1,7 +1,7 @@
 """A run begins: the registry proven, the data read, the base model found. Nothing here needs torch."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,14 @@ from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Prepared
 from tunewright.job.model.find import find
 from tunewright.job.progress.events import say, warn
+from tunewright.job.progress.tracker import Tracker
 from tunewright.job.progress.tracking import tracking
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings
 from tunewright.job.steps.prepare import prepare
 from tunewright.job.steps.run.folders import local_folder, own_folder, work_folder
 from tunewright.job.steps.run.run_id import run_id_of
-from tunewright.job.steps.run.track import trackers
+from tunewright.job.steps.run.track import record, trackers
 from tunewright.job.steps.teachers.teacher import find_teacher
 from tunewright.job.steps.teachers.translators import find_translators
 from tunewright.registry.settings import RegistrySettings
@@ -95,8 +96,15 @@ def begin(settings: JobSettings, registry: RegistrySettings) -> Iterator[Begun]:
                 if found.mirror and not found.done:
                     _try_out(mirrored, run_id)
                     say("output", f"files lie in {found.folder} meanwhile; what is whole goes to {found.mirror.uri}")
-                with tracking({} if found.done else trackers(settings, run_id)):
+                with tracking({} if found.done else _readers(settings, run_id, output, mirrored)):
                     yield found
+
+
+def _readers(
+    settings: JobSettings, run_id: str, output: Path, bucket: Store | None
+) -> dict[str, Callable[[], Tracker]]:
+    """Who reads along: the record of the run, and the trackers that the settings name."""
+    return {"the record": record(settings, run_id, output, bucket), **trackers(settings, run_id)}
 
 
 def _open_output(settings: JobSettings, registry: RegistrySettings) -> Store | None:

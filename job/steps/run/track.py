@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from tunewright.job.checkpoints.mirror import Mirror
+from tunewright.job.progress.record import FOLDER, Record
 from tunewright.job.progress.tracker import Run, Tracker
 from tunewright.job.settings.entries import flat
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.settings.track import MLflowSettings, TensorBoardSettings, WandbSettings
+from tunewright.registry.stores.store import Store
 
 MODULES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 """What is imported for each tracker."""
@@ -35,8 +38,7 @@ def trackers(settings: JobSettings, run_id: str) -> dict[str, Callable[[], Track
     """How each tracker begins this run, by its name."""
     if settings.track is None:
         return {}
-    told = {name: str(value) for name, value in flat(settings.model_dump(mode="json", exclude={"track"}))}
-    run, track = Run(run_id, settings.model_name, told), settings.track
+    run, track = _run(settings, run_id), settings.track
     begin: dict[str, Callable[[], Tracker]] = {}
     # Each is imported beside the job, which does not wait for it.
     if track.tensorboard:
@@ -46,6 +48,25 @@ def trackers(settings: JobSettings, run_id: str) -> dict[str, Callable[[], Track
     if track.wandb:
         begin["wandb"] = partial(_wandb, run, track.wandb, settings)
     return begin
+
+
+def record(settings: JobSettings, run_id: str, output: Path, bucket: Store | None) -> Callable[[], Tracker]:
+    """How the record of this run begins, which `tunewright runs` reads: in the output folder, and in its bucket."""
+    mirror = Mirror(bucket, FOLDER) if bucket else None
+    path = output / FOLDER / f"{run_id}.json"
+
+    def begin() -> Tracker:
+        if mirror and not path.is_file():
+            mirror.fetch(path.name, path)
+        sent = (lambda written: mirror.send(written.parent, [written.name])) if mirror else (lambda written: None)
+        return Record(_run(settings, run_id), path, sent)
+
+    return begin
+
+
+def _run(settings: JobSettings, run_id: str) -> Run:
+    told = {name: str(value) for name, value in flat(settings.model_dump(mode="json", exclude={"track"}))}
+    return Run(run_id, settings.model_name, told)
 
 
 def _tensorboard(run: Run, asked: TensorBoardSettings, settings: JobSettings) -> Tracker:

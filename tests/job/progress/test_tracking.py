@@ -100,7 +100,7 @@ def test_the_report_and_the_version_are_told(tmp_path):
     def job():
         epoch(1, 3)
         files = {"report/metrics.json": str(tmp_path / "metrics.json")}
-        say("report", "written", headline="f1", test={"fp32": {"f1": 0.5}}, files=files)
+        say("report", "written", headline="f1", variant="fp32", test={"fp32": {"f1": 0.5}}, files=files)
         # As a run removes what is in the registry.
         (tmp_path / "metrics.json").unlink()
         say("registry", "reviews@production is now reviews:3")
@@ -109,7 +109,13 @@ def test_the_report_and_the_version_are_told(tmp_path):
     book = followed(job)
     assert book.told[-1] == (3, {"test/fp32/f1": 0.5})
     assert book.held == {"report/metrics.json": b"{}"}
-    assert book.tagged == {"model": "reviews", "version": "3", "digest": "sha256:1"}
+    assert book.tagged == {
+        "headline": "f1",
+        "variant": "fp32",
+        "model": "reviews",
+        "version": "3",
+        "digest": "sha256:1",
+    }
 
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError, "failed"), (Interrupted, "stopped")])

@@ -165,7 +165,7 @@ def test_a_run_goes_on_from_its_bucket_on_an_empty_disk(whole, make_settings, re
     assert f"the run goes on from {settings.output}/r1/checkpoints/train/" in said
     assert f"files lie in {registry.cache}/runs/" in said
     keys = [stat.key for stat in there.list("")]
-    assert {key.split("/")[1] for key in keys} == {"rows", "of-another-run"}
+    assert {key.split("/")[1] for key in keys} == {"r1.json", "rows", "of-another-run"}
     assert not list((registry.cache / "runs").glob("*/r1"))
     assert learned(registry)[1] == whole[1]
     assert_same(learned(registry)[0], whole[0])

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tunewright.job.commands.runs import main_figure, read_runs
 from tunewright.job.errors import SettingsError
 from tunewright.job.recipe import run
 from tunewright.job.settings.job import JobSettings
@@ -140,3 +141,16 @@ def test_a_whole_run_is_in_every_tracker(make_settings, registry, tmp_path, monk
     assert read["validation/accuracy"][-1][0] == 20
     assert [step for step, _ in read["train/loss"]][-1] == 20
     assert len(list((tmp_path / "runs/wandb").glob("offline-run-*-whole/files/report/metrics.json"))) == 1
+
+
+@pytest.mark.slow
+def test_a_run_leaves_its_record_in_its_folder_or_bucket(make_settings, registry, tmp_path, bucket):
+    quick = {"epochs": 1, "learning_rate": 3e-3, "batch_size": 32, "precision": "fp32"}
+    for output in (str(tmp_path / "runs"), f"s3://{bucket}/runs"):
+        name = output.partition(":")[0].rpartition("/")[2]
+        asked = {"train": quick, "export": {"variants": ["fp32"], "explained_rows": 0}, "run_id": name}
+        outcome = run(make_settings(output=output, **asked), registry)
+        (found,) = read_runs(output, last=9)
+        assert (found.run_id, found.status, found.tags["version"]) == (name, "finished", str(outcome.version.number))
+        assert main_figure(found) == ("accuracy", outcome.release.evaluations["fp32"].metrics["accuracy"])
+        assert found.losses[-1][0] == 10
