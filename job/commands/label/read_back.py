@@ -61,16 +61,22 @@ def _parts(record: Record) -> tuple[Record, str, Iterator[Answer]]:
     """The texts of a record, the question, and what each person answered."""
     if "fields" in record:
         responses = _dict(record.get("responses") or {})
-        role = _role({**_dict(record.get("suggestions") or {}), **responses})
+        named = {**_dict(record.get("suggestions") or {}), **responses}
+        if not named:
+            return {}, ROLES[0], iter(())
+        role = _role(named)
         given = (_dict(one) for one in _list(responses.get(role, [])))
         kept = (one["value"] for one in given if one.get("status", "submitted") == "submitted")
         return _dict(record["fields"]), role, (_argilla(value, role) for value in kept)
     if "annotations" in record:
         made = [_dict(one) for one in _list(record["annotations"])]
         results = [_list(one["result"]) for one in made if not one.get("was_cancelled")]
-        named = [_dict(part) for result in results for part in result]
-        role = _role({str(part["from_name"]): None for part in named}) if named else ROLES[0]
+        marks = [_dict(part) for result in results for part in result]
+        role = _role({str(part["from_name"]): None for part in marks}) if marks else ROLES[0]
         return _dict(record["data"]), role, (_studio(result, role) for result in results)
+    if "annotation_id" in record and not set(ROLES) & set(record):
+        # JSON-MIN of a row to which nothing was said.
+        return record, ROLES[0], iter(())
     role = _role({name: None for name, value in record.items() if value is not None})
     return record, role, iter([_plain(record[role], role)])
 

@@ -141,6 +141,21 @@ def test_what_most_people_say_holds(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "bare",
+    [
+        {"fields": {"text": "b"}, "suggestions": {}, "responses": {}},
+        {"fields": {"text": "b"}, "suggestions": {"label": {"value": "x"}}, "responses": {}},
+        {"text": "b", "id": 2, "annotation_id": 7},
+    ],
+)
+def test_a_record_to_which_nobody_has_said_anything_is_counted(bare, tmp_path):
+    export = tmp_path / "export.json"
+    export.write_text(json.dumps([bare, {"text": "a", "label": "x"}]))
+    read = read_export(export, "BIO")
+    assert (read.rows, read.unlabelled) == ([{"text": "a", "label": "x"}], 1)
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("{", "cannot be read as JSON (JSONDecodeError); expected an export of Label Studio"),
