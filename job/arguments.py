@@ -45,8 +45,8 @@ examples:
 
 def parser(command: str) -> argparse.ArgumentParser:
     """The parser of a command's own words."""
-    made = {"init": _init, "tune": _tune, "suggest": _suggest, "label": _label, "runs": _runs}
-    made["predict"] = _predict
+    made = {"init": _init, "check": _check, "tune": _tune, "suggest": _suggest}
+    made |= {"label": _label, "runs": _runs, "predict": _predict}
     return made[command]()
 
 
@@ -87,10 +87,24 @@ def every_word(command: str) -> argparse.ArgumentParser:
             names_a(action, "file")
         elif last == "output":
             names_a(action, "directory")
-    own = [parser(command)] if command in ("tune", "suggest") else []
+    own = [parser(command)] if command in ("check", "tune", "suggest") else []
     return argparse.ArgumentParser(parents=[made, *own], conflict_handler="resolve")
 
 
+_CHECK = """Do everything up to token ids, with no GPU and no weights, and look at the rows.
+
+What is wrong with settings and data ends it. What is odd about rows that can be read is told, with their files and
+numbers and never with what they say: repeated rows, within a side and on two; equal texts with different labels; labels
+that stand in the text; personal data; outliers; what a base model cuts or does not know. `data.gate` sets bounds: more
+than that ends check, and train, with exit code 3.
+"""
+_CHECK_MORE = """Any setting of `tunewright train --help` may follow as a flag.
+
+examples:
+  tunewright check --config job.yaml
+  tunewright check --config job.yaml --html doctor.html
+  tunewright check --config job.yaml --json doctor.json --data.gate.overlap 0
+"""
 _INIT = """Look at data, guess the task and which column plays which part, and write a settings file.
 
 DATA is a file, a folder, or several of them, local or s3://. Files for validation and test are told from names such as
@@ -117,6 +131,15 @@ def _told(command: str, usage: str, description: str, more: str) -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def _check() -> argparse.ArgumentParser:
+    usage = "%(prog)s [--config FILE] [--json FILE] [--html FILE] [--SETTING VALUE ...]"
+    made = _told("check", usage, _CHECK, _CHECK_MORE)
+    for name, what in (("json", "JSON"), ("html", "a page that needs nothing beside it")):
+        action = made.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write what was found as {what}")
+        names_a(action, "file")
+    return made
 
 
 def _init() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ GROUP = Group(
     commands={
         "init": "look at data, guess task and columns, and write a settings file",
         "train": "read data, fine-tune, export, measure, register",
-        "check": "everything up to token ids, with no GPU and no weights: what it finds in settings and data",
+        "check": "everything up to token ids, with no GPU and no weights: what is wrong or odd in settings and data",
         "tune": "search for settings of train on the data, and write the best ones as a file",
         "suggest": "measure base models on the data and recommend one",
         "label": "choose which rows to label next, for people and their tools, and read back what they said",

@@ -162,15 +162,19 @@ def _train_with_others(place: Place, settings: "JobSettings", registry: "Registr
 
 
 def _check(arguments: Sequence[str]) -> None:
-    settings, registry = _settings(arguments, "check")
+    asked, others = parser("check").parse_known_args(arguments)
+    settings, registry = _settings(others, "check")
     from tunewright.job.steps.begin import get_ready
 
     signals.unwind()
     with tempfile.TemporaryDirectory(prefix="tunewright-") as work:
         ready = get_ready(settings, registry, Path(work))
         with signals.held():
+            from tunewright.job.commands.doctor import examine
             from tunewright.job.recipe import open_base
-        open_base(ready, settings, registry, Path(work))
+        plan, (train, validation) = open_base(ready, settings, registry, Path(work))
+        rows = {"train": train, "validation": validation}
+        examine(plan, rows, registry.cache, Path(work), as_json=asked.json, as_html=asked.html)
     print("the settings and the data can be used")  # noqa: T201 - the answer of a command line
 
 

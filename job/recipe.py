@@ -24,6 +24,7 @@ from tunewright.job.report.subject import Holder
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.adapt import adapt, read_text
 from tunewright.job.steps.begin import Begun, Ready, begin, get_ready
+from tunewright.job.steps.diagnose import diagnose, hold_back
 from tunewright.job.steps.encode import encode_sides
 from tunewright.job.steps.release import Release, release
 from tunewright.job.steps.run.after import ROWS, leave
@@ -77,6 +78,9 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
     plan, sides = open_base(begun.ready, settings, registry, begun.work)
     if settings.train.minutes:
         plan, sides = _within_minutes(plan, sides, begun)
+    if settings.data.gate:
+        rows = {"train": sides[0], "validation": sides[1]}
+        hold_back(diagnose(plan, rows, begun.work), settings.data.gate)
     world().tell("read", digest_of(plan))
     kept = open_checkpoints(plan, begun.folder / CHECKPOINTS, begun.mirror and begun.mirror.within(CHECKPOINTS))
     before = Forecast(trainings_of(settings), goes_on=kept.has_any())

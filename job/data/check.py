@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tunewright.job.data.cells import Cells, Tally
 from tunewright.job.data.columns import Form, Options, Roles
-from tunewright.job.data.dataset import Dataset, DatasetWriter, open_dataset
+from tunewright.job.data.dataset import Dataset, DatasetWriter, Place, open_dataset
 from tunewright.job.data.faults import Faults, listed
 from tunewright.job.data.layout import layout_of
 from tunewright.job.data.readers.columnar.class_names import told_names
@@ -83,6 +83,8 @@ class _Reading:
     tally: Tally
     # Not a list, so that a row costs eight bytes (Python 3.11 cannot subscript `array` itself).
     keys: "array[int]" = field(default_factory=lambda: array("Q"))
+    file: int = 0
+    """Which of the files is read, from 0."""
     dropped: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     bare: list[str] = field(default_factory=list)
@@ -126,7 +128,7 @@ class _Reading:
         cells.tell()
         if cells.is_faulty:
             return
-        self.writer.add(*found)
+        self.writer.add(*found, Place(self.file, row.line))
         self.keys.append(_number(self.task.identity(found[0])))
 
 
@@ -155,7 +157,7 @@ def check(
         layouts = [layout_of(file.address, settings, roles, file.path) for file in files]
         told = [told_names(file.path, one).get(roles.target, ()) for file, one in zip(files, layouts, strict=True)]
         tally.known_classes = classes or next(filter(None, told), ())
-        for file, tally.layout, tally.classes in zip(files, layouts, told, strict=True):
+        for reading.file, (file, tally.layout, tally.classes) in enumerate(zip(files, layouts, told, strict=True)):
             named = Media(file, roles.inputs[task.media], cache) if task.media else None
             reading.take_all(_rows(file, named, tally.layout), file.address)
             media += [named.fingerprint()] if named else []

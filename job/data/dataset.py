@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -31,9 +31,22 @@ _BATCH = 1024
 """Rows written or read at a time."""
 
 
+_LINES = 2**40
+"""More than a file has lines: a place is kept as one number."""
+
+
+class Place(NamedTuple):
+    """Where a row stood."""
+
+    file: int
+    """Which of the files of its setting, from 0."""
+    line: int
+    """What an error calls its number; 0 where the row was not read from a file."""
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """Some rows of an Arrow file with the columns `input` and `target`, of types the task chose."""
+    """Some rows of an Arrow file with the columns `input` and `target`, of types the task chose, and `place`."""
 
     chunks: tuple[pa.RecordBatch, ...]
     """All rows of the file, `_BATCH` in each chunk but the last."""
@@ -68,6 +81,11 @@ class Dataset:
         found = (target for part in self._parts(["target"]) for target in part["target"].to_pylist())
         of_labels = bool(self.chunks) and self.chunks[0].schema.field("target").type == _LABELS
         return LabelLists(found) if of_labels else list(found)
+
+    def places(self) -> list["Place"]:
+        """Where each example stood in the files of its setting; only for selections known to be small."""
+        numbers = (number for part in self._parts(["place"]) for number in part["place"].to_pylist())
+        return [Place(*divmod(number, _LINES)) for number in numbers]
 
     def _parts(self, columns: list[str], size: int = _BATCH) -> Iterator[pa.Table]:
         chunks = [chunk.select(columns) for chunk in self.chunks]
@@ -114,17 +132,21 @@ def write_state(folder: Path, split: str | None, fingerprint: str) -> None:
     (folder / "state.json").write_text(json.dumps(state))
 
 
+_NOWHERE = Place(0, 0)
+
+
 class DatasetWriter:
     """Writes examples to an Arrow stream, as `datasets` opens it, a batch at a time."""
 
     def __init__(self, path: Path, types: tuple[pa.DataType, pa.DataType]) -> None:
-        self._schema = pa.schema([("input", types[0]), ("target", types[1])])
+        self._schema = pa.schema([("input", types[0]), ("target", types[1]), ("place", pa.int64())])
         self._writer = pa.ipc.new_stream(str(path), self._schema)
         self._pending: list[dict[str, object]] = []
 
-    def add(self, value: object, target: object) -> None:
+    def add(self, value: object, target: object, place: Place = _NOWHERE) -> None:
         """Append one example."""
-        self._pending.append({"input": value, "target": target})
+        number = place.file * _LINES + place.line
+        self._pending.append({"input": value, "target": target, "place": number})
         if len(self._pending) == _BATCH:
             self._flush()
 

@@ -7,6 +7,22 @@ from pydantic import AfterValidator, Field
 from tunewright.job.settings.fields import Delimiter, Encoding, Fraction, LabelNames, Quote, Settings, Sources
 from tunewright.serving.text.cleaning import Cleaning, clean_label
 
+FindingKind = Literal[
+    "repeats",
+    "near_repeats",
+    "overlap",
+    "near_overlap",
+    "contradictions",
+    "leaks",
+    "personal",
+    "outliers",
+    "scripts",
+    "cut",
+    "unknown_tokens",
+]
+"""What the doctor looks for in rows that can be read."""
+Share = Annotated[float, Field(ge=0, lt=1)]
+
 
 class DataSettings(Settings):
     """What to learn from."""
@@ -63,3 +79,6 @@ class DataSettings(Settings):
     max_expansion: float = Field(default=20.0, ge=1)
     """A compressed file may unpack to so many times its size (and always to 2 MiB, a Parquet or
     Arrow file to 32); a larger one is refused."""
+    gate: dict[FindingKind, Share] = Field(default={})
+    """Finding of `tunewright check` to the share of a side's rows that it may concern at most, for example
+    {"overlap": 0, "repeats": 0.1}; more ends check and train with exit code 3, before anything is learned."""

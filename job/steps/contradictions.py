@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tunewright.job.data.columns import Options, Roles, read_roles
+from tunewright.job.data.doctor.duplicates import can_be_near
 from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.layout import format_faults
 from tunewright.job.data.readers.formats import READERS
@@ -15,6 +16,7 @@ from tunewright.job.measure.metric import METRICS, lower_is_better
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import GateSettings, JobSettings
 from tunewright.job.settings.train import TrainSettings
+from tunewright.job.steps.diagnose import EXTRA, NEAR, looked_for
 from tunewright.job.steps.run.track import track_faults
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.loss import LOSSES
@@ -28,7 +30,7 @@ EVERY_TASK = frozenset(
     patience metric layer_drop l1 ema average evaluate checkpoint on_non_finite parallel
     keep_layers quantization_aware""".split()}
     | {f"data.{name}" for name in """train validation test columns header format comment sample_by delimiter quoting
-    quote encoding validation_fraction test_fraction limit max_expansion""".split()}
+    quote encoding validation_fraction test_fraction limit max_expansion gate""".split()}
 )  # fmt: skip
 """Settings that every task uses. What stands neither here nor with a task's parts is refused."""
 AFTER_EPOCHS = ("single_label", "multi_label", "regression", "similarity")
@@ -71,7 +73,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     faults += [*_more_metrics(settings, problem), *_loss(settings.train, problem)]
     faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
     faults += task.target.contradictions(settings, roles, options)
-    faults += [*_explained(settings), *track_faults(settings)]
+    faults += [*_explained(settings), *track_faults(settings), *_gated(settings, task, roles, problem)]
     if faults:
         raise _error(faults)
     return options, roles
@@ -138,6 +140,16 @@ def _explained(settings: JobSettings) -> Iterator[str]:
         yield _useless("export.explained_rows", f"answers of {settings.task} are not explained")
     if settings.export.neighbours and settings.task not in NEARBY:
         yield _useless("export.neighbours", f"nearest rows are for {listed(list(NEARBY), 4)}")
+
+
+def _gated(settings: JobSettings, task: Task, roles: Roles, problem: str) -> Iterator[str]:
+    """Bounds for what is not looked for in such rows, or cannot be here."""
+    kinds = looked_for(task, roles.target_role, problem)
+    for kind in settings.data.gate:
+        if kind not in kinds:
+            yield _useless(f"data.gate.{kind}", f"{settings.task} is not looked at for it, but for {listed(kinds, 12)}")
+        elif kind in NEAR and not can_be_near():
+            yield f"data.gate.{kind} needs more packages: {EXTRA}"
 
 
 def _unused(settings: JobSettings, task: Task) -> Iterator[str]:
@@ -328,6 +340,8 @@ def _adapted_text(settings: JobSettings) -> Iterator[str]:
     text = settings.adapt.data if settings.adapt else None
     if text is None:
         return
+    if "gate" in text.model_fields_set:
+        yield _useless("adapt.data.gate", "the doctor looks at the rows of data")
     for name in ("test", "test_fraction"):
         if name in text.model_fields_set:
             yield _useless(f"adapt.data.{name}", "adaptation is measured on validation")

@@ -37,7 +37,7 @@ _FEW = 16
 """Rows a label up to which pairs are ahead of plain fine-tuning: measured in docs/guides/few-labels.md."""
 _MANY = 64
 """Rows a label from which the lead is about gone (Tunstall et al. 2022, figure 2)."""
-_AFTERWARDS = {"train", "validation", "test", "unlabelled", "limit", "validation_fraction", "test_fraction"}
+_AFTERWARDS = {"train", "validation", "test", "unlabelled", "limit", "validation_fraction", "test_fraction", "gate"}
 """Settings of the data that say which rows are used, not what they are."""
 _VALIDATION = 0.1
 """Share of the training rows that is split off for validation when the settings name none."""

@@ -60,8 +60,13 @@ def registered(tmp_path):
 
 
 def test_check_reads_everything_and_registers_nothing(arguments, capsys, tmp_path):
-    code, out, _ = run_main(capsys, "check", *arguments)
+    files = [tmp_path / name for name in ("doctor.json", "doctor.html")]
+    code, out, _ = run_main(capsys, "check", *arguments, "--json", str(files[0]), "--html", str(files[1]))
     assert code == 0
+    found = json.loads(files[0].read_text())
+    assert list(found["sides"]) == ["train", "validation", "test"]
+    assert {one["name"]: one["role"] for one in found["columns"]}["label"] == "label"
+    assert "<title>Know your data: Tunewright</title>" in files[1].read_text()
     assert "the settings and the data can be used" in out
     assert "tokens per row" in out
     assert '"event": "train"' not in out

@@ -164,7 +164,7 @@ def test_help_tells_every_setting_and_its_meaning(capsys):
 
 DATA = """train validation test unlabelled columns header format delimiter quoting quote encoding label_separator
 label_names cleaning.html cleaning.nfc cleaning.control cleaning.whitespace drop_empty
-validation_fraction test_fraction limit max_expansion comment sample_by skip_labels unknown_labels""".split()
+validation_fraction test_fraction limit max_expansion comment sample_by skip_labels unknown_labels gate""".split()
 
 
 def test_the_names_of_the_settings_are_frozen():

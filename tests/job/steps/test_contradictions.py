@@ -20,6 +20,7 @@ VALUES = {
     "data.skip_labels": ["bad"],
     "data.unknown_labels": "wrong",
     "data.cleaning": {"html": True},
+    "data.gate": {"repeats": 0.5},
     "train.seed": 3,
     "train.preset": "best",
     "train.layers": 1,
