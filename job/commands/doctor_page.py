@@ -67,7 +67,9 @@ def _labels(found: Diagnosis) -> Html:
     sides = list(found.sides)
     names = list(dict.fromkeys(label for facts in found.sides.values() for label in facts.labels))
     shown = names if len(names) <= _LABELS else names[: _LABELS - 1]
-    rows = [(label, *(Number(f"{found.sides[side].labels.get(label, 0):,}") for side in sides)) for label in shown]
+    rows: list[tuple[str | Number, ...]] = [
+        (label, *(Number(f"{found.sides[side].labels.get(label, 0):,}") for side in sides)) for label in shown
+    ]
     if len(shown) < len(names):
         rest = set(names) - set(shown)
         counts = [sum(found.sides[side].labels.get(label, 0) for label in rest) for side in sides]

@@ -68,7 +68,8 @@ def _without(text: str, found: Counter[str]) -> str:
 
 def personal(side: Side) -> Iterator[Finding]:
     """Rows in whose texts addresses and numbers of people stand."""
-    rows, first = Counter[str](), []
+    rows = Counter[str]()
+    first: list[int] = []
     for at, (texts, _) in enumerate(side.rows()):
         found = Counter[str]()
         for text in texts:

@@ -118,5 +118,5 @@ def test_what_is_kept_opens_as_a_data_set(prepared, tmp_path):
     prepared()
     (folder,) = (tmp_path / "cache/rows").iterdir()
     rows = datasets.load_from_disk(str(folder))
-    assert rows[0] == {"input": "text 0", "target": ["bad"]}
+    assert rows[0] == {"input": "text 0", "target": ["bad"], "place": 1}
     assert len(rows) == 60

@@ -32,6 +32,7 @@ def test_the_mappings_of_a_job():
     assert {".".join(path) for path, _ in mappings(JobSettings)} == {
         *("options", "data.columns", "data.label_names", "adapt.data.columns", "adapt.data.label_names"),
         *("search", "train.class_weights", "gate.min", "gate.max", "gate.max_drop"),
+        *("data.gate", "adapt.data.gate"),
     }
 
 

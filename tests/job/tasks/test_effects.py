@@ -128,9 +128,15 @@ OPTIONS = {
 SHOWN = {
     "train.on_non_finite": ("job/train/test_loop.py", "test_a_step_that_is_not_finite_is_left_out_when_asked"),
     "train.average": ("job/train/test_course.py", "test_the_mean_of_the_best_is_kept_where_it_is_no_worse"),
-    "train.imbalance": ("job/steps/test_imbalance.py", "test_the_best_remedy_is_kept_with_all_that_were_tried"),
-    "train.threshold.label": ("job/steps/test_imbalance.py", "test_a_threshold_of_no_label_is_refused"),
-    "train.threshold.recall": ("job/steps/test_imbalance.py", "test_the_served_file_decides_by_the_moved_threshold"),
+    "train.imbalance": (
+        "job/steps/remedies/test_imbalance.py",
+        "test_the_best_remedy_is_kept_with_all_that_were_tried",
+    ),
+    "train.threshold.label": ("job/steps/remedies/test_imbalance.py", "test_a_threshold_of_no_label_is_refused"),
+    "train.threshold.recall": (
+        "job/steps/remedies/test_imbalance.py",
+        "test_the_served_file_decides_by_the_moved_threshold",
+    ),
     "train.threshold.precision": ("job/train/test_decision.py", "test_a_precision_is_reached_with_the_most_recall"),
     "task": ("job/steps/test_contradictions.py", "test_every_setting_of_every_task_is_used_or_refused"),
     "base_model": ("job/test_recipe.py", "test_a_registered_version_is_the_base_of_the_next"),
