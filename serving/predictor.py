@@ -50,6 +50,11 @@ class Predictor:
         outputs = self.engine.run(rows, limit=limit)
         return [self.engine.answer(row, output, parameters) for row, output in zip(rows, outputs, strict=True)]
 
+    @property
+    def temperature(self) -> float:
+        """What the logits of the variant are divided by before they become scores."""
+        return self.model.variants[self.variant].temperature
+
     # Once: to look at all that an engine has takes longer than to read a request.
     @cached_property
     def writes(self) -> bool:

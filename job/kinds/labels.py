@@ -24,9 +24,11 @@ from tunewright.job.measure.labels import Answered, answered, details, tune_thre
 from tunewright.job.measure.metric import figures
 from tunewright.job.progress.events import say, warn
 from tunewright.serving.bundle.model_file import ModelFile
+from tunewright.serving.runtime.scores import tempered
 
 if TYPE_CHECKING:
     from tunewright.job.batches.side import HeldTargets
+    from tunewright.job.measure.calibration import Outcomes
     from tunewright.job.measure.evaluation import Evaluation
     from tunewright.job.train.objective import Objective
     from tunewright.serving.predictor import Predictor
@@ -117,6 +119,13 @@ class Labels(Target[object, list[str]]):
             gauged=True,
         )
 
+    def outcomes(self, predictor: "Predictor", part: Part, plan: Plan) -> "Outcomes":
+        """The logits of each row beside its labels."""
+        from tunewright.job.measure.calibration import outcomes_of
+        from tunewright.job.measure.evaluation import logits_of
+
+        return outcomes_of(logits_of(predictor, part.data, plan.prepared.task.columns.served), part.targets[:])
+
     def tune(self, draft: ModelFile, predictor: "Predictor", plan: Plan) -> ModelFile:
         """Several labels: a threshold for each, from the validation rows."""
         from tunewright.job.measure.evaluation import logits_of
@@ -125,6 +134,7 @@ class Labels(Target[object, list[str]]):
         if prepared.problem == "single_label":
             return draft
         logits = logits_of(predictor, part.data, prepared.task.columns.served)
+        logits = tempered(logits, draft.variants[predictor.variant].temperature)
         say("thresholds", f"tuned on {len(part):,} validation rows, one for each of {len(draft.labels)} labels")
         return draft.model_copy(update={"thresholds": tune_thresholds(logits, part.targets[:], prepared.problem)})
 
@@ -139,11 +149,13 @@ class Labels(Target[object, list[str]]):
 
     def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
         """The figures, their intervals and a table by label."""
-        from tunewright.job.measure.evaluation import evaluated, logits_of, time_alone
+        from tunewright.job.measure.calibration import calibration
+        from tunewright.job.measure.evaluation import evaluated, time_alone
         from tunewright.job.measure.rows.answers import label_answers
 
         task, problem, thresholds = plan.prepared.task, predictor.model.problem, predictor.model.thresholds
-        logits = logits_of(predictor, part.data, task.columns.served)
+        found = self.outcomes(predictor, part, plan)
+        logits = tempered(found.logits, predictor.temperature)
         answers = answered(logits, part.targets[:], problem, thresholds)
 
         def measure(rows: NDArray[np.int64]) -> dict[str, float]:
@@ -157,6 +169,7 @@ class Labels(Target[object, list[str]]):
             details=details(logits, part.targets[:], predictor.model.labels, thresholds),
             ms_per_text=time_alone(predictor, part.data, task.columns.served),
             answers=label_answers(logits, part.targets[:], answers, problem),
+            calibration=calibration(found, predictor.temperature),
         )
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tunewright.job.batches.side import Array, HeldTargets, Rows
+    from tunewright.job.measure.calibration import Outcomes
     from tunewright.job.measure.evaluation import Evaluation
     from tunewright.job.model.base_model import BaseCheckpoint
     from tunewright.job.train.objective import Objective
@@ -125,6 +126,11 @@ class Target(Protocol[Beside, Truth]):
 
     def objective(self, plan: Plan) -> "Objective":
         """The loss the settings ask for, and what decides which epoch was best."""
+
+    def outcomes(self, predictor: "Predictor", part: Part, plan: Plan) -> "Outcomes | None":
+        """What one variant gives for the rows of one side beside what is true of them, where its scores promise how
+        often they are right."""
+        return None
 
     def tune(self, draft: ModelFile, predictor: "Predictor", plan: Plan) -> ModelFile:
         """Fill in what is chosen on the validation rows with the exported fp32 file, such as thresholds."""

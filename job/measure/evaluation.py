@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 
 from tunewright.job.batches.side import Array, Targets
 from tunewright.job.data.dataset import Dataset
+from tunewright.job.measure.calibration import Calibration
 from tunewright.job.measure.labels import LabelFigures
 from tunewright.job.measure.rows.answers import RowAnswers
 from tunewright.job.train.objective import Scored
@@ -37,6 +38,8 @@ class Evaluation:
     rows: int
     answers: RowAnswers | None = None
     """To each row, for the report; None where the task keeps none."""
+    calibration: Calibration | None = None
+    """How far its scores are from what they promise; None where the task has none that promise anything."""
 
 
 def logits_of(predictor: Predictor, data: Dataset, served: Callable[[Any], object]) -> Array:
@@ -61,13 +64,14 @@ def evaluated(
     details: Sequence[LabelFigures] = (),
     ms_per_text: float,
     answers: RowAnswers | None = None,
+    calibration: Calibration | None = None,
 ) -> Evaluation:
     """Figures of all rows with their intervals. `measure` gives the figures of the rows with these numbers."""
     metrics = measure(np.arange(rows))
     intervals = {"accuracy": _wilson(metrics["accuracy"], rows)} if "accuracy" in metrics else {}
     if headline not in intervals:
         intervals[headline] = _bootstrap(lambda drawn: measure(drawn)[headline], rows)
-    return Evaluation(metrics, intervals, list(details), ms_per_text, rows, answers)
+    return Evaluation(metrics, intervals, list(details), ms_per_text, rows, answers, calibration)
 
 
 def _wilson(share: float, rows: int) -> tuple[float, float]:

@@ -77,6 +77,7 @@ def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation
         f"Measured on {len(prepared.test):,} test rows, read once, through the code that serves it.\n\n"
         + _variants(release),
         _labels(release),
+        _calibration(release),
         _explanations(release),
         _neighbours(release),
         _data(prepared),
@@ -192,6 +193,26 @@ def _labels(release: Release) -> str:
         figures = f"{row['precision']:.3f} | {row['recall']:.3f} | {row['f1']:.3f} | {row['rows']:,}"
         lines.append(f"| {_cell(row['label'])} | {figures} |")
     return "## By label\n\n" + "\n".join(lines)
+
+
+def _calibration(release: Release) -> str:
+    lines = [
+        f"| {name} | {found.temperature:.3f} | {found.before.ece:.4f} | {found.after.ece:.4f} "
+        f"| {found.after.interval[0]:.4f} to {found.after.interval[1]:.4f} | {found.after.chance:.4f} "
+        f"| {found.before.nll:.4f} | {found.after.nll:.4f} |"
+        for name, measured in release.evaluations.items()
+        if (found := measured.calibration) is not None
+    ]
+    if not lines:
+        return ""
+    heads = ("temperature", "ECE before", "ECE", "95 % interval", "chance", "log loss before", "log loss")
+    head = f"| variant | {' | '.join(heads)} |\n{'|---' * (len(heads) + 1)}|\n"
+    return (
+        "## Calibration\n\nHow far a score is from how often it is right (ECE), before the temperature divides the "
+        "logits and as it is served. `chance`: what scores that are true would show on so few rows.\n\n"
+        + head
+        + "\n".join(lines)
+    )
 
 
 def _explanations(release: Release) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from torch import nn
 
@@ -19,6 +20,7 @@ from tunewright.job.errors import JobError
 from tunewright.job.export.parity import Parity, compare, require
 from tunewright.job.kinds.plan import Part, Plan, Prepared
 from tunewright.job.learners.heads import keeps_neighbours
+from tunewright.job.measure.calibration import Calibration
 from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.measure.faithfulness import Faithfulness, measure_faithfulness, spread
 from tunewright.job.measure.neighbours import Nearness, choose_rows, keep_rows, measure_nearness
@@ -28,6 +30,7 @@ from tunewright.job.model.classifiers import vectors_seen
 from tunewright.job.model.find import FILES_OF_ENCODERS
 from tunewright.job.model.load import save_weights
 from tunewright.job.progress.events import say, warn
+from tunewright.job.steps.calibrate import calibrated
 from tunewright.job.steps.gate import check_bounds, check_budget, drop_reason, short_of_baseline
 from tunewright.job.steps.run.stages import Form, Stages
 from tunewright.job.train.objective import Objective
@@ -175,11 +178,15 @@ def _dumped(measured: Evaluation) -> dict[str, object]:
 
 
 def _evaluation(
-    intervals: Mapping[str, tuple[float, float]], answers: Mapping[str, object] | None, **others: object
+    intervals: Mapping[str, tuple[float, float]],
+    answers: Mapping[str, object] | None,
+    calibration: object,
+    **others: object,
 ) -> Evaluation:
     """From JSON, which knows no tuples and no arrays."""
     pairs = {name: (float(low), float(high)) for name, (low, high) in intervals.items()}
-    return Evaluation(intervals=pairs, answers=from_json(answers), **others)  # type: ignore[arg-type]
+    found = TypeAdapter[Calibration | None](Calibration | None).validate_python(calibration)
+    return Evaluation(intervals=pairs, answers=from_json(answers), calibration=found, **others)  # type: ignore[arg-type]
 
 
 def _copy_encoder(base: BaseCheckpoint, folder: Path) -> None:
@@ -201,7 +208,8 @@ def _open(draft: ModelFile, name: str, folder: Path) -> Predictor:
 def _check_parity(
     model: nn.Module, draft: ModelFile, plan: Plan, folder: Path, unit: float
 ) -> tuple[ModelFile, dict[str, Parity]]:
-    """Refuse an fp32 file that does not compute what torch does; note how far int8 is. Tune thresholds on the way."""
+    """Refuse an fp32 file that does not compute what torch does; note how far int8 is. On the way find temperatures and
+    thresholds."""
     samples = plan.prepared.samples.data
     inputs = samples.select(spread(len(samples), _PARITY_ROWS)).inputs()
     watching: AbstractContextManager[list[torch.Tensor]]
@@ -221,7 +229,9 @@ def _check_parity(
                 given = normalized(np.stack(predictor.vectors(served)))
                 same = compare(list(normalized(torch.cat(vectors).float().numpy())), list(given))
                 require(same, plan.settings.export.parity_tolerance)
-            draft = plan.prepared.task.target.tune(draft, predictor, plan) if len(plan.prepared.validation) else draft
+        draft = calibrated(draft, predictor, plan)
+        if name == "fp32" and len(plan.prepared.validation):
+            draft = plan.prepared.task.target.tune(draft, predictor, plan)
         predictor.close()
     return draft, parities
 

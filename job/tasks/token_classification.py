@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pyarrow as pa
 
 from tunewright.job.data.cells import Cells
@@ -22,8 +23,10 @@ from tunewright.job.progress.events import say
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.tasks.token_classification import OUTSIDE, Scheme, read_label
 from tunewright.serving.text.cleaning import clean, is_visible
+from tunewright.serving.text.windows import Windowed
 
 if TYPE_CHECKING:
+    from tunewright.job.measure.calibration import Outcomes
     from tunewright.job.measure.evaluation import Evaluation
     from tunewright.job.train.objective import Objective
     from tunewright.serving.predictor import Predictor
@@ -125,14 +128,20 @@ class Tags(Target[list[str], list[str]]):
         found = [[commonest] * len(tags) for tags in truth]
         return figures(plan.prepared.metric_names, plan.prepared.problem, truth, found)
 
+    def outcomes(self, predictor: "Predictor", part: Part, plan: Plan) -> "Outcomes":
+        """The logits of the first token of each word beside its tag."""
+        return _answered(predictor, part)[1]
+
     def evaluate(self, predictor: "Predictor", part: Part, plan: Plan) -> "Evaluation":
         """Tags as the server gives them, word by word."""
+        from tunewright.job.measure.calibration import calibration
         from tunewright.job.measure.evaluation import evaluated, time_alone
         from tunewright.job.measure.rows.answers import TagAnswers
         from tunewright.job.measure.tags import details
 
         task, problem, names = plan.prepared.task, plan.prepared.problem, plan.prepared.metric_names
-        truth, found = part.data.targets(), _answered(predictor, part)
+        truth = part.data.targets()
+        found, outcomes = _answered(predictor, part)
         return evaluated(
             lambda rows: figures(names, problem, [truth[row] for row in rows], [found[row] for row in rows]),
             len(part),
@@ -140,6 +149,7 @@ class Tags(Target[list[str], list[str]]):
             details=details(truth, found, plan.prepared.labels, problem),
             ms_per_text=time_alone(predictor, part.data, task.columns.served),
             answers=TagAnswers([list(tags) for tags in truth], found),
+            calibration=calibration(outcomes, predictor.temperature) if len(outcomes.rows) else None,
         )
 
 
@@ -160,16 +170,27 @@ TOKEN_CLASSIFICATION = Task(
 )
 
 
-def _answered(predictor: "Predictor", part: Part) -> list[list[str]]:
-    """The tag of each word, as the server gives it."""
+def _answered(predictor: "Predictor", part: Part) -> tuple[list[list[str]], "Outcomes"]:
+    """The tag of each word, as the server gives it, and the logits of which it is made beside the one that is true."""
+    from tunewright.job.measure.calibration import Outcomes
+
+    labels = predictor.model.labels
+    number = {label: index for index, label in enumerate(labels)}
+    checked = predictor.task.read_parameters(_WORDS, predictor.model)
     found: list[list[str]] = []
-    for sentences, _ in part.data.batches():
-        inputs = [list(words) for words in sentences]
-        for words, answer in zip(inputs, predictor.predict(inputs, _WORDS), strict=True):
+    logits, truths, rows = [], [], []
+    for sentences, targets in part.data.batches():
+        prepared = cast(Sequence[Windowed], predictor.prepare([list(words) for words in sentences], checked))
+        for row, output, tags in zip(prepared, predictor.engine.run(prepared), targets, strict=True):
             # A tokenizer may make no token of a word, which then has no tag.
-            tags = {word["index"]: word["entity"] for word in answer}
-            found.append([tags.get(number, OUTSIDE) for number in range(len(words))])
-    return found
+            given = {word["index"]: word["entity"] for word in predictor.engine.answer(row, output, checked)}
+            found.append([given.get(at, OUTSIDE) for at in range(len(tags))])
+            first = {token.word: at for at, token in reversed(list(enumerate(row.tokens)))}
+            merged = row.merged(output) if output else np.zeros((0, len(labels)), dtype=np.float32)
+            logits.append(merged[list(first.values())])
+            truths += [number.get(tags[word], len(labels)) for word in first]
+            rows += [len(found) - 1] * len(first)
+    return found, Outcomes(np.concatenate(logits), np.array(truths, dtype=np.int64), np.array(rows, dtype=np.int64))
 
 
 _LISTS = "is no list of texts; give lists of texts (JSON, Parquet) or set data.format to conll"

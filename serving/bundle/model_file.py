@@ -44,6 +44,9 @@ class Variant(_Part):
     """95 % confidence intervals of some of the metrics."""
     ms_per_text: float = Field(default=0.0, ge=0)
     """Median milliseconds per text on the machine that made the version."""
+    temperature: float = Field(default=1.0, ge=0.01, le=100)
+    """What its logits are divided by before they become scores, fitted on the validation rows; 1 where that shows no
+    gain."""
     golden_tolerance: float = Field(gt=0)
     """Largest difference of a golden logit that another machine may show."""
 

@@ -48,10 +48,10 @@ def audio_subject(answered: Answered, asked: Asked) -> list[Subject]:
 
 def image_text_subject(answered: Answered, asked: Asked) -> list[Subject]:
     """The label of an image with its text, by the squares of the one and the words of the other."""
-    model, (data, text), row = answered.predictor.model, answered.input, answered.row
+    (data, text), row = answered.input, answered.row
     encoder: Encoder = answered.predictor.engine.encoder  # type: ignore[attr-defined]  # of this task's MediaEngine
     pixels, encoded = row.features
-    target = choose_target(answered.output, model, asked.target)
+    target = choose_target(answered.output, answered.predictor, asked.target)
     squares = _squares(answered, data, pixels, asked.most_parts // 2)
     words = joined(words_of([text], encoder.places(text)), max(asked.most_parts - len(squares), 1))
     hide = Hidden(encoder)
@@ -66,7 +66,7 @@ def image_text_subject(answered: Answered, asked: Asked) -> list[Subject]:
 
 def _of_array(answered: Answered, regions: Sequence[Region], asked: Asked) -> list[Subject]:
     row = answered.row
-    target = choose_target(answered.output, answered.predictor.model, asked.target)
+    target = choose_target(answered.output, answered.predictor, asked.target)
 
     def masked(shown_N: Sets) -> MediaRow[Array]:
         return MediaRow(_without(row.features, regions, shown_N), row.truncated)

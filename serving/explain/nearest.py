@@ -27,6 +27,6 @@ def nearest(predictor: Predictor, one: object, count: int) -> Steps[Explanation]
     """The answer to one input, with the training rows that are nearest to it."""
     rows: Any = predictor.prepare([one], predictor.task.read_parameters({}, predictor.model))
     output, vector_D = yield [*rows, *(replace(row, wants_vector=True) for row in rows)]
-    target = choose_target(output, predictor.model, None)
+    target = choose_target(output, predictor, None)
     found = require_neighbours(predictor).nearest(vector_D, count)
     return {**target.told, "score": float(target.whole[0]), "neighbours": found, "rows": ROWS}

@@ -22,7 +22,7 @@ def text_subject(answered: Answered, asked: Asked) -> list[Subject]:
     row: Encoded = answered.row
     encoder: Encoder = answered.predictor.engine.text.encoder  # type: ignore[attr-defined]  # a LogitsEngine
     texts = (answered.input,) if isinstance(answered.input, str) else answered.input
-    target = choose_target(answered.output, answered.predictor.model, asked.target)
+    target = choose_target(answered.output, answered.predictor, asked.target)
     words = joined(words_of(texts, encoder.places(answered.input)), asked.most_parts)
     hide = Hidden(encoder)
 

@@ -40,10 +40,13 @@ def entities_subject(answered: Answered, asked: Asked) -> list[Subject]:
     if asked.target is not None and asked.target not in kinds:
         raise InputError(f"parameter 'target' is {shown(asked.target)}; this model's entities are: {', '.join(kinds)}")
     parameters = answered.parameters
+    temperature = answered.predictor.temperature
     checked = replace(parameters, strategy="first") if parameters.strategy == "none" else parameters
     entities: Any = answered.predictor.engine.answer(row, answered.output, checked)
     wanted = [entity for entity in entities if asked.target in (None, entity["entity_group"])]
-    return _subjects(answered, [_entity(row, answered.output, entity) for entity in wanted], asked, question=None)
+    return _subjects(
+        answered, [_entity(row, answered.output, entity, temperature) for entity in wanted], asked, question=None
+    )
 
 
 def passage_subject(answered: Answered, asked: Asked) -> list[Subject]:
@@ -61,17 +64,17 @@ def kinds_of(labels: Sequence[str]) -> list[str]:
     return [kind for kind in kinds if kind != OUTSIDE]
 
 
-def _entity(row: Windowed, outputs: Sequence[Array], entity: dict[str, Any]) -> Found:
+def _entity(row: Windowed, outputs: Sequence[Array], entity: dict[str, Any], temperature: float) -> Found:
     """The score of an entity: how probable its labels are on the first tokens of its words, on average."""
     inside = [number for number, token in enumerate(row.tokens) if entity["start"] <= token.start < entity["end"]]
     tokens = [number for number in inside if row.tokens[number].opens_word] or inside
     window = _window_of(row, tokens[0])
     first, end = row.windows[window].first, row.windows[window].end
     places = [row.lead + number - first for number in tokens if number < end]
-    chosen = scores(outputs[window], "softmax")[places].argmax(axis=1)
+    chosen = scores(outputs[window], "softmax", temperature)[places].argmax(axis=1)
 
     def value(output_TL: Array) -> float:
-        return float(scores(output_TL[places], "softmax")[np.arange(len(places)), chosen].mean())
+        return float(scores(output_TL[places], "softmax", temperature)[np.arange(len(places)), chosen].mean())
 
     told = {"target": entity["entity_group"], "word": entity["word"], "start": entity["start"], "end": entity["end"]}
     return Found(told, window, value)

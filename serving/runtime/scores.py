@@ -14,15 +14,21 @@ _SHORTEST = 1e-12
 """The least length by which a vector is divided."""
 
 
-def scores(logits: Array, function: Function) -> Array:
-    """Softmax over the last axis, sigmoid of each value, or the logits as they are."""
+def tempered(logits: Array, temperature: float) -> Array:
+    """Logits divided by the temperature of a variant, which makes their scores true."""
+    return logits if temperature == 1.0 else np.asarray(logits / np.float32(temperature), dtype=np.float32)
+
+
+def scores(logits: Array, function: Function, temperature: float = 1.0) -> Array:
+    """Softmax over the last axis or sigmoid of each value, both of tempered logits, or the logits as they are."""
+    if function == "none":
+        return logits
+    logits = tempered(logits, temperature)
     if function == "softmax":
         shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
         return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True), dtype=np.float32)
-    if function == "sigmoid":
-        # 1 / (1 + e^-x), written so that no logit overflows.
-        return np.asarray(np.exp(-np.logaddexp(0.0, -logits.astype(np.float64))), dtype=np.float32)
-    return logits
+    # 1 / (1 + e^-x), written so that no logit overflows.
+    return np.asarray(np.exp(-np.logaddexp(0.0, -logits.astype(np.float64))), dtype=np.float32)
 
 
 def log_softmax(logits: NDArray[Float]) -> NDArray[Float]:

@@ -18,7 +18,7 @@ from tunewright.serving.request.files import BODY_BYTES, read_files
 from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array
-from tunewright.serving.tasks.text_classification import Parameters, answer, answer_shape
+from tunewright.serving.tasks.text_classification import Parameters, answer_of, answer_shape
 
 EXAMPLE = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGNsYIAAJgaKGAAmCACQXTClHgAAAABJRU5ErkJggg=="
 """A small grey square as a PNG."""
@@ -60,7 +60,7 @@ def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Param
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> Opened:
     """Load one variant."""
-    return open_images(folder, model, variant, capacity, answer)
+    return open_images(folder, model, variant, capacity, answer_of(model, variant))
 
 
 def open_images(

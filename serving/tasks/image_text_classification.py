@@ -19,7 +19,7 @@ from tunewright.serving.request.several import read_several
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.tasks.image_classification import EXAMPLE, Options
-from tunewright.serving.tasks.text_classification import Parameters, answer, answer_shape
+from tunewright.serving.tasks.text_classification import Parameters, answer_of, answer_shape
 from tunewright.serving.text.encoding import Encoded, Encoder, check_inputs
 
 Input = tuple[bytes, str]
@@ -70,7 +70,7 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
         load=lambda one: load(one, encoder, image),
         unfolded=lambda one: unfolded(one[0]),
         collate=lambda rows: collate(rows, encoder),
-        answer=answer,
+        answer=answer_of(model, variant),
         encoder=encoder,
     )
     check_inputs(name for name in engine.session.inputs if name != "pixel_values")

@@ -1,10 +1,11 @@
 """Text classification, answered: logits `[L]` of L labels to `[{"label", "score"}]`, best first.
 
 Single label: softmax over the labels. Multi label: sigmoid per label, and `predicted` says whether that reaches
-the threshold that was tuned for the label.
+the threshold that was tuned for the label. Both are of logits divided by the temperature of the variant.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.engines.task import Shapes
-from tunewright.serving.engines.text import LogitsEngine
+from tunewright.serving.engines.text import AnswerOf, LogitsEngine
 from tunewright.serving.request import schema
 from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.request.texts import read_texts
@@ -66,18 +67,23 @@ def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Param
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine[Parameters]:
     """Load one variant."""
-    return LogitsEngine(folder, model, variant, capacity, answer)
+    return LogitsEngine(folder, model, variant, capacity, answer_of(model, variant))
 
 
-def answer(logits_L: Array, model: ModelFile, parameters: Parameters) -> Answer:
+def answer_of(model: ModelFile, variant: str) -> AnswerOf[Parameters]:
+    """How one variant answers."""
+    return partial(answer, temperature=model.variants[variant].temperature)
+
+
+def answer(logits_L: Array, model: ModelFile, parameters: Parameters, temperature: float = 1.0) -> Answer:
     """The labels with their scores, best first."""
     function = parameters.function_to_apply or ("sigmoid" if model.problem == "multi_label" else "softmax")
-    scores_L = scores(logits_L, function)
+    scores_L = scores(logits_L, function, temperature)
     order = np.argsort(-scores_L, kind="stable")[: parameters.top_k]
     items: Answer = [{"label": model.labels[index], "score": float(scores_L[index])} for index in order]
     if model.thresholds is not None:
         # A threshold holds for the sigmoid, whatever the caller applies.
-        reached_L = scores(logits_L, "sigmoid") >= np.asarray(model.thresholds, dtype=np.float32)
+        reached_L = scores(logits_L, "sigmoid", temperature) >= np.asarray(model.thresholds, dtype=np.float32)
         for item, index in zip(items, order, strict=True):
             item["predicted"] = bool(reached_L[index])
     return items

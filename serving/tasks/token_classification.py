@@ -150,7 +150,7 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
     """Load one variant."""
     if not model.labels:
         raise BundleError(f"model.json of {folder} names no labels, which {model.task} needs")
-    scheme = read_options(Options, model).scheme
+    scheme, temperature = read_options(Options, model).scheme, model.variants[variant].temperature
     text = TextEngine(folder, model, variant, capacity)
     windower = Windower(folder / "tokenizer.json", model.cleaning)
     length = text.encoder.max_length
@@ -162,7 +162,7 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
     def answer(row: Windowed, outputs: list[Array], checked: Checked) -> list[Entity]:
         if not outputs:
             return []
-        found = scores(row.merged(outputs), "softmax")
+        found = scores(row.merged(outputs), "softmax", temperature)
         return entities(row, found, labels=model.labels, scheme=scheme, checked=checked)
 
     return WindowEngine(text, cut=cut, answer=answer, defaults=read_parameters({}, model))

@@ -35,6 +35,7 @@ def test_the_names_of_model_json_are_frozen(reviews):
     assert set(model["golden"][0]) == {"inputs", "outputs"}
     assert set(model["variants"]["fp32"]) == {
         *("file", "batching", "bytes", "metrics", "intervals", "ms_per_text", "golden_tolerance"),
+        "temperature",
     }
 
 

@@ -41,6 +41,33 @@ def test_function_to_apply_turns_logits_into_scores(answer, function, score):
     assert answer([2.0, 1.0], function_to_apply=function)[0]["score"] == pytest.approx(score, abs=1e-6)
 
 
+@pytest.mark.parametrize(("function", "score"), [("softmax", 0.622459), ("sigmoid", 0.731059), ("none", 2.0)])
+def test_a_temperature_divides_the_logits_that_become_scores(reviews, function, score):
+    model, logits = read_model_file(reviews), np.array([2.0, 1.0], dtype=np.float32)
+    parameters = read_parameters({"function_to_apply": function}, model)
+    assert answer_of(logits, model, parameters, temperature=2.0)[0]["score"] == pytest.approx(score, abs=1e-6)
+
+
+def test_each_variant_is_served_with_its_own_temperature(make_bundle, open_bundle, edit_model):
+    folder = make_bundle()
+    model = read_model_file(folder)
+    variants = {name: one.model_dump() for name, one in model.variants.items()}
+    variants["int8"]["temperature"] = 2.0
+    edit_model(folder, variants=variants)
+    for name, temperature in (("fp32", 1.0), ("int8", 2.0)):
+        predictor = open_bundle(folder, variant=name)
+        (logits,), (answer,) = predictor.outputs(["good"]), predictor.predict(["good"])
+        assert predictor.temperature == temperature
+        assert answer[0]["score"] == pytest.approx(float(scores(logits / temperature, "softmax").max()), abs=1e-7)
+
+
+def test_a_threshold_holds_for_scores_of_tempered_logits(emotions):
+    model = read_model_file(emotions)  # joy 0.5, anger 0.4
+    found = answer_of(np.array([1.0, -0.5, -9.0], np.float32), model, read_parameters({}, model), temperature=2.0)
+    assert [(one["label"], one["predicted"]) for one in found] == [("joy", True), ("anger", True), ("surprise", False)]
+    assert found[1]["score"] == pytest.approx(0.437823, abs=1e-6)
+
+
 def test_multi_label_scores_are_independent_and_compared_with_their_thresholds(answer):
     items = answer([0.0, -0.3, 3.0], multi_label=True)
     assert [(item["label"], item["predicted"]) for item in items] == [
