@@ -42,11 +42,12 @@ class Part:
             order = np.concatenate([order[first], np.delete(order, first)])
             rows = max(rows, len(first))
         chosen = np.sort(order[:rows])
-        return Part(
-            self.data.select(chosen),
-            self.targets.take(chosen) if len(self.targets) else self.targets,
-            self.keys[chosen],
-        )
+        return self.select(chosen)
+
+    def select(self, rows: NDArray[np.int64]) -> "Part":
+        """The rows at some positions."""
+        targets = self.targets.take(rows) if len(self.targets) else self.targets
+        return Part(self.data.select(rows), targets, self.keys[rows])
 
 
 class TeacherFacts(TypedDict):

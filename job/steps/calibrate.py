@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from tunewright.job.kinds.plan import Part, Plan
 from tunewright.job.measure.calibration import Outcomes, fit_temperature, nll
 from tunewright.job.measure.faithfulness import spread
@@ -36,7 +38,7 @@ def _outcomes(predictor: Predictor, plan: Plan) -> Outcomes | None:
 
 def some_of(part: Part, most: int) -> Part:
     """Up to so many rows, evenly spread."""
-    return part if len(part) <= most else part.select(spread(len(part), most))
+    return part if len(part) <= most else part.select(np.array(spread(len(part), most), dtype=np.int64))
 
 
 def _with(draft: ModelFile, name: str, found: Mapping[str, object]) -> ModelFile:

@@ -21,7 +21,7 @@ from tunewright.job.kinds.texts import TEXT_SETTINGS, WORD_CHANGES
 from tunewright.job.measure.metric import figures
 from tunewright.job.progress.events import say
 from tunewright.serving.bundle.model_file import ModelFile
-from tunewright.serving.tasks.token_classification import OUTSIDE, Scheme, read_label
+from tunewright.serving.tasks.token_classification import OUTSIDE, Entity, Scheme, read_label
 from tunewright.serving.text.cleaning import clean, is_visible
 from tunewright.serving.text.windows import Windowed
 
@@ -183,7 +183,8 @@ def _answered(predictor: "Predictor", part: Part) -> tuple[list[list[str]], "Out
         prepared = cast(Sequence[Windowed], predictor.prepare([list(words) for words in sentences], checked))
         for row, output, tags in zip(prepared, predictor.engine.run(prepared), targets, strict=True):
             # A tokenizer may make no token of a word, which then has no tag.
-            given = {word["index"]: word["entity"] for word in predictor.engine.answer(row, output, checked)}
+            answer = cast(list[Entity], predictor.engine.answer(row, output, checked))
+            given = {word["index"]: str(word["entity"]) for word in answer}
             found.append([given.get(at, OUTSIDE) for at in range(len(tags))])
             first = {token.word: at for at, token in reversed(list(enumerate(row.tokens)))}
             merged = row.merged(output) if output else np.zeros((0, len(labels)), dtype=np.float32)

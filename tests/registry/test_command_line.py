@@ -48,7 +48,8 @@ def test_the_version_is_that_of_the_distribution():
         ("serv", "unknown command 'serv'; did you mean serve?"),
         (
             "--verison",
-            "unknown command '--verison'; the commands are init, train, check, tune, suggest, label, runs, predict, serve, ",
+            "unknown command '--verison'; the commands are init, train, check, tune, suggest, label, runs, predict, "
+            "serve",
         ),
     ],
 )
