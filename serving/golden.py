@@ -10,8 +10,7 @@ from tunewright.serving.predictor import Predictor
 
 TOLERANCE = {"fp32": 1e-3, "int8": 0.5}
 """Largest difference of a golden output on another machine (of a regression: in standard deviations of the targets).
-fp32 differs in the order of its sums. int8 differs where a processor saturates 16-bit sums (AVX2 without VNNI) or
-rounds a scale the other way."""
+fp32 differs in the order of its sums. int8 differs where a processor rounds a scale the other way."""
 
 
 def replay(predictor: Predictor) -> int:

@@ -19,6 +19,7 @@ from tunewright.job.checkpoints.files import of_the_system
 from tunewright.job.errors import JobError
 from tunewright.job.export.parity import Parity, compare, require
 from tunewright.job.kinds.plan import Part, Plan, Prepared
+from tunewright.job.kinds.temperature import calibrated
 from tunewright.job.learners.heads import keeps_neighbours
 from tunewright.job.measure.calibration import Calibration
 from tunewright.job.measure.evaluation import Evaluation
@@ -30,7 +31,6 @@ from tunewright.job.model.classifiers import vectors_seen
 from tunewright.job.model.find import FILES_OF_ENCODERS
 from tunewright.job.model.load import save_weights
 from tunewright.job.progress.events import say, warn
-from tunewright.job.steps.calibrate import calibrated
 from tunewright.job.steps.gate import check_bounds, check_budget, drop_reason, short_of_baseline
 from tunewright.job.steps.run.stages import Form, Stages
 from tunewright.job.train.objective import Objective

@@ -80,6 +80,9 @@ class Session:
         options.inter_op_num_threads = 1
         # A plan of the memory for each shape that was seen is kept for ever, and saves nothing where shapes differ.
         options.enable_mem_pattern = False
+        # Processors without VNNI cut 16-bit sums of unsigned and signed bytes; with this ONNX Runtime makes the weights
+        # unsigned there, and there alone, which is exact (docs/decisions/0021-int8-by-rows.md).
+        options.add_session_config_entry("session.x64quantprecision", "1")
         if threads > 1:
             # Threads that spin between two runs take twice the processor for the same time of a step.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -148,6 +148,7 @@ def take_turns(sessions: dict[str, ort.InferenceSession], case: Case, runs: int)
 def open_session(file: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 4
     return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 

@@ -160,8 +160,9 @@ def _disagreements(
 
 
 def _logits(predictor: Predictor, task: Task, data: Dataset, *, silent: bool = False) -> Iterator[Array]:
-    """Of each row, a few of them held at a time."""
-    yield from _each(predictor.outputs, task, data, silent=silent)
+    """Of each row, as the scores that are served are made of them; a few of them held at a time."""
+    temperature = predictor.model.variants[predictor.variant].temperature
+    yield from (found / np.float32(temperature) for found in _each(predictor.outputs, task, data, silent=silent))
 
 
 def _vectors(predictor: Predictor, task: Task, data: Dataset) -> NDArray[np.float32]:

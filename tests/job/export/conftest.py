@@ -3,7 +3,6 @@
 from functools import cache
 from types import SimpleNamespace
 
-import onnxruntime
 import pytest
 import torch
 from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassification
@@ -16,6 +15,7 @@ from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.build import build_classifier, build_headed
 from tunewright.job.settings.train import TrainSettings
 from tunewright.registry.settings import RegistrySettings
+from tunewright.serving.runtime.session import Session
 
 POSITIONS = 140
 HEADS = {
@@ -70,7 +70,7 @@ def written(writer_graphs, tmp_path_factory):
 
 
 def _open(path):
-    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return Session(path).onnx
 
 
 @pytest.fixture(scope="session")

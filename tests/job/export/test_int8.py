@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -14,6 +13,7 @@ from tunewright.job.export.generation import export_generation
 from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK
 from tunewright.job.export.int8 import quantize_int8, quantized_columns
 from tunewright.job.train.device.fake_int8 import LEAST, int8_imitated
+from tunewright.serving.runtime.session import Session
 
 QUICK = ("bert", "modernbert")
 
@@ -136,7 +136,7 @@ def product(tmp_path, nodes, weight, bias=None):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), tmp_path / "a.onnx")
     quantize_int8(tmp_path / "a.onnx", tmp_path / "b.onnx")
     sessions = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
-    return [onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"]) for path in sessions]
+    return [Session(path).onnx for path in sessions]
 
 
 def test_a_row_of_zeros_gives_the_bias_and_does_not_touch_the_others(tmp_path):
@@ -210,3 +210,12 @@ def test_embeddings_that_are_the_last_layer_too_lie_in_the_file_once(tmp_path):
     assert kinds.count("MatMul") == 4
     assert "Gemm" not in kinds
     assert len([one for one in graph.initializer if "wte" in one.name or "lm_head" in one.name]) == 2
+
+
+def test_products_of_large_bytes_are_exact_on_every_processor(tmp_path):
+    nodes = [helper.make_node("MatMul", ["rows", "weight"], ["found"])]
+    before, after = product(tmp_path, nodes, np.full((64, 32), 3, dtype=np.float32))
+    [[expected], [found]] = [
+        one.run(None, {"rows": np.full((3, 64), 100, dtype=np.float32)}) for one in (before, after)
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
