@@ -32,6 +32,7 @@ from gpu_cases import Case, clocked, flops_per_epoch
 from tunewright.job.model.layers import choose_layers
 from tunewright.job.train import loop
 from tunewright.job.train.device import attention, losses_read
+from tunewright.job.train.step import prepared
 
 OUT = Path(os.environ.get("OUT", "var/bench"))
 
@@ -228,13 +229,13 @@ class _First:
 @contextmanager
 def put_back(without: frozenset[str]) -> Iterator[None]:
     """The loop without some of what makes it fast."""
-    real, loader = torch.optim.AdamW, loop.DataLoader
+    real, loader = torch.optim.AdamW, prepared.DataLoader
     with ExitStack() as stack:
         if "fused" in without:
             stack.enter_context(patch.object(torch.optim, "AdamW", lambda groups, fused: real(groups)))
         if "pinned" in without:
-            stack.enter_context(patch.object(loop, "DataLoader", lambda *a, pin_memory, **more: loader(*a, **more)))
-            stack.enter_context(patch.object(loop, "DataLoaderConfiguration", lambda **_: None))
+            stack.enter_context(patch.object(prepared, "DataLoader", lambda *a, pin_memory, **more: loader(*a, **more)))
+            stack.enter_context(patch.object(prepared, "DataLoaderConfiguration", lambda **_: None))
         if "unread" in without:
             stack.enter_context(patch.dict(losses_read.STEPS_UNREAD, clear=True))
         if "unseen" in without:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.special import expit, softmax
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast, pipeline
 
 from tunewright.job.errors import BaseModelError, GateFailed, JobError, SettingsError
@@ -72,16 +73,17 @@ def test_answers_equal_those_of_a_transformers_pipeline_on_the_weights(made, sha
     folder = made(shape).pulled()
     model = AutoModelForSequenceClassification.from_pretrained(folder / "weights", use_safetensors=True)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "weights")
-    function = {"single": "softmax", "pair": "softmax", "multi": "sigmoid", "regression": "none"}[shape]
+    function = {"single": softmax, "pair": softmax, "multi": expit, "regression": np.asarray}[shape]
     inputs = [{"text": a, "text_pair": b} for a, b in inputs_for(shape)] if shape == "pair" else inputs_for(shape)
-    line = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None, function_to_apply=function)
+    line = pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None, function_to_apply="none")
     predictor = open_predictor(folder, variant="fp32")
-    answers = predictor.predict(inputs_for(shape))
+    answers, temperature = predictor.predict(inputs_for(shape)), predictor.model.variants["fp32"].temperature
     predictor.close()
     for text, answer in zip(inputs, answers, strict=True):
         # In a list: the pipeline takes a lone pair for one text otherwise.
         (expected,) = line([text])
-        wanted = {item["label"]: item["score"] for item in expected}
+        scores = function(np.array([item["score"] for item in expected]) / temperature)
+        wanted = dict(zip([item["label"] for item in expected], scores.tolist(), strict=True))
         assert {item["label"]: item["score"] for item in answer} == pytest.approx(wanted, rel=1e-5, abs=1e-4)
 
 

@@ -14,7 +14,7 @@ from tunewright.job.measure.rows.answers import LabelAnswers, NumberAnswers, Row
 from tunewright.job.measure.rows.intervals import Interval, share
 from tunewright.job.measure.rows.slices import by_length, sliced
 from tunewright.job.report.html import Cell, Html, Number, Section, joined, paragraph, picture, table
-from tunewright.job.report.subject import Subject, count, shown
+from tunewright.job.report.subject import Subject, count, cut, shown
 from tunewright.job.report.svg import short
 
 _SHOWN = 20
@@ -149,9 +149,17 @@ def _input(subject: Subject, value: object) -> Cell:
     media = subject.plan.prepared.task.columns.media
     if not media:
         return shown(value)
-    if media == "image" and isinstance(value, dict) and (address := thumbnail(content(cast(File, value)))):
-        return picture(address, "the image of this row")
-    return shown(value.get("path") or value.get("sha256")) if isinstance(value, dict) else shown(value)
+    if not isinstance(value, dict):
+        return shown(value)
+    # Of a file and a text beside it, each has a place of its own.
+    file, words = value.get(media, value), cut(value.get("text", ""))
+    address = thumbnail(content(cast(File, file))) if media == "image" else None
+    if address is None:
+        return shown(
+            [file.get("path") or file.get("sha256"), words] if words else file.get("path") or file.get("sha256")
+        )
+    image = picture(address, "the image of this row")
+    return joined([image, paragraph(words)]) if words else image
 
 
 def thumbnail(data: bytes) -> str | None:

@@ -59,7 +59,7 @@ def answer(model, asked):
 def test_a_checkpoint_of_earlier_answers_as_it_did(registry, name):
     asked, expected, _ = recorded(name)
     assert expected.std() > 0.01
-    torch.testing.assert_close(answer(loaded(CHECKPOINTS / name, registry), asked), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(answer(loaded(CHECKPOINTS / name, registry), asked), expected, rtol=0, atol=5e-5)
 
 
 WRITERS = [name for name in NAMES if recorded(name)[2] is not None]

@@ -288,12 +288,13 @@ def test_thresholds_are_tuned_on_the_validation_rows_and_used_on_the_others(made
     predictor = open_predictor(one.pulled(), variant="fp32")
     plain = predictor.model.model_copy(update={"thresholds": None})
     validation = plan.prepared.validation
-    logits = np.stack(predictor.outputs(validation.data.inputs()))
+    temperature = np.float32(predictor.model.variants["fp32"].temperature)
+    logits = np.stack(predictor.outputs(validation.data.inputs())) / temperature
     expected = measure.tune_thresholds(logits, validation.targets[:], "multi_label")
     assert TASK.target.tune(plain, predictor, plan).thresholds == pytest.approx(expected)
     assert predictor.model.thresholds == pytest.approx(expected)
     test = plan.prepared.test
-    logits = np.stack(predictor.outputs(test.data.inputs()))
+    logits = np.stack(predictor.outputs(test.data.inputs())) / temperature
     figures = measured(logits, test.targets[:], "multi_label", expected)
     assert TASK.target.evaluate(predictor, test, plan).metrics == pytest.approx(figures)
     assert measured(logits, test.targets[:], "multi_label") != pytest.approx(figures)
