@@ -295,9 +295,7 @@ def test_a_registered_version_is_the_base_of_the_next(made, make_settings):
 @pytest.mark.slow
 def test_a_regression_is_continued_in_its_own_unit(made, make_settings):
     one = made("regression")
-    settings = make_settings(
-        "regression", base_model="models:/tiny@production", train={"epochs": 1, "learning_rate": 1e-9}
-    )
+    settings = make_settings("regression", base_model="models:/tiny/1", train={"epochs": 1, "learning_rate": 1e-9})
     again = run(settings, one.registry).release
     before = one.outcome.release.evaluations["fp32"].metrics
     assert again.evaluations["fp32"].metrics == pytest.approx(before, rel=1e-3)

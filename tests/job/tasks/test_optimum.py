@@ -15,17 +15,21 @@ REQUIREMENTS = Path(__file__).parents[3] / "requirements" / "optimum.txt"
 LENGTH = 8
 _OPTIMUM = """
 import json, sys
+from onnxruntime import SessionOptions
 from optimum.onnxruntime import ORTModelForCausalLM, ORTModelForSequenceClassification
 from transformers import AutoTokenizer
 
 what, texts, folder = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 tokenizer = AutoTokenizer.from_pretrained(folder)
+# int8 is exact with it on every processor (docs/decisions/0021-int8-by-rows.md).
+exact = SessionOptions()
+exact.add_session_config_entry("session.x64quantprecision", "1")
 rows = [tokenizer(text, return_tensors="pt") for text in texts]
 if what == "logits":
-    model = ORTModelForSequenceClassification.from_pretrained(folder)
+    model = ORTModelForSequenceClassification.from_pretrained(folder, session_options=exact)
     answers = [model(**row).logits[0].tolist() for row in rows]
 else:
-    model = ORTModelForCausalLM.from_pretrained(folder)
+    model = ORTModelForCausalLM.from_pretrained(folder, session_options=exact)
     written = [model.generate(**row, max_new_tokens=int(what), do_sample=False)[0] for row in rows]
     answers = tokenizer.batch_decode(written, skip_special_tokens=True)
 print(json.dumps(answers))
