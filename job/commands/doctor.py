@@ -1,7 +1,6 @@
 """`tunewright check`: what the doctor found, on the terminal, as JSON and as a page."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from tunewright.job.data.doctor.finding import ColumnFacts, Diagnosis
 from tunewright.job.data.doctor.personal import masked
 from tunewright.job.data.layout import layout_of
 from tunewright.job.data.readers.formats import read_rows
+from tunewright.job.data.sources.cache import write_whole
 from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Plan
@@ -91,8 +91,5 @@ def _tell_columns(found: Diagnosis) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all."""
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
+    write_whole(path, text)
     say("doctor", f"{path} is written")

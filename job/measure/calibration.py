@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.stats import binomtest
 
+from tunewright.job.measure.rows.intervals import share
 from tunewright.serving.runtime.scores import Function, log_softmax, scores
 
 Numbers = NDArray[np.float64]
@@ -189,5 +189,4 @@ def _interval(gaps_RB: Numbers, sizes_R: Numbers, ece: float) -> tuple[tuple[flo
 
 
 def _bin(told: Numbers, right: NDArray[np.bool_]) -> Bin:
-    found = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-    return Bin(float(told.mean()), float(right.mean()), float(found.low), float(found.high), len(right))
+    return Bin(float(told.mean()), *share(int(right.sum()), len(right)), len(right))

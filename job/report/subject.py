@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isinf
 
 from tunewright.job.data.dataset import strings
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.measure.metric import METRICS, lower_is_better
 from tunewright.job.measure.rows.answers import RowAnswers
+from tunewright.job.measure.rows.intervals import Interval
 from tunewright.job.report.html import Cell, Number, Quoted
 from tunewright.job.steps.release import Release
 from tunewright.job.train.state import Trained
@@ -77,6 +79,11 @@ def told(name: str, value: float) -> str:
 def between(name: str, ends: Sequence[float]) -> str:
     """The ends of an interval."""
     return f"{told(name, ends[0])} to {told(name, ends[1])}"
+
+
+def with_ends(one: Interval) -> str:
+    """A share, with the interval where one is known."""
+    return f"{one.value:.3f}" if isinf(one.low) else f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
 
 
 def better(name: str) -> str:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tunewright.serving.predictor import Predictor
 
 _TAG = {"BIO": re.compile(r"O|[BI]-.+", re.DOTALL), "BIOES": re.compile(r"O|[BIES]-.+", re.DOTALL)}
-_WORDS = {"aggregation_strategy": "none", "ignore_labels": []}
+WORDS = {"aggregation_strategy": "none", "ignore_labels": []}
 """Parameters of a request that is answered by one tag per word."""
 
 
@@ -176,7 +176,7 @@ def _answered(predictor: "Predictor", part: Part) -> tuple[list[list[str]], "Out
 
     labels = predictor.model.labels
     number = {label: index for index, label in enumerate(labels)}
-    checked = predictor.task.read_parameters(_WORDS, predictor.model)
+    checked = predictor.task.read_parameters(WORDS, predictor.model)
     found: list[list[str]] = []
     logits, truths, rows = [], [], []
     for sentences, targets in part.data.batches():

@@ -22,17 +22,17 @@ from tunewright.job.progress.events import bar, say
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.steps.teachers.unlabelled import InputsOnly
 from tunewright.job.tasks import TASKS
+from tunewright.job.tasks.token_classification import WORDS
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.predictor import Predictor, open_predictor
+from tunewright.serving.runtime.scores import tempered
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.trial.trials import try_bundle
 
 BY = (*DOUBTS, "disagreement", "diversity", "random")
 _LABELLED = ("text-classification", "token-classification")
-_TAGS = {"aggregation_strategy": "none", "ignore_labels": []}
-"""Parameters of a request that is answered by one tag a word."""
 _AT_ONCE = 256
 
 
@@ -161,8 +161,8 @@ def _disagreements(
 
 def _logits(predictor: Predictor, task: Task, data: Dataset, *, silent: bool = False) -> Iterator[Array]:
     """Of each row, as the scores that are served are made of them; a few of them held at a time."""
-    temperature = predictor.model.variants[predictor.variant].temperature
-    yield from (found / np.float32(temperature) for found in _each(predictor.outputs, task, data, silent=silent))
+    for found in _each(predictor.outputs, task, data, silent=silent):
+        yield tempered(found, predictor.temperature)
 
 
 def _vectors(predictor: Predictor, task: Task, data: Dataset) -> NDArray[np.float32]:
@@ -189,7 +189,7 @@ def _items(predictor: Predictor, task: Task, data: Dataset, doubts: NDArray[np.f
     model = predictor.model
     for value, words, doubt in zip(inputs, served, doubts, strict=True):
         texts = (value,) if isinstance(value, str) else tuple(value)
-        (answer,) = predictor.predict([words], _TAGS if ROLES[model.problem] == "tags" else None)
+        (answer,) = predictor.predict([words], WORDS if ROLES[model.problem] == "tags" else None)
         if ROLES[model.problem] == "tags":
             found = {one["index"]: one for one in answer}
             # A tokenizer may make no token of a word, which then has no tag.

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from tunewright.job.commands.label.choose import Asked, choose
 from tunewright.job.commands.label.read_back import read_export
-from tunewright.job.commands.label.write import form_of, write_items, write_whole
+from tunewright.job.commands.label.write import form_of, write_items
+from tunewright.job.data.sources.cache import write_whole
 from tunewright.job.errors import DataError, SettingsError
 from tunewright.job.progress.events import say
 from tunewright.job.settings.data import DataSettings

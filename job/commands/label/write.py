@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tunewright.job.commands.label.item import Item, Question
 from tunewright.job.commands.label.tools import WRITERS, label_studio_config
+from tunewright.job.data.sources.cache import write_whole
 from tunewright.job.errors import SettingsError
 from tunewright.job.progress.events import say
 
@@ -36,11 +37,3 @@ def write_items(items: Sequence[Item], asked: Question, output: Path, form: str)
         write_whole(config, label_studio_config(asked))
         text += f", and {config}, the labelling interface of the project"
     say("label", text, rows=len(items))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Under its name only once it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from tunewright.job.data.doctor.finding import SHOWN, Finding
+from tunewright.job.data.doctor.finding import Finding
 from tunewright.job.data.doctor.personal import masked
 from tunewright.job.data.doctor.side import Side
 
@@ -129,7 +129,6 @@ def _shown(value: str) -> str:
 
 def _finding(side: Side, rows: int, looked: int, what: str, holds: Holds) -> Finding:
     places = (at for at, (text, target) in enumerate(_texts(side)) if holds(text, target))
-    first = [at for at, _ in zip(places, range(SHOWN), strict=False)]
     return Finding(
         "leaks",
         "serious",
@@ -138,5 +137,5 @@ def _finding(side: Side, rows: int, looked: int, what: str, holds: Holds) -> Fin
         rows / looked,
         f"{what}: what is to be learned can be read off",
         "take it out of the texts, unless callers will write it too: a model looks for it and for nothing else",
-        side.examples(first),
+        side.examples(places),
     )

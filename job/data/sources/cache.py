@@ -52,7 +52,7 @@ def record_digest(record: Path, address: str, sha256: str) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file of the cache whole or not at all, whoever else writes it."""
+    """Write a file whole or not at all, whoever else writes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(f".{os.getpid()}.new")
     new.write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewright.job.measure.labels import Answered
-from tunewright.serving.runtime.scores import scores
+from tunewright.serving.runtime.scores import log_softmax, scores
 
 Numbers = NDArray[np.float32]
 Labels = NDArray[np.integer]
@@ -87,13 +87,11 @@ def label_answers(logits: Numbers, targets: NDArray[np.generic], answers: Answer
         losses = np.logaddexp(0.0, np.where(known > 0, -logits, logits)).mean(axis=-1)
     else:
         sure = each.max(axis=-1)
-        shifted = logits - logits.max(axis=-1, keepdims=True)
-        whole = np.log(np.exp(shifted).sum(axis=-1))
         numbers = np.asarray(targets, dtype=np.int64)
         seen = numbers < logits.shape[1]
-        right = shifted[np.arange(len(logits)), np.where(seen, numbers, 0)]
+        right = log_softmax(logits)[np.arange(len(logits)), np.where(seen, numbers, 0)]
         # What training never saw has no score at all: it counts as lost as can be told in float32.
-        losses = np.where(seen, whole - right, np.float32(87.0))
+        losses = np.where(seen, -right, np.float32(87.0))
     kept = np.asarray(each, dtype=np.float32) if each.size <= _MOST_SCORES else None
     truths, predicted = (_small(one) for one in (targets, answers.predicted))
     return LabelAnswers(truths, predicted, _single(sure), _single(losses), kept)

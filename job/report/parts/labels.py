@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tunewright.job.measure.rows.answers import LabelAnswers
 from tunewright.job.measure.rows.intervals import Interval, f1, share
 from tunewright.job.report.html import Cell, Html, Number, Section, figure, figures, heading, joined, paragraph, table
-from tunewright.job.report.subject import Subject, count
+from tunewright.job.report.subject import Subject, count, with_ends
 from tunewright.job.report.svg import Axis, Bar, bars, heat
 
 _DRAWN = 20
@@ -24,7 +24,7 @@ def labels(subject: Subject) -> Section | None:
     names, figures_of = subject.labels, label_figures(answers, len(subject.labels))
     order = sorted(range(len(names)), key=lambda place: figures_of[place][2].value)
     rows: list[list[Cell]] = [
-        [names[place], *(Number(_told(one)) for one in figures_of[place]), count(rows_of(answers, place))]
+        [names[place], *(Number(with_ends(one)) for one in figures_of[place]), count(rows_of(answers, place))]
         for place in order
     ]
     heads = ["label", "precision", "recall", "F1", "test rows"]
@@ -58,16 +58,12 @@ def _figures(right: int, wrong: int, missed: int, rows: int) -> tuple[Interval, 
     return share(right, right + wrong), share(right, right + missed), f1(right, wrong, missed, rows)
 
 
-def _told(one: Interval) -> str:
-    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"
-
-
 def _bars(names: Sequence[str], order: Sequence[int], found: Sequence[tuple[Interval, Interval, Interval]]) -> Html:
     shown = order[:_DRAWN]
     given = [Bar(names[place], found[place][2].value, found[place][2][1:]) for place in shown]
     caption = "F1 by label, the worst first" + (f" ({_DRAWN} of {len(names)})" if len(names) > _DRAWN else "")
     described = "; ".join(f"{bar.name} {bar.value:.3f}" for bar in given)
-    rows: list[list[Cell]] = [[names[place], Number(_told(found[place][2]))] for place in shown]
+    rows: list[list[Cell]] = [[names[place], Number(with_ends(found[place][2]))] for place in shown]
     behind = table("Numbers of the plot", ["label", "F1 with its 95 % interval"], rows, folded=True)
     return figure(caption, bars(caption, described, given, Axis("F1", 0, 1)), behind)
 

@@ -6,7 +6,7 @@ from tunewright.job.measure.metric import lower_is_better
 from tunewright.job.measure.rows.answers import LabelAnswers
 from tunewright.job.report.html import Cell, Html, Number, Section, figures, joined, paragraph, table
 from tunewright.job.report.html import figure as framed
-from tunewright.job.report.subject import Subject, between, told
+from tunewright.job.report.subject import Subject, better, between, told
 from tunewright.job.report.svg import Bar, axis_over, bars
 
 
@@ -84,7 +84,7 @@ def quality(subject: Subject) -> Section:
         rows.append(["linear model of the words", *_cells(names, subject.floor.metrics, subject.floor.intervals)])
     if release.baseline:
         rows.append(["no model", *_cells(names, release.baseline, {})])
-    heads = ["answered by", *(f"{name} (lower is better)" if lower_is_better(name) else name for name in names)]
+    heads = ["answered by", *map(better, names)]
     parts = [table("Figures of the test rows, with 95 % intervals where they are known", heads, rows)]
     parts += [paragraph(f"{name} is left out: {reason}.", "quiet") for name, reason in release.model.left_out.items()]
     parts.append(paragraph(_notes(subject), "quiet"))

@@ -85,7 +85,7 @@ def _told(one: Interval) -> str:
 
 
 def lost(subject: Subject) -> Section | None:
-    """The rows lost most, and what int8 answers otherwise. None where labels, numbers or tags are not what is told."""
+    """The rows lost most. None where labels, numbers or tags are not what is told."""
     answers = subject.answers
     if isinstance(answers, TextAnswers) or answers is None:
         return None
@@ -116,7 +116,7 @@ def _of_rows(subject: Subject, rows: Sequence[int]) -> tuple[list[str], list[lis
     inputs, answers = subject.plan.prepared.test.data.select(list(rows)).inputs(), subject.answers
     cells: list[list[Cell]] = []
     for row, value in zip(rows, inputs, strict=True):
-        cells.append([count(row), _input(subject, value), *_answered(subject, answers, row)])
+        cells.append([count(row), _input(subject, value), *_answered(subject, answers, row, value)])
     if isinstance(answers, LabelAnswers):
         return ["row", "input", "true", "answered", "loss"], cells
     if isinstance(answers, NumberAnswers):
@@ -124,7 +124,7 @@ def _of_rows(subject: Subject, rows: Sequence[int]) -> tuple[list[str], list[lis
     return ["row", "input", "words that are wrong: true, answered"], cells
 
 
-def _answered(subject: Subject, answers: RowAnswers | None, row: int) -> list[Cell]:
+def _answered(subject: Subject, answers: RowAnswers | None, row: int, value: object) -> list[Cell]:
     if isinstance(answers, LabelAnswers):
         said = f"{_named(answers.predicted, row, subject.labels)} ({answers.sure[row]:.2f})"
         return [_named(answers.truths, row, subject.labels), said, Number(f"{answers.losses[row]:.2f}")]
@@ -132,8 +132,7 @@ def _answered(subject: Subject, answers: RowAnswers | None, row: int) -> list[Ce
         number, given = float(answers.truths[row]), float(answers.answers[row])
         return [Number(f"{number:.5g}"), Number(f"{given:.5g}"), Number(f"{given - number:+.5g}")]
     assert isinstance(answers, TagAnswers)
-    words = list(strings(subject.plan.prepared.test.data.select([row]).inputs()[0]))
-    told = zip(words, answers.truths[row], answers.answers[row], strict=True)
+    told = zip(strings(value), answers.truths[row], answers.answers[row], strict=True)
     return ["; ".join(f"{word}: {true}, {said}" for word, true, said in told if true != said)[:400]]
 
 
@@ -147,9 +146,7 @@ def _named(labels: NDArray[np.generic], row: int, names: Sequence[str]) -> str:
 def _input(subject: Subject, value: object) -> Cell:
     """An input as a cell: images small, other files by their names, texts cut."""
     media = subject.plan.prepared.task.columns.media
-    if not media:
-        return shown(value)
-    if not isinstance(value, dict):
+    if not media or not isinstance(value, dict):
         return shown(value)
     # Of a file and a text beside it, each has a place of its own.
     file, words = value.get(media, value), cut(value.get("text", ""))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tunewright.job.measure.rows.answers import TextAnswers
 from tunewright.job.measure.rows.intervals import Interval, mean
 from tunewright.job.report.html import Cell, Html, Number, Quoted, Section, joined, paragraph, table
-from tunewright.job.report.subject import Subject, count, cut, shown
+from tunewright.job.report.subject import Subject, count, cut, shown, with_ends
 
 _SAMPLES = 8
 _WORDS = ((0, 0), (1, 1), (2, 3), (4, 6), (7, 12), (13, 10**9))
@@ -29,7 +29,7 @@ def written(subject: Subject) -> Section | None:
 
 def _by_answer(answers: TextAnswers) -> Html:
     rows: list[list[Cell]] = [
-        [name, count(rows), Number(_told(figure)), Number(f"{empty:.1%}")]
+        [name, count(rows), Number(with_ends(figure)), Number(f"{empty:.1%}")]
         for name, rows, figure, empty in by_answer(answers)
     ]
     heads = ["length of the right answer", "questions", f"{answers.figure} (95 % interval)", "answered with nothing"]
@@ -106,7 +106,3 @@ def _beside(subject: Subject, answers: TextAnswers, rows: Sequence[int]) -> list
         ]
         for row, value in zip(rows, inputs, strict=True)
     ]
-
-
-def _told(one: Interval) -> str:
-    return f"{one.value:.3f}" if np.isinf(one.low) else f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})"

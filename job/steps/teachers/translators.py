@@ -15,6 +15,7 @@ from tunewright.job import signals
 from tunewright.job.checkpoints.digest import digest
 from tunewright.job.data.dataset import Dataset, DatasetWriter, open_dataset
 from tunewright.job.data.reuse import forget_old
+from tunewright.job.data.sources.cache import write_whole
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Plan, TeacherFacts
 from tunewright.job.progress.events import bar, say
@@ -107,9 +108,7 @@ class _Translators:
             found = list(texts)
             for predictor in self._predictors():
                 found = _translated(predictor, found)
-            new = path.with_suffix(f".{os.getpid()}.new")
-            new.write_text(json.dumps(found))
-            new.replace(path)
+            write_whole(path, json.dumps(found))
         return found
 
     def _predictors(self) -> Iterator["Predictor"]:
