@@ -6,6 +6,7 @@ else in the run changes what comes of it.
 Axes: R rows, K numbers of a row, N numbers that a product makes of them.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,7 @@ class _Quantizer:
         self._rows: dict[onnx_ir.Value, _Rows] = {}
         self._tables: dict[onnx_ir.Value, tuple[onnx_ir.Value, onnx_ir.Value]] = {}
         self._matrices: dict[_Weight, tuple[onnx_ir.Value, onnx_ir.Value]] = {}
+        self._readers: Counter[onnx_ir.Value] = Counter()
         self._tied = {_input(node, 0) for node in graph if _is_look_up(node)}
         self._made = 0
 
@@ -81,6 +83,7 @@ class _Quantizer:
 
     def _product(self, node: onnx_ir.Node, weight: _Weight) -> onnx_ir.Value:
         matrix_KN, scale_N = self._matrix(weight)
+        matrix_KN = self._one_of_many(matrix_KN, _numbers(weight.stored).shape[:: -1 if weight.turned else 1])
         rows, scale_R1, zero = self._quantized_rows(_input(node, 0), _numbers(weight.stored).shape[weight.turned])
         whole = [rows, matrix_KN, self._constant("int8.one", np.float32(1)), scale_N, zero]
         found = self._op("MatMulIntegerToFloat", whole, domain="com.microsoft")
@@ -115,6 +118,18 @@ class _Quantizer:
             tied = weight.turned and weight.stored in self._tied
             self._matrices[weight] = self._table_turned(weight.stored) if tied else self._own(weight)
         return self._matrices[weight]
+
+    def _one_of_many(self, matrix_KN: onnx_ir.Value, shape: Sequence[int]) -> onnx_ir.Value:
+        """What one product reads of a weight: that, or for all but the first a constant of its own once it is loaded.
+
+        ONNX Runtime makes signed weights unsigned, where it must, under a name that follows from theirs, and fails
+        where two products share one. Each shape is a constant of its own, so that it does not see one `Reshape` in all.
+        """
+        self._readers[matrix_KN] += 1
+        if self._readers[matrix_KN] == 1:
+            return matrix_KN
+        own = self._constant(f"{matrix_KN.name}.shape_{self._readers[matrix_KN]}", np.array(shape))
+        return self._op("Reshape", [matrix_KN, own])
 
     def _own(self, weight: _Weight) -> tuple[onnx_ir.Value, onnx_ir.Value]:
         numbers = _numbers(weight.stored)

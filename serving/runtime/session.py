@@ -75,22 +75,7 @@ class Session:
     """A loaded graph; `run` may be called from several threads."""
 
     def __init__(self, path: Path, *, threads: int = 1, provider: Provider = "cpu") -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # A plan of the memory for each shape that was seen is kept for ever, and saves nothing where shapes differ.
-        options.enable_mem_pattern = False
-        # Processors without VNNI cut 16-bit sums of unsigned and signed bytes; with this ONNX Runtime makes the weights
-        # unsigned there, and there alone, which is exact (docs/decisions/0021-int8-by-rows.md).
-        options.add_session_config_entry("session.x64quantprecision", "1")
-        if threads > 1:
-            # Threads that spin between two runs take twice the processor for the same time of a step.
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = _SILENT
-        try:
-            self.onnx = ort.InferenceSession(str(path), options, providers=_PROVIDERS[provider])
-        except Exception as error:  # ONNX Runtime has no common class for a file it refuses
-            raise BundleError(f"ONNX Runtime refuses {path}: {error}") from error
+        self.onnx = _opened(path, threads, provider)
         # ONNX Runtime goes on with the processor where a GPU does not answer, and says so in its log alone.
         if provider == "cuda" and _CUDA not in self.onnx.get_providers():
             raise SettingsError(
@@ -114,3 +99,32 @@ class Session:
                 raise DeadlineExceeded(f"the model did not answer within {limit.seconds:.3g} s") from error
             raise
         return [np.asarray(output, dtype=np.float32) for output in found]
+
+
+def _opened(path: Path, threads: int, provider: Provider) -> ort.InferenceSession:
+    """The graph, exact where it can be; ONNX Runtime has no common class for a file it refuses."""
+    try:
+        return ort.InferenceSession(str(path), _options(threads, exact=True), providers=_PROVIDERS[provider])
+    except Exception as error:
+        refused = error
+    try:
+        # In versions that are older than this, products may share a weight, and then it can't make that unsigned.
+        return ort.InferenceSession(str(path), _options(threads, exact=False), providers=_PROVIDERS[provider])
+    except Exception:
+        raise BundleError(f"ONNX Runtime refuses {path}: {refused}") from refused
+
+
+def _options(threads: int, *, exact: bool) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # A plan of the memory for each shape that was seen is kept for ever, and saves nothing where shapes differ.
+    options.enable_mem_pattern = False
+    # Processors without VNNI cut 16-bit sums of unsigned and signed bytes; with this ONNX Runtime makes the weights
+    # unsigned there, and there alone, which is exact (docs/decisions/0021-int8-by-rows.md).
+    options.add_session_config_entry("session.x64quantprecision", "1" if exact else "0")
+    if threads > 1:
+        # Threads that spin between two runs take twice the processor for the same time of a step.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = _SILENT
+    return options

@@ -214,8 +214,34 @@ def test_embeddings_that_are_the_last_layer_too_lie_in_the_file_once(tmp_path):
 
 def test_products_of_large_bytes_are_exact_on_every_processor(tmp_path):
     nodes = [helper.make_node("MatMul", ["rows", "weight"], ["found"])]
-    before, after = product(tmp_path, nodes, np.full((64, 32), 3, dtype=np.float32))
-    [[expected], [found]] = [
-        one.run(None, {"rows": np.full((3, 64), 100, dtype=np.float32)}) for one in (before, after)
-    ]
+    expected, found = answers_to_large_rows(product(tmp_path, nodes, np.full((64, 32), 3, dtype=np.float32)))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_products_that_share_a_weight_are_exact_on_every_processor_and_keep_it_once(tmp_path):
+    """As the layers of ALBERT do."""
+    nodes = [
+        helper.make_node("MatMul", ["rows", "weight"], ["first"]),
+        helper.make_node("Neg", ["rows"], ["less"]),
+        helper.make_node("MatMul", ["less", "weight"], ["second"]),
+        helper.make_node("Sub", ["first", "second"], ["found"]),
+    ]
+    expected, found = answers_to_large_rows(product(tmp_path, nodes, np.full((64, 32), 3, dtype=np.float32)))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    kept = onnx.load(tmp_path / "b.onnx").graph.initializer
+    assert [one.name for one in kept if one.data_type == TensorProto.INT8] == ["weight.int8"]
+
+
+def answers_to_large_rows(sessions):
+    return [one.run(None, {"rows": np.full((3, 64), 100, dtype=np.float32)})[0] for one in sessions]
+
+
+def test_a_file_of_an_older_version_whose_products_share_a_weight_is_opened(tmp_path, open_session):
+    weight = numpy_helper.from_array(np.full((64, 64), 100, dtype=np.int8), "weight")
+    nodes = [helper.make_node("MatMulInteger", [given, "weight"], [made]) for given, made in (("a", "x"), ("b", "y"))]
+    given = [helper.make_tensor_value_info(name, TensorProto.UINT8, ["batch", 64]) for name in "ab"]
+    made = [helper.make_tensor_value_info(name, TensorProto.INT32, ["batch", 64]) for name in "xy"]
+    model = helper.make_model(helper.make_graph(nodes, "shared", given, made, [weight]), ir_version=10)
+    onnx.save(model, tmp_path / "model.onnx")
+    ones = np.ones((1, 64), dtype=np.uint8)
+    assert [one[0, 0] for one in open_session(tmp_path / "model.onnx").run(None, {"a": ones, "b": ones})] == [6400] * 2
