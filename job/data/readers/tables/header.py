@@ -33,6 +33,9 @@ class Header:
         used = set(layout.wanted) if set(layout.wanted) <= set(self.cells) else set()
         self._folded = {name.casefold() for name in used or self.cells if name}
         """The names that a header has at least, whatever their case."""
+        self._header = [name.casefold() for name in self.cells]
+        self._used = [place for place, name in enumerate(self._header) if name in self._folded]
+        self._width = filled(self._header)
 
     def _names(self) -> list[str | None]:
         names, wanted = self.cells, self._layout.wanted
@@ -59,13 +62,13 @@ class Header:
             self._refuse_roles(line, values)
             return False
         cells = [value.strip().casefold() for value in values]
+        if cells == self._header:
+            return True
         if not self._folded <= set(cells):
             return False
-        header = [name.casefold() for name in self.cells]
-        used = [place for place, name in enumerate(header) if name in self._folded]
-        if filled(cells) == filled(header) and all(cells[place] == header[place] for place in used):
+        if filled(cells) == self._width and all(cells[place] == self._header[place] for place in self._used):
             return True
-        if len(self._folded) == 1 and sorted(cells) != sorted(header):
+        if len(self._folded) == 1 and sorted(cells) != sorted(self._header):
             # One word may well stand in a row.
             return False
         raise DataError(
