@@ -162,10 +162,13 @@ class Described:
     """What has a name."""
 
 
-EVENT: Schema = {
-    **closed({"event": {"type": "string", "enum": ["message"]}, "data": TEXT}, optional=("event",)),
-    "description": "One event; `data` is JSON.",
-}
+def event_schema(*names: str) -> Schema:
+    """One event of a stream; `names`: those that events may have, where they have one."""
+    name: Schema = {"type": "string", "enum": list(names)}
+    return {**closed({"event": name, "data": TEXT}, optional=("event",)), "description": "One event; `data` is JSON."}
+
+
+EVENT = event_schema("message")
 """What stands in a stream, again and again."""
 
 

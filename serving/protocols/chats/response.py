@@ -12,6 +12,23 @@ from tunewright.serving.protocols.protocol import Fault, event
 from tunewright.serving.request.json_text import to_json
 from tunewright.serving.request.request import Request
 
+EVENTS = tuple(
+    f"response.{name}"
+    for name in (
+        "created",
+        "in_progress",
+        "output_item.added",
+        "content_part.added",
+        "output_text.delta",
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+        "completed",
+        "incomplete",
+        "failed",
+    )
+)
+"""What events of a response are called, in their order."""
 _AT: Mapping[str, object] = {"output_index": 0, "content_index": 0}
 """Where the only text is."""
 

@@ -9,7 +9,7 @@ from tunewright.serving.protocols.chats.asked import writer
 from tunewright.serving.protocols.chats.described import SAMPLING
 from tunewright.serving.protocols.chats.messages import ROLES, read_messages
 from tunewright.serving.protocols.chats.options import grammar, parameters, stops
-from tunewright.serving.protocols.chats.response import Response, ResponseEvents
+from tunewright.serving.protocols.chats.response import EVENTS, Response, ResponseEvents
 from tunewright.serving.protocols.plain import (
     body_object,
     checked,
@@ -20,7 +20,7 @@ from tunewright.serving.protocols.plain import (
     take_neutral,
     text_of,
 )
-from tunewright.serving.protocols.protocol import EVENT, About, Asked, Call, Described, Reply
+from tunewright.serving.protocols.protocol import About, Asked, Call, Described, Reply, event_schema
 from tunewright.serving.request.schema import FILLED, TEXT, Schema, closed, list_of, needing, nullable
 
 _READ = ("input", "instructions", "model", "max_output_tokens", "temperature", "top_p", "text", "stream")
@@ -87,7 +87,7 @@ def described(about: About) -> Described | None:
     answer: Schema = {"type": "object"}
     summary = "One answer to a text or a conversation, as in the API of OpenAI"
     told = "Also under `/openai/v1`. With `stream`, events have OpenAI's names: `response.output_text.delta` and so on."
-    return Described("responses", summary, needing(request, "input"), answer, EVENT, told)
+    return Described("responses", summary, needing(request, "input"), answer, event_schema(*EVENTS), told)
 
 
 def _conversation(content: Mapping[str, object]) -> list[dict[str, object]]:

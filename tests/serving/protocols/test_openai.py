@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from openai import NotFoundError, OpenAI, UnprocessableEntityError
 
-from tunewright.serving.protocols.chats.response import Response, ResponseEvents
+from tunewright.serving.protocols.chats.response import EVENTS, Response, ResponseEvents
 from tunewright.serving.protocols.protocol import Fault
 from tunewright.serving.request.request import Request
 
@@ -142,6 +142,7 @@ def test_a_response_as_a_stream(client):
     begun = ["created", "in_progress", "output_item.added", "content_part.added"]
     assert kinds[:4] == begun
     assert kinds[-4:] == ["output_text.done", "content_part.done", "output_item.done", "incomplete"]
+    assert {event.type for event in events} < set(EVENTS)
     assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == "def"
     assert {event.response.id for event in events if hasattr(event, "response")} == {events[0].response.id}
     whole = events[-1].response
