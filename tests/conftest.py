@@ -221,13 +221,15 @@ def set_client(monkeypatch, environment):
     given = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest", "AWS_DEFAULT_REGION": "us-east-1"}
     for name, value in (given | environment).items():
         monkeypatch.setenv(name, value)
+    # boto3 keeps the credentials of the first client it made.
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
 
 
 def make_bucket():
     import boto3
 
     name = f"test-{uuid.uuid4().hex[:12]}"
-    boto3.session.Session().client("s3").create_bucket(Bucket=name)
+    boto3.client("s3").create_bucket(Bucket=name)
     return name
 
 
