@@ -116,6 +116,7 @@ TESTED_BY = {
     "job/report/parts/learning.py": "job/report/test_parts.py",
     "job/report/parts/labels.py": "job/report/test_parts.py",
     "job/report/parts/certainty.py": "job/report/test_parts.py",
+    "job/report/parts/reliability.py": "job/report/test_parts.py",
     "job/report/parts/numbers.py": "job/report/test_parts.py",
     "job/report/parts/tags.py": "job/report/test_parts.py",
     "job/report/parts/written.py": "job/report/test_parts.py",

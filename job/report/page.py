@@ -15,7 +15,18 @@ from tunewright.job.measure.metric import METRICS, figures
 from tunewright.job.measure.rows.floor import linear_answers, rows_for
 from tunewright.job.progress.events import say
 from tunewright.job.report.html import Section, page
-from tunewright.job.report.parts import certainty, facts, labels, learning, numbers, quality, rows, tags, written
+from tunewright.job.report.parts import (
+    certainty,
+    facts,
+    labels,
+    learning,
+    numbers,
+    quality,
+    reliability,
+    rows,
+    tags,
+    written,
+)
 from tunewright.job.report.subject import Floor, Holder, Subject
 from tunewright.job.steps.release import Release
 from tunewright.job.train.state import Trained
@@ -32,6 +43,7 @@ _PARTS: Sequence[Callable[[Subject], Section | None]] = (
     numbers.numbers,
     written.written,
     certainty.certainty,
+    reliability.reliability,
     rows.slices,
     rows.lost,
     rows.flips,

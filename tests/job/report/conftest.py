@@ -43,10 +43,20 @@ def _of_labels(truths, predicted, sure, scores=None):
 def subject_of():
     """subject_of(answers, labels=..., inputs=...): a run whose served file answers so."""
 
-    def make(answers, *, labels=("no", "yes"), inputs=None, problem="single_label", details=(), others=None, media=""):
+    def make(
+        answers,
+        *,
+        labels=("no", "yes"),
+        inputs=None,
+        problem="single_label",
+        details=(),
+        others=None,
+        media="",
+        calibration=None,
+    ):
         rows = len(answers.truths)
         measured = {
-            name: Evaluation({"accuracy": 0.5}, {"accuracy": (0.25, 0.75)}, list(details), 1.5, rows, one)
+            name: Evaluation({"accuracy": 0.5}, {"accuracy": (0.25, 0.75)}, list(details), 1.5, rows, one, calibration)
             for name, one in {"fp32": answers, **(others or {})}.items()
         }
         model = SimpleNamespace(

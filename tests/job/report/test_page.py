@@ -18,8 +18,8 @@ def titles(html):
 @pytest.mark.parametrize(
     ("shape", "own"),
     [
-        ("single", ["Labels", "How sure it is", "Slices", "Rows that were lost", "Smaller files"]),
-        ("multi", ["Labels", "How sure it is", "Slices", "Rows that were lost", "Smaller files"]),
+        ("single", ["Labels", "How sure it is", "Calibration", "Slices", "Rows that were lost", "Smaller files"]),
+        ("multi", ["Labels", "How sure it is", "Calibration", "Slices", "Rows that were lost", "Smaller files"]),
         ("regression", ["Answers and errors", "Slices", "Rows that were lost"]),
     ],
 )

@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pytest
 
+from tunewright.job.measure.calibration import calibration, outcomes_of
 from tunewright.job.measure.rows.answers import NumberAnswers, TagAnswers, TextAnswers
-from tunewright.job.report.parts import certainty, labels, learning, numbers, quality, rows, tags, written
+from tunewright.job.report.parts import certainty, labels, learning, numbers, quality, reliability, rows, tags, written
 from tunewright.job.report.svg import Axis
 from tunewright.job.train.state import Trained
 
@@ -81,6 +82,47 @@ def test_of_two_labels_the_threshold_of_the_second_is_drawn(of_labels, subject_o
     section = certainty.certainty(subject).content
     assert "Threshold of yes" in section
     assert "F1 is largest, 1.000, at a threshold of 0.22 on these rows." in section
+
+
+@pytest.fixture
+def tempered(of_labels, subject_of):
+    """Twenty rows of score 0.6, of which 12 are right, and twenty of 0.9, of which 16 are; half as sure at 2."""
+    odds = np.repeat(np.log([1.5, 9.0]), 20)
+    logits = np.stack([np.zeros(40), odds], axis=1).astype(np.float32)
+    truths = np.array([1] * 12 + [0] * 8 + [1] * 16 + [0] * 4)
+    return lambda temperature: subject_of(
+        of_labels(truths, [1] * 40, [0.9] * 40), calibration=calibration(outcomes_of(logits, truths), temperature)
+    )
+
+
+def test_reliability_is_how_often_scores_are_right_before_and_after(tempered):
+    subject = tempered(2.0)
+    section = reliability.reliability(subject).content
+    # Odds of 1.5 and 9 to their roots: 0.551 and 0.75.
+    assert [(row[0], row[1], row[2], row[4]) for row in cells(section, "Numbers of the plot")] == [
+        ("before", "0.600", "60.0%", "20"),
+        ("before", "0.900", "80.0%", "20"),
+        ("as served", "0.551", "60.0%", "20"),
+        ("as served", "0.750", "80.0%", "20"),
+    ]
+    assert cells(section, "Numbers of the plot")[1][3] == "58.4% to 91.9%"
+    x, y = Axis("", 0.5, 1), Axis("", 0.5, 1)
+    for kind, at, right in (("f0", 0.6, 0.6), ("f0", 0.9, 0.8), ("f1", 0.75, 0.8)):
+        assert f'<circle class="{kind}" cx="{x.x(at)}" cy="{y.y(right)}" r="3"/>' in section
+    # Gaps of 0 and 0.1 before; of 0.0495 and 0.05 after.
+    served = subject.evaluation.calibration.after
+    error = cells(section, "Calibration error of the test rows")[0]
+    assert error[:2] == ["fp32", "2.000"]
+    assert error[2].startswith("0.0500 (")
+    assert error[3] == f"0.0497 ({served.interval[0]:.4f} to {served.interval[1]:.4f})"
+    assert "The temperature, 2.000, was fitted on the validation rows" in section
+
+
+def test_scores_that_need_no_temperature_are_drawn_once(tempered, three):
+    section = reliability.reliability(tempered(1.0)).content
+    assert [row[0] for row in cells(section, "Numbers of the plot")] == ["as served", "as served"]
+    assert "The temperature stayed 1" in section
+    assert reliability.reliability(three) is None
 
 
 def test_the_rows_lost_most_are_wrong_ones_the_worst_first(three):
