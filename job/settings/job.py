@@ -30,6 +30,9 @@ class ExportSettings(Settings):
     """ONNX files to make. fp32 is always made, since the others are compared with it."""
     parity_tolerance: float = Field(default=1e-3, gt=0)
     """Largest difference allowed between a torch logit and an fp32 ONNX logit."""
+    abstain: float | None = Field(default=None, gt=0, lt=1)
+    """The largest share of wrong answers, such as 0.05, among those that are given where a caller sends `abstain`: from
+    the validation rows the version gets the score below which it says that it does not know. For one label a row."""
     explained_rows: int = Field(default=24, ge=0, le=100_000)
     """Test rows on which explanations are held against random ones, for the report; 0 measures nothing. Ends after 30
     seconds."""

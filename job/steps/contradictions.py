@@ -73,7 +73,8 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     faults += [*_more_metrics(settings, problem), *_loss(settings.train, problem)]
     faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
     faults += task.target.contradictions(settings, roles, options)
-    faults += [*_explained(settings), *track_faults(settings), *_gated(settings, task, roles, problem)]
+    faults += [*_explained(settings), *_abstained(settings, problem), *track_faults(settings)]
+    faults += _gated(settings, task, roles, problem)
     if faults:
         raise _error(faults)
     return options, roles
@@ -140,6 +141,12 @@ def _explained(settings: JobSettings) -> Iterator[str]:
         yield _useless("export.explained_rows", f"answers of {settings.task} are not explained")
     if settings.export.neighbours and settings.task not in NEARBY:
         yield _useless("export.neighbours", f"nearest rows are for {listed(list(NEARBY), 4)}")
+
+
+def _abstained(settings: JobSettings, problem: str) -> Iterator[str]:
+    if settings.export.abstain is not None and problem != "single_label":
+        several = "of several labels each has a threshold" if problem == "multi_label" else f"this is {problem}"
+        yield _useless("export.abstain", f"it is for one label a row, and {several}")
 
 
 def _gated(settings: JobSettings, task: Task, roles: Roles, problem: str) -> Iterator[str]:
@@ -327,6 +334,8 @@ def _held_out(settings: JobSettings) -> Iterator[str]:
             "train.quantization_aware: auto needs validation rows: give data.validation or a data.validation_fraction "
             "over 0"
         )
+    if settings.export.abstain is not None:
+        yield "export.abstain needs validation rows: give data.validation or a data.validation_fraction over 0"
     untaught = train.few_shot is not None and train.layers == "head"
     for name in ("patience", "metric", "average", "evaluate") if not untaught else ():
         if name in train.model_fields_set and getattr(train, name) is not None:

@@ -117,7 +117,7 @@ def _release(model: nn.Module, plan: Plan, objective: Objective, folder: Path, s
         "parity",
         _PROVEN,
         lambda: _check_parity(model, task.model_file(plan, made), plan, folder, unit),
-        of=[unit, tolerance],
+        of=[unit, tolerance, settings.export.abstain],
     )
     headline = task.headline(plan.prepared.problem)
     # The test rows are read once and decide nothing between variants.

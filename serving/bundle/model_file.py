@@ -47,6 +47,9 @@ class Variant(_Part):
     temperature: float = Field(default=1.0, ge=0.01, le=100)
     """What its logits are divided by before they become scores, fitted on the validation rows; 1 where that shows no
     gain."""
+    min_score: float | None = Field(default=None, ge=0, le=1)
+    """The score from which the best label is answered where a caller sends `abstain`, chosen on the validation rows:
+    surely no more of these answers are wrong than `export.abstain` of the job says."""
     golden_tolerance: float = Field(gt=0)
     """Largest difference of a golden logit that another machine may show."""
 
@@ -114,6 +117,9 @@ class ModelFile(_Part):
             raise ValueError(f"a regression has one label, not {len(self.labels)}")
         if self.thresholds is not None and (self.problem, len(self.thresholds)) != ("multi_label", len(self.labels)):
             raise ValueError(f"{len(self.thresholds)} thresholds, for a {self.problem} of {len(self.labels)} labels")
+        bounded = [name for name, one in self.variants.items() if one.min_score is not None]
+        if bounded and self.problem != "single_label":
+            raise ValueError(f"variants.{bounded[0]}.min_score is for one label a row, not for a {self.problem}")
         return self
 
 

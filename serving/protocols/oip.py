@@ -284,7 +284,8 @@ def _outputs(service: Service, answers: Sequence[object]) -> dict[str, Output]:
                 rows.append(_text(told))
             else:
                 assert isinstance(told, dict)
-                rows.append(told[name])
+                # A tensor of strings has no null; the output `json` does.
+                rows.append("" if told[name] is None else told[name])
     return {name: Output(name, rows) for name, rows in made.items()}
 
 

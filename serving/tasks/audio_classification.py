@@ -3,7 +3,7 @@
 import base64
 import io
 import wave
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,10 +18,11 @@ from tunewright.serving.media.audio_file import unfolded
 from tunewright.serving.media.audio_processor import AudioPreprocessing
 from tunewright.serving.request import schema
 from tunewright.serving.request.files import BODY_BYTES, read_files
-from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array
-from tunewright.serving.tasks.text_classification import Parameters, answer_of, answer_shape
+from tunewright.serving.tasks.text_classification import Parameters, answer_of, answer_shape, read_parameters
+
+__all__ = ["open_engine", "read_inputs", "read_parameters", "shapes"]
 
 
 class Options(BaseModel):
@@ -51,11 +52,6 @@ def shapes(model: ModelFile) -> Shapes:
 def read_inputs(inputs: object, model: ModelFile) -> tuple[list[bytes], bool]:
     """The files of a request."""
     return read_files(inputs, "audio")
-
-
-def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
-    """Check a caller's parameters."""
-    return check_parameters(Parameters, parameters, model.task)
 
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> Opened:

@@ -1,6 +1,6 @@
 """Image and text together, classified: a file's bytes and a text to `[{"label", "score"}]`, best first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,14 @@ from tunewright.serving.media.image_file import decode, unfolded
 from tunewright.serving.media.image_pixels import ImagePreprocessing, pixels
 from tunewright.serving.request import schema
 from tunewright.serving.request.files import BODY_BYTES, read_file
-from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.request.several import read_several
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.tasks.image_classification import EXAMPLE, Options
-from tunewright.serving.tasks.text_classification import Parameters, answer_of, answer_shape
+from tunewright.serving.tasks.text_classification import Parameters, answer_of, answer_shape, read_parameters
 from tunewright.serving.text.encoding import Encoded, Encoder, check_inputs
+
+__all__ = ["open_engine", "read_inputs", "read_parameters", "shapes"]
 
 Input = tuple[bytes, str]
 """An image file and a text."""
@@ -51,11 +52,6 @@ def _read_input(item: object, place: str) -> Input:
         case {"image": image, "text": str(text), **rest} if not rest:
             return read_file(image, "image", f"{place}.image"), text
     raise InputError(f'{place} is {shown(item)}; this model reads {{"image": base64, "text": ...}}')
-
-
-def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
-    """Check a caller's parameters."""
-    return check_parameters(Parameters, parameters, model.task)
 
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> Opened:

@@ -2,6 +2,8 @@
 
 Single label: softmax over the labels. Multi label: sigmoid per label, and `predicted` says whether that reaches
 the threshold that was tuned for the label. Both are of logits divided by the temperature of the variant.
+
+Where a caller asks for it, an answer that is not sure enough is `[{"label": None, "score"}]`.
 """
 
 from collections.abc import Mapping
@@ -15,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tunewright.serving.bundle.model_file import ModelFile
 from tunewright.serving.engines.task import Shapes
 from tunewright.serving.engines.text import AnswerOf, LogitsEngine
+from tunewright.serving.errors import InputError
 from tunewright.serving.request import schema
 from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.request.texts import read_texts
@@ -23,7 +26,7 @@ from tunewright.serving.runtime.scores import scores
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.encoding import Text
 
-Answer = list[dict[str, str | float | bool]]
+Answer = list[dict[str, str | float | bool | None]]
 
 
 class Parameters(BaseModel):
@@ -35,6 +38,15 @@ class Parameters(BaseModel):
     """Return only the best so many labels; all of them when absent."""
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
     """How logits become scores; the function the model was trained with when absent."""
+    min_score: float | None = Field(default=None, ge=0, le=1)
+    """Of one label a row: answer the label `null`, with the score of the best one, where that is below so much."""
+    abstain: bool = False
+    """The same by the `min_score` that the version holds (`export.abstain` of its job)."""
+
+    @property
+    def bounded(self) -> bool:
+        """Whether an answer that is not sure enough names no label."""
+        return self.abstain or self.min_score is not None
 
 
 def shapes(model: ModelFile) -> Shapes:
@@ -50,6 +62,9 @@ def shapes(model: ModelFile) -> Shapes:
 def answer_shape(model: ModelFile) -> schema.Schema:
     """The labels of one input, of whatever kind it is."""
     properties: schema.Schema = {"label": schema.TEXT, "score": {"type": "number"}}
+    if model.problem == "single_label":
+        told = "Null only where min_score or abstain is sent and the best score is below it."
+        properties["label"] = {**schema.nullable(schema.TEXT), "description": told}
     if model.thresholds is not None:
         properties["predicted"] = {"type": "boolean", "description": "Whether the label's threshold is reached."}
     return schema.list_of(schema.closed(properties), minItems=1)
@@ -62,7 +77,31 @@ def read_inputs(inputs: object, model: ModelFile) -> tuple[list[Text], bool]:
 
 def read_parameters(parameters: Mapping[str, object], model: ModelFile) -> Parameters:
     """Check a caller's parameters."""
-    return check_parameters(Parameters, parameters, model.task)
+    checked = check_parameters(Parameters, parameters, model.task)
+    if checked.bounded:
+        _check_bounded(checked, model)
+    return checked
+
+
+def _check_bounded(asked: Parameters, model: ModelFile) -> None:
+    if model.problem != "single_label":
+        raise InputError(
+            "min_score and abstain are for one label a row; of several labels each has a threshold, and 'predicted' "
+            "says whether it is reached"
+        )
+    if asked.function_to_apply not in (None, "softmax"):
+        raise InputError(
+            f"min_score and abstain are for scores of softmax, and function_to_apply is {asked.function_to_apply!r}; "
+            "leave it out"
+        )
+    if asked.abstain and asked.min_score is not None:
+        raise InputError("abstain takes the min_score of the version; send abstain or min_score")
+    without = [name for name, variant in model.variants.items() if variant.min_score is None]
+    if asked.abstain and without:
+        raise InputError(
+            f"abstain takes the min_score of the version, which has none for {', '.join(without)}; send min_score, or "
+            "train a version with export.abstain"
+        )
 
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine[Parameters]:
@@ -72,13 +111,24 @@ def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity
 
 def answer_of(model: ModelFile, variant: str) -> AnswerOf[Parameters]:
     """How one variant answers."""
-    return partial(answer, temperature=model.variants[variant].temperature)
+    held = model.variants[variant]
+    return partial(answer, temperature=held.temperature, min_score=held.min_score)
 
 
-def answer(logits_L: Array, model: ModelFile, parameters: Parameters, temperature: float = 1.0) -> Answer:
-    """The labels with their scores, best first."""
+def answer(
+    logits_L: Array,
+    model: ModelFile,
+    parameters: Parameters,
+    temperature: float = 1.0,
+    min_score: float | None = None,
+) -> Answer:
+    """The labels with their scores, best first; no label where a caller asks for none that is not sure enough.
+    `min_score`: that of the variant."""
     function = parameters.function_to_apply or ("sigmoid" if model.problem == "multi_label" else "softmax")
     scores_L = scores(logits_L, function, temperature)
+    least = min_score if parameters.abstain else parameters.min_score
+    if least is not None and (best := float(scores_L.max())) < least:
+        return [{"label": None, "score": best}]
     order = np.argsort(-scores_L, kind="stable")[: parameters.top_k]
     items: Answer = [{"label": model.labels[index], "score": float(scores_L[index])} for index in order]
     if model.thresholds is not None:

@@ -292,7 +292,8 @@ def made(make_settings, tmp_path_factory):
     def make(shape):
         folder = tmp_path_factory.mktemp(shape)
         registry = RegistrySettings(uri=str(folder / "registry"), cache=folder / "cache")
-        settings = make_settings(shape, alias="production", run_id="first")
+        more = {"export": {"explained_rows": 6, "abstain": 0.2}} if shape == "single" else {}
+        settings = make_settings(shape, alias="production", run_id="first", **more)
         return Made(settings, registry, run(settings, registry))
 
     return make

@@ -44,6 +44,18 @@ def area_under_risk(sure: NDArray[np.floating], right: NDArray[np.bool_]) -> flo
     return float(np.mean(np.cumsum(evened) / np.arange(1, len(sure) + 1)))
 
 
+def answered_from(sure: NDArray[np.floating], right: NDArray[np.bool_], risk: float) -> Point | None:
+    """The most rows of which surely no more than `risk` are wrong, if those below their score get no answer: the upper
+    end of the interval is held against it. None where there is no such score. At least one row."""
+    return next((point for point in reversed(risk_by_coverage(sure, right)) if point.risk.high <= risk), None)
+
+
+def at_score(sure: NDArray[np.floating], right: NDArray[np.bool_], score: float) -> Point:
+    """What is answered from a score on, and what is wrong of it. At least one row."""
+    told = sure.astype(np.float64) >= score
+    return Point(score, float(told.mean()), share(int((~right[told]).sum()), int(told.sum())))
+
+
 @dataclass(frozen=True)
 class Thresholds:
     """Precision, recall and F1 of one label by the score from which it is answered, `[P]` each."""

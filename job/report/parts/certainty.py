@@ -5,7 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from tunewright.job.measure.rows.answers import LabelAnswers
-from tunewright.job.measure.rows.coverage import Point, Thresholds, area_under_risk, by_threshold, risk_by_coverage
+from tunewright.job.measure.rows.coverage import (
+    Point,
+    Thresholds,
+    area_under_risk,
+    at_score,
+    by_threshold,
+    risk_by_coverage,
+)
 from tunewright.job.report.html import Html, Number, Section, figure, figures, joined, paragraph, table
 from tunewright.job.report.subject import Subject
 from tunewright.job.report.svg import Axis, Series, axis_over, lines
@@ -27,7 +34,21 @@ def certainty(subject: Subject) -> Section | None:
         "Scores are those of the answers. A caller that takes answers above a score only, and leaves the others to "
         "people, finds here what is wrong among those it takes."
     )
-    return Section("How sure it is", joined([paragraph(said), figures(plots)]))
+    return Section("How sure it is", joined([paragraph(said), _abstention(subject, answers), figures(plots)]))
+
+
+def _abstention(subject: Subject, answers: LabelAnswers) -> Html:
+    """What comes of the version's own score for "I do not know", which was chosen on other rows."""
+    least, risk = subject.release.model.variants[subject.served].min_score, subject.plan.settings.export.abstain
+    if least is None or risk is None:
+        return Html("")
+    point = at_score(answers.sure, answers.right, least)
+    return paragraph(
+        f"Asked to abstain, it answers from a score of {least:.3f} on, and else says that it does not know. The score "
+        f"was chosen on the validation rows, such that surely at most {risk:.2%} of the answers are wrong. Of the test "
+        f"rows it answers {point.coverage:.1%}, and {point.risk.value:.2%} of these answers are wrong (95 % interval "
+        f"{point.risk.low:.2%} to {point.risk.high:.2%})."
+    )
 
 
 def drawn_labels(answers: LabelAnswers) -> list[int]:

@@ -53,6 +53,7 @@ def subject_of():
         others=None,
         media="",
         calibration=None,
+        min_score=None,
     ):
         rows = len(answers.truths)
         measured = {
@@ -60,7 +61,13 @@ def subject_of():
             for name, one in {"fp32": answers, **(others or {})}.items()
         }
         model = SimpleNamespace(
-            default_variant="fp32", labels=list(labels), problem=problem, thresholds=None, left_out={}, max_length=64
+            default_variant="fp32",
+            variants={name: SimpleNamespace(min_score=min_score) for name in measured},
+            labels=list(labels),
+            problem=problem,
+            thresholds=None,
+            left_out={},
+            max_length=64,
         )
         release = SimpleNamespace(
             model=model, evaluations=measured, headline="accuracy", baseline={"accuracy": 0.5}, short=None, sizes={}
@@ -68,7 +75,8 @@ def subject_of():
         held = Rows(inputs or [f"row {number}" for number in range(rows)])
         task = SimpleNamespace(columns=SimpleNamespace(media=media), purpose=lambda model: "Gives one label to a text")
         prepared = SimpleNamespace(task=task, test=SimpleNamespace(data=held), train=held, problem=problem)
-        plan = SimpleNamespace(prepared=prepared, settings=SimpleNamespace(train=SimpleNamespace(epochs=3)))
+        settings = SimpleNamespace(train=SimpleNamespace(epochs=3), export=SimpleNamespace(abstain=min_score and 0.2))
+        plan = SimpleNamespace(prepared=prepared, settings=settings)
         return Subject(release, plan, Trained("fp32", "cpu"), {})
 
     return make

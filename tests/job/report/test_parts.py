@@ -77,6 +77,18 @@ def test_risk_and_coverage_are_those_of_the_surest_answers(three):
     assert shown[-1][:3] == ["100.0%", "0.500", "42.86%"]
 
 
+def test_what_comes_of_the_score_to_abstain_below_is_told_of_the_test_rows(of_labels, subject_of, three):
+    subject = subject_of(of_labels(TRUTHS, SAID, SURE), labels=["a", "b", "c"], min_score=0.7)
+    # 0.9, 0.8, 0.95 and 0.99 are above; 0.7 is not far enough from it for float32. Of the four, 0.95 is wrong.
+    section = certainty.certainty(subject).content
+    assert "it answers from a score of 0.700 on" in section
+    assert (
+        "Of the test rows it answers 57.1%, and 25.00% of these answers are wrong (95 % interval 4.56% to " in section
+    )
+    assert "surely at most 20.00% of the answers" in section
+    assert "Asked to abstain" not in certainty.certainty(three).content
+
+
 def test_of_two_labels_the_threshold_of_the_second_is_drawn(of_labels, subject_of):
     subject = subject_of(of_labels([0, 1], [0, 1], [0.8, 0.7], [[0.8, 0.2], [0.3, 0.7]]))
     section = certainty.certainty(subject).content

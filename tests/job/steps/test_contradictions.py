@@ -248,6 +248,15 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             "train.threshold is for one label a row: of several labels each has a threshold of its own; remove it",
         ),
         (
+            {"data": SEVERAL, "export": {"abstain": 0.05}},
+            "export.abstain would have no effect: it is for one label a row, and of several labels each has a "
+            "threshold; remove it",
+        ),
+        (
+            {"data": NONE_HELD, "export": {"abstain": 0.05}},
+            "export.abstain needs validation rows: give data.validation or a data.validation_fraction over 0",
+        ),
+        (
             {"data": SEVERAL, "train": {"logit_adjustment": 1}},
             "train.logit_adjustment works with one label a row, not with several; remove it",
         ),

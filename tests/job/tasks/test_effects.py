@@ -142,6 +142,7 @@ SHOWN = {
     "base_model": ("job/test_recipe.py", "test_a_registered_version_is_the_base_of_the_next"),
     "model_name": ("job/test_recipe.py", "test_a_registered_version_is_the_base_of_the_next"),
     "alias": ("job/test_recipe.py", "test_the_alias_points_at_the_new_version"),
+    "export.abstain": ("job/kinds/test_temperature.py", "test_what_the_job_says_of_abstaining_the_server_does"),
     "export.explained_rows": (
         "job/report/test_card.py",
         "test_the_card_and_the_figures_tell_whether_explanations_are_true",

@@ -35,7 +35,7 @@ def test_the_names_of_model_json_are_frozen(reviews):
     assert set(model["golden"][0]) == {"inputs", "outputs"}
     assert set(model["variants"]["fp32"]) == {
         *("file", "batching", "bytes", "metrics", "intervals", "ms_per_text", "golden_tolerance"),
-        "temperature",
+        *("temperature", "min_score"),
     }
 
 
@@ -62,6 +62,10 @@ def test_text_that_is_not_json_is_refused(tmp_path):
         ({"problem": "regression"}, "the file: a regression has one label, not 2"),
         ({"thresholds": [0.5, 0.5]}, "the file: 2 thresholds, for a single_label of 2 labels"),
         ({"problem": "multi_label", "thresholds": [1]}, "the file: 1 thresholds, for a multi_label of 2 labels"),
+        (
+            {"problem": "multi_label", "variants": {"fp32": {**VARIANT, "min_score": 0.5}}},
+            "the file: variants.fp32.min_score is for one label a row, not for a multi_label",
+        ),
         (
             {"variants": {"fp32": {**VARIANT, "file": "../x.onnx"}}},
             "variants.fp32.file: '../x.onnx' leaves the bundle",

@@ -52,6 +52,14 @@ def test_all_outputs_come_in_bytes_where_none_is_named(client):
     assert found.as_numpy("label")[1] == b"negative"
 
 
+def test_an_answer_that_is_not_sure_enough_is_an_empty_label(client):
+    found = client().infer("reviews", [tensor("text", TEXTS)], parameters={"min_score": 1.0})
+    assert set(found.as_numpy("label")) == {b""}
+    assert json.loads(found.as_numpy("json")[0]) == [
+        {"label": None, "score": pytest.approx(found.as_numpy("score")[0])}
+    ]
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_tensors_are_packed_both_ways(client, coding):
     asked = {"request_compression_algorithm": coding, "response_compression_algorithm": coding}

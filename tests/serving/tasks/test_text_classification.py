@@ -106,13 +106,57 @@ def test_scores_of_any_logits_are_between_zero_and_one(logits, function):
             {"function_to_apply": "relu"},
             "parameter 'function_to_apply' is 'relu': Input should be 'softmax', 'sigmoid' or 'none'",
         ),
-        ({"k": 1}, "unknown parameter 'k'; text-classification knows: top_k, function_to_apply"),
+        ({"k": 1}, "unknown parameter 'k'; text-classification knows: top_k, function_to_apply, min_score, abstain"),
+        ({"min_score": 1.5}, "parameter 'min_score' is 1.5: Input should be less than or equal to 1"),
+        (
+            {"min_score": 0.5, "function_to_apply": "none"},
+            "min_score and abstain are for scores of softmax, and function_to_apply is 'none'; leave it out",
+        ),
+        (
+            {"min_score": 0.5, "abstain": True},
+            "abstain takes the min_score of the version; send abstain or min_score",
+        ),
+        (
+            {"abstain": True},
+            "abstain takes the min_score of the version, which has none for fp32, int8; send min_score, or train a "
+            "version with export.abstain",
+        ),
     ],
 )
 def test_a_wrong_parameter_is_named_with_its_value(reviews, parameters, sentence):
     with pytest.raises(InputError) as caught:
         read_parameters(parameters, read_model_file(reviews))
     assert str(caught.value) == sentence
+
+
+def test_several_labels_abstain_by_their_thresholds(emotions):
+    with pytest.raises(InputError) as caught:
+        read_parameters({"min_score": 0.5}, read_model_file(emotions))
+    assert str(caught.value) == (
+        "min_score and abstain are for one label a row; of several labels each has a threshold, and 'predicted' says "
+        "whether it is reached"
+    )
+
+
+def test_no_label_is_answered_where_none_is_sure_enough_and_only_where_asked(answer):
+    logits = [0.0, np.log(3)]
+    assert answer(logits, min_score=0.8) == [{"label": None, "score": pytest.approx(0.75)}]
+    assert [one["label"] for one in answer(logits, min_score=0.7)] == ["positive", "negative"]
+    assert answer(logits, min_score=0.8, top_k=1)[0]["label"] is None
+    assert answer(logits)[0]["label"] == "positive"
+    # A score that is the least one is answered.
+    assert answer([0.0, 0.0], min_score=0.5)[0]["label"] == "negative"
+
+
+def test_each_variant_abstains_by_its_own_score(make_bundle, open_bundle, edit_model):
+    folder = make_bundle()
+    variants = {name: one.model_dump() for name, one in read_model_file(folder).variants.items()}
+    variants["fp32"]["min_score"], variants["int8"]["min_score"] = 0.0, 1.0
+    edit_model(folder, variants=variants)
+    for name, labels in (("fp32", {"negative"}), ("int8", {None})):
+        predictor = open_bundle(folder, variant=name)
+        assert {one[0]["label"] for one in predictor.predict(["sad"], {"abstain": True})} == labels
+        assert predictor.predict(["sad"])[0][0]["label"] == "negative"
 
 
 def test_requests_with_other_parameters_share_a_run(reviews, open_bundle, require_shared_run):

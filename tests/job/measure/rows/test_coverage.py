@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from tunewright.job.measure.rows.coverage import area_under_risk, by_threshold, risk_by_coverage
+from tunewright.job.measure.rows.coverage import (
+    answered_from,
+    area_under_risk,
+    at_score,
+    by_threshold,
+    risk_by_coverage,
+)
 
 SURE = np.array([0.9, 0.6, 0.8, 0.7])
 RIGHT = np.array([True, False, True, False])
@@ -29,6 +35,22 @@ def test_the_area_is_the_mean_risk_over_all_coverages():
     assert area_under_risk(np.array([0.5, 0.5]), np.array([True, False])) == pytest.approx(0.5)
 
 
+def test_as_much_is_answered_as_is_surely_right_enough():
+    sure = np.array([0.9] * 100 + [0.8] * 10 + [0.6] * 10)
+    right = np.array([True] * 109 + [False] * 11)
+    # Of 110 rows one is wrong, which may be 5.0 % of all such rows; of 100 none, which may be 3.7 %.
+    assert (answered_from(sure, right, 0.06).score, answered_from(sure, right, 0.06).coverage) == (0.8, 110 / 120)
+    assert answered_from(sure, right, 0.04).score == 0.9
+    assert answered_from(sure, right, 0.03) is None
+    assert answered_from(sure, right, 0.9).coverage == 1
+
+
+def test_a_score_answers_those_that_reach_it():
+    point = at_score(SURE, RIGHT, 0.7)
+    assert (point.coverage, point.risk.value) == (0.75, pytest.approx(1 / 3))
+    assert at_score(SURE, RIGHT, 0.95).risk == (0, 0, 1)
+
+
 def test_a_threshold_costs_recall_and_buys_precision():
     scores, has = np.array([0.9, 0.8, 0.4, 0.1], dtype=np.float32), np.array([True, False, True, False])
     found = by_threshold(scores, has, points=6)
@@ -47,3 +69,16 @@ def test_the_interval_of_the_risk_holds_the_truth_in_95_of_100_cases():
         # Of the half that is surest 0.875 are right on average, between 0.75 and 1.
         held.append(half.risk.low <= 1 - (half.score + 1) / 2 <= half.risk.high)
     assert 0.93 <= np.mean(held) <= 0.97
+
+
+def test_the_share_that_was_asked_for_is_kept_in_95_of_100_cases():
+    random, kept, answered = np.random.default_rng(5), [], []
+    for _ in range(500):
+        sure = random.uniform(0.5, 1, 1000)
+        right = random.uniform(size=1000) < sure
+        point = answered_from(sure, right, 0.15)
+        # From a score s on 1 - (s + 1) / 2 are wrong on average; 0.15 of the answers from 0.7 on, which are 60 %.
+        kept.append(point is None or 1 - (point.score + 1) / 2 <= 0.15)
+        answered.append(point.coverage if point else 0)
+    assert np.mean(kept) >= 0.95
+    assert np.mean(answered) > 0.45
