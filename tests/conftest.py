@@ -15,6 +15,7 @@ import threading
 import time
 import urllib.request
 import uuid
+import zlib
 from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -67,6 +68,27 @@ def _shares(root, file):
     """What a file shares with others, else itself."""
     shared = next((name for name, places in TOGETHER.items() if file.startswith(places)), file)
     return "made" if _MADE.search((root / file).read_text(encoding="utf-8")) else shared
+
+
+PART = "TUNEWRIGHT_PART"  # which siblings run, such as 2/4; all without it
+_KINDS = ("kind", "family", "architecture", "name")
+"""Parameters by which siblings are divided, so that those of one architecture share its export."""
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the siblings of other parts."""
+    if PART not in os.environ:
+        return
+    part, parts = map(int, os.environ[PART].split("/"))
+    left_out = [one for one in items if one.get_closest_marker("sibling") and _place(one) % parts != part % parts]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [one for one in items if one not in set(left_out)]
+
+
+def _place(item):
+    """A number that follows from the architecture of a test, or else from its name."""
+    params = item.callspec.params
+    return zlib.crc32(str(next((params[name] for name in _KINDS if name in params), item.nodeid)).encode())
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from siblings import siblings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from writing_models import CAUSAL, SEQ2SEQ, VOCABULARY, vary
 
@@ -32,7 +33,7 @@ BEFORE = Path(__file__).parent / "before"
 PROMPTS = [[11], [7, 33, 48, 21, 9, 60, 17], [5, 5, 40], [52, 8, 19, 30, 44, 12, 25, 3, 61, 38, 27]]
 
 QUICK = ("gpt2", "t5")
-WRITERS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in (*CAUSAL, *SEQ2SEQ)]
+WRITERS = siblings((*CAUSAL, *SEQ2SEQ), QUICK)
 """An export takes ten seconds, so `make test` looks at one architecture of each kind."""
 SEARCHES = {
     "greedy": {},
@@ -110,8 +111,7 @@ def test_answers_equal_those_of_transformers(tiny, name, search):
     assert model.answers(**fields) == expected
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", [*CAUSAL, *SEQ2SEQ])
+@pytest.mark.parametrize("name", siblings((*CAUSAL, *SEQ2SEQ), ()))
 def test_answers_to_random_prompts_equal_those_of_transformers(tiny, name):
     model = tiny(name)
     generator = np.random.default_rng(1)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from openapi_schema_validator import OAS30Validator
+from siblings import siblings
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, PreTrainedTokenizerFast, pipeline
 
@@ -105,7 +106,7 @@ FAMILIES = {
     "xlm-roberta": unigram,
 }
 QUICK = ("bert", "roberta")
-EACH = [pytest.param(family, marks=() if family in QUICK else pytest.mark.slow) for family in FAMILIES]
+EACH = siblings(FAMILIES, QUICK)
 """`make test` looks at two kinds of tokenizers."""
 PARTICULAR = {
     "distilbert": {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2},

@@ -6,6 +6,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from pipelines import Reader
+from siblings import siblings
 
 from tunewright.serving.bundle.model_file import read_model_file
 from tunewright.serving.errors import BundleError, InputError, ModelFault
@@ -17,7 +18,7 @@ from tunewright.serving.text.windows import UNSPACED, Token, Window, Windowed, t
 
 ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "deberta-v2")
 QUICK = ("bert", "roberta")
-EACH = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ARCHITECTURES]
+EACH = siblings(ARCHITECTURES, QUICK)
 """`make test` looks at two kinds of tokenizers."""
 QUESTION = "Where was Marie Curie born?"
 CONTEXTS = (
