@@ -70,23 +70,28 @@ def _shares(root, file):
     return "made" if _MADE.search((root / file).read_text(encoding="utf-8")) else shared
 
 
-PART = "TUNEWRIGHT_PART"  # which siblings run, such as 2/4; all without it
+PART = "TUNEWRIGHT_PART"  # which cases of slow tests run, such as 2/4; all without it
 _KINDS = ("kind", "family", "architecture", "name")
-"""Parameters by which siblings are divided, so that those of one architecture share its export."""
+"""Parameters by which cases are divided, so that those of one architecture share its export."""
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out the siblings of other parts."""
+    """Leave out the cases of slow tests that are of other parts."""
     if PART not in os.environ:
         return
     part, parts = map(int, os.environ[PART].split("/"))
-    left_out = [one for one in items if one.get_closest_marker("sibling") and _place(one) % parts != part % parts]
+    left_out = [one for one in items if _is_case(one) and _place(one) % parts != part % parts]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [one for one in items if one not in set(left_out)]
 
 
+def _is_case(item):
+    """Whether a test is one of several of a slow one: of each kind of store all are wanted."""
+    return bool(item.get_closest_marker("slow")) and hasattr(item, "callspec") and "store" not in item.callspec.params
+
+
 def _place(item):
-    """A number that follows from the architecture of a test, or else from its name."""
+    """A number that follows from the architecture of a case, or else from its name."""
     params = item.callspec.params
     return zlib.crc32(str(next((params[name] for name in _KINDS if name in params), item.nodeid)).encode())
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from siblings import siblings
 from writing_models import CAUSAL, SEQ2SEQ, VOCABULARY
 
 from tunewright.job.export.trace import by_torch
@@ -20,7 +19,7 @@ QUICK = ("mistral",)
 
 
 def marked(kinds):
-    return siblings(sorted(kinds), QUICK)
+    return [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in sorted(kinds)]
 
 
 def empty(session, rows, of=""):

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from siblings import siblings
 
 from tunewright.job.errors import BaseModelError, JobError
 from tunewright.job.export.graph import ARCHITECTURES, check_exportable, export_fp32, graph_inputs
@@ -44,7 +43,7 @@ QUICK = [("bert", "native"), ("modernbert", "mean")]
 
 def marked(cases, quick):
     """An export takes seconds, so `make test` looks at one architecture of each kind."""
-    return siblings(cases, quick)
+    return [pytest.param(*one, marks=() if one in quick else pytest.mark.slow) for one in cases]
 
 
 @pytest.mark.parametrize(

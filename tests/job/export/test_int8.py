@@ -7,7 +7,6 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from siblings import siblings
 from writing_models import CAUSAL
 
 from tunewright.job.export.generation import export_generation
@@ -44,7 +43,9 @@ def float_weights(path):
     ]
 
 
-@pytest.mark.parametrize("kind", siblings(ARCHITECTURES, QUICK))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in ARCHITECTURES]
+)
 def test_every_product_with_a_constant_and_every_table_is_of_one_byte(int8, exported, kind):
     path = int8(kind)
     assert float_weights(exported(kind).path)
@@ -63,7 +64,9 @@ def test_of_a_bert_attention_and_the_small_weights_stay_float32(int8):
     assert set(large.values()) == {TensorProto.INT8}
 
 
-@pytest.mark.parametrize("kind", siblings(ARCHITECTURES, QUICK))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in ARCHITECTURES]
+)
 def test_quantization_aware_training_rounds_as_the_file_does(int8, exported, open_session, kind):
     model, session = exported(kind).model, open_session(int8(kind))
     inputs = padded_inputs([one.name for one in session.get_inputs()], [12, 7], 12)

@@ -126,7 +126,6 @@ def test_half_precision_weights_are_trained_in_full_precision(fetch, copied_base
 
 
 @pytest.mark.slow
-@pytest.mark.sibling
 @pytest.mark.parametrize("kind", [kind for kind in ARCHITECTURES if kind != "eurobert"])
 def test_the_last_layer_is_given_one_vector_a_row(fetch, make_base, batch, kind):
     model = build_classifier(fetch(make_base(kind)), LABELS, NATIVE).eval()

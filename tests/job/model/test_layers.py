@@ -285,7 +285,6 @@ def test_layers_are_left_out_before_anything_is_learned(fetch, tiny_base, tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.sibling
 @pytest.mark.parametrize("kind", sorted(set(ARCHITECTURES) - {"albert", "bert"}))
 def test_layers_of_every_architecture_can_be_left_out(fetch, make_base, tmp_path, batch, kind):
     check_kept(fetch, tmp_path / "cut", make_base(kind), batch)

@@ -316,7 +316,6 @@ def check_training(job, outcome, task, name, value):
 
 
 @pytest.mark.slow
-@pytest.mark.sibling
 @pytest.mark.parametrize("name", OF_MODELS)
 @pytest.mark.parametrize("task", sorted({*TARGETS, *LEARNERS}))
 def test_a_setting_of_models_changes_what_is_learned_or_is_refused(job, outcome, task, name):

@@ -10,7 +10,6 @@ import onnxruntime
 import pytest
 import torch
 from safetensors.torch import load_file
-from siblings import siblings
 from transformers import CONFIG_MAPPING, AutoModelForMaskedLM, PreTrainedTokenizerFast, pipeline
 
 from tunewright.job.errors import BaseModelError, DataError, GateFailed, SettingsError
@@ -436,7 +435,9 @@ def test_a_setting_without_effect_is_refused(settings_for, registry, changes, se
     assert sentence in refusal(settings_for(**changes), registry, SettingsError)
 
 
-@pytest.mark.parametrize("kind", siblings(ARCHITECTURES, QUICK))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in ARCHITECTURES]
+)
 def test_the_graph_of_every_architecture_answers_as_torch_at_lengths_it_was_not_traced_with(
     fetch, make_base, batch, tmp_path, kind
 ):

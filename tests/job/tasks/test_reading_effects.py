@@ -157,7 +157,6 @@ def kind_for(task, name):
 
 
 @pytest.mark.slow
-@pytest.mark.sibling
 @pytest.mark.parametrize(
     ("task", "name"),
     # Answers are places in a text as it stands, which is cleaned when it is encoded: `test_effects.py`.

@@ -104,7 +104,6 @@ def test_answers_equal_those_of_the_pipeline_on_the_weights(taught, answering, k
 
 
 @pytest.mark.slow
-@pytest.mark.sibling
 @pytest.mark.parametrize(("kind", "form"), SLOW)
 def test_every_architecture_answers_as_the_pipeline_does(taught, answering, kind, form, odd):
     one = taught(kind, form)

@@ -53,7 +53,6 @@ def test_answers_equal_those_of_the_pipeline_on_the_weights(taught, answering, k
 
 
 @pytest.mark.slow
-@pytest.mark.sibling
 @pytest.mark.parametrize("kind", sorted(set(EncoderDecoder.architectures) - set(QUICK)))
 def test_every_architecture_answers_as_the_pipeline_does(taught, answering, kind, odd):
     one = taught(kind)

@@ -7,7 +7,6 @@ from itertools import pairwise
 import jsonschema
 import numpy as np
 import pytest
-from siblings import siblings
 
 from tunewright.serving.bundle.model_file import read_model_file
 from tunewright.serving.errors import BundleError, DeadlineExceeded, InputError, ModelFault
@@ -26,7 +25,7 @@ from tunewright.serving.text.windows import Cut, Windower, trimmed
 
 ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "deberta-v2")
 QUICK = ("bert", "roberta")
-EACH = siblings(ARCHITECTURES, QUICK)
+EACH = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ARCHITECTURES]
 """`make test` looks at two kinds of tokenizers."""
 STRATEGIES = ("none", "simple", "first", "average", "max")
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
