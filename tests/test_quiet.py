@@ -25,7 +25,7 @@ def traced(command, log, environment, *, until=None, seconds=300):
     """Run a program under strace, to its end or until it has said something; the lines of what it did."""
     calls = "connect,sendto,sendmsg,sendmmsg,openat,mkdir,mkdirat"
     process = subprocess.Popen(
-        ["strace", "-f", "-qq", "-s", "256", "-e", f"trace={calls}", "-o", str(log), *command],
+        ["strace", "-f", "--seccomp-bpf", "-qq", "-s", "256", "-e", f"trace={calls}", "-o", str(log), *command],
         env=environment,
         cwd=log.parent,
         stdout=subprocess.PIPE,

@@ -52,14 +52,14 @@ def events(out):
 
 def test_a_process_that_is_killed_ends_all_and_is_named(start, tmp_path):
     launcher = start(PET_NPROC_PER_NODE="2")
-    until = time.monotonic() + 240
+    until = time.monotonic() + 600
     while not list(tmp_path.glob("runs/*/checkpoints/train/0*/manifest.json")):
         assert launcher.poll() is None, launcher.communicate()
         assert time.monotonic() < until
         time.sleep(0.05)
     [second] = [one for one in psutil.Process(launcher.pid).children(recursive=True) if rank_of(one) == "1"]
     second.kill()
-    out, said = launcher.communicate(timeout=240)
+    out, said = launcher.communicate(timeout=600)
     assert launcher.returncode == 137
     lost, cause = said.splitlines()
     assert lost.startswith("error: rank 0 of 2 has lost another one, which was killed or cannot be reached (")
@@ -107,7 +107,7 @@ def test_two_nodes_register_one_version_and_the_first_speaks(start, nodes, tmp_p
     }
     other = {"REGISTRY_CACHE": str(tmp_path / "other"), "JOB_OUTPUT": str(tmp_path / "elsewhere")}
     first, second = start(*nodes[0], **meet), start(*nodes[1], **meet, **other, PET_NODE_RANK="1")
-    (told, said), (silence, others) = first.communicate(timeout=400), second.communicate(timeout=400)
+    (told, said), (silence, others) = first.communicate(timeout=600), second.communicate(timeout=600)
     assert (said, first.returncode, silence, others, second.returncode) == ("", 0, "", "", 0)
     assert version_numbers(open_store(str(tmp_path / "registry")), "tiny") == [1]
     assert [one["epoch"] for one in events(told) if "accuracy" in one and "epoch" in one] == [1, 2, 3]

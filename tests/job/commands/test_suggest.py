@@ -95,6 +95,7 @@ def test_each_candidate_is_measured_and_one_is_recommended(run_suggest, plain_da
     assert events[-1]["message"] == f"base_model: {events[-1]['base_model']} ({events[-1]['reason']})"
 
 
+@pytest.mark.slow
 def test_a_candidate_that_cannot_be_used_is_listed_with_its_reason(run_suggest, tiny_base, make_base, tmp_path):
     unknown, odd = str(tmp_path / "nowhere"), str(make_base("nystromformer"))
     code, events, _ = run_suggest("single", "--candidates", unknown, odd, "models:/none@production", str(tiny_base))
@@ -232,6 +233,7 @@ def test_a_registry_behind_a_network_is_not_asked(make_settings, tmp_path, monke
     assert not [address for address in local_candidates(make_settings(), registry) if address.startswith("models:/")]
 
 
+@pytest.mark.slow
 def test_a_version_that_is_here_can_be_tried(made, make_settings, tmp_path):
     one = made("single")
     found = suggest(one.settings, one.registry, ["models:/tiny/1"], rows=50, work=tmp_path / "work")

@@ -40,6 +40,7 @@ def test_accuracy_has_wilsons_interval(measured):
     assert found.intervals["accuracy"] == pytest.approx((middle - half, middle + half), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "metric"), [("multi", "macro_f1"), ("regression", "spearman")])
 def test_other_headlines_have_an_interval_around_them(measured, shape, metric):
     found, _, _ = measured(shape)

@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from siblings import siblings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from writing_models import CAUSAL, SEQ2SEQ, VOCABULARY, vary
 
@@ -33,7 +32,7 @@ BEFORE = Path(__file__).parent / "before"
 PROMPTS = [[11], [7, 33, 48, 21, 9, 60, 17], [5, 5, 40], [52, 8, 19, 30, 44, 12, 25, 3, 61, 38, 27]]
 
 QUICK = ("gpt2", "t5")
-WRITERS = siblings((*CAUSAL, *SEQ2SEQ), QUICK)
+WRITERS = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in (*CAUSAL, *SEQ2SEQ)]
 """An export takes ten seconds, so `make test` looks at one architecture of each kind."""
 SEARCHES = {
     "greedy": {},
@@ -111,7 +110,8 @@ def test_answers_equal_those_of_transformers(tiny, name, search):
     assert model.answers(**fields) == expected
 
 
-@pytest.mark.parametrize("name", siblings((*CAUSAL, *SEQ2SEQ), ()))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*CAUSAL, *SEQ2SEQ])
 def test_answers_to_random_prompts_equal_those_of_transformers(tiny, name):
     model = tiny(name)
     generator = np.random.default_rng(1)
@@ -139,6 +139,7 @@ def test_a_beam_search_ends_early_as_it_does_in_transformers(tiny):
     assert ended[False] != ended[True] != ended["never"] != ended[False]
 
 
+@pytest.mark.slow
 def test_searches_that_end_at_different_times_do_not_touch_each_other(tiny):
     model = tiny("llama")
     for end in range(3, VOCABULARY - 4, 5):
@@ -618,6 +619,7 @@ def not_finite(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [{}, {"num_beams": 3}, {"do_sample": True}])
 def test_numbers_that_are_not_finite_are_a_fault_of_the_model(not_finite, fields):
     with pytest.raises(ModelFault, match=r"^the model answered with a number that is not finite"):

@@ -6,7 +6,6 @@ import onnx
 import pytest
 from onnx import numpy_helper
 from pipelines import Reader
-from siblings import siblings
 
 from tunewright.serving.bundle.model_file import read_model_file
 from tunewright.serving.errors import BundleError, InputError, ModelFault
@@ -17,8 +16,8 @@ from tunewright.serving.text.encoding import Encoded
 from tunewright.serving.text.windows import UNSPACED, Token, Window, Windowed, trimmed
 
 ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "deberta-v2")
-QUICK = ("bert", "roberta")
-EACH = siblings(ARCHITECTURES, QUICK)
+QUICK = ("bert",)
+EACH = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ARCHITECTURES]
 """`make test` looks at two kinds of tokenizers."""
 QUESTION = "Where was Marie Curie born?"
 CONTEXTS = (
@@ -132,7 +131,7 @@ def windows_one_by_one(pipe, context, *, handle_impossible_answer=False, **param
     ],
     ids=str,
 )
-@pytest.mark.parametrize("architecture", ["bert", "roberta"])
+@pytest.mark.parametrize("architecture", EACH[:3:2])
 def test_a_long_context_is_answered_by_the_best_of_the_pipelines_windows(reader, served, architecture, parameters):
     model = reader(architecture)
     context = clean(LONG, Cleaning())
