@@ -20,7 +20,13 @@ from tunewright.serving.request import schema
 from tunewright.serving.request.files import BODY_BYTES, read_files
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array
-from tunewright.serving.tasks.text_classification import Parameters, answer_of, answer_shape, read_parameters
+from tunewright.serving.tasks.text_classification import (
+    Parameters,
+    answer_of,
+    answer_shape,
+    parameters_shape,
+    read_parameters,
+)
 
 __all__ = ["open_engine", "read_inputs", "read_parameters", "shapes"]
 
@@ -42,7 +48,7 @@ def shapes(model: ModelFile) -> Shapes:
     """How requests and answers look for this model."""
     return Shapes(
         item=schema.file_item("audio"),
-        parameters=schema.schema_of(Parameters),
+        parameters=parameters_shape(model),
         answer=answer_shape(model),
         example=silence(),
         body_bytes=BODY_BYTES,

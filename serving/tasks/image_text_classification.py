@@ -18,7 +18,13 @@ from tunewright.serving.request.several import read_several
 from tunewright.serving.runtime.capacity import Capacity
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.tasks.image_classification import EXAMPLE, Options
-from tunewright.serving.tasks.text_classification import Parameters, answer_of, answer_shape, read_parameters
+from tunewright.serving.tasks.text_classification import (
+    Parameters,
+    answer_of,
+    answer_shape,
+    parameters_shape,
+    read_parameters,
+)
 from tunewright.serving.text.encoding import Encoded, Encoder, check_inputs
 
 __all__ = ["open_engine", "read_inputs", "read_parameters", "shapes"]
@@ -35,7 +41,7 @@ def shapes(model: ModelFile) -> Shapes:
     """How requests and answers look for this model."""
     return Shapes(
         item=schema.closed({"image": schema.FILE, "text": schema.TEXT}),
-        parameters=schema.schema_of(Parameters),
+        parameters=parameters_shape(model),
         answer=answer_shape(model),
         example={"image": EXAMPLE, "text": "What is this?"},
         body_bytes=BODY_BYTES,

@@ -39,9 +39,11 @@ class Parameters(BaseModel):
     function_to_apply: Literal["softmax", "sigmoid", "none"] | None = None
     """How logits become scores; the function the model was trained with when absent."""
     min_score: float | None = Field(default=None, ge=0, le=1)
-    """Of one label a row: answer the label `null`, with the score of the best one, where that is below so much."""
+    """Of one label a row: answer the label `null`, with the score of the best one, where that is below so much by
+    softmax."""
     abstain: bool = False
-    """The same by the `min_score` that the version holds (`export.abstain` of its job)."""
+    """The same by the `min_score` that the version holds (`export.abstain` of its job); of two scores the higher one
+    counts."""
 
     @property
     def bounded(self) -> bool:
@@ -53,10 +55,19 @@ def shapes(model: ModelFile) -> Shapes:
     """How requests and answers look for this model."""
     return Shapes(
         item=schema.text_item(pair=model.pair),
-        parameters=schema.schema_of(Parameters),
+        parameters=parameters_shape(model),
         answer=answer_shape(model),
         example=schema.text_example(pair=model.pair),
     )
+
+
+def parameters_shape(model: ModelFile) -> schema.Schema:
+    """The parameters that this model takes: not of several labels, or without a score of its own, all of them."""
+    shape = schema.schema_of(Parameters)
+    unknown = {"abstain"} if any(one.min_score is None for one in model.variants.values()) else set()
+    if model.problem != "single_label":
+        unknown = {"abstain", "min_score"}
+    return shape | {"properties": {name: one for name, one in shape["properties"].items() if name not in unknown}}
 
 
 def answer_shape(model: ModelFile) -> schema.Schema:
@@ -89,13 +100,6 @@ def _check_bounded(asked: Parameters, model: ModelFile) -> None:
             "min_score and abstain are for one label a row; of several labels each has a threshold, and 'predicted' "
             "says whether it is reached"
         )
-    if asked.function_to_apply not in (None, "softmax"):
-        raise InputError(
-            f"min_score and abstain are for scores of softmax, and function_to_apply is {asked.function_to_apply!r}; "
-            "leave it out"
-        )
-    if asked.abstain and asked.min_score is not None:
-        raise InputError("abstain takes the min_score of the version; send abstain or min_score")
     without = [name for name, variant in model.variants.items() if variant.min_score is None]
     if asked.abstain and without:
         raise InputError(
@@ -126,9 +130,10 @@ def answer(
     `min_score`: that of the variant."""
     function = parameters.function_to_apply or ("sigmoid" if model.problem == "multi_label" else "softmax")
     scores_L = scores(logits_L, function, temperature)
-    least = min_score if parameters.abstain else parameters.min_score
-    if least is not None and (best := float(scores_L.max())) < least:
-        return [{"label": None, "score": best}]
+    if parameters.bounded:
+        least = max(parameters.min_score or 0, (min_score or 0) if parameters.abstain else 0)
+        if scores(logits_L, "softmax", temperature).max() < least:
+            return [{"label": None, "score": float(scores_L.max())}]
     order = np.argsort(-scores_L, kind="stable")[: parameters.top_k]
     items: Answer = [{"label": model.labels[index], "score": float(scores_L[index])} for index in order]
     if model.thresholds is not None:

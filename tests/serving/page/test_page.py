@@ -92,7 +92,7 @@ def test_the_facts_are_those_of_the_version(client, reviews):
     assert one["purpose"] == "Labels texts: negative, positive."
     assert one["explainable"]
     assert not one["writes"]
-    assert set(one["parameters"]) == {"top_k", "function_to_apply", "min_score", "abstain"}
+    assert set(one["parameters"]) == {"top_k", "function_to_apply", "min_score"}
     assert told["limits"]["inputs"] == 256
 
 

@@ -9,7 +9,7 @@ from tunewright.serving.bundle.model_file import read_model_file
 from tunewright.serving.errors import InputError
 from tunewright.serving.runtime.scores import scores
 from tunewright.serving.tasks.text_classification import answer as answer_of
-from tunewright.serving.tasks.text_classification import read_parameters
+from tunewright.serving.tasks.text_classification import read_parameters, shapes
 
 
 @pytest.fixture
@@ -109,14 +109,6 @@ def test_scores_of_any_logits_are_between_zero_and_one(logits, function):
         ({"k": 1}, "unknown parameter 'k'; text-classification knows: top_k, function_to_apply, min_score, abstain"),
         ({"min_score": 1.5}, "parameter 'min_score' is 1.5: Input should be less than or equal to 1"),
         (
-            {"min_score": 0.5, "function_to_apply": "none"},
-            "min_score and abstain are for scores of softmax, and function_to_apply is 'none'; leave it out",
-        ),
-        (
-            {"min_score": 0.5, "abstain": True},
-            "abstain takes the min_score of the version; send abstain or min_score",
-        ),
-        (
             {"abstain": True},
             "abstain takes the min_score of the version, which has none for fp32, int8; send min_score, or train a "
             "version with export.abstain",
@@ -144,8 +136,20 @@ def test_no_label_is_answered_where_none_is_sure_enough_and_only_where_asked(ans
     assert [one["label"] for one in answer(logits, min_score=0.7)] == ["positive", "negative"]
     assert answer(logits, min_score=0.8, top_k=1)[0]["label"] is None
     assert answer(logits)[0]["label"] == "positive"
+    # Softmax decides, whatever the score is that is answered.
+    assert answer(logits, min_score=0.8, function_to_apply="none")[0]["label"] is None
+    assert answer(logits, min_score=0.7, function_to_apply="sigmoid")[0]["label"] == "positive"
     # A score that is the least one is answered.
     assert answer([0.0, 0.0], min_score=0.5)[0]["label"] == "negative"
+
+
+def test_the_document_names_the_parameters_that_the_version_takes(make_bundle, edit_model, emotions):
+    folder = make_bundle()
+    assert [*shapes(read_model_file(emotions)).parameters["properties"]] == ["top_k", "function_to_apply"]
+    assert "abstain" not in shapes(read_model_file(folder)).parameters["properties"]
+    variants = {name: one.model_dump() | {"min_score": 0.9} for name, one in read_model_file(folder).variants.items()}
+    edit_model(folder, variants=variants)
+    assert {"min_score", "abstain"} <= set(shapes(read_model_file(folder)).parameters["properties"])
 
 
 def test_each_variant_abstains_by_its_own_score(make_bundle, open_bundle, edit_model):
