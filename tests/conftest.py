@@ -70,7 +70,7 @@ def _shares(root, file):
     return "made" if _MADE.search((root / file).read_text(encoding="utf-8")) else shared
 
 
-PART = "TUNEWRIGHT_PART"  # which cases of slow tests run, such as 2/4; all without it
+PART = "TUNEWRIGHT_PART"  # which cases of slow tests run, such as 2/8; all without it
 _KINDS = ("kind", "family", "architecture", "name")
 """Parameters by which cases are divided, so that those of one architecture share its export."""
 
