@@ -80,9 +80,11 @@ def pytest_collection_modifyitems(config, items):
     if PART not in os.environ:
         return
     part, parts = map(int, os.environ[PART].split("/"))
-    left_out = [one for one in items if _is_case(one) and _place(one) % parts != part % parts]
+    kept, left_out = [], []
+    for one in items:
+        (left_out if _is_case(one) and _place(one) % parts != part % parts else kept).append(one)
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [one for one in items if one not in set(left_out)]
+    items[:] = kept
 
 
 def _is_case(item):

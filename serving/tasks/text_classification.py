@@ -64,7 +64,7 @@ def shapes(model: ModelFile) -> Shapes:
 def parameters_shape(model: ModelFile) -> schema.Schema:
     """The parameters that this model takes: not of several labels, or without a score of its own, all of them."""
     shape = schema.schema_of(Parameters)
-    unknown = {"abstain"} if any(one.min_score is None for one in model.variants.values()) else set()
+    unknown = {"abstain"} if _without_score(model) else set()
     if model.problem != "single_label":
         unknown = {"abstain", "min_score"}
     return shape | {"properties": {name: one for name, one in shape["properties"].items() if name not in unknown}}
@@ -100,12 +100,16 @@ def _check_bounded(asked: Parameters, model: ModelFile) -> None:
             "min_score and abstain are for one label a row; of several labels each has a threshold, and 'predicted' "
             "says whether it is reached"
         )
-    without = [name for name, variant in model.variants.items() if variant.min_score is None]
-    if asked.abstain and without:
+    if asked.abstain and (without := _without_score(model)):
         raise InputError(
             f"abstain takes the min_score of the version, which has none for {', '.join(without)}; send min_score, or "
             "train a version with export.abstain"
         )
+
+
+def _without_score(model: ModelFile) -> list[str]:
+    """The variants that hold no score to abstain by."""
+    return [name for name, variant in model.variants.items() if variant.min_score is None]
 
 
 def open_engine(folder: Path, model: ModelFile, variant: str, capacity: Capacity) -> LogitsEngine[Parameters]:

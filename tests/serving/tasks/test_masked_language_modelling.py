@@ -106,7 +106,7 @@ FAMILIES = {
 }
 QUICK = ("bert",)
 EACH = [pytest.param(family, marks=() if family in QUICK else pytest.mark.slow) for family in FAMILIES]
-"""`make test` looks at two kinds of tokenizers."""
+"""`make test` looks at one kind of tokenizers."""
 PARTICULAR = {
     "distilbert": {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 2},
     "electra": {"embedding_size": 16},

@@ -18,7 +18,7 @@ from tunewright.serving.text.windows import UNSPACED, Token, Window, Windowed, t
 ARCHITECTURES = ("bert", "distilbert", "roberta", "xlm-roberta", "deberta-v2")
 QUICK = ("bert",)
 EACH = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in ARCHITECTURES]
-"""`make test` looks at two kinds of tokenizers."""
+"""`make test` looks at one kind of tokenizers."""
 QUESTION = "Where was Marie Curie born?"
 CONTEXTS = (
     "x",
