@@ -8,6 +8,7 @@ from types import FrameType
 from typing import NoReturn
 
 from tunewright.job.errors import Interrupted
+from tunewright.registry.command_line import CtrlC
 
 CTRL_C = "stopped by Ctrl-C; nothing half-made is left in the registry"
 SIGTERM = "stopped by SIGTERM; nothing half-made is left in the registry, the same job may run again"
@@ -87,4 +88,4 @@ def _raise(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def _error(signum: int) -> BaseException:
-    return KeyboardInterrupt() if signum == signal.SIGINT else Interrupted(SIGTERM)
+    return CtrlC() if signum == signal.SIGINT else Interrupted(SIGTERM)

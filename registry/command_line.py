@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from types import FrameType
 from typing import NoReturn
 
 ENTRY_POINTS = "tunewright.commands"
@@ -58,6 +59,19 @@ class Group:
         """How to get what is missing; empty where nothing is."""
         missing = [name for name in self.needs if importlib.util.find_spec(name) is None]
         return f"pip install 'tunewright[{self.extra}]'" if missing else ""
+
+
+class CtrlC(KeyboardInterrupt):
+    """Ctrl-C, or a signal that is to mean the same.
+
+    Python remembers a plain KeyboardInterrupt that has come out of code made at run time, as a dataclass or a named
+    tuple makes its methods, and kills a `python -m` by SIGINT at its end, whatever exit code has been chosen since.
+    """
+
+
+def raise_ctrl_c(number: int, frame: FrameType | None) -> NoReturn:
+    """A handler of signals."""
+    raise CtrlC
 
 
 class Parser(argparse.ArgumentParser):

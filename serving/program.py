@@ -7,7 +7,7 @@ import signal
 import textwrap
 from collections.abc import Callable, Sequence
 
-from tunewright.registry.command_line import Parser
+from tunewright.registry.command_line import Parser, raise_ctrl_c
 from tunewright.registry.errors import RegistryError
 from tunewright.registry.settings import RegistrySettings
 from tunewright.serving.errors import ServingError
@@ -26,7 +26,8 @@ def main(arguments: Sequence[str]) -> int:
         os.environ["SERVING_MODEL"] = " ".join(asked.model)
     capture_logging()
     # As process 1 of a container there is no default for SIGTERM; until the server is ready it is a Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, raise_ctrl_c)
     try:
         settings = read_settings()
         run = _imported()

@@ -36,6 +36,22 @@ def test_the_same_as_a_module():
     assert done.stdout == run().stdout
 
 
+ENDED = """
+import signal, sys
+from tunewright.registry.command_line import raise_ctrl_c
+signal.signal(signal.SIGINT, raise_ctrl_c)
+try:
+    exec("import signal; signal.raise_signal(signal.SIGINT); len('')")
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_ctrl_c_in_code_made_at_run_time_leaves_the_exit_code_alone(tmp_path):
+    (tmp_path / "ended.py").write_text(ENDED)
+    assert subprocess.run([sys.executable, "-m", "ended"], cwd=tmp_path, check=False).returncode == 130
+
+
 def test_the_version_is_that_of_the_distribution():
     done = run("--version")
     assert (done.stdout, done.returncode) == (f"tunewright {metadata.version('tunewright')}\n", 0)
