@@ -19,6 +19,8 @@ Target = TypeVar("Target")
 _NO_VALUE = object()
 _FOLDED = "labels that differ only in what nobody sees (kinds of blanks, accents composed or not) are made one"
 _MISSED = "a label is what tables write for a missing value (data.skip_labels leaves its rows out)"
+_LONGEST = 60
+"""Characters of a value that the report is cut by."""
 _MISSING = frozenset(("nan", "NaN", "NaT", "<NA>"))
 
 
@@ -148,6 +150,16 @@ class Cells:
         else:
             self.fault(f"column {self.column(role)!r} is empty", "fill it, remove the row or set data.drop_empty")
 
+    def kept(self) -> list[str]:
+        """What stands in the columns that the report is cut by, as it is shown; empty for a cell without a value."""
+        found = []
+        for column in self._tally.layout.kept:
+            if column not in self._row.values:
+                have = listed(map(shown, self._row.values)) or "none"
+                self.fault(f"has no column {column!r}", f"the columns are {have}; report.slices names it")
+            found.append(_said(whole(self._row.values.get(column))))
+        return found
+
     def texts(self) -> str | tuple[str, ...] | None:
         """The texts of all input roles: one, or a tuple of several."""
         found = [self.text(role) for role in self.roles.inputs]
@@ -268,6 +280,14 @@ class Cells:
         if kind != first:
             fault = f"column {self.roles.target!r} is {kind} here but {first} in {kinds[first]}"
             self.fault(fault, "write all labels alike")
+
+
+def _said(value: object) -> str:
+    """The name of the group that a row with this value belongs to: one line, cut where it is long."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    line = " ".join(str(value).split())
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
 
 
 def whole(value: object) -> object:

@@ -120,6 +120,7 @@ class _Reading:
             self.tally.faults.add("holds a value that is nested too deeply", place)
             return
         self.is_complete |= not cells.is_lacking
+        kept = cells.kept()
         if cells.is_dropped:
             # Whatever else is wrong with a row that is left out does not matter.
             self.left_out[cells.reason] += bool(cells.reason)
@@ -128,7 +129,7 @@ class _Reading:
         cells.tell()
         if cells.is_faulty:
             return
-        self.writer.add(*found, Place(self.file, row.line))
+        self.writer.add(*found, Place(self.file, row.line), kept)
         self.keys.append(_number(self.task.identity(found[0])))
 
 
@@ -143,18 +144,19 @@ def check(
     classes: tuple[str, ...] = (),
     options: Options | None = None,
     cache: Path = Path(),
+    kept: tuple[str, ...] = (),
 ) -> Checked:
     """Read and check the files of one setting into an Arrow file; DataError tells all that is wrong.
 
     `labels` are those of the training rows where no others are allowed, `classes` the names that the training files
-    give the numbers of their labels.
+    give the numbers of their labels. `kept`: columns whose values are kept with each row.
     """
     media: list[Fingerprint] = []
-    with closing(DatasetWriter(target, task.arrow_types(roles))) as writer:
+    with closing(DatasetWriter(target, task.arrow_types(roles), keeps=bool(kept))) as writer:
         known = dict.fromkeys(labels) if labels is not None else None
         tally = Tally(roles, settings, options or task.options(), known)
         reading = _Reading(task, writer, tally)
-        layouts = [layout_of(file.address, settings, roles, file.path) for file in files]
+        layouts = [layout_of(file.address, settings, roles, file.path, kept=kept) for file in files]
         told = [told_names(file.path, one).get(roles.target, ()) for file, one in zip(files, layouts, strict=True)]
         tally.known_classes = classes or next(filter(None, told), ())
         for reading.file, (file, tally.layout, tally.classes) in enumerate(zip(files, layouts, told, strict=True)):

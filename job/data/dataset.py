@@ -46,7 +46,8 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Some rows of an Arrow file with the columns `input` and `target`, of types the task chose, and `place`."""
+    """Some rows of an Arrow file with the columns `input` and `target`, of types the task chose, `place`, and `kept`
+    where more columns were asked for."""
 
     chunks: tuple[pa.RecordBatch, ...]
     """All rows of the file, `_BATCH` in each chunk but the last."""
@@ -86,6 +87,10 @@ class Dataset:
         """Where each example stood in the files of its setting; only for selections known to be small."""
         numbers = (number for part in self._parts(["place"]) for number in part["place"].to_pylist())
         return [Place(*divmod(number, _LINES)) for number in numbers]
+
+    def kept(self) -> list[list[str]]:
+        """The values of the columns that were kept beside input and target, in the order of their names."""
+        return [values for part in self._parts(["kept"]) for values in part["kept"].to_pylist()]
 
     def _parts(self, columns: list[str], size: int = _BATCH) -> Iterator[pa.Table]:
         chunks = [chunk.select(columns) for chunk in self.chunks]
@@ -138,15 +143,17 @@ _NOWHERE = Place(0, 0)
 class DatasetWriter:
     """Writes examples to an Arrow stream, as `datasets` opens it, a batch at a time."""
 
-    def __init__(self, path: Path, types: tuple[pa.DataType, pa.DataType]) -> None:
-        self._schema = pa.schema([("input", types[0]), ("target", types[1]), ("place", pa.int64())])
+    def __init__(self, path: Path, types: tuple[pa.DataType, pa.DataType], *, keeps: bool = False) -> None:
+        """`keeps`: whether values of more columns are kept with each example."""
+        kept = [("kept", pa.list_(pa.string()))] if keeps else []
+        self._schema = pa.schema([("input", types[0]), ("target", types[1]), ("place", pa.int64()), *kept])
         self._writer = pa.ipc.new_stream(str(path), self._schema)
         self._pending: list[dict[str, object]] = []
 
-    def add(self, value: object, target: object, place: Place = _NOWHERE) -> None:
+    def add(self, value: object, target: object, place: Place = _NOWHERE, kept: Sequence[str] = ()) -> None:
         """Append one example."""
         number = place.file * _LINES + place.line
-        self._pending.append({"input": value, "target": target, "place": number})
+        self._pending.append({"input": value, "target": target, "place": number, "kept": kept})
         if len(self._pending) == _BATCH:
             self._flush()
 

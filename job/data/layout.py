@@ -1,6 +1,7 @@
 """Which format the files of the settings have and how they are laid out; a setting of another format is refused."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from tunewright.job.data.columns import Roles
@@ -34,10 +35,18 @@ def format_faults(settings: DataSettings) -> list[str]:
     return faults
 
 
-def layout_of(name: str, settings: DataSettings, roles: Roles | None = None, path: Path | None = None) -> Layout:
+def layout_of(
+    name: str,
+    settings: DataSettings,
+    roles: Roles | None = None,
+    path: Path | None = None,
+    *,
+    kept: tuple[str, ...] = (),
+) -> Layout:
     """How to read a file of this name; DataError when its format is unknown, SettingsError for a useless setting.
 
     `roles`: the columns that are going to be used. `path`: the file, which is looked at where its name tells nothing.
+    `kept`: columns that are kept beside those of the roles.
     """
     found = settings.format or format_of(name)
     if found is None and path:
@@ -51,7 +60,7 @@ def layout_of(name: str, settings: DataSettings, roles: Roles | None = None, pat
         if settings.format is None and reader is TEXT and setting in CSV.settings:
             raise SettingsError(f"{what}; if this is a table, add `format: csv` under data:, else remove it")
         raise SettingsError(f"{what}; remove it")
-    return _layout(reader, settings, roles)
+    return replace(_layout(reader, settings, roles), kept=kept)
 
 
 def _settings_of(reader: Reader, name: str) -> frozenset[str]:

@@ -61,6 +61,14 @@ class GateSettings(Settings):
     out."""
 
 
+class ReportSettings(Settings):
+    """What the report is to look at beside what it always does."""
+
+    slices: list[Annotated[str, Field(min_length=1)]] = Field(default=[], max_length=20)
+    """Columns of the test rows, such as a language or a source: the report tells for which of their values the model
+    does worse, and whether surely so."""
+
+
 class JobSettings(BaseSettings):
     """A fine-tuning job."""
 
@@ -96,6 +104,8 @@ class JobSettings(BaseSettings):
     """What to serve."""
     gate: GateSettings = Field(default_factory=GateSettings)
     """When not to release."""
+    report: ReportSettings = Field(default_factory=ReportSettings)
+    """What the report is to look at beside what it always does."""
     alias: Name | None = None
     """Alias to move to the new version when the gates pass, for example production."""
     output: Annotated[Bucket | Path, BeforeValidator(check_output)] = Path("./var/runs")

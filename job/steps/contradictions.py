@@ -46,6 +46,9 @@ _OF_ENCODERS = """epochs learning_rate layer_decay freeze batch_size accumulatio
 dropout precision compile gradient_checkpointing optimizer patience metric layer_drop l1 ema average evaluate""".split()
 """Settings that mean nothing more where the encoder is frozen."""
 
+_UNTOLD = ("frozen", "masked")
+"""Problems of which no answers to single rows are kept."""
+
 
 def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     """The task's own settings and the roles of the columns; SettingsError names everything that is wrong with the
@@ -74,6 +77,7 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
     faults += task.target.contradictions(settings, roles, options)
     faults += [*_explained(settings), *_abstained(settings, problem), *track_faults(settings)]
+    faults += _sliced(settings, roles, problem)
     faults += _gated(settings, task, roles, problem)
     if faults:
         raise _error(faults)
@@ -147,6 +151,17 @@ def _abstained(settings: JobSettings, problem: str) -> Iterator[str]:
     if settings.export.abstain is not None and problem != "single_label":
         several = "of several labels each has a threshold" if problem == "multi_label" else f"this is {problem}"
         yield _useless("export.abstain", f"it is for one label a row, and {several}")
+
+
+def _sliced(settings: JobSettings, roles: Roles, problem: str) -> Iterator[str]:
+    columns = settings.report.slices
+    if columns and problem in _UNTOLD:
+        yield _useless("report.slices", f"{settings.task} tells no answer for a single row")
+    for place, column in enumerate(columns):
+        if column in columns[:place]:
+            yield f"report.slices names {column!r} twice; name it once"
+        elif column == roles.target:
+            yield f"report.slices names {column!r}, what is to be learned: the report is cut by it anyway; remove it"
 
 
 def _gated(settings: JobSettings, task: Task, roles: Roles, problem: str) -> Iterator[str]:

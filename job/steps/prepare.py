@@ -109,18 +109,21 @@ def _read(
     checked: dict[str, Checked] = {}
     labels: list[str] | None = None
     kind = settings.data.format or ""
+    tested = "train" if settings.data.test is None else "test"
     for name in ("train", "validation", "test"):
         source = getattr(settings.data, name)
         if source is None:
             continue
         allowed = labels if task.target.closed else None
         classes = checked["train"].classes if checked else ()
+        kept = tuple(settings.report.slices) if name == tested else ()
         files = find_folders(source, kind, cache) if kind in MEDIA else fetch(source, cache)
         read = partial(
-            check, files, task, roles, settings.data, labels=allowed, classes=classes, options=options, cache=cache
+            check, files, task, roles, settings.data, labels=allowed, classes=classes, options=options, cache=cache,
+            kept=kept,
         )
         if _is_reusable(files, task, settings):
-            asked = _asked(settings, options) | {"labels": allowed, "classes": classes}
+            asked = _asked(settings, options) | {"labels": allowed, "classes": classes, "kept": kept}
             checked[name] = check_or_reuse(read, files, asked, cache / "rows")
         else:
             checked[name] = read(target=work / f"{name}.arrow")

@@ -24,6 +24,8 @@ class Layout:
     """Tables: whether blanks between a separator and a quote are no part of the value, as the first lines show."""
     wanted: tuple[str, ...] = ()
     """Tables: the columns that are going to be used; the others may be nameless, or have one name twice."""
+    kept: tuple[str, ...] = ()
+    """Tables: columns that are kept beside them, for the report."""
     roles: tuple[str, ...] = ()
     """The part that each of these columns plays, as data.columns calls it."""
     encoding: str = "utf-8"
@@ -38,6 +40,10 @@ class Layout:
     """conll: how a line begins that is no token; the empty text where every line is one."""
     sample_by: Literal["line", "paragraph", "document"] = "line"
     """text: what becomes a row."""
+
+    def reads(self, column: str) -> bool:
+        """Whether the values of a column are needed: of all columns where none are named."""
+        return not self.wanted or column in self.wanted or column in self.kept
 
 
 @dataclass(frozen=True, slots=True)

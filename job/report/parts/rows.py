@@ -12,26 +12,31 @@ from tunewright.job.data.dataset import strings
 from tunewright.job.kinds.files import File, content
 from tunewright.job.measure.rows.answers import LabelAnswers, NumberAnswers, RowAnswers, TagAnswers, TextAnswers
 from tunewright.job.measure.rows.intervals import Interval, share
-from tunewright.job.measure.rows.slices import by_length, sliced
+from tunewright.job.measure.rows.slices import LEAST_ROWS, by_length, sliced
 from tunewright.job.report.html import Cell, Html, Number, Section, joined, paragraph, picture, table
 from tunewright.job.report.subject import Subject, count, cut, shown
 from tunewright.job.report.svg import short
 
 _SHOWN = 20
 _SLICES = 40
+_COLUMN = "column "
+"""Before the name of a column: one may be called as the other groups."""
 _THUMBNAIL = 96
 """Pixels of a thumbnail, at most, in either direction."""
 
 
 def slices(subject: Subject) -> Section | None:
-    """None where no rows are kept, or all of them are alike."""
+    """None where no rows are kept, or all of them are alike and no column was asked for."""
     reached = reached_by(subject.answers)
     if reached is None:
         return None
     values, called = reached
-    found = sliced(values, _groups(subject))
+    groups = _groups(subject)
+    found = sliced(values, groups)
+    bare = [by for by in groups if by.startswith(_COLUMN) and by not in {one.by for one in found}]
+    without = [paragraph(f"Of {', '.join(bare)} no value has {LEAST_ROWS} test rows, or one has all.")] if bare else []
     if not found:
-        return None
+        return Section("Slices", joined(without)) if without else None
     worse = sum(one.is_worse for one in found)
     rows: list[list[Cell]] = [
         [one.by, one.name, Number(_told(one.figure)), count(one.rows), "yes" if one.is_worse else ""]
@@ -43,7 +48,8 @@ def slices(subject: Subject) -> Section | None:
         "them, each held against all rows outside it, with all that were looked at considered (Holm's method, 5 %)."
     )
     return Section(
-        "Slices", joined([paragraph(caution), table("Slices of the test rows, the worst first", heads, rows)])
+        "Slices",
+        joined([paragraph(caution), *without, table("Slices of the test rows, the worst first", heads, rows)]),
     )
 
 
@@ -64,17 +70,19 @@ def reached_by(answers: RowAnswers | None) -> tuple[NDArray[np.float64], str] | 
 
 
 def _groups(subject: Subject) -> dict[str, list[str]]:
-    """By length, and by label where each row has one."""
+    """By length, by label where each row has one, and by the columns of the settings."""
     groups: dict[str, list[str]] = {}
-    prepared, answers = subject.plan.prepared, subject.answers
+    prepared, answers, columns = subject.plan.prepared, subject.answers, subject.plan.settings.report.slices
+    data = prepared.test.data.select(answers.rows) if isinstance(answers, TextAnswers) else prepared.test.data
     if not prepared.task.columns.media:
-        data = prepared.test.data.select(answers.rows) if isinstance(answers, TextAnswers) else prepared.test.data
         sizes = [sum(len(one.split()) for one in strings(value)) for inputs, _ in data.batches() for value in inputs]
         groups["length"] = by_length(np.array(sizes), "words")
     if isinstance(answers, LabelAnswers) and answers.truths.ndim == 1:
         names = subject.labels
         held = np.asarray(answers.truths, dtype=np.int64).tolist()
         groups["true label"] = [names[one] if one < len(names) else "never seen in training" for one in held]
+    for column, values in zip(columns, zip(*data.kept(), strict=True) if columns else (), strict=True):
+        groups[f"{_COLUMN}{column}"] = list(values)
     return groups
 
 

@@ -25,11 +25,12 @@ REGRESS = TASKS["text-regression"]
 def read(write, tmp_path):
     """read(content, columns, ...): the checked rows of one file."""
 
-    def make(content, columns=None, *, name="a.csv", task=CLASSIFY, labels=None, **settings):
+    def make(content, columns=None, *, name="a.csv", task=CLASSIFY, labels=None, kept=(), **settings):
         path = write(name, content if isinstance(content, bytes) else content.encode())
         data = DataSettings(train=name, columns=columns or {}, **settings)
         file = SourceFile(name, path, "0" * 64, path.stat().st_size)
-        return check([file], task, read_roles(data, task.forms), data, tmp_path / "rows.arrow", labels=labels)
+        roles, path = read_roles(data, task.forms), tmp_path / "rows.arrow"
+        return check([file], task, roles, data, path, labels=labels, kept=kept)
 
     return make
 
@@ -50,6 +51,24 @@ def test_texts_are_cleaned_and_labels_named(read):
     checked = read("text,label\n cafe\u0301  \tla\x07 ,0\n", label_names={"0": "bad"})
     assert checked.data.inputs() == ["café la"]
     assert checked.data.targets() == [["bad"]]
+
+
+def test_columns_are_kept_for_the_report(read, faults, tmp_path):
+    table = "language,text,label,stars\nen,x,a,5\n,y,b,4\n de \t at ,z,a,nan\n"
+    checked = read(table, kept=("stars", "language"))
+    assert checked.data.kept() == [["5", "en"], ["4", ""], ["nan", "de at"]]
+    assert checked.data.select([2, 0]).kept() == [["nan", "de at"], ["5", "en"]]
+    rows = [
+        {"text": "x", "label": "a", "stars": 5, "language": None},
+        {"text": "y", "label": "b", "stars": float("nan"), "language": "x" * 99},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "kept.parquet")
+    content = (tmp_path / "kept.parquet").read_bytes()
+    assert read(content, name="b.parquet", kept=("stars", "language")).data.kept() == [["5.0", ""], ["", "x" * 59 + "…"]]
+    assert faults(table, kept=("country",)) == [
+        "a.csv, line 2: has no column 'country'; the columns are 'language', 'text', 'label', 'stars'; report.slices "
+        "names it (2 more rows share this fault)"
+    ]
 
 
 def test_pairs_multi_labels_and_scores_are_read(read):

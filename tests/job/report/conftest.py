@@ -14,11 +14,19 @@ from tunewright.job.train.state import Trained
 class Rows(list):
     """Inputs as a data set gives them."""
 
+    columns = ()
+    """What was kept beside each."""
+
     def select(self, rows):
-        return Rows([self[row] for row in rows])
+        some = Rows([self[row] for row in rows])
+        some.columns = [self.columns[row] for row in rows] if self.columns else []
+        return some
 
     def inputs(self):
         return list(self)
+
+    def kept(self):
+        return self.columns
 
     def batches(self):
         yield list(self), [None] * len(self)
@@ -54,6 +62,7 @@ def subject_of():
         media="",
         calibration=None,
         min_score=None,
+        columns=None,
     ):
         rows = len(answers.truths)
         measured = {
@@ -73,9 +82,11 @@ def subject_of():
             model=model, evaluations=measured, headline="accuracy", baseline={"accuracy": 0.5}, short=None, sizes={}
         )
         held = Rows(inputs or [f"row {number}" for number in range(rows)])
+        held.columns = list(zip(*(columns or {}).values(), strict=True))
         task = SimpleNamespace(columns=SimpleNamespace(media=media), purpose=lambda model: "Gives one label to a text")
         prepared = SimpleNamespace(task=task, test=SimpleNamespace(data=held), train=held, problem=problem)
         settings = SimpleNamespace(train=SimpleNamespace(epochs=3), export=SimpleNamespace(abstain=min_score and 0.2))
+        settings.report = SimpleNamespace(slices=list(columns or {}))
         plan = SimpleNamespace(prepared=prepared, settings=settings)
         return Subject(release, plan, Trained("fp32", "cpu"), {})
 

@@ -169,6 +169,18 @@ def test_slices_by_length_and_label_come_with_a_caution(of_labels, subject_of):
     assert "4 slices were looked at: of so many some do badly by chance alone. Surely worse are 2 of them" in section
 
 
+def test_slices_by_columns_of_the_settings_stand_beside_them(of_labels, subject_of):
+    answers = of_labels([0] * 40, [0] * 25 + [1] * 15, [0.5] * 40)
+    columns = {"language": ["en"] * 20 + ["de"] * 15 + [""] * 5, "author": [f"author {row}" for row in range(40)]}
+    section = rows.slices(subject_of(answers, columns=columns)).content
+    shown = cells(section, "Slices of the test rows, the worst first")
+    assert [row[:2] + [row[2][:5]] + row[3:] for row in shown if row[0] == "column language"] == [
+        ["column language", "de", "0.333", "15", "yes"],
+        ["column language", "en", "1.000", "20", ""],
+    ]
+    assert "Of column author no value has 10 test rows, or one has all." in section
+
+
 def test_a_number_is_drawn_where_it_is_with_its_error(subject_of):
     answers = NumberAnswers(np.float32([0, 10]), np.float32([1, 8]))
     section = numbers.numbers(subject_of(answers, labels=["score"], problem="regression")).content

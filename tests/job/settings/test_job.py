@@ -196,6 +196,7 @@ def test_the_names_of_the_settings_are_frozen():
         train.few_shot.pairs train.few_shot.temperature train.few_shot.head_c
         adapt.epochs adapt.learning_rate adapt.batch_size adapt.mask adapt.whole_words adapt.max_length
         export.variants export.parity_tolerance export.abstain export.explained_rows export.neighbours
+        report.slices
         gate.min gate.max gate.max_mib gate.max_ms_per_text gate.beat_baseline gate.max_drop""".split()
     )
 

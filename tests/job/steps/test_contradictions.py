@@ -257,6 +257,18 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             "export.abstain needs validation rows: give data.validation or a data.validation_fraction over 0",
         ),
         (
+            {"task": "masked-language-modelling", "report": {"slices": ["source"]}},
+            "report.slices would have no effect: masked-language-modelling tells no answer for a single row; remove it",
+        ),
+        (
+            {"report": {"slices": ["source", "label", "source"]}},
+            "report.slices names 'label', what is to be learned: the report is cut by it anyway; remove it",
+        ),
+        (
+            {"report": {"slices": ["source", "source"]}},
+            "report.slices names 'source' twice; name it once",
+        ),
+        (
             {"data": SEVERAL, "train": {"logit_adjustment": 1}},
             "train.logit_adjustment works with one label a row, not with several; remove it",
         ),

@@ -27,9 +27,9 @@ def rows_of(
     """The rows of batches, with the names that the schema tells for numbers. DataError where they grow too large."""
     number = unpacked = 0
     names = class_names(schema.metadata) if layout.use_names else {}
-    names = {column: names[column] for column in names if column in layout.wanted or not layout.wanted}
+    names = {column: names[column] for column in names if layout.reads(column)}
     _say_names(names, address)
-    used = [place for place, name in enumerate(schema.names) if name in layout.wanted or not layout.wanted]
+    used = [place for place, name in enumerate(schema.names) if layout.reads(name)]
     for place in used:
         _refuse_kind(schema.field(place).type, schema.names[place], address)
     for batch in batches:
@@ -38,7 +38,7 @@ def rows_of(
             unpacked += sum(_in_python(part.column(place)) for place in used)
             if unpacked > limit:
                 raise expansion_fault(address, limit)
-            for values in _values(part, address, layout.wanted):
+            for values in _values(part, address, layout):
                 number += 1
                 yield named_row(Row(number, values), names)
 
@@ -102,11 +102,11 @@ def _view_lengths(array: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.int64]]
     return views[array.offset : array.offset + len(array)].astype(np.int64)
 
 
-def _values(batch: pa.RecordBatch, address: str, wanted: Sequence[str]) -> Iterator[dict[str, object]]:
+def _values(batch: pa.RecordBatch, address: str, layout: Layout) -> Iterator[dict[str, object]]:
     """The rows in values of Python; of a column that nobody asked for None, as Python may have no value for it."""
     names = batch.schema.names
     columns = [
-        [None] * len(batch) if wanted and name not in wanted else _column(column, name, address)
+        _column(column, name, address) if layout.reads(name) else [None] * len(batch)
         for name, column in zip(names, batch.columns, strict=True)
     ]
     for values in zip(*columns, strict=True):

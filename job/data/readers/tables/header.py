@@ -38,7 +38,7 @@ class Header:
         self._width = filled(self._header)
 
     def _names(self) -> list[str | None]:
-        names, wanted = self.cells, self._layout.wanted
+        names = self.cells
         long = next((place for place, name in enumerate(names, 1) if len(name) > _LONGEST_NAME), None)
         if long:
             raise DataError(
@@ -46,7 +46,7 @@ class Header:
                 f"{_LONGEST_NAME:,}: set data.header to false where the first line is data already"
             )
         counts = Counter(names)
-        twice = [name for name in names if counts[name] > 1 and (name in wanted or not wanted)]
+        twice = [name for name in names if counts[name] > 1 and self._layout.reads(name)]
         if twice and twice[0]:
             raise DataError(
                 f"{self._address}: the header names {shown(twice[0])} more than once ({listed(names)}); rename "
