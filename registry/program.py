@@ -28,12 +28,10 @@ from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.versions.alias import aliases, current, history, move, rollback
 from tunewright.registry.versions.canary import begin, end, running
 from tunewright.registry.versions.pull import pull, pull_into, read_manifest
-from tunewright.registry.versions.record import Version, model_names, no_model, read_version, version_numbers
+from tunewright.registry.versions.record import REPORT, Version, model_names, no_model, read_version, version_numbers
 from tunewright.registry.versions.reference import parse, resolve
 from tunewright.registry.versions.verify import verify
 
-REPORT = "report/report.html"
-"""The page that a job puts into a version."""
 _USER_ERRORS = (AccessDenied, AddressError, BadReference, Conflict, NotFound, SettingsError)
 
 

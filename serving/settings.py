@@ -148,6 +148,9 @@ class ServingSettings(BaseSettings):
     drain_seconds: float = Field(default=5.0, ge=0, le=3600, allow_inf_nan=False)
     """Seconds between SIGTERM and the end of listening: /readyz says 503 while requests are still answered, so that
     a load balancer looks elsewhere first."""
+    report: bool = False
+    """Whether the page shows the report of each version too, which holds some of its test rows: whoever may ask the
+    server can read them."""
     access_log: bool = False
     """Whether each request gets a line in the log: its id, who asked what, how it ended and how long it took, never its
     texts. Probes and scrapes get none while all is well."""

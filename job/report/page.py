@@ -30,9 +30,8 @@ from tunewright.job.report.parts import (
 from tunewright.job.report.subject import Floor, Holder, Subject
 from tunewright.job.steps.release import Release
 from tunewright.job.train.state import Trained
+from tunewright.registry.versions.record import REPORT
 
-FILE = "report/report.html"
-"""Its path in a version."""
 _LEARNED = ("single_label", "multi_label", "regression")
 """Problems that a linear model of the words can be made for."""
 _PARTS: Sequence[Callable[[Subject], Section | None]] = (
@@ -59,11 +58,11 @@ def write_page(
     """Write the page into the bundle and say how long it took. `holder`: who has the alias that will be moved."""
     started = time.perf_counter()
     subject = Subject(release, plan, trained, lineage, linear_floor(plan, release.headline), holder)
-    path = release.folder / FILE
+    path = release.folder / REPORT
     path.parent.mkdir(exist_ok=True)
     path.write_text(page_of(subject), encoding="utf-8")
     seconds, size = time.perf_counter() - started, path.stat().st_size
-    say("page", f"{FILE}: {size / 1024:,.0f} KiB in {seconds:.1f} s", seconds=round(seconds, 2), bytes=size)
+    say("page", f"{REPORT}: {size / 1024:,.0f} KiB in {seconds:.1f} s", seconds=round(seconds, 2), bytes=size)
     return path
 
 

@@ -119,7 +119,15 @@ def _read(
         kept = tuple(settings.report.slices) if name == tested else ()
         files = find_folders(source, kind, cache) if kind in MEDIA else fetch(source, cache)
         read = partial(
-            check, files, task, roles, settings.data, labels=allowed, classes=classes, options=options, cache=cache,
+            check,
+            files,
+            task,
+            roles,
+            settings.data,
+            labels=allowed,
+            classes=classes,
+            options=options,
+            cache=cache,
             kept=kept,
         )
         if _is_reusable(files, task, settings):

@@ -22,6 +22,9 @@ from tunewright.registry.versions.layout import (
 )
 from tunewright.registry.versions.numbered import EXACT, FORMAT, OnFault, nobody, numbers, read_record, stranger
 
+REPORT = "report/report.html"
+"""The page that a job puts into a version."""
+
 
 @dataclass(frozen=True)
 class Version:

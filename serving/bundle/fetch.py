@@ -4,15 +4,23 @@ from pathlib import Path, PurePosixPath
 
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.pull import Pulled, pull
+from tunewright.registry.versions.record import REPORT
 from tunewright.serving.bundle.model_file import choose_variant, read_model_file
 
 _HEAVY = ("onnx/", "weights/", "report/")
 """Not needed to choose a variant, and of `onnx/` only the chosen one to serve it."""
 
 
-def fetch(store: Store, reference: str, *, cache: Path, variant: str | None = None) -> tuple[Pulled, str]:
-    """The version in a folder of the cache, and the name of its variant: the one asked for, else the default."""
-    pulled = pull(store, reference, cache=cache, only=lambda path: not path.startswith(_HEAVY))
+def fetch(
+    store: Store, reference: str, *, cache: Path, variant: str | None = None, report: bool = False
+) -> tuple[Pulled, str]:
+    """The version in a folder of the cache, and the name of its variant: the one asked for, else the default.
+    `report`: with the page of its run, where it has one."""
+
+    def is_light(path: str) -> bool:
+        return path == REPORT if report and path.startswith("report/") else not path.startswith(_HEAVY)
+
+    pulled = pull(store, reference, cache=cache, only=is_light)
     model = read_model_file(pulled.folder)
     name = choose_variant(model, variant)
     inside = f"{PurePosixPath(model.variants[name].file).parent}/"

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store, open_store
-from tunewright.registry.versions.record import Version
+from tunewright.registry.versions.record import REPORT, Version
 from tunewright.registry.versions.watch import Seen, SeenTrial, has_moved, look, look_at_trial
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.errors import BundleError
@@ -67,11 +67,12 @@ class Loader:
         `room`: makes place for so many bytes, which it will take."""
         begun, settings = time.monotonic(), self._settings
         reference = f"{version.name}:{version.number}"
-        pulled, variant = fetch(self.store, reference, cache=self._registry.cache, variant=settings.variant)
+        wanted, cache = settings.variant, self._registry.cache
+        pulled, variant = fetch(self.store, reference, cache=cache, variant=wanted, report=settings.report)
         _check_variant(version, variant, settings.provider)
         between()
         # Before anything of it is run here: what somebody else has written may never end, or want all the memory.
-        tried = try_bundle(pulled.folder, variant, digest=version.digest, cache=self._registry.cache)
+        tried = try_bundle(pulled.folder, variant, digest=version.digest, cache=cache)
         between()
         if room is not None:
             room(tried.memory)
@@ -95,6 +96,7 @@ class Loader:
             threads=settings.threads,
             meters=self.meters,
             feedback=feedback,
+            report=page if settings.report and (page := pulled.folder / REPORT).is_file() else None,
         )
         return Loaded(service, tried, time.monotonic() - begun)
 

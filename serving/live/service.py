@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from tunewright.registry.versions.record import Version
@@ -60,8 +61,11 @@ class Service:
         threads: int = 0,
         meters: Meters | None = None,
         feedback: Feedback | None = None,
+        report: Path | None = None,
     ) -> None:
-        """`meters`: those of the process, where it has more to count than this. `feedback`: looks at the answers."""
+        """`meters`: those of the process, where it has more to count than this. `feedback`: looks at the answers.
+        `report`: the page of the run that made the version, where callers may see it."""
+        self.report = report
         self.predictor = predictor
         self.version = version
         self.limits = limits

@@ -79,6 +79,7 @@ def _model(slot: Slot, service: Service, path: str) -> dict[str, object]:
         "mask_token": model.options.get("mask_token") if model.task == "masked-language-modelling" else None,
         "writes": service.predictor.writes,
         "explainable": is_explainable(service.predictor),
+        "report": f"{path}page/report" if service.report else None,
         "neighbours": service.predictor.neighbours is not None,
         "body_bytes": service.body_bytes,
         "example": shapes.example if isinstance(shapes.example, str) or model.task != "image-classification" else "",

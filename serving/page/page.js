@@ -696,6 +696,8 @@ function showAbout(model) {
     model.failure && ["A newer version failed", model.failure],
     ["Digest", model.digest],
     ["Made of", `tunewright show ${nameOf(model)}`],
+    // A link carries no key.
+    model.report && !get("key").value && ["Report", make("a", { href: model.report }, "what it can do, and where it fails")],
     model.labels.length && ["Labels", `${model.labels.length}: ${model.labels.slice(0, 30).join(", ")}${model.labels.length > 30 ? ", \u2026" : ""}`],
     model.context && ["Reads", `a prompt and its answer of ${model.context.toLocaleString("en")} tokens together`],
     model.max_length && !model.context && ["Reads", `${model.max_length} tokens of a text${model.windowed ? " at a time" : "; the rest is cut off"}`],
@@ -703,7 +705,7 @@ function showAbout(model) {
     ...Object.entries(model.left_out).map(([name, reason]) => [`No ${name}`, reason]),
   ].filter(Boolean);
   show(get("facts"),
-    make("dl", {}, ...facts.flatMap(([name, told]) => [make("dt", {}, name), make("dd", { class: ["Digest", "Made of"].includes(name) ? "digest" : null }, String(told))])),
+    make("dl", {}, ...facts.flatMap(([name, told]) => [make("dt", {}, name), make("dd", { class: ["Digest", "Made of"].includes(name) ? "digest" : null }, told instanceof Node ? told : String(told))])),
     metrics.length ? make("h3", {}, "Measured on the test rows") : null,
     metrics.length ? table(["variant", ...metrics, "ms", "size"], rows, "Quality of each variant") : null,
     metrics.length ? make("p", { class: "quiet" }, interval ?? "", "Measured once, through the code and the file that answer here. The figures hold for inputs like the test rows.") : null);

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from tunewright.serving.errors import NotFound
 from tunewright.serving.live.models import Models
 from tunewright.serving.page.facts import facts
 from tunewright.serving.protocols.protocol import Call, Operation, Page, Reply
@@ -22,6 +23,14 @@ HEADERS: Mapping[str, str] = {
     "Vary": "Accept, Accept-Encoding",
 }
 """Nothing but this server is asked, and no text becomes code, whatever is in it."""
+_LARGEST_REPORT = 16 << 20
+"""Bytes: one of a hundred thousand test rows has a fifth of it."""
+_OF_REPORTS = {
+    **HEADERS,
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
+    "Cache-Control": "no-store",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +68,20 @@ def _facts(models: Models, call: Call) -> Reply:
     return Reply(to_json(facts(models)), headers={"Cache-Control": "no-store"})
 
 
+def _report(models: Models, call: Call) -> Reply:
+    """The report of a version, which is markup of whoever made it: it may run nothing and ask nobody."""
+    service = models.find()
+    if service.report is None:
+        raise NotFound(f"{service} has no report here; SERVING_REPORT=true shows those of versions that carry one")
+    if service.report.stat().st_size > _LARGEST_REPORT:
+        raise NotFound(f"the report of {service} has more than {_LARGEST_REPORT >> 20} MiB; tunewright show opens it")
+    return Reply(service.report.read_bytes(), 200, "text/html; charset=utf-8", _OF_REPORTS)
+
+
 OPERATIONS: tuple[Operation, ...] = ()
 PAGES = (
     Page("/page/page.css", lambda models, call: _still("page.css", "text/css").reply(call)),
     Page("/page/page.js", lambda models, call: _still("page.js", "text/javascript").reply(call)),
     Page("/page/facts", _facts),
+    Page("/page/report", _report),
 )

@@ -64,7 +64,10 @@ def test_columns_are_kept_for_the_report(read, faults, tmp_path):
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "kept.parquet")
     content = (tmp_path / "kept.parquet").read_bytes()
-    assert read(content, name="b.parquet", kept=("stars", "language")).data.kept() == [["5.0", ""], ["", "x" * 59 + "…"]]
+    assert read(content, name="b.parquet", kept=("stars", "language")).data.kept() == [
+        ["5.0", ""],
+        ["", "x" * 59 + "…"],
+    ]
     assert faults(table, kept=("country",)) == [
         "a.csv, line 2: has no column 'country'; the columns are 'language', 'text', 'label', 'stars'; report.slices "
         "names it (2 more rows share this fault)"

@@ -174,7 +174,7 @@ def test_slices_by_columns_of_the_settings_stand_beside_them(of_labels, subject_
     columns = {"language": ["en"] * 20 + ["de"] * 15 + [""] * 5, "author": [f"author {row}" for row in range(40)]}
     section = rows.slices(subject_of(answers, columns=columns)).content
     shown = cells(section, "Slices of the test rows, the worst first")
-    assert [row[:2] + [row[2][:5]] + row[3:] for row in shown if row[0] == "column language"] == [
+    assert [[*row[:2], row[2][:5], *row[3:]] for row in shown if row[0] == "column language"] == [
         ["column language", "de", "0.333", "15", "yes"],
         ["column language", "en", "1.000", "20", ""],
     ]

@@ -261,7 +261,7 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             "report.slices would have no effect: masked-language-modelling tells no answer for a single row; remove it",
         ),
         (
-            {"report": {"slices": ["source", "label", "source"]}},
+            {"report": {"slices": ["source", "label"]}},
             "report.slices names 'label', what is to be learned: the report is cut by it anyway; remove it",
         ),
         (

@@ -4,6 +4,7 @@ import pytest
 
 from tunewright.registry.errors import NotFound
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.publish import publish
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.errors import BundleError
 
@@ -22,6 +23,17 @@ def test_only_the_files_of_one_variant_are_pulled(store, tmp_path, wanted, varia
     pulled, name = fetch(store, "reviews:1", cache=tmp_path, variant=wanted)
     assert name == variant
     assert files(pulled.folder) == {"model.json", "tokenizer.json", f"onnx/{variant}/model.onnx"}
+
+
+def test_the_report_comes_along_where_it_is_shown(reviews, store, tmp_path):
+    page = tmp_path / "page.html"
+    page.write_text("<p>good</p>")
+    bundle = {name: reviews / name for name in files(reviews)}
+    publish(store, "reviews", bundle | {"report/report.html": page, "report/metrics.json": page}, run_id="run-2")
+    for asked, told in ((False, set()), (True, {"report/report.html"})):
+        pulled, _ = fetch(store, "reviews:2", cache=tmp_path / f"cache-{asked}", report=asked)
+        assert {name for name in files(pulled.folder) if name.startswith("report/")} == told
+    assert (fetch(store, "reviews:1", cache=tmp_path / "cache", report=True)[0].folder / "model.json").exists()
 
 
 def test_the_version_that_was_resolved_is_named(store, tmp_path):

@@ -125,6 +125,32 @@ def test_a_model_that_cannot_come_back_is_told_without_the_reason_that_is_in_the
         assert spam["last_failure"]["version"] == "spam:1"
 
 
+def test_the_report_of_a_version_is_shown_where_that_is_allowed(make_house, reviews, tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text("<script>alert(1)</script><p>good</p>")
+    files = {str(path.relative_to(reviews)): path for path in reviews.rglob("*") if path.is_file()}
+    for allowed in (True, False):
+        house = make_house(report=allowed)
+        house.publish({**files, "report/report.html": page})
+        house.follower.bring_all()
+        with house.served() as client:
+            (told,) = client.get("/page/facts").json()["models"]
+            reply = client.get("/page/report")
+            if allowed:
+                assert told["report"] == "page/report"
+                assert (reply.status_code, reply.text) == (200, page.read_text())
+                assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
+                policy = reply.headers["Content-Security-Policy"]
+                assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'")
+                assert policy.endswith("sandbox")
+                assert "script" not in policy
+                assert client.get("/models/reviews:1/page/report").text == page.read_text()
+            else:
+                sentence = "has no report here; SERVING_REPORT=true shows those of versions that carry one"
+                assert told["report"] is None
+                assert (reply.status_code, reply.json()["error"]) == (404, f"reviews:2/fp32 {sentence}")
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [

@@ -315,6 +315,23 @@ def test_a_key_is_asked_for_and_sent(browser, served):
 
 
 @IN_A_BROWSER
+def test_the_report_can_be_read_and_runs_nothing(browser, reviews, tmp_path):
+    page = tmp_path / "report.html"
+    page.write_text(
+        "<title>Report: Tunewright</title><script>document.title = 'run'</script><style>p {color: red}</style><p>Good"
+    )
+    models = Models(limits=Limits(), meters=Meters())
+    version = Version("reviews", 3, f"sha256:{0:064x}", "run", "2026-01-31T12:00:00Z", 9)
+    models.put(models.add("reviews").main, Service(open_predictor(reviews), version, limits=Limits(), report=page))
+    with running(create_app(models), models) as url:
+        browser.open(url + "/")
+        browser.run("document.querySelector('#facts a').click()")
+        browser.until("location.pathname === '/page/report' && document.querySelector('p')")
+        assert browser.run("document.title") == "Report: Tunewright"
+        assert browser.run("getComputedStyle(document.querySelector('p')).color") == "rgb(255, 0, 0)"
+
+
+@IN_A_BROWSER
 def test_the_page_works_behind_a_prefix(browser, served):
     models = served("reviews").models
     behind = Starlette(routes=[Mount("/some/where", create_app(models))])
