@@ -108,6 +108,12 @@ def picture(data: str, described: str) -> Html:
     return Html(f'<img class="thumb" src="{html.escape(data, quote=True)}" alt="{text(described)}">')
 
 
+def player(data: str, described: str) -> Html:
+    """A recording in a cell. `data`: as of a picture."""
+    address, label = html.escape(data, quote=True), text(described)
+    return Html(f'<audio class="player" controls preload="none" src="{address}" aria-label="{label}"></audio>')
+
+
 def facts(pairs: Iterable[tuple[str, str]]) -> Html:
     """Names with what stands for each."""
     lines = "\n".join(f"<dt>{text(name)}</dt><dd><bdi>{text(value)}</bdi></dd>" for name, value in pairs)

@@ -1,7 +1,5 @@
 """Single rows: kinds of rows that do worse, those that were lost most, those that a variant answers otherwise."""
 
-import base64
-import io
 from collections.abc import Sequence
 from typing import cast
 
@@ -13,7 +11,8 @@ from tunewright.job.kinds.files import File, content
 from tunewright.job.measure.rows.answers import LabelAnswers, NumberAnswers, RowAnswers, TagAnswers, TextAnswers
 from tunewright.job.measure.rows.intervals import Interval, share
 from tunewright.job.measure.rows.slices import LEAST_ROWS, by_length, sliced
-from tunewright.job.report.html import Cell, Html, Number, Section, joined, paragraph, picture, table
+from tunewright.job.report import media
+from tunewright.job.report.html import Cell, Html, Number, Section, joined, paragraph, table
 from tunewright.job.report.subject import Subject, count, cut, shown
 from tunewright.job.report.svg import short
 
@@ -21,8 +20,8 @@ _SHOWN = 20
 _SLICES = 40
 _COLUMN = "column "
 """Before the name of a column: one may be called as the other groups."""
-_THUMBNAIL = 96
-"""Pixels of a thumbnail, at most, in either direction."""
+_SEEN = {"image": media.image, "audio": media.recording}
+"""What shows a file of each kind."""
 
 
 def slices(subject: Subject) -> Section | None:
@@ -152,34 +151,16 @@ def _named(labels: NDArray[np.generic], row: int, names: Sequence[str]) -> str:
 
 
 def _input(subject: Subject, value: object) -> Cell:
-    """An input as a cell: images small, other files by their names, texts cut."""
-    media = subject.plan.prepared.task.columns.media
-    if not media or not isinstance(value, dict):
+    """An input as a cell: images small, recordings to be played, texts cut."""
+    kind = subject.plan.prepared.task.columns.media
+    if not kind or not isinstance(value, dict):
         return shown(value)
     # Of a file and a text beside it, each has a place of its own.
-    file, words = value.get(media, value), cut(value.get("text", ""))
-    address = thumbnail(content(cast(File, file))) if media == "image" else None
-    if address is None:
-        return shown(
-            [file.get("path") or file.get("sha256"), words] if words else file.get("path") or file.get("sha256")
-        )
-    image = picture(address, "the image of this row")
-    return joined([image, paragraph(words)]) if words else image
-
-
-def thumbnail(data: bytes) -> str | None:
-    """The `data:` address of a small JPEG; None for what cannot be read."""
-    from tunewright.serving.errors import InputError, TooLarge
-    from tunewright.serving.media import image_file
-
-    try:
-        image = image_file.decode(data)
-    except (InputError, TooLarge):
-        return None
-    image.thumbnail((_THUMBNAIL, _THUMBNAIL))
-    made = io.BytesIO()
-    image.convert("RGB").save(made, "JPEG", quality=70)
-    return f"data:image/jpeg;base64,{base64.b64encode(made.getvalue()).decode()}"
+    file, words = value.get(kind, value), cut(value.get("text", ""))
+    seen = _SEEN[kind](content(cast(File, file)))
+    if seen is None:
+        return shown([file["sha256"], words] if words else file["sha256"])
+    return joined([seen, paragraph(words)]) if words else seen
 
 
 def flips(subject: Subject) -> Section | None:

@@ -1,9 +1,13 @@
 """Each number that a section shows, against an example that can be counted on the fingers."""
 
+import base64
+import io
 import re
 
 import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
 from tunewright.job.measure.calibration import calibration, outcomes_of
 from tunewright.job.measure.rows.answers import NumberAnswers, TagAnswers, TextAnswers
@@ -142,6 +146,28 @@ def test_the_rows_lost_most_are_wrong_ones_the_worst_first(three):
     shown = cells(rows.lost(three).content, "The test rows that were lost most")
     assert shown[0] == ["4", "row 4", "b", "a (0.95)", "1.95"]
     assert shown[2] == ["6", "row 6", "one that training never saw", "a (0.50)", "1.50"]
+
+
+def test_images_are_seen_and_recordings_heard(of_labels, subject_of):
+    pixels, sound = io.BytesIO(), io.BytesIO()
+    Image.new("RGB", (400, 200), "red").save(pixels, "PNG")
+    soundfile.write(sound, np.sin(np.arange(2 * 44_100 * 12) / 20).reshape(-1, 2) * 0.5, 44_100, format="FLAC")
+    files = {"image": pixels.getvalue(), "audio": sound.getvalue()}
+    for kind, data in files.items():
+        inputs = [
+            {"path": None, "bytes": one, "sha256": f"digest {row}", "size": 1} for row, one in enumerate((data, b"x"))
+        ]
+        section = rows.lost(subject_of(of_labels([0, 0], [1, 1], [0.9, 0.8]), inputs=inputs, media=kind)).content
+        (held,) = re.findall(r'src="data:[a-z]+/[a-z]+;base64,([^"]+)"', section)
+        made = io.BytesIO(base64.b64decode(held))
+        if kind == "image":
+            assert Image.open(made).size == (96, 48)
+        else:
+            told = soundfile.info(made)
+            assert (told.samplerate, told.channels, told.format) == (16_000, 1, "MP3")
+            assert told.duration == pytest.approx(10, abs=0.2)
+            assert 'aria-label="the recording of this row"' in section
+        assert cells(section, "The test rows that were lost most")[1][:2] == ["1", "digest 1"]
 
 
 def test_rows_that_a_smaller_file_answers_otherwise_are_named(of_labels, subject_of):
