@@ -37,7 +37,7 @@ from tunewright.job.steps.teachers.pseudo_labels import with_pool
 from tunewright.job.steps.teachers.translators import with_translations
 from tunewright.job.train.cost.work import Pace
 from tunewright.job.train.distributed import world
-from tunewright.registry.errors import Conflict, NotFound
+from tunewright.registry.errors import Conflict, CorruptObject, NotFound
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions import alias
@@ -136,9 +136,12 @@ def _holder(store: Store, settings: JobSettings) -> Holder | None:
         return None
     try:
         version = resolve(store, f"{settings.model_name}@{settings.alias}")
+        told = read_manifest(store, version).config
     except NotFound:
         return None
-    told = read_manifest(store, version).config
+    except CorruptObject as error:
+        warn("registry", f"the report compares with no version of {settings.alias}: {error}")
+        return None
     metrics = told.get("metrics")
     served = metrics.get(str(told.get("default_variant"))) if isinstance(metrics, dict) else None
     return Holder(f"{version.name}:{version.number}", served or {})

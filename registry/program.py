@@ -133,7 +133,7 @@ def _show(store: Store, options: argparse.Namespace) -> int:
 
 def _open(store: Store, version: Version) -> int:
     """Fetch the page of a version and show it; where there is no screen its path is all that is told."""
-    pulled = pull(store, str(version), cache=RegistrySettings().cache, only=lambda path: path == REPORT)
+    pulled = pull(store, version, cache=RegistrySettings().cache, only=lambda path: path == REPORT)
     path = pulled.folder / REPORT
     if not path.is_file():
         raise NotFound(
@@ -150,7 +150,7 @@ def _pull(store: Store, options: argparse.Namespace) -> int:
     version = resolve(store, options.reference)
     layers = read_manifest(store, version).layers
     only = _only(options.variant, version, [layer.path for layer in layers])
-    pulled = pull_into(store, str(version), options.to, only=only)
+    pulled = pull_into(store, version, options.to, only=only)
     files = [layer for layer in layers if only(layer.path)]
     _say(f"{version}: {len(files)} files, {size_text(sum(x.size for x in files))}, in {pulled.folder}")
     return 0

@@ -68,9 +68,20 @@ def running(store: Store, name: str, alias: str) -> Trial | None:
 
 def last_trial(store: Store, name: str, alias: str) -> Trial | None:
     """The last entry of the log, whether it holds or not. Raises CorruptObject."""
-    prefix = canary_prefix(name, alias)
-    entries = list(numbers(store, prefix, lambda entry: _read(store, name, alias, entry)))
-    return _read(store, name, alias, entries[-1]) if entries else None
+    entry = last_entry(store, name, alias)
+    return read_trial(store, name, alias, entry) if entry else None
+
+
+def last_entry(store: Store, name: str, alias: str) -> int:
+    """The number of the last entry of the log; 0 where there is none."""
+    entries = numbers(store, canary_prefix(name, alias), lambda entry: read_trial(store, name, alias, entry))
+    return max(entries, default=0)
+
+
+def read_trial(store: Store, name: str, alias: str, entry: int) -> Trial:
+    """One entry of the log. Raises NotFound, CorruptObject."""
+    place = (name, alias, entry)
+    return read_entry(store, trial_key(*place), _TRIAL, "an entry about a canary", place)
 
 
 def _write(store: Store, name: str, alias: str, number: int | None, percent: float, reason: str) -> Trial:
@@ -83,10 +94,5 @@ def _write(store: Store, name: str, alias: str, number: int | None, percent: flo
             return last
         entry = last.entry + 1 if last else 1
         made = Trial(name, alias, entry, move.entry, move.number, number, percent, reason, now(), uuid.uuid4().hex)
-        if append(store, trial_key(name, alias, entry), made, partial(_read, store, name, alias, entry)):
+        if append(store, trial_key(name, alias, entry), made, partial(read_trial, store, name, alias, entry)):
             return made
-
-
-def _read(store: Store, name: str, alias: str, entry: int) -> Trial:
-    place = (name, alias, entry)
-    return read_entry(store, trial_key(*place), _TRIAL, "an entry about a canary", place)

@@ -41,14 +41,15 @@ class Pulled:
 
 
 def pull(
-    store: Store, reference: str, *, cache: Path, only: Only | None = None, on_bytes: OnBytes | None = None
+    store: Store, wanted: str | Version, *, cache: Path, only: Only | None = None, on_bytes: OnBytes | None = None
 ) -> Pulled:
     """The files of a version whose paths satisfy `only` (all without it), in a folder of the cache.
 
-    A second pull that asks for more files adds them to the same folder. `on_bytes` is told what was downloaded.
+    A second pull that asks for more files adds them to the same folder: by the version that the first has resolved,
+    as an alias may have moved since. `on_bytes` is told what was downloaded.
     Raises BadReference, NotFound, CorruptObject, NoSpace ...
     """
-    version = resolve(store, reference)
+    version = resolve(store, wanted)
     manifest = read_manifest(store, version)
     folder = cache.absolute() / "versions" / version.digest.removeprefix("sha256:")
 
@@ -63,12 +64,12 @@ def pull(
     return Pulled(folder, version, manifest)
 
 
-def pull_into(store: Store, reference: str, folder: Path, *, only: Only | None = None) -> Pulled:
+def pull_into(store: Store, wanted: str | Version, folder: Path, *, only: Only | None = None) -> Pulled:
     """The files of a version in a folder of the caller's, as independent copies without a cache.
 
     Raises Conflict when another file stands where one of the version's belongs.
     """
-    version = resolve(store, reference)
+    version = resolve(store, wanted)
     manifest = read_manifest(store, version)
 
     def fetch(layer: Layer) -> None:

@@ -2,15 +2,18 @@
 
 `reviews` and `reviews@latest` (the highest number), `reviews@production`, `reviews:7`, `reviews@sha256:...`, and
 MLflow's `models:/reviews/7`, `models:/reviews@production`, `models:/reviews/latest`.
+
+A digest may be that of several versions with equal bytes. It then means the one that an alias points at, so that it
+never names a version which nobody has promoted, and else the lowest, which no later version changes.
 """
 
 import re
 from dataclasses import dataclass
 
 from tunewright.registry.address import shown_address
-from tunewright.registry.errors import BadReference, NotFound
+from tunewright.registry.errors import BadReference, CorruptObject, NotFound
 from tunewright.registry.stores.store import Store
-from tunewright.registry.versions.alias import current
+from tunewright.registry.versions.alias import aliases, current
 from tunewright.registry.versions.layout import LATEST, check_alias, check_digest, check_name
 from tunewright.registry.versions.record import (
     Version,
@@ -53,9 +56,14 @@ def parse(text: str) -> Reference:
     return _numbered(check_name(name), number, text) if colon else Reference(check_name(name))
 
 
-def resolve(store: Store, text: str) -> Version:
-    """The version a reference means now. Raises BadReference, NotFound, CorruptObject."""
-    reference = parse(text)
+def resolve(store: Store, asked: str | Version) -> Version:
+    """The version a reference means now; one that was resolved before is itself, and nothing is asked.
+
+    Raises BadReference, NotFound, CorruptObject.
+    """
+    if isinstance(asked, Version):
+        return asked
+    reference = parse(asked)
     if reference.digest:
         return _by_digest(store, reference.name, reference.digest)
     number = reference.number
@@ -100,8 +108,16 @@ def _by_digest(store: Store, name: str, digest: str) -> Version:
     numbers = version_numbers(store, name)
     if not numbers:
         raise no_model(store, name)
-    for number in reversed(numbers):
-        version = read_version(store, name, number)
+    pointed_at = sorted(set(aliases(store, name).values()))
+    faults = []
+    for number in dict.fromkeys([*pointed_at, *numbers]):
+        try:
+            version = read_version(store, name, number)
+        except (CorruptObject, NotFound) as error:  # what is wrong with another version is no matter of this one
+            faults.append(str(error))
+            continue
         if version.digest == digest:
             return version
+    if faults:
+        raise CorruptObject(f"no version of {name!r} that can be read has the digest {digest}, and {faults[0]}")
     raise NotFound(f"no version of {name!r} in {store.uri} has the digest {digest}; it has {len(numbers)} versions")

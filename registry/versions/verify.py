@@ -24,9 +24,9 @@ class Verified:
     problems: tuple[str, ...]  # one sentence each; empty when all is well
 
 
-def verify(store: Store, reference: str) -> Verified:
+def verify(store: Store, wanted: str | Version) -> Verified:
     """Read every byte of a version. Raises NotFound or BadReference when there is no such version."""
-    version = resolve(store, reference)
+    version = resolve(store, wanted)
     try:
         manifest = read_manifest(store, version)
     except (NotFound, CorruptObject) as error:

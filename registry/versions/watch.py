@@ -6,9 +6,10 @@ record of the next number is there. Nothing has to be listed or read to know tha
 
 from dataclasses import dataclass
 
+from tunewright.registry.errors import CorruptObject
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.alias import last_move
-from tunewright.registry.versions.canary import Trial, last_trial
+from tunewright.registry.versions.canary import Trial, last_entry, read_trial
 from tunewright.registry.versions.layout import move_key, trial_key, version_key
 from tunewright.registry.versions.record import Version, latest_number, read_version
 from tunewright.registry.versions.reference import parse, resolve
@@ -31,15 +32,21 @@ class SeenTrial:
     next_key: str
     ends_with: str | None
     """The record of the move that ends the trial."""
+    fault: str = ""
+    """Why the last entry of the log cannot be read: nothing is tried then."""
 
 
 def look_at_trial(store: Store, reference: str) -> SeenTrial | None:
-    """What is tried beside an alias; None for a reference that is none. Raises BadReference, CorruptObject."""
+    """What is tried beside an alias; None for a reference that is none. Raises BadReference."""
     asked = parse(reference)
     if asked.alias is None:
         return None
-    trial = last_trial(store, asked.name, asked.alias)
-    next_key = trial_key(asked.name, asked.alias, trial.entry + 1 if trial else 1)
+    entry = last_entry(store, asked.name, asked.alias)
+    next_key = trial_key(asked.name, asked.alias, entry + 1)
+    try:
+        trial = read_trial(store, asked.name, asked.alias, entry) if entry else None
+    except CorruptObject as error:  # the version of the alias needs no canary to answer
+        return SeenTrial(None, next_key, None, str(error))
     return SeenTrial(trial, next_key, move_key(asked.name, asked.alias, trial.move + 1) if trial else None)
 
 

@@ -11,6 +11,7 @@ from tunewright.registry.versions.record import REPORT, Version
 from tunewright.registry.versions.watch import Seen, SeenTrial, has_moved, look, look_at_trial
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.errors import BundleError
+from tunewright.serving.events import emit
 from tunewright.serving.golden import replay
 from tunewright.serving.live.service import Service
 from tunewright.serving.predictor import open_predictor
@@ -52,7 +53,10 @@ class Loader:
 
     def look_at_trial(self, reference: str) -> SeenTrial | None:
         """What the registry has on trial beside an alias; None for a reference that is none."""
-        return look_at_trial(self.store, reference)
+        seen = look_at_trial(self.store, reference)
+        if seen is not None and seen.fault:
+            emit("canary_unreadable", f"nothing is tried beside {reference}: {seen.fault}", level="warning")
+        return seen
 
     def has_moved(self, seen: Seen | SeenTrial) -> bool:
         """Whether it points elsewhere by now: one small request."""
@@ -66,9 +70,8 @@ class Loader:
 
         `room`: makes place for so many bytes, which it will take."""
         begun, settings = time.monotonic(), self._settings
-        reference = f"{version.name}:{version.number}"
         wanted, cache = settings.variant, self._registry.cache
-        pulled, variant = fetch(self.store, reference, cache=cache, variant=wanted, report=settings.report)
+        pulled, variant = fetch(self.store, version, cache=cache, variant=wanted, report=settings.report)
         _check_variant(version, variant, settings.provider)
         between()
         # Before anything of it is run here: what somebody else has written may never end, or want all the memory.

@@ -13,12 +13,14 @@ from scipy.special import expit, softmax
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast, pipeline
 
 from tunewright.job.errors import BaseModelError, GateFailed, JobError, SettingsError
-from tunewright.job.recipe import run
+from tunewright.job.recipe import _holder, run
+from tunewright.job.report.subject import Holder
 from tunewright.job.settings.job import GateSettings
 from tunewright.registry.errors import NotFound, RegistryError, UnsafeStore
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions import alias
+from tunewright.registry.versions.layout import blob_key
 from tunewright.registry.versions.publish import find_run, publish
 from tunewright.registry.versions.pull import pull
 from tunewright.registry.versions.record import version_numbers
@@ -131,6 +133,18 @@ def test_a_run_that_was_stopped_before_its_alias_moved_moves_it(make_settings, r
     assert run(settings, registry).version.number == 1
     assert alias.current(store, "tiny", "production") == 1
     assert not (settings.output / "late").exists()
+
+
+def test_a_damaged_holder_of_the_alias_ends_no_job(make_settings, registry, write, capsys):
+    store = open_store(registry.uri)
+    version = publish(store, "tiny", {"model.json": write("model.json", b"{}")}, run_id="other")
+    settings = make_settings(alias="production")
+    assert _holder(store, settings) is None
+    alias.move(store, "tiny", "production", 1)
+    assert _holder(store, settings) == Holder("tiny:1", {})
+    store.upload(blob_key(version.digest), write("damaged", b"{}"))
+    assert _holder(store, settings) is None
+    assert "the report compares with no version of production: the manifest of tiny:1" in capsys.readouterr().out
 
 
 @pytest.mark.slow

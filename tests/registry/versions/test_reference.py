@@ -2,8 +2,10 @@
 
 import pytest
 
-from tunewright.registry.errors import BadReference, NotFound
+from tunewright.registry.errors import BadReference, CorruptObject, NotFound
+from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.alias import move
+from tunewright.registry.versions.layout import version_key
 from tunewright.registry.versions.reference import Reference, parse, resolve
 
 DIGEST = "sha256:" + "a" * 64
@@ -59,7 +61,7 @@ def test_each_form_finds_its_version(store, publish_version):
     move(store, "reviews", "production", 1)
     assert resolve(store, "reviews") == resolve(store, "models:/reviews/latest") == second
     assert resolve(store, "reviews:1") == resolve(store, "reviews@production") == first
-    assert resolve(store, f"reviews@{second.digest}") == second
+    assert resolve(store, f"reviews@{second.digest}") == first  # the same bytes, which the alias holds
 
 
 def test_what_is_not_there_is_said_with_what_is(store, publish_version):
@@ -79,3 +81,28 @@ def test_what_is_not_there_is_said_with_what_is(store, publish_version):
         with pytest.raises(NotFound) as error:
             resolve(store, text)
         assert str(error.value) == sentence
+
+
+def test_a_digest_of_several_versions_means_the_promoted_one_else_the_lowest(store, publish_version):
+    first, second, third = (publish_version(store, f"run-{number}") for number in (1, 2, 3))
+    assert first.digest == second.digest == third.digest
+    assert resolve(store, f"reviews@{third.digest}") == first
+    move(store, "reviews", "production", 2)
+    assert resolve(store, f"reviews@{third.digest}") == second
+
+
+def test_a_digest_is_found_beside_records_that_cannot_be_read(store, publish_version, write):
+    version = publish_version(store, "run-1")
+    store.upload(version_key("reviews", 2), write("damaged", b"rubbish"))
+    move(store, "reviews", "production", 1)
+    assert resolve(store, f"reviews@{version.digest}") == version
+    with pytest.raises(CorruptObject) as error:
+        resolve(store, f"reviews@{DIGEST}")
+    assert str(error.value).startswith(
+        f"no version of 'reviews' that can be read has the digest {DIGEST}, and '{version_key('reviews', 2)}' in "
+    )
+
+
+def test_a_resolved_version_is_itself_and_asks_nothing(store, publish_version, tmp_path):
+    version = publish_version(store, "run-1")
+    assert resolve(open_store(str(tmp_path / "elsewhere")), version) is version

@@ -5,7 +5,8 @@ import pytest
 from tunewright.registry.errors import NotFound
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.alias import move, rollback
-from tunewright.registry.versions.watch import has_moved, look, moves
+from tunewright.registry.versions.layout import trial_key
+from tunewright.registry.versions.watch import has_moved, look, look_at_trial, moves
 
 
 @pytest.fixture
@@ -49,6 +50,15 @@ def test_what_is_pinned_never_moves(two, publish_version, pinned):
 def test_what_is_not_there_is_told(two):
     with pytest.raises(NotFound, match="there is no alias 'staging' of 'reviews'"):
         look(two, "reviews@staging")
+
+
+def test_a_canary_that_cannot_be_read_is_none_until_the_next_one(two, write):
+    two.upload(trial_key("reviews", "production", 1), write("damaged", b"rubbish"))
+    seen = look_at_trial(two, "reviews@production")
+    assert (seen.trial, has_moved(two, seen)) == (None, False)
+    assert f"{trial_key('reviews', 'production', 1)!r} in {two.uri} is not a valid JSON document" in seen.fault
+    two.upload(trial_key("reviews", "production", 2), write("damaged", b"rubbish"))
+    assert has_moved(two, seen)
 
 
 def test_nothing_moved_costs_one_small_request(faulty_uri, faults, publish_version):

@@ -1,12 +1,21 @@
 """Pulling one variant only."""
 
+from pathlib import Path
+
 import pytest
 
 from tunewright.registry.errors import NotFound
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.alias import move
+from tunewright.registry.versions.canary import begin
+from tunewright.registry.versions.layout import blob_key, move_key, version_key
 from tunewright.registry.versions.publish import publish
+from tunewright.registry.versions.pull import read_manifest
+from tunewright.registry.versions.watch import has_moved, look, look_at_trial
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.errors import BundleError
+
+SERVED = {"model.json", "tokenizer.json", "onnx/fp32/model.onnx"}
 
 
 @pytest.fixture
@@ -49,3 +58,46 @@ def test_a_variant_that_is_not_there_is_refused_before_it_is_pulled(store, tmp_p
 def test_a_model_that_is_not_there_is_the_registrys_error(store, tmp_path):
     with pytest.raises(NotFound):
         fetch(store, "nobody", cache=tmp_path)
+
+
+@pytest.fixture
+def crowded(published, store, reviews, write):
+    """The registry's folder: reviews:2 is in production, amid other versions, runs, aliases, a canary and a model."""
+    files = {str(path.relative_to(reviews)): path for path in reviews.rglob("*") if path.is_file()}
+    publish(store, "reviews", files, run_id="run-2")
+    for name, run in (("reviews", "run-3"), ("reviews", "run-4"), ("other", "run-1")):
+        publish(store, name, {"model.json": write(run, run.encode())}, run_id=run)
+    for alias, number in (("production", 1), ("production", 2), ("staging", 3), ("staging", 4)):
+        move(store, "reviews", alias, number)
+    begin(store, "reviews", "production", 3, 10)
+    return published
+
+
+def flip(path):
+    data = path.read_bytes()
+    path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+
+
+def crowd(path):
+    """What nobody asked for, beside an object: notes, a number far off, and the next number, of rubbish."""
+    for name in ("notes.txt", f"{path.name}.bak", "99999999999999999999.json", f"{5:020d}.json"):
+        (path.parent / name).write_text("rubbish")
+
+
+@pytest.mark.parametrize("harm", [flip, Path.unlink, crowd], ids=["damaged", "removed", "added"])
+def test_a_server_needs_nothing_but_its_own_version(crowded, store, tmp_path, harm):
+    """Each other object of the registry in turn, what was done to those before stays."""
+    version = look(store, "reviews@production").version
+    served = {layer.digest for layer in read_manifest(store, version).layers if layer.path in SERVED}
+    needed = {move_key("reviews", "production", 2), version_key("reviews", 2), blob_key(version.digest)}
+    needed |= set(map(blob_key, served))
+    others = [stat.key for stat in store.list("") if stat.key not in needed]
+    assert len(others) > 20
+    for number, key in enumerate(others):
+        if harm is not crowd or not key.startswith("models/reviews/aliases/production/"):
+            harm(crowded / key)
+        look_at_trial(store, "reviews@production")
+        seen = look(store, "reviews@production")
+        pulled, _ = fetch(store, seen.version, cache=tmp_path / f"cache-{number}")
+        assert (seen.version, pulled.version, has_moved(store, seen)) == (version, version, False), key
+        assert files(pulled.folder) == SERVED

@@ -6,13 +6,14 @@ import threading
 import time
 import weakref
 from concurrent.futures import Future
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from tunewright.registry.versions.alias import move, rollback
 from tunewright.registry.versions.canary import begin, end
-from tunewright.registry.versions.layout import blob_key
+from tunewright.registry.versions.layout import blob_key, trial_key
 from tunewright.serving.errors import BundleError, NotLoaded
 from tunewright.serving.live.follow import Pace
 from tunewright.serving.live.model import Visit
@@ -294,6 +295,16 @@ def test_a_canary_of_the_registry_answers_its_share_until_it_ends_or_takes_over(
     assert house.models.default is trial  # which is not loaded again
     told = [event["event"] for event in events(capsys) if event["event"].startswith("canary")]
     assert told == ["canary_began", "canary_ended", "canary_began", "canary_began", "canary_ended"]
+
+
+def test_a_canary_that_cannot_be_read_keeps_no_server_from_answering(house, capsys):
+    path = Path(house.store.uri) / trial_key("reviews", "production", 1)
+    path.parent.mkdir(parents=True)
+    path.write_text("rubbish")
+    assert [(house.step(), house.status()["canary"]) for _ in range(2)] == [("positive", None)] * 2
+    (told,) = [event for event in events(capsys) if event["event"] == "canary_unreadable"]
+    assert told["message"].startswith("nothing is tried beside reviews@production: ")
+    assert told["level"] == "warning"
 
 
 def test_a_canary_that_cannot_be_loaded_answers_nothing_and_is_told_once(house, second, tmp_path, capsys):
