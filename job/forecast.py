@@ -11,8 +11,11 @@ from tunewright.job.batches.side import Rows
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.learners.files import MediaRows
 from tunewright.job.measure.faithfulness import BUDGET
+from tunewright.job.measure.rows.altered import ALTERATIONS
+from tunewright.job.measure.rows.robustness import MOST_ROWS, MOST_SECONDS
 from tunewright.job.progress.events import quiet, say, warn
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.steps.gate import is_altered
 from tunewright.job.steps.remedies.imbalance import REMEDIES
 from tunewright.job.train.cost.probe import Probed, available, resident
 from tunewright.job.train.distributed import world
@@ -186,7 +189,15 @@ def _proof(plan: Plan, row: float, alone: float, variants: int) -> float:
     one_by_one = variants * (min(samples, _ALONE) + min(test, _ALONE))
     explained = min(asked, test) * BUDGET * row if plan.settings.task in KINDS else 0.0
     torch_alone = min(samples, _PARITY) * alone
-    return _SERVED * row * together + _SERVED_ALONE * alone * one_by_one + torch_alone + min(explained, _EXPLAINED)
+    served = _SERVED * row * together + _SERVED_ALONE * alone * one_by_one
+    return served + torch_alone + min(explained, _EXPLAINED) + min(_altered(plan, row), MOST_SECONDS)
+
+
+def _altered(plan: Plan, row: float) -> float:
+    """Seconds of the test rows that are written otherwise, in every way and as they are."""
+    prepared = plan.prepared
+    rows = min(len(prepared.test), MOST_ROWS) if is_altered(prepared.task, prepared.problem) else 0
+    return rows * (1 + len(ALTERATIONS)) * _SERVED * row
 
 
 def trainings_of(settings: JobSettings) -> int:

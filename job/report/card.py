@@ -7,6 +7,7 @@ from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.report.metadata import front_matter
 from tunewright.job.report.page import write_page
+from tunewright.job.report.parts.robustness import SAID, WAYS, flipped
 from tunewright.job.report.subject import Holder
 from tunewright.job.settings.search import Searched
 from tunewright.job.steps.adapt import Adaptation, sentence
@@ -58,6 +59,7 @@ def _metrics(release: Release, plan: Plan, trained: Trained, adaptation: Adaptat
         "parity": {name: asdict(parity) for name, parity in release.parities.items()},
         **({"faithfulness": asdict(release.faithfulness)} if release.faithfulness else {}),
         **({"nearness": asdict(release.nearness)} if release.nearness else {}),
+        **({"robustness": asdict(release.robustness)} if release.robustness else {}),
         "left_out": release.model.left_out,
         "default_variant": release.model.default_variant,
     }
@@ -78,6 +80,7 @@ def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation
         + _variants(release),
         _labels(release),
         _calibration(release),
+        _robustness(release),
         _explanations(release),
         _neighbours(release),
         _data(prepared),
@@ -212,6 +215,16 @@ def _calibration(release: Release) -> str:
         "logits and as it is served. `chance`: what scores that are true would show on so few rows.\n\n"
         + head
         + "\n".join(lines)
+    )
+
+
+def _robustness(release: Release) -> str:
+    if (found := release.robustness) is None:
+        return ""
+    lines = [f"| {way} | {one.rows:,} | {flipped(one)} |" for kind, way in WAYS.items() if (one := found.kinds[kind])]
+    return (
+        f"## Robustness\n\n{SAID} {found.rows:,} test rows ({found.variant}).\n\n"
+        "| test texts | rows that this changes | other answers |\n|---|---|---|\n" + "\n".join(lines)
     )
 
 

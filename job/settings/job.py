@@ -52,6 +52,9 @@ class GateSettings(Settings):
     """The most MiB that the ONNX file served by default may have."""
     max_ms_per_text: float | None = Field(default=None, gt=0)
     """The most milliseconds that it may take for one input alone (median, on the machine of the job)."""
+    max_flip: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(default={})
+    """How test texts are written otherwise (typos, lower_case, upper_case, punctuation, names, numbers) to the largest
+    share of their answers that may change by it, in the file served by default."""
     beat_baseline: bool = True
     """Move the alias only when the interval of the headline metric lies clear of what an answer without a model gets
     (always the commonest label, the mean, the source as it is, tokens drawn by frequency); else the version is

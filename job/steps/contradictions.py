@@ -13,10 +13,12 @@ from tunewright.job.data.readers.formats import READERS
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.task import Task
 from tunewright.job.measure.metric import METRICS, lower_is_better
+from tunewright.job.measure.rows.altered import HARMLESS, NEGATION
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import GateSettings, JobSettings
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.steps.diagnose import EXTRA, NEAR, looked_for
+from tunewright.job.steps.gate import is_altered
 from tunewright.job.steps.run.track import track_faults
 from tunewright.job.tasks import TASKS
 from tunewright.job.train.loss import LOSSES
@@ -77,8 +79,8 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
     faults += task.target.contradictions(settings, roles, options)
     faults += [*_explained(settings), *_abstained(settings, problem), *track_faults(settings)]
-    faults += _sliced(settings, roles, problem)
-    faults += _gated(settings, task, roles, problem)
+    faults += [*_sliced(settings, roles, problem), *_gated(settings, task, roles, problem)]
+    faults += _flips(settings, task, problem)
     if faults:
         raise _error(faults)
     return options, roles
@@ -446,6 +448,22 @@ def _bounds(gate: GateSettings) -> Iterator[str]:
     for name in gate.max:
         if not lower_is_better(name):
             yield f"gate.max names {name!r}, which is the better the higher; say gate.min.{name}"
+
+
+def _flips(settings: JobSettings, task: Task, problem: str) -> Iterator[str]:
+    """Bounds for what no text is changed in, or what may rightly change an answer."""
+    bounds = settings.gate.max_flip
+    if bounds and not is_altered(task, problem):
+        yield _useless("gate.max_flip", "texts are written otherwise where their labels are told")
+        return
+    for kind in bounds:
+        if kind == NEGATION:
+            yield (
+                f"gate.max_flip names {kind!r}, after which another answer may be the right one: the report shows it, "
+                f"and nothing is held against it; remove it"
+            )
+        elif kind not in HARMLESS:
+            yield f"gate.max_flip names {kind!r}; it may name {', '.join(HARMLESS)}"
 
 
 def _variants(settings: JobSettings) -> Iterator[str]:

@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 
 from tunewright.job.errors import GateFailed
+from tunewright.job.kinds.task import Task
+from tunewright.job.kinds.texts import Texts
 from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.measure.metric import lower_is_better
+from tunewright.job.measure.rows.robustness import Robustness
+from tunewright.job.progress.events import warn
 from tunewright.job.settings.job import GateSettings
 
 _ROUNDING = 1e-9
@@ -42,6 +46,27 @@ def check_budget(gate: GateSettings, variant: str, *, mib: float, ms_per_text: f
     if over:
         raise GateFailed(
             f"the {variant} file, served by default, is over its budget: {'; '.join(over)}; nothing was registered"
+        )
+
+
+def is_altered(task: Task, problem: str) -> bool:
+    """Whether test texts are written otherwise to see which answers stay: where these are labels of texts."""
+    return isinstance(task.columns, Texts) and problem in ("single_label", "multi_label")
+
+
+def check_flips(gate: GateSettings, measured: Robustness) -> None:
+    """GateFailed when more answers change than may; a warning where no row could be changed so."""
+    over = []
+    for kind, allowed in gate.max_flip.items():
+        found = measured.kinds[kind]
+        if not found.rows:
+            warn("gate", f"gate.max_flip.{kind} was not held against anything: it changes none of the test rows")
+        elif found.share > allowed + _ROUNDING:
+            over.append(f"{kind} changes {found.share:.4f} of {found.rows:,} answers, gate.max_flip allows {allowed:g}")
+    if over:
+        raise GateFailed(
+            f"the {measured.variant} file, served by default, answers otherwise what is only written otherwise: "
+            f"{'; '.join(over)}; nothing was registered"
         )
 
 

@@ -26,12 +26,20 @@ from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.measure.faithfulness import Faithfulness, measure_faithfulness, spread
 from tunewright.job.measure.neighbours import Nearness, choose_rows, keep_rows, measure_nearness
 from tunewright.job.measure.rows.answers import from_json, to_json
+from tunewright.job.measure.rows.robustness import Robustness, measure_robustness
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.classifiers import vectors_seen
 from tunewright.job.model.find import FILES_OF_ENCODERS
 from tunewright.job.model.load import save_weights
 from tunewright.job.progress.events import say, warn
-from tunewright.job.steps.gate import check_bounds, check_budget, drop_reason, short_of_baseline
+from tunewright.job.steps.gate import (
+    check_bounds,
+    check_budget,
+    check_flips,
+    drop_reason,
+    is_altered,
+    short_of_baseline,
+)
 from tunewright.job.steps.run.stages import Form, Stages
 from tunewright.job.train.objective import Objective
 from tunewright.registry.errors import NoSpace
@@ -63,6 +71,10 @@ _MEASURED = Form[dict[str, Evaluation]](
 _EXPLAINED = Form[Faithfulness | None](
     lambda found: asdict(found) if found else None, lambda kept: Faithfulness(**kept) if kept else None
 )
+_ALTERED = Form[Robustness | None](
+    lambda found: asdict(found) if found else None,
+    lambda kept: TypeAdapter[Robustness | None](Robustness | None).validate_python(kept),
+)
 """What the stages of a release find, as JSON says it."""
 
 
@@ -87,6 +99,8 @@ class Release:
     """How well explanations of the variant served by default do; None where there are none."""
     nearness: Nearness | None = None
     """How far its answers agree with the training rows nearest to them; None where the version carries none."""
+    robustness: Robustness | None = None
+    """Which of its answers stay where texts are only written otherwise; None where no labels of texts are told."""
 
     @property
     def files(self) -> dict[str, Path]:
@@ -127,6 +141,9 @@ def _release(model: nn.Module, plan: Plan, objective: Objective, folder: Path, s
     check_bounds(settings.gate, evaluations["fp32"])
     served = chosen.default_variant
     check_budget(settings.gate, served, mib=made[served].bytes / 2**20, ms_per_text=evaluations[served].ms_per_text)
+    robustness = stages.once("robustness", _ALTERED, lambda: _altered(chosen, plan, folder), of=served)
+    if robustness:
+        check_flips(settings.gate, robustness)
     final = _with_golden(_with_figures(chosen, evaluations), plan.prepared, folder)
     _keep_profile(final, plan.prepared, folder)
     short = short_of_baseline(headline, evaluations[final.default_variant], baseline)
@@ -136,7 +153,8 @@ def _release(model: nn.Module, plan: Plan, objective: Objective, folder: Path, s
     _write(final, folder)
     _keep_weights(model, plan.base, folder)
     made_bytes = {name: one.bytes for name, one in made.items()}
-    return Release(folder, final, evaluations, parities, headline, baseline, short, made_bytes, faithfulness, nearness)
+    measured = (evaluations, parities, headline, baseline, short, made_bytes, faithfulness, nearness, robustness)
+    return Release(folder, final, *measured)
 
 
 def _export(model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
@@ -259,6 +277,20 @@ def _explained(final: ModelFile, plan: Plan, folder: Path) -> Faithfulness | Non
             f"{found.random_deletion:.3f}), while they are shown {found.insertion:.3f} ({found.random_insertion:.3f}), "
             f"{found.rows} test rows",
         )
+    return found
+
+
+def _altered(chosen: ModelFile, plan: Plan, folder: Path) -> Robustness | None:
+    prepared = plan.prepared
+    if not is_altered(prepared.task, prepared.problem):
+        return None
+    predictor = _open(chosen, chosen.default_variant, folder)
+    found = measure_robustness(predictor, prepared.test.data, prepared.task.columns.served)
+    predictor.close()
+    shares = {kind: one.share for kind, one in found.kinds.items() if one.rows}
+    shown = ", ".join(f"{kind} {share:.1%}" for kind, share in shares.items())
+    told = f"{found.variant}: other answers to {found.rows} test rows written otherwise: {shown or 'no row changes'}"
+    say("robustness", told, variant=found.variant, **shares)
     return found
 
 

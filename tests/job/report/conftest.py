@@ -63,6 +63,7 @@ def subject_of():
         calibration=None,
         min_score=None,
         columns=None,
+        robustness=None,
     ):
         rows = len(answers.truths)
         measured = {
@@ -79,7 +80,13 @@ def subject_of():
             max_length=64,
         )
         release = SimpleNamespace(
-            model=model, evaluations=measured, headline="accuracy", baseline={"accuracy": 0.5}, short=None, sizes={}
+            model=model,
+            evaluations=measured,
+            headline="accuracy",
+            baseline={"accuracy": 0.5},
+            short=None,
+            sizes={},
+            robustness=robustness,
         )
         held = Rows(inputs or [f"row {number}" for number in range(rows)])
         held.columns = list(zip(*(columns or {}).values(), strict=True))

@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 
+from tunewright.job.measure.rows.altered import ALTERATIONS
 from tunewright.job.model.layers import Parameters
 from tunewright.job.report.card import write_report
 from tunewright.job.report.lineage import lineage
@@ -47,6 +48,19 @@ def test_the_card_and_the_figures_tell_whether_explanations_are_true(made):
     figures = json.loads((folder / "metrics.json").read_text())["faithfulness"]
     assert figures["deletion"] < figures["random_deletion"]
     assert figures["insertion"] > figures["random_insertion"]
+
+
+def test_the_card_and_the_figures_tell_which_answers_stay(made):
+    folder = made("single").pulled() / "report"
+    text, figures = (folder / "README.md").read_text(), json.loads((folder / "metrics.json").read_text())["robustness"]
+    assert "## Robustness\n\nAn answer should stay where a text is only written otherwise; after a negation" in text
+    one = figures["kinds"]["punctuation"]
+    low, high = one["interval"]
+    share = f"{one['share']:.1%} ({low:.1%} to {high:.1%})"
+    assert f"| without commas, colons and full stops, or with one more | {one['rows']:,} | {share} |" in text
+    assert figures["rows"] == 60
+    assert set(figures["kinds"]) == set(ALTERATIONS)
+    assert "## Robustness" not in (made("regression").pulled() / "report" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

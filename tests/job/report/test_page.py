@@ -18,8 +18,14 @@ def titles(html):
 @pytest.mark.parametrize(
     ("shape", "own"),
     [
-        ("single", ["Labels", "How sure it is", "Calibration", "Slices", "Rows that were lost", "Smaller files"]),
-        ("multi", ["Labels", "How sure it is", "Calibration", "Slices", "Rows that were lost", "Smaller files"]),
+        (
+            "single",
+            ["Labels", "How sure it is", "Calibration", "Slices", "Rows that were lost", "Smaller files", "Robustness"],
+        ),
+        (
+            "multi",
+            ["Labels", "How sure it is", "Calibration", "Slices", "Rows that were lost", "Smaller files", "Robustness"],
+        ),
         ("regression", ["Answers and errors", "Slices", "Rows that were lost"]),
     ],
 )

@@ -10,8 +10,21 @@ import soundfile
 from PIL import Image
 
 from tunewright.job.measure.calibration import calibration, outcomes_of
+from tunewright.job.measure.rows.altered import ALTERATIONS
 from tunewright.job.measure.rows.answers import NumberAnswers, TagAnswers, TextAnswers
-from tunewright.job.report.parts import certainty, labels, learning, numbers, quality, reliability, rows, tags, written
+from tunewright.job.measure.rows.robustness import Flips, Robustness
+from tunewright.job.report.parts import (
+    certainty,
+    labels,
+    learning,
+    numbers,
+    quality,
+    reliability,
+    robustness,
+    rows,
+    tags,
+    written,
+)
 from tunewright.job.report.svg import Axis
 from tunewright.job.train.state import Trained
 
@@ -205,6 +218,19 @@ def test_slices_by_columns_of_the_settings_stand_beside_them(of_labels, subject_
         ["column language", "en", "1.000", "20", ""],
     ]
     assert "Of column author no value has 10 test rows, or one has all." in section
+
+
+def test_answers_to_texts_written_otherwise_are_counted_by_how(of_labels, subject_of):
+    kinds = {kind: Flips(40, 4, 0.1, (0.04, 0.231)) for kind in ALTERATIONS}
+    found = Robustness("int8", 50, kinds | {"names": Flips(0, 0, 0.0, (0.0, 1.0))})
+    section = robustness.robustness(subject_of(of_labels([0], [0], [0.9]), robustness=found)).content
+    shown = cells(section, "Answers to texts written otherwise")
+    assert len(shown) == len(ALTERATIONS)
+    assert shown[0] == ["typos in one word of ten", "40", "4", "10.0% (4.0% to 23.1%)", "should stay"]
+    assert shown[4] == ["other first names", "0", "0", "", "should stay"]
+    assert shown[6] == ["negated (English)", "40", "4", "10.0% (4.0% to 23.1%)", "may change"]
+    assert "50 test rows were looked at (int8)." in section
+    assert robustness.robustness(subject_of(of_labels([0], [0], [0.9]))) is None
 
 
 def test_a_number_is_drawn_where_it_is_with_its_error(subject_of):

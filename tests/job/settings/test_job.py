@@ -197,7 +197,7 @@ def test_the_names_of_the_settings_are_frozen():
         adapt.epochs adapt.learning_rate adapt.batch_size adapt.mask adapt.whole_words adapt.max_length
         export.variants export.parity_tolerance export.abstain export.explained_rows export.neighbours
         report.slices
-        gate.min gate.max gate.max_mib gate.max_ms_per_text gate.beat_baseline gate.max_drop""".split()
+        gate.min gate.max gate.max_mib gate.max_ms_per_text gate.max_flip gate.beat_baseline gate.max_drop""".split()
     )
 
 

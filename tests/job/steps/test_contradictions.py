@@ -428,6 +428,28 @@ def test_the_default_for_int8_is_no_mistake_where_int8_is_not_made():
     assert faults(export={"variants": ["fp32"]}, gate={"min": {"accuracy": 0.5}}) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"task": "token-classification", "gate": {"max_flip": {"typos": 0.1}}},
+            "gate.max_flip would have no effect: texts are written otherwise where their labels are told; remove it",
+        ),
+        (
+            {"gate": {"max_flip": {"negation": 0.1}}},
+            "gate.max_flip names 'negation', after which another answer may be the right one: the report shows it, and "
+            "nothing is held against it; remove it",
+        ),
+        (
+            {"gate": {"max_flip": {"case": 0.1}}},
+            "gate.max_flip names 'case'; it may name typos, lower_case, upper_case, punctuation, names, numbers",
+        ),
+    ],
+)
+def test_bounds_of_answers_that_change_are_for_what_should_change_none(changes, sentence):
+    assert sentence in faults(**changes)
+
+
 def test_rows_to_explain_are_refused_where_no_answer_is_explained():
     sentence = "export.explained_rows would have no effect: answers of translation are not explained; remove it"
     assert sentence in faults(task="translation", export={"explained_rows": 8})

@@ -2,8 +2,9 @@ import pytest
 
 from tunewright.job.errors import GateFailed
 from tunewright.job.measure.evaluation import Evaluation
+from tunewright.job.measure.rows.robustness import Flips, Robustness
 from tunewright.job.settings.job import GateSettings
-from tunewright.job.steps.gate import check_bounds, check_budget, drop_reason, short_of_baseline
+from tunewright.job.steps.gate import check_bounds, check_budget, check_flips, drop_reason, short_of_baseline
 
 
 def measured(**metrics):
@@ -37,6 +38,27 @@ def test_a_file_within_its_budget_passes_and_one_over_it_does_not():
     assert str(caught.value) == (
         "the int8 file, served by default, is over its budget: it has 21.50 MiB, gate.max_mib allows 10; it takes 2.25 "
         "ms a text, gate.max_ms_per_text allows 2; nothing was registered"
+    )
+
+
+def test_answers_that_change_too_often_do_not_pass():
+    kinds = {name: Flips(200, 10, 0.05, (0.03, 0.09)) for name in ("typos", "names")}
+    found = Robustness("int8", 500, kinds)
+    check_flips(GateSettings(max_flip={"typos": 0.05, "names": 0.1}), found)
+    with pytest.raises(GateFailed) as caught:
+        check_flips(GateSettings(max_flip={"typos": 0.04, "names": 0}), found)
+    assert str(caught.value) == (
+        "the int8 file, served by default, answers otherwise what is only written otherwise: typos changes 0.0500 of "
+        "200 answers, gate.max_flip allows 0.04; names changes 0.0500 of 200 answers, gate.max_flip allows 0; nothing "
+        "was registered"
+    )
+
+
+def test_a_bound_that_no_row_speaks_to_is_told(capsys):
+    none = Robustness("fp32", 500, {"names": Flips(0, 0, 0.0, (0.0, 1.0))})
+    check_flips(GateSettings(max_flip={"names": 0}), none)
+    assert "gate.max_flip.names was not held against anything: it changes none of the test rows" in (
+        capsys.readouterr().out
     )
 
 
