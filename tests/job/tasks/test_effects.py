@@ -148,7 +148,7 @@ SHOWN = {
         "test_the_card_and_the_figures_tell_whether_explanations_are_true",
     ),
     "report.slices": ("job/report/test_parts.py", "test_slices_by_columns_of_the_settings_stand_beside_them"),
-    "gate.max_flip": ("job/test_recipe.py", "test_a_run_that_was_stopped_after_the_test_goes_on_with_its_files"),
+    "gate.max_flip": ("job/steps/test_gate.py", "test_answers_that_change_too_often_do_not_pass"),
     "export.neighbours": ("job/measure/test_neighbours.py", "test_a_version_carries_as_many_rows_as_asked"),
     "output": ("job/test_recipe.py", "test_nothing_but_the_bundle_and_the_rows_is_left_of_a_run"),
     "keep_bundle": ("job/steps/run/test_after.py", "test_the_rows_alone_stay"),
