@@ -123,6 +123,7 @@ TESTED_BY = {
     "job/report/media.py": "job/report/test_parts.py",
     "job/report/parts/rows.py": "job/report/test_parts.py",
     "job/report/parts/robustness.py": "job/report/test_parts.py",
+    "job/report/parts/why.py": "job/report/test_parts.py",
     "job/report/parts/facts.py": "job/report/test_page.py",
     "job/report/subject.py": "job/report/test_page.py",
     "job/measure/faithfulness.py": "job/report/test_card.py",

@@ -35,6 +35,11 @@ class Faithfulness:
     """Test rows that were explained: those with parts enough to be put in an order."""
     variant: str
 
+    @property
+    def is_better(self) -> bool:
+        """Whether explanations are better than random ones, hidden and shown."""
+        return self.deletion < self.random_deletion and self.insertion > self.random_insertion
+
 
 def measure_faithfulness(
     predictor: Predictor, data: Dataset, served: Callable[[Any], object], rows: int

@@ -8,6 +8,7 @@ from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.report.metadata import front_matter
 from tunewright.job.report.page import write_page
 from tunewright.job.report.parts.robustness import SAID, WAYS, flipped
+from tunewright.job.report.parts.why import NO_BETTER
 from tunewright.job.report.subject import Holder
 from tunewright.job.settings.search import Searched
 from tunewright.job.steps.adapt import Adaptation, sentence
@@ -239,6 +240,7 @@ def _explanations(release: Release) -> str:
         "| order | hidden (lower is better) | shown (higher is better) |\n|---|---|---|\n"
         f"| explained | {found.deletion:.3f} | {found.insertion:.3f} |\n"
         f"| random | {found.random_deletion:.3f} | {found.random_insertion:.3f} |"
+        + ("" if found.is_better else f"\n\n{NO_BETTER}")
     )
 
 

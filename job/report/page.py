@@ -13,6 +13,7 @@ from tunewright.job.measure.evaluation import evaluated
 from tunewright.job.measure.labels import answered
 from tunewright.job.measure.metric import METRICS, figures
 from tunewright.job.measure.rows.floor import linear_answers, rows_for
+from tunewright.job.measure.rows.label_words import label_words, rows_read
 from tunewright.job.progress.events import say
 from tunewright.job.report.html import Section, page
 from tunewright.job.report.parts import (
@@ -26,9 +27,10 @@ from tunewright.job.report.parts import (
     robustness,
     rows,
     tags,
+    why,
     written,
 )
-from tunewright.job.report.subject import Floor, Holder, Subject
+from tunewright.job.report.subject import Floor, Holder, LabelWords, Subject
 from tunewright.job.steps.release import Release
 from tunewright.job.train.state import Trained
 from tunewright.registry.versions.record import REPORT
@@ -48,6 +50,7 @@ _PARTS: Sequence[Callable[[Subject], Section | None]] = (
     rows.lost,
     rows.flips,
     robustness.robustness,
+    why.why,
     learning.learning,
     facts.data,
     facts.lineage,
@@ -59,7 +62,9 @@ def write_page(
 ) -> Path:
     """Write the page into the bundle and say how long it took. `holder`: who has the alias that will be moved."""
     started = time.perf_counter()
-    subject = Subject(release, plan, trained, lineage, linear_floor(plan, release.headline), holder)
+    subject = Subject(
+        release, plan, trained, lineage, linear_floor(plan, release.headline), holder, words_of_labels(plan)
+    )
     path = release.folder / REPORT
     path.parent.mkdir(exist_ok=True)
     path.write_text(page_of(subject), encoding="utf-8")
@@ -95,6 +100,16 @@ def linear_floor(plan: Plan, headline: str) -> Floor | None:
 
     found = evaluated(measure, len(prepared.test), headline=headline, ms_per_text=0.0)
     return Floor(found.metrics, found.intervals, len(train), time.perf_counter() - started)
+
+
+def words_of_labels(plan: Plan) -> LabelWords | None:
+    """Which words of the training rows speak for which label; None where no labels of texts are learned."""
+    prepared, size = plan.prepared, max(len(plan.prepared.labels), 1)
+    rows = min(rows_for(size), rows_read(size))
+    if prepared.task.columns.media or prepared.problem not in ("single_label", "multi_label") or not rows:
+        return None
+    train = prepared.train if len(prepared.train) <= rows else prepared.train.drawn(rows, seed=1)
+    return LabelWords(label_words(_texts(train), np.asarray(train.targets[:]), size), len(train))
 
 
 def _texts(part: Part) -> list[str]:

@@ -10,6 +10,7 @@ from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.measure.metric import METRICS, lower_is_better
 from tunewright.job.measure.rows.answers import RowAnswers
 from tunewright.job.measure.rows.intervals import Interval
+from tunewright.job.measure.rows.label_words import Word
 from tunewright.job.report.html import Cell, Number, Quoted
 from tunewright.job.steps.release import Release
 from tunewright.job.train.state import Trained
@@ -27,6 +28,16 @@ class Floor:
     rows: int
     """Training rows that it was made of."""
     seconds: float
+
+
+@dataclass(frozen=True)
+class LabelWords:
+    """What a linear model of the words finds in the training rows."""
+
+    labels: Sequence[Sequence[Word]]
+    """Of each label those that speak for it."""
+    rows: int
+    """Training rows that it was made of."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,7 @@ class Subject:
     lineage: Mapping[str, object]
     floor: Floor | None = None
     holder: Holder | None = None
+    words: LabelWords | None = None
 
     @property
     def served(self) -> str:

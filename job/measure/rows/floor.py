@@ -5,9 +5,13 @@ rows, fewer where there are many labels, so that it takes seconds.
 """
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
 Numbers = NDArray[np.float32]
 MOST_ROWS = 20_000
@@ -29,16 +33,7 @@ def linear_answers(
 
     `targets`: label numbers, zeros and ones, or numbers, of the training texts.
     """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    # Letters within words serve scripts without spaces as well, where a word is a sentence.
-    unspaced = _is_unspaced(train)
-    cut = (
-        {"analyzer": "char", "ngram_range": (1, 2)}
-        if unspaced
-        else {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
-    )
-    words = TfidfVectorizer(sublinear_tf=True, min_df=2 if len(train) > 200 else 1, max_features=100_000, **cut)
+    words = words_of(train)
     try:
         known = words.fit_transform(train)
     except ValueError:  # no word of them is one
@@ -51,6 +46,20 @@ def linear_answers(
     if problem == "multi_label":
         return np.stack([_decided(known, targets[:, one], asked) for one in range(labels)], axis=1)
     return _of_one(known, targets, asked, labels)
+
+
+def words_of(train: Sequence[str]) -> "TfidfVectorizer":
+    """What cuts texts into words and pairs of words and weighs them, not yet fitted."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    # Letters within words serve scripts without spaces as well, where a word is a sentence.
+    unspaced = _is_unspaced(train)
+    cut = (
+        {"analyzer": "char", "ngram_range": (1, 2)}
+        if unspaced
+        else {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
+    )
+    return TfidfVectorizer(sublinear_tf=True, min_df=2 if len(train) > 200 else 1, max_features=100_000, **cut)
 
 
 def _of_one(known: object, targets: NDArray[np.generic], asked: object, labels: int) -> Numbers:

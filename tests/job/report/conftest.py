@@ -64,6 +64,7 @@ def subject_of():
         min_score=None,
         columns=None,
         robustness=None,
+        faithfulness=None,
     ):
         rows = len(answers.truths)
         measured = {
@@ -87,6 +88,7 @@ def subject_of():
             short=None,
             sizes={},
             robustness=robustness,
+            faithfulness=faithfulness,
         )
         held = Rows(inputs or [f"row {number}" for number in range(rows)])
         held.columns = list(zip(*(columns or {}).values(), strict=True))

@@ -50,6 +50,13 @@ def test_the_card_and_the_figures_tell_whether_explanations_are_true(made):
     assert figures["insertion"] > figures["random_insertion"]
 
 
+def test_the_card_warns_of_explanations_that_are_no_better_than_random_ones(made, card):
+    release = made("single").outcome.release
+    text, _ = card(replace(release, faithfulness=replace(release.faithfulness, deletion=2.0)))
+    assert "\n\nThe explanations of this file are no better than random ones: show them to nobody.\n" in text
+    assert "show them to nobody" not in (made("single").pulled() / "report" / "README.md").read_text()
+
+
 def test_the_card_and_the_figures_tell_which_answers_stay(made):
     folder = made("single").pulled() / "report"
     text, figures = (folder / "README.md").read_text(), json.loads((folder / "metrics.json").read_text())["robustness"]

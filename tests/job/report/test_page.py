@@ -10,6 +10,8 @@ from tunewright.job.train.state import Trained
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
+LABELLED = ["Labels", "How sure it is", "Calibration", "Slices", "Rows that were lost", "Smaller files"]
+
 
 def titles(html):
     return re.findall(r'<h2 id="[^"]*">([^<]*)</h2>', html)
@@ -20,18 +22,18 @@ def titles(html):
     [
         (
             "single",
-            ["Labels", "How sure it is", "Calibration", "Slices", "Rows that were lost", "Smaller files", "Robustness"],
+            [*LABELLED, "Robustness"],
         ),
         (
             "multi",
-            ["Labels", "How sure it is", "Calibration", "Slices", "Rows that were lost", "Smaller files", "Robustness"],
+            [*LABELLED, "Robustness"],
         ),
         ("regression", ["Answers and errors", "Slices", "Rows that were lost"]),
     ],
 )
 def test_a_version_carries_a_page_of_what_its_task_has(made, shape, own):
     html = (made(shape).pulled() / "report" / "report.html").read_text()
-    assert titles(html) == ["Verdict", "Quality", *own, "Learning", "Data", "Lineage"]
+    assert titles(html) == ["Verdict", "Quality", *own, "Why it answers so", "Learning", "Data", "Lineage"]
     assert "Learning rate over 76 steps" in html
     assert len(html) < 400_000
 
@@ -52,6 +54,12 @@ def test_a_linear_model_of_the_same_rows_is_the_floor(made, plan_of):
     # One common word decides, which a model of words sees.
     assert floor.metrics["accuracy"] > 0.75
     assert floor.intervals["accuracy"][0] < floor.metrics["accuracy"] < floor.intervals["accuracy"][1]
+
+
+def test_the_words_of_the_training_rows_stand_in_the_page(made):
+    html = (made("single").pulled() / "report" / "report.html").read_text()
+    assert "of 300 training rows, not of the model that is served" in html
+    assert "Explanations (POST /explain) of 6 test rows were held against random orders" in html
 
 
 def test_the_version_that_holds_the_alias_stands_beside(made, plan_of):

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import soundfile
 from PIL import Image
 
 from tunewright.job.measure.calibration import calibration, outcomes_of
+from tunewright.job.measure.faithfulness import Faithfulness
 from tunewright.job.measure.rows.altered import ALTERATIONS
 from tunewright.job.measure.rows.answers import NumberAnswers, TagAnswers, TextAnswers
+from tunewright.job.measure.rows.label_words import Word
 from tunewright.job.measure.rows.robustness import Flips, Robustness
 from tunewright.job.report.parts import (
     certainty,
@@ -23,8 +26,10 @@ from tunewright.job.report.parts import (
     robustness,
     rows,
     tags,
+    why,
     written,
 )
+from tunewright.job.report.subject import LabelWords
 from tunewright.job.report.svg import Axis
 from tunewright.job.train.state import Trained
 
@@ -231,6 +236,29 @@ def test_answers_to_texts_written_otherwise_are_counted_by_how(of_labels, subjec
     assert shown[6] == ["negated (English)", "40", "4", "10.0% (4.0% to 23.1%)", "may change"]
     assert "50 test rows were looked at (int8)." in section
     assert robustness.robustness(subject_of(of_labels([0], [0], [0.9]))) is None
+
+
+def test_words_speak_for_labels_and_are_those_of_a_linear_model(of_labels, subject_of):
+    words = LabelWords([[Word("bad", 3.0, 1.25, 4.75, 9), Word("so so", 1.0, 0.5, 1.5, 7)], []], 300)
+    subject = replace(subject_of(of_labels([0], [0], [0.9])), words=words)
+    section = why.why(subject).content
+    shown = cells(section, "Words that speak for the labels")
+    assert shown == [["no", "bad 3.0 (1.2 to 4.8); so so 1.0 (0.5 to 1.5)"], ["yes", "(none)"]]
+    assert "of 300 training rows, not of the model that is served" in section
+    assert why.why(subject_of(of_labels([0], [0], [0.9]))) is None
+
+
+@pytest.mark.parametrize(
+    ("figures", "is_warned"), [((0.3, 0.8), False), ((0.5, 0.8), True), ((0.3, 0.6), True), ((0.6, 0.5), True)]
+)
+def test_explanations_that_are_no_better_than_random_ones_come_with_a_warning(
+    of_labels, subject_of, figures, is_warned
+):
+    found = Faithfulness(*figures, 0.5, 0.6, 24, "int8")
+    section = why.why(subject_of(of_labels([0], [0], [0.9]), faithfulness=found)).content
+    shown = cells(section, "Explanations beside random orders")
+    assert shown == [["explained", *(f"{one:.3f}" for one in figures)], ["random", "0.500", "0.600"]]
+    assert (f'<p class="warning">{why.NO_BETTER}</p>' in section) == is_warned
 
 
 def test_a_number_is_drawn_where_it_is_with_its_error(subject_of):
