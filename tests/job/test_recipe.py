@@ -337,6 +337,15 @@ def test_a_floor_that_is_missed_registers_nothing(make_settings, registry):
 
 
 @pytest.mark.slow
+def test_answers_that_hang_on_spelling_register_nothing(make_settings, registry):
+    asked = {"gate": {"max_flip": {"typos": 0, "numbers": 0.9}}, "alias": "production"}
+    said = refused(make_settings(train=LEARNS, export=PLAIN, **asked), registry, GateFailed)
+    assert said.startswith("the fp32 file, served by default, answers otherwise what is only written otherwise: ")
+    assert re.search(r"typos changes 0\.\d+ of \d+ answers, gate\.max_flip allows 0;", said)
+    assert said.endswith("; nothing was registered")
+
+
+@pytest.mark.slow
 def test_a_variant_that_loses_too_much_is_left_out_and_fp32_is_served(make_settings, copied_base, registry):
     # Huge numbers that cancel each other out leave eight bits nothing for what tells words apart.
     weights = load_file(copied_base / "model.safetensors")
