@@ -31,7 +31,7 @@ def refused(*flags):
 def test_the_mappings_of_a_job():
     assert {".".join(path) for path, _ in mappings(JobSettings)} == {
         *("options", "data.columns", "data.label_names", "adapt.data.columns", "adapt.data.label_names"),
-        *("search", "train.class_weights", "gate.min", "gate.max", "gate.max_drop"),
+        *("search", "train.class_weights", "gate.min", "gate.max", "gate.max_drop", "gate.max_flip"),
         *("data.gate", "adapt.data.gate"),
     }
 
