@@ -44,6 +44,7 @@ _PARTS: Sequence[Callable[[Subject], Section | None]] = (
     tags.tags,
     numbers.numbers,
     written.written,
+    numbers.vectors,
     certainty.certainty,
     reliability.reliability,
     rows.slices,

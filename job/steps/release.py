@@ -27,6 +27,7 @@ from tunewright.job.measure.faithfulness import Faithfulness, measure_faithfulne
 from tunewright.job.measure.neighbours import Nearness, choose_rows, keep_rows, measure_nearness
 from tunewright.job.measure.rows.answers import from_json, to_json
 from tunewright.job.measure.rows.robustness import Robustness, measure_robustness
+from tunewright.job.measure.rows.vector_map import VectorMap, map_vectors
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.classifiers import vectors_seen
 from tunewright.job.model.find import FILES_OF_ENCODERS
@@ -75,6 +76,10 @@ _ALTERED = Form[Robustness | None](
     lambda found: asdict(found) if found else None,
     lambda kept: TypeAdapter[Robustness | None](Robustness | None).validate_python(kept),
 )
+_MAPPED = Form[VectorMap | None](
+    lambda found: asdict(found) if found else None,
+    lambda kept: TypeAdapter[VectorMap | None](VectorMap | None).validate_python(kept),
+)
 """What the stages of a release find, as JSON says it."""
 
 
@@ -101,6 +106,8 @@ class Release:
     """How far its answers agree with the training rows nearest to them; None where the version carries none."""
     robustness: Robustness | None = None
     """Which of its answers stay where texts are only written otherwise; None where no labels of texts are told."""
+    vectors: VectorMap | None = None
+    """Where the vectors of test rows lie; None where answers are no vectors."""
 
     @property
     def files(self) -> dict[str, Path]:
@@ -150,11 +157,12 @@ def _release(model: nn.Module, plan: Plan, objective: Objective, folder: Path, s
     asked = [final.default_variant, settings.export.explained_rows]
     faithfulness = stages.once("explain", _EXPLAINED, lambda: _explained(final, plan, folder), of=asked)
     nearness = _with_neighbours(final, plan, folder)
+    vectors = stages.once("vectors", _MAPPED, lambda: _mapped(final, plan, folder), of=final.default_variant)
     _write(final, folder)
     _keep_weights(model, plan.base, folder)
     made_bytes = {name: one.bytes for name, one in made.items()}
-    measured = (evaluations, parities, headline, baseline, short, made_bytes, faithfulness, nearness, robustness)
-    return Release(folder, final, *measured)
+    found = (faithfulness, nearness, robustness, vectors)
+    return Release(folder, final, evaluations, parities, headline, baseline, short, made_bytes, *found)
 
 
 def _export(model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
@@ -291,6 +299,15 @@ def _altered(chosen: ModelFile, plan: Plan, folder: Path) -> Robustness | None:
     shown = ", ".join(f"{kind} {share:.1%}" for kind, share in shares.items())
     told = f"{found.variant}: other answers to {found.rows} test rows written otherwise: {shown or 'no row changes'}"
     say("robustness", told, variant=found.variant, **shares)
+    return found
+
+
+def _mapped(final: ModelFile, plan: Plan, folder: Path) -> VectorMap | None:
+    if final.task != "feature-extraction":
+        return None
+    predictor = _open(final, final.default_variant, folder)
+    found = map_vectors(predictor, plan.prepared.test.data, plan.prepared.task.columns.served)
+    predictor.close()
     return found
 
 

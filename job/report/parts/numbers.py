@@ -1,15 +1,22 @@
-"""Numbers: the answers beside what is true, and how far off they are."""
+"""Numbers: the answers beside what is true, and how far off they are; vectors: where they lie, and what is near."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
+from tunewright.job.data.dataset import strings
+from tunewright.job.measure.faithfulness import spread as evenly
 from tunewright.job.measure.rows.answers import NumberAnswers
-from tunewright.job.report.html import Cell, Html, Number, Section, figure, figures, joined, table
-from tunewright.job.report.subject import Subject, told
+from tunewright.job.measure.rows.vector_map import VectorMap
+from tunewright.job.report.html import Cell, Html, Number, Quoted, Section, figure, figures, joined, table
+from tunewright.job.report.subject import Subject, count, cut, told
 from tunewright.job.report.svg import Series, axis_over, points, short
 
 _DRAWN = 400
 """Rows that are drawn."""
 _SHARES = (5, 25, 50, 75, 95)
+_NEIGHBOURS = 20
+"""Rows whose neighbours are shown."""
 
 
 def numbers(subject: Subject) -> Section | None:
@@ -53,3 +60,39 @@ def _quantiles(answers: NumberAnswers, name: str) -> Html:
     ]
     heads = [f"of {name}", *(f"{at} % of the rows below" for at in _SHARES)]
     return table("How far off all test rows are", heads, rows)
+
+
+def vectors(subject: Subject) -> Section | None:
+    """None for a task that makes no vectors."""
+    found = subject.release.vectors
+    if found is None:
+        return None
+    xs, ys = (list(side) for side in zip(*found.points, strict=True))
+    inputs = subject.plan.prepared.test.data.select(found.rows).inputs()
+    # Of a pair its first text has the vector.
+    texts = [cut(" ".join(next(strings(value), "").split())) for value in inputs]
+    heads = ["row", "text", "first direction", "second direction"]
+    rows: list[list[Cell]] = [
+        [count(row), Quoted(text), Number(f"{x:.4f}"), Number(f"{y:.4f}")]
+        for row, text, x, y in zip(found.rows, texts, xs, ys, strict=True)
+    ]
+    behind = table(f"Numbers of the map: {len(rows):,} test rows", heads, rows, folded=True)
+    said = f"The two directions in which the vectors differ most hold {found.explained:.0%} of what they differ by."
+    x, y = axis_over("first direction", xs), axis_over("second direction", ys)
+    scatter = points("Map of the vectors", said, [Series("rows", xs, ys)], x, y)
+    caution = "Points that lie together may differ in all other directions: the neighbours are by the whole vectors."
+    plot = figure(f"Map of the vectors ({found.variant})", scatter, behind, f"{said} {caution}")
+    return Section("Vectors", joined([figures([plot]), _neighbours(found, texts)]))
+
+
+def _neighbours(found: VectorMap, texts: Sequence[str]) -> Html:
+    """Rows spread evenly over those of the map."""
+    rows: list[list[Cell]] = [
+        [
+            count(found.rows[at]),
+            Quoted(texts[at]),
+            Quoted(" | ".join(f"{cosine:.2f} {texts[other]}" for other, cosine in found.nearest[at])),
+        ]
+        for at in evenly(len(texts), _NEIGHBOURS)
+    ]
+    return table("Nearest test rows, with the cosine", ["row", "text", "nearest to it"], rows)

@@ -64,6 +64,7 @@ def subject_of():
         min_score=None,
         columns=None,
         robustness=None,
+        vectors=None,
         faithfulness=None,
     ):
         rows = len(answers.truths)
@@ -88,6 +89,7 @@ def subject_of():
             short=None,
             sizes={},
             robustness=robustness,
+            vectors=vectors,
             faithfulness=faithfulness,
         )
         held = Rows(inputs or [f"row {number}" for number in range(rows)])

@@ -16,6 +16,7 @@ from tunewright.job.measure.rows.altered import ALTERATIONS
 from tunewright.job.measure.rows.answers import NumberAnswers, TagAnswers, TextAnswers
 from tunewright.job.measure.rows.label_words import Word
 from tunewright.job.measure.rows.robustness import Flips, Robustness
+from tunewright.job.measure.rows.vector_map import VectorMap
 from tunewright.job.report.parts import (
     certainty,
     labels,
@@ -259,6 +260,20 @@ def test_explanations_that_are_no_better_than_random_ones_come_with_a_warning(
     shown = cells(section, "Explanations beside random orders")
     assert shown == [["explained", *(f"{one:.3f}" for one in figures)], ["random", "0.500", "0.600"]]
     assert (f'<p class="warning">{why.NO_BETTER}</p>' in section) == is_warned
+
+
+def test_vectors_are_a_map_with_the_neighbours_of_rows(of_labels, subject_of):
+    inputs = [("one", "other"), ("two", "other"), ("three", "other"), ("four", "other")]
+    found = VectorMap(
+        "fp32", [0, 1, 3], [(1.0, 0.5), (-1.0, 0.5), (0.0, -1.0)], 0.75, [[(2, 0.9)], [(0, 0.5)], [(0, 0.9)]]
+    )
+    subject = subject_of(of_labels([0] * 4, [0] * 4, [0.9] * 4), inputs=inputs, vectors=found)
+    section = numbers.vectors(subject).content
+    assert cells(section, "Numbers of the map: 3 test rows")[2] == ["3", "four", "0.0000", "-1.0000"]
+    assert cells(section, "Nearest test rows, with the cosine")[0] == ["0", "one", "0.90 four"]
+    assert "hold 75% of what they differ by" in section
+    assert section.count("<circle") == 3
+    assert numbers.vectors(subject_of(of_labels([0], [0], [0.9]))) is None
 
 
 def test_a_number_is_drawn_where_it_is_with_its_error(subject_of):
