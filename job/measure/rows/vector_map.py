@@ -3,9 +3,9 @@
 Axes: N rows, D numbers of a vector.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ MOST_ROWS = 300
 NEAREST = 3
 """Other rows that are told of each."""
 
+Value = str | Sequence[str]
 Vectors = NDArray[np.floating]
 
 
@@ -40,7 +41,7 @@ class VectorMap:
     """Of each the other rows nearest to it, by their places in `rows`, with the cosine; the nearest first."""
 
 
-def map_vectors(predictor: "Predictor", data: Dataset, served: Callable[[Any], object]) -> VectorMap:
+def map_vectors(predictor: "Predictor", data: Dataset, served: Callable[[Value], object]) -> VectorMap:
     """The map of up to `MOST_ROWS` test rows, evenly spread. `served`: the task's."""
     rows = spread(len(data), MOST_ROWS)
     given = [served(value) for value in data.select(rows).inputs()]
