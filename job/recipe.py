@@ -43,7 +43,7 @@ from tunewright.registry.stores.store import Store
 from tunewright.registry.versions import alias
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import read_manifest
-from tunewright.registry.versions.record import Version
+from tunewright.registry.versions.record import Summary, Version, summarize
 from tunewright.registry.versions.reference import resolve
 from tunewright.serving.runtime.capacity import available_cpus
 
@@ -115,6 +115,7 @@ def _published(begun: Begun, released: Release, settings: JobSettings, registry:
         released.files,
         run_id=begun.run_id,
         config=_summary(released),
+        summary=_line(released),
         single_writer=registry.single_writer,
     )
     facts = {"model": version.name, "version": version.number, "digest": version.digest}
@@ -220,8 +221,14 @@ def _keep_rows(prepared: Prepared, folder: Path) -> None:
     say("data", f"the rows of all sides are in {folder} (datasets.load_from_disk)")
 
 
+def _line(released: Release) -> Summary:
+    """What `tunewright list` tells of a version."""
+    measured, headline = released.evaluations[released.model.default_variant], released.headline
+    return summarize(released.model.task, headline, measured.metrics.get(headline), measured.intervals.get(headline))
+
+
 def _summary(released: Release) -> dict[str, object]:
-    """What `registry list` and `show` tell of a version without pulling it."""
+    """What `tunewright show` tells of a version without pulling it."""
     model = released.model
     return {
         "task": model.task,
@@ -243,7 +250,8 @@ def _point_alias(store: Store, version: Version, settings: JobSettings, run_id: 
         warn("registry", f"{moved}: {short}; gate.beat_baseline: false moves it all the same")
         return
     try:
-        alias.move(store, version.name, settings.alias, version.number, reason=f"run {run_id} passed its gates")
+        reason = f"run {run_id} passed its gates"
+        alias.move(store, version.name, settings.alias, version.number, reason=reason, run_id=run_id)
     except Conflict:
         # A later job was faster: what it released stays, and trying again would change nothing.
         newer = alias.current(store, version.name, settings.alias)

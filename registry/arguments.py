@@ -59,6 +59,9 @@ def parser(command: str) -> argparse.ArgumentParser:
         made.add_argument("--reason", default="", help="kept with the trial")
     elif command == "promote":
         made.add_argument("alias", metavar="ALIAS")
-        made.add_argument("--reason", default="", help="kept in the alias's history")
         made.add_argument("--force", action="store_true", help="allow going back to a lower number")
+    if command in ("promote", "rollback"):
+        made.add_argument("--why", "--reason", default="", metavar="TEXT", help="kept in the alias's history")
+    elif command == "delete":
+        made.add_argument("--why", default="", metavar="TEXT", help="kept with the version's number")
     return made

@@ -95,6 +95,7 @@ GROUP = Group(
         "canary": "let a second version answer a share of an alias's requests, or end that",
         "history": "every move of an alias",
         "verify": "read every byte of a version again and compare the digests",
+        "delete": "take a version out of the list; its number is not given again",
         "completion": "print what makes bash, zsh or fish complete commands, flags and their values",
     },
 )

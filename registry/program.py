@@ -28,7 +28,16 @@ from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.versions.alias import aliases, current, history, move, rollback
 from tunewright.registry.versions.canary import begin, end, running
 from tunewright.registry.versions.pull import pull, pull_into, read_manifest
-from tunewright.registry.versions.record import REPORT, Version, model_names, no_model, read_version, version_numbers
+from tunewright.registry.versions.record import (
+    REPORT,
+    Version,
+    delete_version,
+    deletion_of,
+    model_names,
+    no_model,
+    read_version,
+    version_numbers,
+)
 from tunewright.registry.versions.reference import parse, resolve
 from tunewright.registry.versions.verify import verify
 
@@ -61,17 +70,19 @@ def _list(store: Store, options: argparse.Namespace) -> int:
 
 def _list_models(store: Store, options: argparse.Namespace) -> int:
     faults: list[str] = []
-    rows = []
+    rows, cells = [], []
     for name in model_names(store, on_fault=faults.append):
         known = version_numbers(store, name, on_fault=faults.append)
         pointing = aliases(store, name, on_fault=faults.append)
         if known:
-            rows.append({"name": name, "latest": known[-1], "aliases": pointing})
-            _read_or_tell(store, name, known[-1], faults)
+            latest = _read_or_tell(store, name, known[-1], faults)
+            summary = asdict(latest.summary) if latest and latest.summary else None
+            rows.append({"name": name, "latest": known[-1], "aliases": pointing, "summary": summary})
+            cells.append((name, known[-1], _metric(latest), ", ".join(f"{a} -> {n}" for a, n in pointing.items())))
     if options.json:
         _print_json(rows)
     elif rows:
-        _print_table(("MODEL", "LATEST", "ALIASES"), [(r["name"], r["latest"], _spoken(r["aliases"])) for r in rows])
+        _print_table(("MODEL", "LATEST", "METRIC", "ALIASES"), cells)
     else:
         _say(f"there are no models in {store.uri} yet")
     return _tell(faults)
@@ -90,14 +101,18 @@ def _list_versions(store: Store, options: argparse.Namespace) -> int:
         _print_json([asdict(version) | {"aliases": names[n]} for n, version in rows.items() if version])
     else:
         cells = [_row(f"{name}:{number}", rows[number], ", ".join(names[number])) for number in reversed(known)]
-        _print_table(("VERSION", "CREATED", "SIZE", "ALIASES", "RUN"), cells)
+        _print_table(("VERSION", "CREATED", "SIZE", "METRIC", "ALIASES", "RUN"), cells)
     return _tell(faults)
 
 
 def _row(spoken: str, version: Version | None, pointing: str) -> tuple[str, ...]:
     if version is None:
-        return (spoken, "damaged", "-", pointing, "-")
-    return (spoken, version.created, size_text(version.size), pointing, version.run_id)
+        return (spoken, "damaged", "-", "-", pointing, "-")
+    return (spoken, version.created, size_text(version.size), _metric(version), pointing, version.run_id)
+
+
+def _metric(version: Version | None) -> str:
+    return str(version.summary) if version and version.summary else "-"
 
 
 def _read_or_tell(store: Store, name: str, number: int, faults: list[str]) -> Version | None:
@@ -158,13 +173,13 @@ def _pull(store: Store, options: argparse.Namespace) -> int:
 
 def _promote(store: Store, options: argparse.Namespace) -> int:
     version = resolve(store, options.reference)
-    made = move(store, version.name, options.alias, version.number, reason=options.reason, force=options.force)
+    made = move(store, version.name, options.alias, version.number, reason=options.why, force=options.force)
     _say(f"{made.name}@{made.alias} -> {made.number} (before: {made.previous or 'nothing'})")
     return 0
 
 
 def _rollback(store: Store, options: argparse.Namespace) -> int:
-    made = rollback(store, *_name_and_alias(options.reference))
+    made = rollback(store, *_name_and_alias(options.reference), reason=options.why)
     _say(f"{made.name}@{made.alias} -> {made.number} (before: {made.previous})")
     return 0
 
@@ -194,8 +209,21 @@ def _history(store: Store, options: argparse.Namespace) -> int:
     if options.json:
         _print_json([asdict(m) for m in moves])
     else:
-        rows = [(m.moved, m.number, m.previous or "", m.kind, m.reason) for m in reversed(moves)]
-        _print_table(("MOVED", "TO", "FROM", "KIND", "REASON"), rows)
+        rows = [(m.moved, m.number, m.previous or "", m.kind, m.who or "-", m.reason) for m in reversed(moves)]
+        _print_table(("MOVED", "TO", "FROM", "KIND", "WHO", "WHY"), rows)
+    return 0
+
+
+def _delete(store: Store, options: argparse.Namespace) -> int:
+    version = resolve(store, options.reference)
+    pointing = [alias for alias, number in aliases(store, version.name).items() if number == version.number]
+    if pointing:
+        raise Conflict(
+            f"{version.name}@{pointing[0]} points at version {version.number}: promote another version to "
+            f"{pointing[0]} before this one is deleted"
+        )
+    made = delete_version(store, version, reason=options.why)
+    _say(f"{version} is deleted by {made.who} ({made.deleted}); its number is not given again, and its files stay")
     return 0
 
 
@@ -232,13 +260,18 @@ def _facts(store: Store, version: Version) -> list[tuple[str, str]]:
         ("aliases", ", ".join(pointing) or "-"),
         ("digest", version.digest),
         ("created", version.created),
+        ("by", version.who or "-"),
         ("run", version.run_id),
         ("size", size_text(version.size)),
+        ("metric", _metric(version)),
+        ("before", version.previous or "-"),
+        *_deleted(store, version),
     ]
 
 
-def _spoken(pointing: object) -> str:
-    return ", ".join(f"{a} -> {n}" for a, n in pointing.items()) if isinstance(pointing, dict) else ""
+def _deleted(store: Store, version: Version) -> list[tuple[str, str]]:
+    gone = deletion_of(store, version.name, version.number)
+    return [("deleted", " ".join([gone.deleted, gone.who, gone.reason]).strip())] if gone else []
 
 
 def _short(value: object) -> str:
@@ -278,4 +311,5 @@ _COMMANDS: dict[str, Callable[[Store, argparse.Namespace], int]] = {
     "canary": _canary,
     "history": _history,
     "verify": _verify,
+    "delete": _delete,
 }

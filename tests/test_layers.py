@@ -52,7 +52,6 @@ TESTED_BY = {
     "registry/transfer/part.py": "registry/transfer/test_download.py",
     "registry/transfer/parallel.py": "registry/transfer/test_download.py",
     "registry/versions/numbered.py": "hostile/test_registry.py",
-    "registry/versions/record.py": "registry/versions/test_publish.py",
     "serving/errors.py": "serving/http/test_app.py",
     "serving/onnx_runtime.py": "test_quiet.py",
     "serving/runtime/runs.py": "serving/test_predictor.py",

@@ -183,7 +183,8 @@ class FolderStore:
 
 
 def _stat(key: str, status: os.stat_result) -> Stat:
-    return Stat(key, status.st_size, f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}")
+    etag = f"{status.st_ino:x}-{status.st_mtime_ns:x}-{status.st_size:x}"
+    return Stat(key, status.st_size, etag, status.st_mtime)
 
 
 def _write(path: Path, data: bytes) -> None:

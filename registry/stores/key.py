@@ -1,6 +1,6 @@
 """What an object is known by: its key, its size and its ETag."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tunewright.registry.errors import AddressError
 
@@ -14,6 +14,7 @@ class Stat:
     key: str
     size: int  # bytes
     etag: str  # changes when the object is replaced; no digest can be read from it
+    modified: float = field(default=0.0, compare=False)  # seconds since 1970, as far as the store knows
 
 
 def check_key(key: str, *, foreign: bool = False) -> None:

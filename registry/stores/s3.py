@@ -86,7 +86,7 @@ class S3Store:
             answer = self._head(key)
         except _errors() as error:
             raise self._why_not(key, error) from error
-        return Stat(key, answer["ContentLength"], answer["ETag"].strip('"'))
+        return Stat(key, answer["ContentLength"], answer["ETag"].strip('"'), answer["LastModified"].timestamp())
 
     def exists(self, key: str) -> bool:
         """See Store."""
@@ -106,7 +106,7 @@ class S3Store:
             for entry in page.get("Contents", []):
                 key = entry["Key"].removeprefix(self._prefix)
                 if not key.endswith("/"):
-                    yield Stat(key, entry["Size"], entry["ETag"].strip('"'))
+                    yield Stat(key, entry["Size"], entry["ETag"].strip('"'), entry["LastModified"].timestamp())
             if not page.get("IsTruncated"):
                 return
             further = {"ContinuationToken": page["NextContinuationToken"]}

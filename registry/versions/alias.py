@@ -1,31 +1,50 @@
 """Aliases: names such as `production` that move from version to version.
 
 An alias is a log of create-only entries, so its history and its undoing come free. Each entry names the version
-it replaced; whoever loses the race for an entry's number looks again before it decides.
+it replaced; whoever loses the race for an entry's number looks again before it decides. It also holds the digest of the
+version's manifest, so that nothing is served under a number but what was promoted under it, and seals the entry before
+it, so that no entry can be exchanged unseen.
 """
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from tunewright.registry.errors import Conflict, CorruptObject, NotFound
 from tunewright.registry.stores.probe import probe
-from tunewright.registry.stores.store import Store
+from tunewright.registry.stores.store import Stat, Store
+from tunewright.registry.versions.document import sha256_of
 from tunewright.registry.versions.layout import (
     LATEST,
+    Digest,
+    Line,
     Name,
     Number,
+    RunId,
+    Seal,
     Time,
     alias_prefix,
     aliases_prefix,
     is_name,
     move_key,
 )
-from tunewright.registry.versions.numbered import EXACT, OnFault, append, nobody, numbers, read_entry, stranger
-from tunewright.registry.versions.record import check_version, no_model, now, version_numbers
+from tunewright.registry.versions.numbered import EXACT, FORMAT, OnFault, append, nobody, numbers, read_entry, stranger
+from tunewright.registry.versions.record import (
+    Version,
+    check_version,
+    no_model,
+    no_version,
+    now,
+    read_version,
+    version_numbers,
+    who,
+)
 
 Kind = Literal["move", "rollback"]
 
@@ -45,34 +64,56 @@ class Move:
     reason: str
     moved: Time  # UTC
     id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]  # tells two equal moves apart
+    digest: Digest | None = None  # of the version's manifest; None in format 1
+    before: Seal | None = None  # what seals the entry before; None for the first, and in format 1
+    highest: Number | None = None  # the highest version it has ever pointed at; None in format 1
+    who: Line | None = None  # who has moved it, as in ada@host; None in format 1
+    run_id: RunId | None = None  # the job that has moved it; None where a person has, and in format 1
+
+    @property
+    def fields(self) -> dict[str, object]:
+        """The entry as it is stored, but for its seal."""
+        if self.digest is None:
+            return {"format": 1, **{name: value for name, value in asdict(self).items() if name not in _SINCE_2}}
+        return {"format": FORMAT, **asdict(self)}
 
 
 _MOVE = TypeAdapter(Move)
+_SINCE_2 = frozenset({"digest", "before", "highest", "who", "run_id"})
 
 
-def move(store: Store, name: str, alias: str, number: int, *, reason: str = "", force: bool = False) -> Move:
-    """Point an alias at a version.
+def move(
+    store: Store,
+    name: str,
+    alias: str,
+    number: int,
+    *,
+    reason: str = "",
+    force: bool = False,
+    run_id: str | None = None,
+) -> Move:
+    """Point an alias at a version; `run_id`: for the job that has made it.
 
     Nothing happens when it already points there. Without `force` an alias does not go back to a lower number,
     so that a slow job cannot undo what a later one has published. Raises NotFound, Conflict.
     """
-    check_version(store, name, number)
+    version = check_version(store, name, number)
     probe(store)
     while True:
         last = _last(store, name, alias)
-        if last and last.number == number:
+        if last and last.number == number and last.digest in (None, version.digest):
             return last
         if last and number < last.number and not force:
             raise Conflict(
                 f"{name}@{alias} points at version {last.number}, which is newer than {number}; "
                 f"to go back on purpose roll back {name}@{alias}, or force the move"
             )
-        made = _append(store, _next(last, name, alias, number, "move", reason))
+        made = _append(store, _next(store, last, alias, version, "move", reason, run_id))
         if made:
             return made
 
 
-def rollback(store: Store, name: str, alias: str) -> Move:
+def rollback(store: Store, name: str, alias: str, *, reason: str = "") -> Move:
     """Point an alias at where it was before; a second rollback goes one step further back.
 
     Raises NotFound, and Conflict when there is nothing to go back to or somebody moved the alias meanwhile.
@@ -81,9 +122,10 @@ def rollback(store: Store, name: str, alias: str) -> Move:
     target = _before(log)
     if target is None:
         raise Conflict(f"{name}@{alias} has nothing to go back to: {log[0].number} is the first version it pointed at")
-    check_version(store, name, target)
+    version = check_version(store, name, target)
     probe(store)
-    made = _append(store, _next(log[-1], name, alias, target, "rollback", f"back from {log[-1].number}"))
+    reason = reason or f"back from {log[-1].number}"
+    made = _append(store, _next(store, log[-1], alias, version, "rollback", reason, None))
     if made is None:
         raise Conflict(f"{name}@{alias} was moved by somebody else just now; look at its history and try again")
     return made
@@ -102,26 +144,52 @@ def last_move(store: Store, name: str, alias: str) -> Move:
     return last
 
 
+def held(store: Store, move: Move) -> Version:
+    """The version that an entry points at, with the bytes it had then. Raises NotFound, CorruptObject."""
+    try:
+        version = read_version(store, move.name, move.number)
+    except NotFound:
+        raise no_version(store, move.name, move.number) from None
+    if move.digest not in (None, version.digest):
+        raise CorruptObject(
+            f"{move.name}@{move.alias} points at version {move.number} with the manifest {move.digest}, and the record "
+            f"of {version} in {store.uri} names {version.digest}: this is not what was promoted; promote a version anew"
+        )
+    return version
+
+
 def history(store: Store, name: str, alias: str) -> list[Move]:
     """Every move of an alias, the oldest first. Raises NotFound, CorruptObject."""
     moves = [_read(store, name, alias, entry) for entry in _entries(store, name, alias)]
     if not moves:
         raise _no_alias(store, name, alias)
+    for before, after in pairwise(moves):
+        if after.before and after.entry == before.entry + 1 and after.before != sha256_of(before.fields):
+            raise CorruptObject(
+                f"entry {after.entry} of {name}@{alias} in {store.uri} was made after another entry {before.entry} "
+                "than is there now: one of them was exchanged"
+            )
     return moves
 
 
 def aliases(store: Store, name: str, *, on_fault: OnFault = nobody) -> dict[str, int]:
     """Where each alias of a model points; `on_fault` is told of strangers and of aliases that cannot be read."""
-    pointing = {}
-    for alias in _names(store, name, on_fault):
+    entries = last_entries(store, name, store.list(aliases_prefix(name)), on_fault=on_fault)
+    return {entry.alias: entry.number for entry in entries}
+
+
+def last_entries(store: Store, name: str, listed: Iterable[Stat], *, on_fault: OnFault = nobody) -> list[Move]:
+    """The last entry of each alias, among the objects where a model's aliases lie; one that cannot be read is told."""
+    found = []
+    for alias, objects in _logs(store, name, listed, on_fault).items():
         try:
-            last = _last(store, name, alias, on_fault)
+            last = _last(store, name, alias, on_fault, objects)
         except CorruptObject as error:
             on_fault(str(error))
             continue
         if last:
-            pointing[alias] = last.number
-    return pointing
+            found.append(last)
+    return found
 
 
 def _before(log: list[Move]) -> int | None:
@@ -135,43 +203,76 @@ def _before(log: list[Move]) -> int | None:
     return done[-1].previous if done else None
 
 
-def _next(last: Move | None, name: str, alias: str, number: int, kind: Kind, reason: str) -> Move:
+def _next(
+    store: Store, last: Move | None, alias: str, version: Version, kind: Kind, reason: str, run_id: str | None
+) -> Move:
     entry, previous = (last.entry + 1, last.number) if last else (1, None)
-    return Move(name, alias, entry, number, previous, kind, reason, now(), uuid.uuid4().hex)
+    return Move(
+        version.name,
+        alias,
+        entry,
+        version.number,
+        previous,
+        kind,
+        reason,
+        now(),
+        uuid.uuid4().hex,
+        digest=version.digest,
+        before=sha256_of(last.fields) if last else None,
+        highest=max(version.number, _highest(store, last) if last else 0),
+        who=who(),
+        run_id=run_id,
+    )
+
+
+def _highest(store: Store, last: Move) -> int:
+    """The highest version that an alias has pointed at; a log of format 1 is read for it, once."""
+    if last.highest is not None:
+        return last.highest
+    highest = max(last.number, last.previous or 0)
+    for entry in _entries(store, last.name, last.alias):
+        with suppress(CorruptObject, NotFound):  # an old entry is not worth a move
+            highest = max(highest, _read(store, last.name, last.alias, entry).number)
+    return highest
 
 
 def _append(store: Store, made: Move) -> Move | None:
     """The entry as stored; None when somebody else took its place in the log."""
     place = (made.name, made.alias, made.entry)
-    return append(store, move_key(*place), made, partial(_read, store, *place))
+    return append(store, move_key(*place), made, partial(_read, store, *place), fields=made.fields)
 
 
-def _names(store: Store, name: str, on_fault: OnFault) -> list[str]:
-    """The aliases that have a log."""
+def _logs(store: Store, name: str, listed: Iterable[Stat], on_fault: OnFault) -> dict[str, list[Stat]]:
+    """The objects of each alias that has a log, in the order of the names."""
     prefix = aliases_prefix(name)
-    names = set()
-    for stat in store.list(prefix):
+    logs: dict[str, list[Stat]] = {}
+    for stat in listed:
         alias, slash, _ = stat.key.removeprefix(prefix).partition("/")
         if slash and is_name(alias) and alias != LATEST:
-            names.add(alias)
+            logs.setdefault(alias, []).append(stat)
         else:
             on_fault(stranger(store, stat.key))
-    return sorted(names)
+    return dict(sorted(logs.items()))
 
 
-def _last(store: Store, name: str, alias: str, on_fault: OnFault = nobody) -> Move | None:
-    entries = _entries(store, name, alias, on_fault)
+def _last(
+    store: Store, name: str, alias: str, on_fault: OnFault = nobody, listed: Iterable[Stat] | None = None
+) -> Move | None:
+    entries = _entries(store, name, alias, on_fault, listed)
     return _read(store, name, alias, entries[-1]) if entries else None
 
 
-def _entries(store: Store, name: str, alias: str, on_fault: OnFault = nobody) -> list[int]:
+def _entries(
+    store: Store, name: str, alias: str, on_fault: OnFault = nobody, listed: Iterable[Stat] | None = None
+) -> list[int]:
     prefix = alias_prefix(name, alias)
-    return list(numbers(store, prefix, lambda entry: _read(store, name, alias, entry), on_fault=on_fault))
+    read = partial(_read, store, name, alias)
+    return list(numbers(store, prefix, read, on_fault=on_fault, listed=listed))
 
 
 def _read(store: Store, name: str, alias: str, entry: int) -> Move:
     place = (name, alias, entry)
-    return read_entry(store, move_key(*place), _MOVE, "a move of an alias", place)
+    return read_entry(store, move_key(*place), _MOVE, "a move of an alias", place, since_2=_SINCE_2)
 
 
 def _no_alias(store: Store, name: str, alias: str) -> NotFound:

@@ -40,14 +40,19 @@ def parse(data: bytes, name: str) -> dict[str, Any]:
 
 def seal(fields: Mapping[str, object]) -> bytes:
     """A document that carries the sha256 of everything else in it."""
-    return canonical({**fields, _SEAL: hashlib.sha256(canonical(fields)).hexdigest()})
+    return canonical({**fields, _SEAL: sha256_of(fields)})
+
+
+def sha256_of(fields: Mapping[str, object]) -> str:
+    """What seals these fields, in hexadecimal digits."""
+    return hashlib.sha256(canonical(fields)).hexdigest()
 
 
 def unseal(data: bytes, name: str) -> dict[str, Any]:
     """The fields of a sealed document. Raises CorruptObject when a single bit differs."""
     fields = parse(data, name)
     stated = fields.pop(_SEAL, None)
-    if stated != hashlib.sha256(canonical(fields)).hexdigest():
+    if stated != sha256_of(fields):
         raise CorruptObject(f"{name} was changed or damaged: its content does not match its own checksum")
     return fields
 

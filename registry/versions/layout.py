@@ -2,6 +2,7 @@
 
 blobs/sha256/<digest>                            immutable bytes, shared by all versions and models
 models/<name>/versions/<20 digits>.json          create-only: a version exists entirely or not at all
+models/<name>/versions/<20 digits>.json.deleted  create-only: that version is deleted; its number stays taken
 models/<name>/runs/<run id>.json                 create-only: where to look for the version of a run
 models/<name>/aliases/<alias>/<20 digits>.json   create-only log: the highest number is where the alias points
 models/<name>/canaries/<alias>/<20 digits>.json  create-only log: the highest number is what is tried beside that
@@ -21,6 +22,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NUMBERED = re.compile(r"[0-9]{20}\.json")
+_DELETED = ".deleted"
 _HIGHEST = 10**18  # the number that a reference can still name
 _RULE = "1 to 64 of a-z, 0-9, '.', '_', '-', the first and last a letter or digit"
 
@@ -29,12 +31,19 @@ Name = Annotated[str, Field(pattern=f"^({_NAME.pattern})$")]
 RunId = Annotated[str, Field(pattern=f"^({_RUN_ID.pattern})$")]
 Digest = Annotated[str, Field(pattern=f"^({_DIGEST.pattern})$")]
 Number = Annotated[int, Field(strict=True, ge=1, lt=_HIGHEST)]
+Seal = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # the sha256 that a document carries of itself
+Line = Annotated[str, Field(max_length=256)]
 Time = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
+
+
+def model_prefix(name: str) -> str:
+    """The folder of all that there is of a model, but its blobs."""
+    return f"{MODELS}{check_name(name)}/"
 
 
 def versions_prefix(name: str) -> str:
     """The folder of a model's version records."""
-    return f"{MODELS}{check_name(name)}/versions/"
+    return f"{model_prefix(name)}versions/"
 
 
 def version_key(name: str, number: int) -> str:
@@ -42,14 +51,24 @@ def version_key(name: str, number: int) -> str:
     return f"{versions_prefix(name)}{_check_number(number):020d}.json"
 
 
+def deletion_key(name: str, number: int) -> str:
+    """What tells that a version is deleted, beside its record."""
+    return f"{version_key(name, number)}{_DELETED}"
+
+
+def runs_prefix(name: str) -> str:
+    """The folder of the records of a model's runs."""
+    return f"{model_prefix(name)}runs/"
+
+
 def run_key(name: str, run_id: str) -> str:
     """The record of one run."""
-    return f"{MODELS}{check_name(name)}/runs/{check_run_id(run_id)}.json"
+    return f"{runs_prefix(name)}{check_run_id(run_id)}.json"
 
 
 def aliases_prefix(name: str) -> str:
     """The folder of a model's aliases."""
-    return f"{MODELS}{check_name(name)}/aliases/"
+    return f"{model_prefix(name)}aliases/"
 
 
 def alias_prefix(name: str, alias: str) -> str:
@@ -64,7 +83,7 @@ def move_key(name: str, alias: str, entry: int) -> str:
 
 def canary_prefix(name: str, alias: str) -> str:
     """The folder of the log of what is tried beside an alias."""
-    return f"{MODELS}{check_name(name)}/canaries/{check_alias(alias)}/"
+    return f"{model_prefix(name)}canaries/{check_alias(alias)}/"
 
 
 def trial_key(name: str, alias: str, entry: int) -> str:
@@ -82,6 +101,11 @@ def number_in(key: str) -> int | None:
     name = key.rpartition("/")[2]
     number = int(name.removesuffix(".json")) if _NUMBERED.fullmatch(name) else 0
     return number if 0 < number < _HIGHEST else None
+
+
+def deleted_in(key: str) -> int | None:
+    """The number of the version that this key says is deleted; None for any other key."""
+    return number_in(key.removesuffix(_DELETED)) if key.endswith(_DELETED) else None
 
 
 def is_name(text: str) -> bool:

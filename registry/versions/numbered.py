@@ -4,18 +4,19 @@ Numbers are given one after the other, so an object far above the others was not
 is believed all the same would make the next number a name that nobody can pronounce.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tunewright.registry.errors import CorruptObject, NotFound
-from tunewright.registry.stores.store import Store
+from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.versions.document import seal, unseal, wrong
-from tunewright.registry.versions.layout import number_in
+from tunewright.registry.versions.layout import deleted_in, number_in
 
-FORMAT = 1
+FORMAT = 2
+"""Of the version records and alias entries that this program writes; it reads 1 too. Other records are of format 1."""
 EXACT = ConfigDict(extra="forbid")
 
 Record = TypeVar("Record")
@@ -40,7 +41,7 @@ AnEntry = TypeVar("AnEntry", bound=Entry)
 OnFault = Callable[[str], None]
 
 _LARGEST = 64 * 1024  # bytes of one record
-_WIDEST_GAP = 1000  # numbers that may be missing in a row, because somebody has removed their records
+WIDEST_GAP = 1000  # numbers that may be missing in a row, because somebody has removed their records
 
 
 def nobody(_: str) -> None:
@@ -48,20 +49,33 @@ def nobody(_: str) -> None:
 
 
 def numbers(
-    store: Store, prefix: str, readable: Callable[[int], object], *, on_fault: OnFault = nobody
+    store: Store,
+    prefix: str,
+    readable: Callable[[int], object],
+    *,
+    on_fault: OnFault = nobody,
+    listed: Iterable[Stat] | None = None,
+    deleted: set[int] | None = None,
 ) -> Iterator[int]:
     """The numbers of the records under a prefix, ascending.
 
     One above a gap counts only when `readable` raises no CorruptObject for it, and the gap is not wide; what is missing
     below the first was removed, however much it is.
-    `on_fault` is told of every object that does not count.
+    `on_fault` is told of every object that does not count. `listed`: the objects there, where they are known. `deleted`
+    is filled with the numbers that are said to be deleted, whether or not there is a record of them.
     """
     last = 0
-    for stat in store.list(prefix):
-        number = number_in(stat.key) if stat.key.count("/") == prefix.count("/") else None
+    for stat in store.list(prefix) if listed is None else listed:
+        is_here = stat.key.count("/") == prefix.count("/")
+        gone = deleted_in(stat.key) if is_here and deleted is not None else None
+        if gone is not None and deleted is not None and gone - last <= WIDEST_GAP:
+            last = max(last, gone)
+            deleted.add(gone)
+            continue
+        number = number_in(stat.key) if is_here else None
         if (
             number is None
-            or (last and number - last > _WIDEST_GAP)
+            or (last and number - last > WIDEST_GAP)
             or (number > last + 1 and not _reads(readable, number))
         ):
             on_fault(stranger(store, stat.key))
@@ -75,16 +89,27 @@ def stranger(store: Store, key: str) -> str:
     return f"{key!r} in {store.uri} is not an object of a registry; it is left out, remove it"
 
 
-def read_record(store: Store, key: str, kind: TypeAdapter[Record], what: str) -> Record:
-    """The record at a key, of the known format and with every field of its type and in its range.
+def read_record(
+    store: Store, key: str, kind: TypeAdapter[Record], what: str, *, since_2: frozenset[str] | None = None
+) -> Record:
+    """The record at a key, of a known format and with every field of its type and in its range.
 
+    `since_2`: the fields that format 2 has more than format 1; None for a kind of which there is only format 1.
     A damaged one is read again before it is believed. Raises NotFound, CorruptObject.
     """
     fields = _unsealed(store, key, f"{key!r} in {store.uri}")
     stated = fields.pop("format", None)
-    if stated != FORMAT or type(stated) is not int:
+    known = (1,) if since_2 is None else (1, FORMAT)
+    if type(stated) is not int or stated not in known:
         raise CorruptObject(
-            f"{key!r} in {store.uri} has format {stated!r}; this program reads format {FORMAT}; update it"
+            f"{key!r} in {store.uri} has format {stated!r}; this program reads format {' and '.join(map(str, known))}; "
+            "update it"
+        )
+    differing = (since_2 or frozenset()) & fields.keys() ^ (since_2 if since_2 and stated == FORMAT else frozenset())
+    if differing:
+        raise CorruptObject(
+            f"{key!r} in {store.uri} is not {what}: format {stated} has {'a' if stated == FORMAT else 'no'} field "
+            f"{min(differing)!r}"
         )
     try:
         return kind.validate_python(fields)
@@ -92,9 +117,17 @@ def read_record(store: Store, key: str, kind: TypeAdapter[Record], what: str) ->
         raise CorruptObject(f"{key!r} in {store.uri} is not {what}: {wrong(error)}") from None
 
 
-def read_entry(store: Store, key: str, kind: TypeAdapter[AnEntry], what: str, place: tuple[str, str, int]) -> AnEntry:
+def read_entry(
+    store: Store,
+    key: str,
+    kind: TypeAdapter[AnEntry],
+    what: str,
+    place: tuple[str, str, int],
+    *,
+    since_2: frozenset[str] | None = None,
+) -> AnEntry:
     """The entry of a log at a key, which is that of `place`: name, alias, number. Raises NotFound, CorruptObject."""
-    read = read_record(store, key, kind, what)
+    read = read_record(store, key, kind, what, since_2=since_2)
     if (read.name, read.alias, read.entry) != place:
         raise CorruptObject(
             f"{key!r} in {store.uri} is entry {read.entry} of {read.name}@{read.alias}, not of this log"
@@ -102,9 +135,14 @@ def read_entry(store: Store, key: str, kind: TypeAdapter[AnEntry], what: str, pl
     return read
 
 
-def append(store: Store, key: str, made: AnEntry, there: Callable[[], AnEntry]) -> AnEntry | None:
-    """The entry as stored; None when somebody else, whose entry is `there`, took its place in the log."""
-    if store.create(key, seal({"format": FORMAT, **asdict(made)})):
+def append(
+    store: Store, key: str, made: AnEntry, there: Callable[[], AnEntry], *, fields: Mapping[str, object] | None = None
+) -> AnEntry | None:
+    """The entry as stored; None when somebody else, whose entry is `there`, took its place in the log.
+
+    `fields`: what is stored of it, where that is not format 1.
+    """
+    if store.create(key, seal(fields or {"format": 1, **asdict(made)})):
         return made
     # It may be this one all the same, where the answer of the store was lost.
     stored = there()

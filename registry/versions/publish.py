@@ -5,11 +5,14 @@ The protocol, in order:
 1. a run that has published before gets its version again (see step 5), and nothing else happens;
 2. the files are hashed and the manifest is made; the store is probed (see `registry.stores.probe`);
 3. the *run record* `runs/<run id>.json` is created. It holds one number, `after`: the highest version at that
-   moment. If it is already there, this run was here before, and the number found in it is used;
+   moment. If it is already there, this run was here before, and the number found in it is used. A number counts as
+   given when anything tells of it (see `_highest_told`): a record that has vanished, by a rule of the bucket or by
+   hand, does not free its number, which an alias may still point at;
 4. the missing blobs are uploaded, then ModelPack's configuration, then the manifest. A crash up to here leaves
    only blobs that nothing refers to;
 5. from number `after` + 1 upwards a number is claimed by creating its record. When it is taken, the record there
-   is read: if it carries our run id it is ours, and is the answer; else the next number is tried.
+   is read: if it carries our run id it is ours, and is the answer; else the next number is tried. What is known to
+   have been given is not claimed, only read; it is passed over where it has vanished.
 
 Why a run never gets two versions, however often, late or concurrently it is repeated: no process of the run
 claims anything before the run record exists, so every version of the run has a number above `after`; and a
@@ -30,16 +33,35 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from tunewright.registry.errors import BadReference, NotFound
+from tunewright.registry.errors import BadReference, CorruptObject, NotFound
 from tunewright.registry.stores.probe import probe
-from tunewright.registry.stores.store import Store
+from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.transfer.download import sha256_of
 from tunewright.registry.transfer.parallel import each
+from tunewright.registry.versions.alias import last_entries
 from tunewright.registry.versions.document import seal
-from tunewright.registry.versions.layout import RunId, Time, blob_key, run_key, version_key
+from tunewright.registry.versions.layout import (
+    RunId,
+    Time,
+    aliases_prefix,
+    blob_key,
+    model_prefix,
+    run_key,
+    runs_prefix,
+    version_key,
+    versions_prefix,
+)
 from tunewright.registry.versions.manifest import Layer, build, check_path, config_blob, digest_of, media_type_of
-from tunewright.registry.versions.numbered import EXACT, FORMAT, read_record
-from tunewright.registry.versions.record import Version, now, read_version, to_bytes, version_numbers
+from tunewright.registry.versions.numbered import EXACT, WIDEST_GAP, read_record
+from tunewright.registry.versions.record import (
+    Summary,
+    Version,
+    now,
+    numbers_given,
+    read_version,
+    to_bytes,
+    who,
+)
 
 
 @dataclass(frozen=True)
@@ -63,12 +85,14 @@ def publish(
     *,
     run_id: str,
     config: Mapping[str, object] | None = None,
+    summary: Summary | None = None,
     single_writer: bool = False,
 ) -> Version:
     """Make the next version of a model out of local files (path in the version -> file).
 
     A run id that has published before gets that version again, whatever the files are now. `config` is any
-    JSON-able description (task, metrics, variants ...); it is part of the manifest, so of the digest.
+    JSON-able description (task, metrics, variants ...); it is part of the manifest, so of the digest. `summary` is
+    what lists tell of it; it is part of the record.
     Raises BadReference, UnsafeStore, AccessDenied, Unreachable, Conflict when a file changes meanwhile.
     """
     done = find_run(store, name, run_id)
@@ -78,12 +102,13 @@ def publish(
     manifest = build(layers, config or {})
     if not single_writer:
         probe(store)
-    after = _begin_run(store, name, run_id)
+    after, told = _begin_run(store, name, run_id)
     _upload_missing(store, layers, files)
     for blob in (config_blob(layers), manifest):
         store.create(blob_key(digest_of(blob)), blob)
     size = sum(layer.size for layer in layers)
-    return _claim(store, Version(name, after + 1, digest_of(manifest), run_id, now(), size))
+    wanted = Version(name, after + 1, digest_of(manifest), run_id, now(), size, who=who(), summary=summary or Summary())
+    return _claim(store, wanted, told)
 
 
 def find_run(store: Store, name: str, run_id: str) -> Version | None:
@@ -94,37 +119,92 @@ def find_run(store: Store, name: str, run_id: str) -> Version | None:
         return None
     number = after + 1
     while True:
-        try:
-            version = read_version(store, name, number)
-        except NotFound:
-            return None
-        if version.run_id == run_id:
+        version = _find(store, name, number)
+        if version is None:
+            # There may be more above one that has vanished.
+            there, _ = numbers_given(store, name, store.list(versions_prefix(name)))
+            above = [one for one in there if one > number]
+            if not above:
+                return None
+            number = above[0]
+        elif version.run_id == run_id:
             return version
-        number += 1
+        else:
+            number += 1
 
 
-def _begin_run(store: Store, name: str, run_id: str) -> int:
-    """The number after which the version of this run is to be found or to be made."""
+def _begin_run(store: Store, name: str, run_id: str) -> tuple[int, int]:
+    """The number after which the version of this run is to be found or to be made, and the highest that was given."""
     key = run_key(name, run_id)
-    highest = max(version_numbers(store, name), default=0)
-    if store.create(key, seal({"format": FORMAT, **asdict(_Run(run_id, highest, now()))})):
-        return highest
-    return _after(store, key)
+    highest = _highest_told(store, name)
+    if store.create(key, seal({"format": 1, **asdict(_Run(run_id, highest, now()))})):
+        return highest, highest
+    return _after(store, key), highest
+
+
+def _highest_told(store: Store, name: str) -> int:
+    """The highest number that anything tells of, so that none is given twice.
+
+    It is told by the records of versions, by deletions, by where each alias has pointed, and by the run that began
+    last. One listing finds them all; of each alias, and of the runs, one object is read.
+    """
+    listed = list(store.list(model_prefix(name)))
+
+    def below(prefix: str) -> list[Stat]:
+        return [stat for stat in listed if stat.key.startswith(prefix)]
+
+    there, deleted = numbers_given(store, name, below(versions_prefix(name)))
+    highest = max([0, *there, *deleted])
+    told = [_last_run(store, below(runs_prefix(name)))]
+    for entry in last_entries(store, name, below(aliases_prefix(name))):
+        told += [entry.number, entry.previous or 0, entry.highest or 0]
+    # One far above the records was not given by a publisher, and a version of that number would be a stranger.
+    return max(number for number in (highest, *told) if not highest or number - highest < WIDEST_GAP)
+
+
+def _last_run(store: Store, listed: Iterable[Stat]) -> int:
+    """The highest version when the last run began; 0 where that cannot be read."""
+    last = max(listed, key=lambda stat: stat.modified, default=None)
+    try:
+        return _after(store, last.key) if last else 0
+    except (CorruptObject, NotFound):
+        return 0
 
 
 def _after(store: Store, key: str) -> int:
     return read_record(store, key, _RUN, "the record of a run").after
 
 
-def _claim(store: Store, wanted: Version) -> Version:
-    """Take the first free number from the wanted one on, unless the run turns out to have a version."""
+def _claim(store: Store, wanted: Version, told: int) -> Version:
+    """Take the first free number from the wanted one on that was never given, unless the run turns out to have a
+    version."""
+    before = _before(store, wanted.name, wanted.number - 1)
     while True:
-        if store.create(version_key(wanted.name, wanted.number), to_bytes(wanted)):
-            return wanted
-        taken = read_version(store, wanted.name, wanted.number)
-        if taken.run_id == wanted.run_id:
-            return taken
-        wanted = replace(wanted, number=wanted.number + 1, created=now())
+        if wanted.number > told:
+            wanted = replace(wanted, created=now(), previous=before.digest if before else None)
+            if store.create(version_key(wanted.name, wanted.number), to_bytes(wanted)):
+                return wanted
+            before = read_version(store, wanted.name, wanted.number)
+        else:
+            before = _find(store, wanted.name, wanted.number)
+        if before and before.run_id == wanted.run_id:
+            return before
+        wanted = replace(wanted, number=wanted.number + 1)
+
+
+def _find(store: Store, name: str, number: int) -> Version | None:
+    try:
+        return read_version(store, name, number)
+    except NotFound:
+        return None
+
+
+def _before(store: Store, name: str, number: int) -> Version | None:
+    """The version before the one that is wanted; a new one can do without."""
+    try:
+        return _find(store, name, number) if number else None
+    except CorruptObject:
+        return None
 
 
 def _describe(files: Mapping[str, Path]) -> list[Layer]:

@@ -1,5 +1,10 @@
 """A version's record: the small object whose existence is the version's existence."""
 
+import getpass
+import math
+import os
+import socket
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar
@@ -7,15 +12,17 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from tunewright.registry.errors import CorruptObject, NotFound
-from tunewright.registry.stores.store import Store
+from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import (
     MODELS,
     Digest,
+    Line,
     Name,
     Number,
     RunId,
     Time,
+    deletion_key,
     is_name,
     version_key,
     versions_prefix,
@@ -24,6 +31,35 @@ from tunewright.registry.versions.numbered import EXACT, FORMAT, OnFault, nobody
 
 REPORT = "report/report.html"
 """The page that a job puts into a version."""
+
+
+Figure = Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What its publisher says of a version in a line, so that a list need not read its manifest."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    task: Line | None = None
+    metric: Line | None = None  # the headline metric, of the variant that is served by default
+    value: Figure | None = None
+    interval: tuple[Figure, Figure] | None = None  # of 95 %
+
+    def __str__(self) -> str:
+        """`accuracy 0.912 (0.894 to 0.928)`; `-` where nothing was measured."""
+        if self.metric is None or self.value is None:
+            return "-"
+        low_high = f" ({self.interval[0]:.3f} to {self.interval[1]:.3f})" if self.interval else ""
+        return f"{self.metric} {self.value:.3f}{low_high}"
+
+
+def summarize(task: str, metric: str, value: float | None, interval: tuple[float, float] | None) -> Summary:
+    """The summary of these figures; one that is no number, or has none at an end, is left out."""
+    value = None if value is None or not math.isfinite(value) else float(value)
+    low_high = None if interval is None or not all(map(math.isfinite, interval)) else interval
+    return Summary(task[:256], metric[:256], value, low_high and (float(low_high[0]), float(low_high[1])))
 
 
 @dataclass(frozen=True)
@@ -38,41 +74,104 @@ class Version:
     run_id: RunId
     created: Time  # UTC, as in 2026-01-31T12:00:00Z
     size: Annotated[int, Field(strict=True, ge=0, lt=1 << 62)]  # bytes of all files together
+    previous: Digest | None = None  # of the manifest of the version before; None for the first, and where it is gone
+    who: Line | None = None  # who has published it, as in ada@host; None in format 1
+    summary: Summary | None = None  # None in format 1
 
     def __str__(self) -> str:
         return f"{self.name}:{self.number}"
 
 
 _VERSION = TypeAdapter(Version)
+_SINCE_2 = frozenset({"previous", "who", "summary"})
+
+
+@dataclass(frozen=True)
+class Deletion:
+    """What is kept of a version that was deleted, beside its record."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    name: Name
+    number: Number
+    deleted: Time  # UTC
+    who: Line
+    reason: str
+
+
+_DELETION = TypeAdapter(Deletion)
 
 
 def to_bytes(version: Version) -> bytes:
     """The record as it is stored."""
-    return seal({"format": FORMAT, **asdict(version)})
+    fields = asdict(version)
+    if version.summary is None:
+        return seal({"format": 1, **{name: value for name, value in fields.items() if name not in _SINCE_2}})
+    return seal({"format": FORMAT, **fields})
 
 
 def read_version(store: Store, name: str, number: int) -> Version:
     """The record of one version. Raises NotFound, CorruptObject."""
     key = version_key(name, number)
-    version = read_record(store, key, _VERSION, "a version's record")
+    version = read_record(store, key, _VERSION, "a version's record", since_2=_SINCE_2)
     if (version.name, version.number) != (name, number):
         raise CorruptObject(f"{key!r} in {store.uri} is the record of {version}, which does not belong there")
     return version
 
 
 def version_numbers(store: Store, name: str, *, on_fault: OnFault = nobody) -> list[int]:
-    """The numbers of a model's versions, ascending; empty when there is no such model."""
-    return list(
-        numbers(store, versions_prefix(name), lambda number: read_version(store, name, number), on_fault=on_fault)
-    )
+    """The numbers of a model's versions, ascending, without those that are deleted; empty when there is no such
+    model."""
+    there, deleted = numbers_given(store, name, store.list(versions_prefix(name)), on_fault=on_fault)
+    return [number for number in there if number not in deleted]
+
+
+def numbers_of(store: Store, name: str) -> tuple[list[int], int]:
+    """The numbers of a model's versions, ascending, and the highest that was given, to a deleted one too.
+
+    Raises NotFound where there is no version.
+    """
+    there, deleted = numbers_given(store, name, store.list(versions_prefix(name)))
+    live = [number for number in there if number not in deleted]
+    if not live:
+        raise no_model(store, name)
+    return live, max(*there, *deleted, 0)
+
+
+def numbers_given(
+    store: Store, name: str, listed: Iterable[Stat], *, on_fault: OnFault = nobody
+) -> tuple[list[int], set[int]]:
+    """The numbers that have a record, and those that are deleted, among the objects where a model's versions lie."""
+    deleted: set[int] = set()
+
+    def readable(number: int) -> Version:
+        return read_version(store, name, number)
+
+    prefix = versions_prefix(name)
+    return list(numbers(store, prefix, readable, on_fault=on_fault, listed=listed, deleted=deleted)), deleted
+
+
+def deletion_of(store: Store, name: str, number: int) -> Deletion | None:
+    """What tells that a version is deleted; None where it is not. Raises CorruptObject."""
+    try:
+        return read_record(store, deletion_key(name, number), _DELETION, "the deletion of a version")
+    except NotFound:
+        return None
+
+
+def delete_version(store: Store, version: Version, *, reason: str = "") -> Deletion:
+    """Say that a version is deleted: its record stays, so that its number is never another version's.
+
+    What says so already is the answer. Whoever calls this has seen that no alias points there.
+    """
+    made = Deletion(version.name, version.number, now(), who(), reason)
+    store.create(deletion_key(made.name, made.number), seal({"format": 1, **asdict(made)}))
+    return deletion_of(store, made.name, made.number) or made
 
 
 def latest_number(store: Store, name: str) -> int:
     """The highest version of a model. Raises NotFound, listing the models there are."""
-    numbers = version_numbers(store, name)
-    if not numbers:
-        raise no_model(store, name)
-    return numbers[-1]
+    return numbers_of(store, name)[0][-1]
 
 
 def model_names(store: Store, *, on_fault: OnFault = nobody) -> list[str]:
@@ -99,16 +198,36 @@ def no_version(store: Store, name: str, number: int) -> NotFound:
     numbers = version_numbers(store, name)
     if not numbers:
         return no_model(store, name)
+    if gone := deletion_of(store, name, number):
+        return NotFound(deleted_sentence(gone))
     span = f"1 to {numbers[-1]}" if numbers == list(range(1, len(numbers) + 1)) else ", ".join(map(str, numbers[-20:]))
     return NotFound(f"there is no version {number} of {name!r} in {store.uri}; there is {span}")
 
 
-def check_version(store: Store, name: str, number: int) -> None:
-    """That a version is there. Raises NotFound, which tells what is."""
+def deleted_sentence(gone: Deletion) -> str:
+    """The error about a version that was deleted."""
+    why = f": {gone.reason}" if gone.reason else ""
+    return f"{gone.name}:{gone.number} was deleted by {gone.who} ({gone.deleted}){why}; choose another version"
+
+
+def check_version(store: Store, name: str, number: int) -> Version:
+    """A version that is there and not deleted. Raises NotFound, which tells what is."""
     try:
-        read_version(store, name, number)
+        version = read_version(store, name, number)
     except NotFound:
         raise no_version(store, name, number) from None
+    if gone := deletion_of(store, name, number):
+        raise NotFound(deleted_sentence(gone))
+    return version
+
+
+def who() -> str:
+    """Who runs this program, as far as the system knows: `ada@host`."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in a container
+        name = str(os.getuid())
+    return "".join(c for c in f"{name}@{socket.gethostname()}" if c.isprintable())[:256]
 
 
 def now() -> str:

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from tunewright.registry.address import shown_address
 from tunewright.registry.errors import BadReference, CorruptObject, NotFound
 from tunewright.registry.stores.store import Store
-from tunewright.registry.versions.alias import aliases, current
-from tunewright.registry.versions.layout import LATEST, check_alias, check_digest, check_name
+from tunewright.registry.versions.alias import aliases, held, last_move
+from tunewright.registry.versions.layout import LATEST, check_alias, check_digest, check_name, versions_prefix
 from tunewright.registry.versions.record import (
     Version,
     latest_number,
     no_model,
     no_version,
+    numbers_given,
     read_version,
-    version_numbers,
 )
 
 _SHAPES = "name, name:7, name@alias, name@sha256:..., models:/name/7 or models:/name@alias"
@@ -66,11 +66,9 @@ def resolve(store: Store, asked: str | Version) -> Version:
     reference = parse(asked)
     if reference.digest:
         return _by_digest(store, reference.name, reference.digest)
-    number = reference.number
-    if number is None:
-        number = (
-            current(store, reference.name, reference.alias) if reference.alias else latest_number(store, reference.name)
-        )
+    if reference.alias:
+        return held(store, last_move(store, reference.name, reference.alias))
+    number = reference.number or latest_number(store, reference.name)
     try:
         return read_version(store, reference.name, number)
     except NotFound:
@@ -105,12 +103,12 @@ def _numbered(name: str, number: str, text: str) -> Reference:
 
 
 def _by_digest(store: Store, name: str, digest: str) -> Version:
-    numbers = version_numbers(store, name)
-    if not numbers:
+    there, deleted = numbers_given(store, name, store.list(versions_prefix(name)))
+    if not there:
         raise no_model(store, name)
     pointed_at = sorted(set(aliases(store, name).values()))
     faults = []
-    for number in dict.fromkeys([*pointed_at, *numbers]):
+    for number in dict.fromkeys([*pointed_at, *(number for number in there if number not in deleted), *there]):
         try:
             version = read_version(store, name, number)
         except (CorruptObject, NotFound) as error:  # what is wrong with another version is no matter of this one
@@ -120,4 +118,4 @@ def _by_digest(store: Store, name: str, digest: str) -> Version:
             return version
     if faults:
         raise CorruptObject(f"no version of {name!r} that can be read has the digest {digest}, and {faults[0]}")
-    raise NotFound(f"no version of {name!r} in {store.uri} has the digest {digest}; it has {len(numbers)} versions")
+    raise NotFound(f"no version of {name!r} in {store.uri} has the digest {digest}; it has {len(there)} versions")

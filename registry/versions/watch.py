@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from tunewright.registry.errors import CorruptObject
 from tunewright.registry.stores.store import Store
-from tunewright.registry.versions.alias import last_move
+from tunewright.registry.versions.alias import held, last_move
 from tunewright.registry.versions.canary import Trial, last_entry, read_trial
 from tunewright.registry.versions.layout import move_key, trial_key, version_key
-from tunewright.registry.versions.record import Version, latest_number, read_version
+from tunewright.registry.versions.record import Version, numbers_of, read_version
 from tunewright.registry.versions.reference import parse, resolve
 
 
@@ -67,12 +67,12 @@ def look(store: Store, reference: str) -> Seen:
     if not moves(reference):
         return Seen(resolve(store, reference), None)
     if asked.alias is None:
-        number = latest_number(store, asked.name)
-        return Seen(read_version(store, asked.name, number), version_key(asked.name, number + 1))
+        live, highest = numbers_of(store, asked.name)
+        return Seen(read_version(store, asked.name, live[-1]), version_key(asked.name, highest + 1))
     last = last_move(store, asked.name, asked.alias)
     # Read before the version is: a move in between is one that `has_moved` tells.
     next_key = move_key(asked.name, asked.alias, last.entry + 1)
-    return Seen(resolve(store, f"{asked.name}:{last.number}"), next_key)
+    return Seen(held(store, last), next_key)
 
 
 def has_moved(store: Store, seen: Seen | SeenTrial) -> bool:

@@ -116,7 +116,10 @@ WRONG_FIELDS = [
     *[("run_id", value) for value in ({}, "a/b", "", 7)],
     *[("digest", value) for value in ("md5:1", None, "sha256:" + "A" * 64)],
     *[("name", value) for value in ("Reviews", [], "other")],
-    *[("format", value) for value in (True, 1.0, "1", 2, None)],
+    *[("format", value) for value in (True, 1.0, "1", 1, 3, None)],
+    *[("previous", value) for value in ("md5:1", 7, "")],
+    *[("who", value) for value in (7, "x" * 257)],
+    *[("summary", value) for value in ("good", [], {"task": 1}, {"value": "high"}, {"interval": [1.0]}, {"more": 1})],
     ("stranger", 1),
 ]
 
@@ -131,7 +134,7 @@ def test_a_record_with_a_wrong_field_is_a_damaged_row(folder, listed, field, val
         read_version(open_store(str(folder)), "reviews", 1)
     code, out, err = listed("reviews")
     assert code == 1
-    assert ["reviews:1", "damaged", "-", "production", "-"] in [line.split() for line in out.splitlines()]
+    assert ["reviews:1", "damaged", "-", "-", "production", "-"] in [line.split() for line in out.splitlines()]
     assert "00000000000000000001.json" in err
 
 
@@ -147,6 +150,11 @@ def test_a_record_with_a_wrong_field_is_a_damaged_row(folder, listed, field, val
         ("reason", 7),
         ("id", "x"),
         ("entry", True),
+        ("digest", "md5:1"),
+        ("before", "x"),
+        ("highest", 0),
+        ("who", 5),
+        ("run_id", "a/b"),
     ],
 )
 def test_a_move_with_a_wrong_field_is_said_and_hides_nothing(folder, listed, field, value):

@@ -13,6 +13,7 @@ import pytest
 from tunewright.registry.program import main
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.publish import publish
+from tunewright.registry.versions.record import summarize, who
 
 
 @pytest.fixture
@@ -43,8 +44,9 @@ def run(capsys):
         ("list", ["--json"]),
         ("show", ["--json", "--open"]),
         ("pull", ["--to", "--variant"]),
-        ("promote", ["--force", "--reason"]),
-        ("rollback", []),
+        ("promote", ["--force", "--why", "--reason"]),
+        ("rollback", ["--why", "--reason"]),
+        ("delete", ["--why"]),
         ("history", ["--json"]),
         ("verify", []),
     ],
@@ -68,15 +70,20 @@ def test_an_empty_registry_says_so(run, tmp_path, monkeypatch):
 def test_models_are_listed_with_their_aliases(run, registry):
     run("promote", "reviews:1", "production")
     code, out, _ = run("list")
-    assert (code, out.splitlines()) == (0, ["MODEL    LATEST  ALIASES", "reviews  2       production -> 1"])
-    assert json.loads(run("list", "--json")[1]) == [{"name": "reviews", "latest": 2, "aliases": {"production": 1}}]
+    assert (code, out.splitlines()) == (
+        0,
+        ["MODEL    LATEST  METRIC  ALIASES", "reviews  2       -       production -> 1"],
+    )
+    (listed,) = json.loads(run("list", "--json")[1])
+    assert listed.pop("summary")["metric"] is None
+    assert listed == {"name": "reviews", "latest": 2, "aliases": {"production": 1}}
 
 
 def test_versions_are_listed_newest_first(run, registry):
     run("promote", "reviews:1", "production")
     _, out, _ = run("list", "reviews")
     lines = [line.split() for line in out.splitlines()]
-    assert lines[0] == ["VERSION", "CREATED", "SIZE", "ALIASES", "RUN"]
+    assert lines[0] == ["VERSION", "CREATED", "SIZE", "METRIC", "ALIASES", "RUN"]
     assert [(line[0], line[-1]) for line in lines[1:]] == [("reviews:2", "run-2"), ("reviews:1", "run-1")]
     assert json.loads(run("list", "reviews", "--json")[1])[0]["aliases"] == ["production"]
 
@@ -142,12 +149,52 @@ def test_an_alias_moves_and_comes_back(run, registry):
     assert run("promote", "reviews", "production", "--reason", "better")[1] == "reviews@production -> 2 (before: 1)\n"
     assert run("rollback", "reviews@production")[1] == "reviews@production -> 1 (before: 2)\n"
     lines = run("history", "reviews@production")[1].splitlines()
+    assert lines[0].split() == ["MOVED", "TO", "FROM", "KIND", "WHO", "WHY"]
     assert [line.split()[1:] for line in lines[1:]] == [
-        ["1", "2", "rollback", "back", "from", "2"],
-        ["2", "1", "move", "better"],
-        ["1", "move"],
+        ["1", "2", "rollback", who(), "back", "from", "2"],
+        ["2", "1", "move", who(), "better"],
+        ["1", "move", who()],
     ]
     assert len(json.loads(run("history", "reviews@production", "--json")[1])) == 3
+
+
+def test_why_an_alias_went_back_is_kept(run, registry):
+    for number in (1, 2):
+        run("promote", f"reviews:{number}", "production", "--why", "it is the one")
+    run("rollback", "reviews@production", "--why", "it shouts at customers")
+    assert run("history", "reviews@production")[1].splitlines()[1].endswith(f"{who()}  it shouts at customers")
+
+
+def test_lists_tell_how_good_a_version_is(run, registry, bundle):
+    summary = summarize("text-classification", "accuracy", 0.9123, (0.8941, 0.9284))
+    publish(registry, "reviews", bundle, run_id="run-3", summary=summary)
+    spoken = "accuracy 0.912 (0.894 to 0.928)"
+    assert run("list")[1].splitlines()[1] == f"reviews  3       {spoken}"
+    assert [spoken in line for line in run("list", "reviews")[1].splitlines()] == [False, True, False, False]
+    shown = run("show", "reviews")[1]
+    assert f"metric   {spoken}\n" in shown
+    assert f"by       {who()}\n" in shown
+    assert json.loads(run("list", "reviews", "--json")[1])[2]["summary"]["interval"] == [0.8941, 0.9284]
+
+
+def test_a_deleted_version_leaves_the_list_and_keeps_its_number(run, registry, publish_version):
+    run("promote", "reviews:1", "production")
+    assert run("delete", "reviews:1") == (
+        2,
+        "",
+        "error: reviews@production points at version 1: promote another version to production before this one is "
+        "deleted\n",
+    )
+    code, out, _ = run("delete", "reviews:2", "--why", "learned from test rows")
+    assert (code, out.startswith(f"reviews:2 is deleted by {who()} (")) == (0, True)
+    assert out.endswith("; its number is not given again, and its files stay\n")
+    assert run("delete", "reviews:2") == (0, out, "")
+    assert "reviews:2" not in run("list", "reviews")[1]
+    assert run("show", "reviews")[1].startswith("version  reviews:1\n")
+    assert "learned from test rows\n" in run("show", "reviews:2")[1]
+    code, _, err = run("promote", "reviews:2", "production")
+    assert (code, err.endswith("): learned from test rows; choose another version\n")) == (2, True)
+    assert publish_version(registry, "run-3").number == 3
 
 
 def test_a_damaged_version_fails_its_verification(run, registry, tmp_path):

@@ -1,5 +1,6 @@
 """Publishing: one version per run, whole versions only, numbers without gaps, whoever dies on the way."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -8,6 +9,7 @@ import pytest
 
 from tunewright.registry.errors import BadReference, Conflict, CorruptObject, RegistryError
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.alias import move
 from tunewright.registry.versions.layout import blob_key, run_key, version_key
 from tunewright.registry.versions.numbered import FORMAT
 from tunewright.registry.versions.publish import find_run, publish
@@ -47,8 +49,12 @@ def test_every_key_and_record_has_the_frozen_form(store, publish_version):
     version = publish_version(store, "run-1")
     keys = [stat.key for stat in store.list("") if not stat.key.startswith("blobs/")]
     assert keys == [run_key("reviews", "run-1"), version_key("reviews", 1), "probe/create-only"]
-    assert FORMAT == 1
-    assert set(vars(version)) == {"name", "number", "digest", "run_id", "created", "size"}
+    stored = {key: json.loads(store.read(key)) for key in keys[:2]}
+    assert [fields["format"] for fields in stored.values()] == [1, FORMAT] == [1, 2]
+    assert set(stored[keys[0]]) == {"format", "run_id", "after", "begun", "sha256"}
+    first = {"format", "name", "number", "digest", "run_id", "created", "size", "sha256"}
+    assert set(stored[keys[1]]) == first | {"previous", "who", "summary"}
+    assert set(vars(version.summary)) == {"task", "metric", "value", "interval"}
 
 
 @pytest.mark.slow
@@ -147,7 +153,7 @@ def test_a_publisher_that_slept_for_long_takes_a_later_number(store, publish_ver
     """Its view of the store is old: it believes that number 1 is free."""
     for number in (1, 2, 3):
         publish_version(store, f"run-{number}")
-    monkeypatch.setattr("tunewright.registry.versions.publish.version_numbers", lambda *_: [])
+    monkeypatch.setattr("tunewright.registry.versions.publish._highest_told", lambda *_: 0)
     assert publish_version(store, "sleeper").number == 4
     assert publish_version(store, "sleeper").number == 4
 
@@ -158,6 +164,18 @@ def test_a_lost_answer_to_any_record_changes_nothing(faulty_uri, faults, publish
     version = publish_version(open_store(faulty_uri), "run-1")
     assert (fault.seen, version.number) == (1, 1)
     assert publish_version(open_store(faulty_uri), "run-2").number == 2
+
+
+def test_the_requests_of_a_publication_do_not_grow_with_the_versions(faulty_uri, faults, publish_version):
+    store, spent = open_store(faulty_uri), []
+    for number in range(1, 5):
+        faults.requests.clear()
+        publish_version(store, f"run-{number}")
+        if number == 1:
+            move(store, "reviews", "production", 1)
+        spent.append([method for method, path in faults.requests if "/blobs/" not in path])
+    # The run, the listing, then the run that began last and the alias, the version before; run and version are created.
+    assert spent[1] == spent[2] == spent[3] == ["GET", "GET", "GET", "GET", "PUT", "GET", "PUT"]
 
 
 def test_a_file_that_changes_while_it_is_published_is_refused(store, bundle, monkeypatch):
