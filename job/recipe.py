@@ -252,9 +252,8 @@ def _point_alias(store: Store, version: Version, settings: JobSettings, run_id: 
     try:
         reason = f"run {run_id} passed its gates"
         alias.move(store, version.name, settings.alias, version.number, reason=reason, run_id=run_id)
-    except Conflict:
-        # A later job was faster: what it released stays, and trying again would change nothing.
-        newer = alias.current(store, version.name, settings.alias)
-        warn("registry", f"{version.name}@{settings.alias} stays at {version.name}:{newer}, which is newer")
+    except Conflict as error:
+        # A later job was faster, or somebody went back: that stays, and trying again would change nothing.
+        warn("registry", str(error))
     else:
         say("registry", f"{version.name}@{settings.alias} is now {version.name}:{version.number}")

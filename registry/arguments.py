@@ -42,7 +42,7 @@ def parser(command: str) -> argparse.ArgumentParser:
     elif command == "completion":
         made.add_argument("shell", choices=SHELLS)
     else:
-        is_alias = command in ("rollback", "history", "canary")
+        is_alias = command in ("rollback", "unalias", "history", "canary")
         made.add_argument("reference", metavar="NAME@ALIAS" if is_alias else "REF")
     if command in ("list", "show", "history"):
         made.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -57,11 +57,27 @@ def parser(command: str) -> argparse.ArgumentParser:
         made.add_argument("percent", nargs="?", type=float, metavar="PERCENT", help="of the requests, as in 10")
         made.add_argument("--end", action="store_true", help="the alias's own version answers all again")
         made.add_argument("--reason", default="", help="kept with the trial")
-    elif command == "promote":
+    _add_moves(made, command)
+    return made
+
+
+def _add_moves(made: argparse.ArgumentParser, command: str) -> None:
+    """What the commands that change an alias, or a version, can be told."""
+    if command == "promote":
         made.add_argument("alias", metavar="ALIAS")
         made.add_argument("--force", action="store_true", help="allow going back to a lower number")
     if command in ("promote", "rollback"):
         made.add_argument("--why", "--reason", default="", metavar="TEXT", help="kept in the alias's history")
-    elif command == "delete":
-        made.add_argument("--why", default="", metavar="TEXT", help="kept with the version's number")
-    return made
+    elif command in ("delete", "unalias"):
+        kept = "with the version's number" if command == "delete" else "in the alias's history"
+        made.add_argument("--why", default="", metavar="TEXT", help=f"kept {kept}")
+    if command == "rollback":
+        safe = made.add_mutually_exclusive_group()
+        safe.add_argument(
+            "--from",
+            dest="holder",
+            type=int,
+            metavar="N",
+            help="only where it points at version N: said twice, it goes back once",
+        )
+        safe.add_argument("--to", type=int, metavar="N", help="to version N, where it has been: said twice, likewise")

@@ -92,6 +92,7 @@ GROUP = Group(
         "pull": "copy a version's files to a folder, every digest checked",
         "promote": "point an alias at a version",
         "rollback": "point an alias at the version it pointed at before",
+        "unalias": "let an alias point nowhere; its history stays",
         "canary": "let a second version answer a share of an alias's requests, or end that",
         "history": "every move of an alias",
         "verify": "read every byte of a version again and compare the digests",

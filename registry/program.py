@@ -25,7 +25,7 @@ from tunewright.registry.errors import (
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store, open_store
-from tunewright.registry.versions.alias import aliases, current, history, move, rollback
+from tunewright.registry.versions.alias import aliases, current, history, move, remove, rollback
 from tunewright.registry.versions.canary import begin, end, running
 from tunewright.registry.versions.pull import pull, pull_into, read_manifest
 from tunewright.registry.versions.record import (
@@ -179,8 +179,15 @@ def _promote(store: Store, options: argparse.Namespace) -> int:
 
 
 def _rollback(store: Store, options: argparse.Namespace) -> int:
-    made = rollback(store, *_name_and_alias(options.reference), reason=options.why)
-    _say(f"{made.name}@{made.alias} -> {made.number} (before: {made.previous})")
+    name, alias = _name_and_alias(options.reference)
+    made = rollback(store, name, alias, reason=options.why, holder=options.holder, to=options.to)
+    _say(f"{made.name}@{made.alias}: {made.previous or 'nothing'} -> {made.number}")
+    return 0
+
+
+def _unalias(store: Store, options: argparse.Namespace) -> int:
+    made = remove(store, *_name_and_alias(options.reference), reason=options.why)
+    _say(f"{made.name}@{made.alias}: {made.number} -> nothing")
     return 0
 
 
@@ -209,7 +216,10 @@ def _history(store: Store, options: argparse.Namespace) -> int:
     if options.json:
         _print_json([asdict(m) for m in moves])
     else:
-        rows = [(m.moved, m.number, m.previous or "", m.kind, m.who or "-", m.reason) for m in reversed(moves)]
+        rows = [
+            (m.moved, m.number if m.points else "-", m.previous or "", m.kind, m.who or "-", m.reason)
+            for m in reversed(moves)
+        ]
         _print_table(("MOVED", "TO", "FROM", "KIND", "WHO", "WHY"), rows)
     return 0
 
@@ -220,7 +230,7 @@ def _delete(store: Store, options: argparse.Namespace) -> int:
     if pointing:
         raise Conflict(
             f"{version.name}@{pointing[0]} points at version {version.number}: promote another version to "
-            f"{pointing[0]} before this one is deleted"
+            f"{pointing[0]}, or `tunewright unalias {version.name}@{pointing[0]}`, before this one is deleted"
         )
     made = delete_version(store, version, reason=options.why)
     _say(f"{version} is deleted by {made.who} ({made.deleted}); its number is not given again, and its files stay")
@@ -308,6 +318,7 @@ _COMMANDS: dict[str, Callable[[Store, argparse.Namespace], int]] = {
     "pull": _pull,
     "promote": _promote,
     "rollback": _rollback,
+    "unalias": _unalias,
     "canary": _canary,
     "history": _history,
     "verify": _verify,

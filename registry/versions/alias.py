@@ -9,7 +9,7 @@ it, so that no entry can be exchanged unseen.
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
@@ -46,7 +46,7 @@ from tunewright.registry.versions.record import (
     who,
 )
 
-Kind = Literal["move", "rollback"]
+Kind = Literal["move", "rollback", "remove"]
 
 
 @dataclass(frozen=True)
@@ -58,22 +58,27 @@ class Move:
     name: Name
     alias: Name
     entry: Number  # 1, 2, 3 ...
-    number: Number  # the version the alias points at from now on
-    previous: Number | None  # the version it pointed at before; None at the first move
+    number: Number  # the version the alias points at from now on; of a removal, the one it has pointed at
+    previous: Number | None  # the version it pointed at before; None where it pointed nowhere
     kind: Kind
     reason: str
     moved: Time  # UTC
     id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]  # tells two equal moves apart
-    digest: Digest | None = None  # of the version's manifest; None in format 1
+    digest: Digest | None = None  # of the version's manifest; None in format 1, and of a removal after it
     before: Seal | None = None  # what seals the entry before; None for the first, and in format 1
     highest: Number | None = None  # the highest version it has ever pointed at; None in format 1
     who: Line | None = None  # who has moved it, as in ada@host; None in format 1
     run_id: RunId | None = None  # the job that has moved it; None where a person has, and in format 1
 
     @property
+    def points(self) -> bool:
+        """Whether the alias points anywhere from now on."""
+        return self.kind != "remove"
+
+    @property
     def fields(self) -> dict[str, object]:
         """The entry as it is stored, but for its seal."""
-        if self.digest is None:
+        if self.who is None:
             return {"format": 1, **{name: value for name, value in asdict(self).items() if name not in _SINCE_2}}
         return {"format": FORMAT, **asdict(self)}
 
@@ -95,40 +100,81 @@ def move(
     """Point an alias at a version; `run_id`: for the job that has made it.
 
     Nothing happens when it already points there. Without `force` an alias does not go back to a lower number,
-    so that a slow job cannot undo what a later one has published. Raises NotFound, Conflict.
+    so that a slow job cannot undo what a later one has published; and for a job it goes to none that is not above all
+    that it has ever pointed at, so that one which is late, or tried again, undoes no rollback.
+    Raises NotFound, Conflict.
     """
     version = check_version(store, name, number)
     probe(store)
     while True:
         last = _last(store, name, alias)
-        if last and last.number == number and last.digest in (None, version.digest):
+        if last and last.points and last.number == number and last.digest in (None, version.digest):
             return last
-        if last and number < last.number and not force:
-            raise Conflict(
-                f"{name}@{alias} points at version {last.number}, which is newer than {number}; "
-                f"to go back on purpose roll back {name}@{alias}, or force the move"
-            )
+        if last and not force:
+            _refuse(store, last, version, is_job=run_id is not None)
         made = _append(store, _next(store, last, alias, version, "move", reason, run_id))
         if made:
             return made
 
 
-def rollback(store: Store, name: str, alias: str, *, reason: str = "") -> Move:
-    """Point an alias at where it was before; a second rollback goes one step further back.
+def rollback(
+    store: Store, name: str, alias: str, *, reason: str = "", holder: int | None = None, to: int | None = None
+) -> Move:
+    """Point an alias at where it was before, or at `to`, where it has been; a second rollback goes one step further.
 
-    Raises NotFound, and Conflict when there is nothing to go back to or somebody moved the alias meanwhile.
+    With `holder`, the version that the alias must point at, or with `to`, doing it twice is doing it once.
+    Raises NotFound, and Conflict when there is nothing to go back to, another version is the holder, or somebody moved
+    the alias meanwhile.
     """
     log = history(store, name, alias)
-    target = _before(log)
-    if target is None:
-        raise Conflict(f"{name}@{alias} has nothing to go back to: {log[0].number} is the first version it pointed at")
-    version = check_version(store, name, target)
+    last = log[-1]
+    if to is not None and last.points and last.number == to:
+        return last
+    if holder is not None and (not last.points or last.number != holder):
+        if last.kind == "rollback" and last.previous == holder:
+            return last
+        raise Conflict(
+            f"{name}@{alias} points {f'at version {last.number}' if last.points else 'nowhere'}, not at {holder}: "
+            f"nothing was moved; `tunewright history {name}@{alias}` tells what has"
+        )
+    target = _target(log, to)
+    version = check_version(store, name, target.number)
+    _require_promoted(store, target, version)
     probe(store)
-    reason = reason or f"back from {log[-1].number}"
+    reason = reason or (f"back from {last.number}" if last.points else "back from nowhere")
     made = _append(store, _next(store, log[-1], alias, version, "rollback", reason, None))
     if made is None:
         raise Conflict(f"{name}@{alias} was moved by somebody else just now; look at its history and try again")
     return made
+
+
+def remove(store: Store, name: str, alias: str, *, reason: str = "") -> Move:
+    """Let an alias point nowhere; its log stays, and a rollback brings it back. Done twice, it is done once.
+
+    Raises NotFound where there has never been such an alias.
+    """
+    probe(store)
+    while True:
+        last = _last(store, name, alias)
+        if last is None:
+            raise _no_alias(store, name, alias)
+        if not last.points:
+            return last
+        made = replace(
+            last,
+            entry=last.entry + 1,
+            previous=last.number,
+            kind="remove",
+            reason=reason,
+            moved=now(),
+            id=uuid.uuid4().hex,
+            before=sha256_of(last.fields),
+            highest=_highest(store, last),
+            who=who(),
+            run_id=None,
+        )
+        if stored := _append(store, made):
+            return stored
 
 
 def current(store: Store, name: str, alias: str) -> int:
@@ -139,7 +185,7 @@ def current(store: Store, name: str, alias: str) -> int:
 def last_move(store: Store, name: str, alias: str) -> Move:
     """The move that made an alias point where it does. Raises NotFound, CorruptObject."""
     last = _last(store, name, alias)
-    if last is None:
+    if last is None or not last.points:
         raise _no_alias(store, name, alias)
     return last
 
@@ -150,11 +196,7 @@ def held(store: Store, move: Move) -> Version:
         version = read_version(store, move.name, move.number)
     except NotFound:
         raise no_version(store, move.name, move.number) from None
-    if move.digest not in (None, version.digest):
-        raise CorruptObject(
-            f"{move.name}@{move.alias} points at version {move.number} with the manifest {move.digest}, and the record "
-            f"of {version} in {store.uri} names {version.digest}: this is not what was promoted; promote a version anew"
-        )
+    _require_promoted(store, move, version)
     return version
 
 
@@ -175,7 +217,7 @@ def history(store: Store, name: str, alias: str) -> list[Move]:
 def aliases(store: Store, name: str, *, on_fault: OnFault = nobody) -> dict[str, int]:
     """Where each alias of a model points; `on_fault` is told of strangers and of aliases that cannot be read."""
     entries = last_entries(store, name, store.list(aliases_prefix(name)), on_fault=on_fault)
-    return {entry.alias: entry.number for entry in entries}
+    return {entry.alias: entry.number for entry in entries if entry.points}
 
 
 def last_entries(store: Store, name: str, listed: Iterable[Stat], *, on_fault: OnFault = nobody) -> list[Move]:
@@ -192,13 +234,55 @@ def last_entries(store: Store, name: str, listed: Iterable[Stat], *, on_fault: O
     return found
 
 
+def _refuse(store: Store, last: Move, version: Version, *, is_job: bool) -> None:
+    """Conflict where an alias would go back without anybody wanting it."""
+    alias, number = f"{last.name}@{last.alias}", version.number
+    if not is_job and last.points and number < last.number:
+        raise Conflict(
+            f"{alias} points at version {last.number}, which is newer than {number}; "
+            f"to go back on purpose roll back {alias}, or force the move"
+        )
+    if is_job and number <= (highest := _highest(store, last)):
+        stays = f"stays at {last.name}:{last.number}" if last.points else "points nowhere"
+        if last.points and number < last.number:
+            raise Conflict(f"{alias} {stays}, which is newer than {version}")
+        raise Conflict(
+            f"{alias} {stays}: it was taken back from {last.name}:{highest}, and a job only moves it to newer ones; "
+            f"`tunewright promote {version} {last.alias}` moves it"
+        )
+
+
+def _require_promoted(store: Store, move: Move, version: Version) -> None:
+    """CorruptObject where the version has other bytes than when an alias was pointed at its number."""
+    if move.digest not in (None, version.digest):
+        raise CorruptObject(
+            f"{move.name}@{move.alias} points at version {move.number} with the manifest {move.digest}, and the record "
+            f"of {version} in {store.uri} names {version.digest}: this is not what was promoted; promote a version anew"
+        )
+
+
+def _target(log: list[Move], to: int | None) -> Move:
+    """The entry that a rollback goes back to: the last that has pointed at the version. Conflict."""
+    alias = f"{log[0].name}@{log[0].alias}"
+    number = _before(log) if to is None else to
+    found = [entry for entry in log if entry.points and entry.number == number]
+    if found:
+        return found[-1]
+    if to is None:
+        raise Conflict(f"{alias} has nothing to go back to: {log[0].number} is the first version it pointed at")
+    been = ", ".join(map(str, sorted({entry.number for entry in log})))
+    raise Conflict(f"{alias} has never pointed at version {to}, but at {been}; promote {log[0].name}:{to} instead")
+
+
 def _before(log: list[Move]) -> int | None:
-    """Where the alias pointed before the last move that was not itself undone."""
+    """Where the alias pointed before the last move, or removal, that was not itself undone."""
     done: list[Move] = []
     for entry in log:
-        if entry.kind == "move":
+        if entry.kind != "rollback":
             done.append(entry)
-        elif done:
+            continue
+        del done[-1:]
+        while done and (done[-1].number != entry.number or not done[-1].points):  # several steps at once
             done.pop()
     return done[-1].previous if done else None
 
@@ -206,7 +290,7 @@ def _before(log: list[Move]) -> int | None:
 def _next(
     store: Store, last: Move | None, alias: str, version: Version, kind: Kind, reason: str, run_id: str | None
 ) -> Move:
-    entry, previous = (last.entry + 1, last.number) if last else (1, None)
+    entry, previous = (last.entry + 1, last.number if last.points else None) if last else (1, None)
     return Move(
         version.name,
         alias,
@@ -229,7 +313,7 @@ def _highest(store: Store, last: Move) -> int:
     """The highest version that an alias has pointed at; a log of format 1 is read for it, once."""
     if last.highest is not None:
         return last.highest
-    highest = max(last.number, last.previous or 0)
+    highest = last.number
     for entry in _entries(store, last.name, last.alias):
         with suppress(CorruptObject, NotFound):  # an old entry is not worth a move
             highest = max(highest, _read(store, last.name, last.alias, entry).number)

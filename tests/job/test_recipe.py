@@ -135,6 +135,17 @@ def test_a_run_that_was_stopped_before_its_alias_moved_moves_it(make_settings, r
     assert not (settings.output / "late").exists()
 
 
+def test_a_run_that_is_tried_again_undoes_no_rollback(make_settings, registry, write, capsys):
+    settings, store = make_settings(alias="production", run_id="late"), open_store(registry.uri)
+    for run_id in ("other", "late"):
+        version = publish(store, "tiny", {"model.json": write("model.json", b"{}")}, run_id=run_id)
+        alias.move(store, "tiny", "production", version.number)
+    alias.rollback(store, "tiny", "production")
+    assert run(settings, registry).version.number == 2
+    assert alias.current(store, "tiny", "production") == 1
+    assert "tiny@production stays at tiny:1: it was taken back from tiny:2" in capsys.readouterr().out
+
+
 def test_a_damaged_holder_of_the_alias_ends_no_job(make_settings, registry, write, capsys):
     store = open_store(registry.uri)
     version = publish(store, "tiny", {"model.json": write("model.json", b"{}")}, run_id="other")

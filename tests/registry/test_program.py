@@ -45,7 +45,8 @@ def run(capsys):
         ("show", ["--json", "--open"]),
         ("pull", ["--to", "--variant"]),
         ("promote", ["--force", "--why", "--reason"]),
-        ("rollback", ["--why", "--reason"]),
+        ("rollback", ["--from", "--to", "--why", "--reason"]),
+        ("unalias", ["--why"]),
         ("delete", ["--why"]),
         ("history", ["--json"]),
         ("verify", []),
@@ -147,7 +148,8 @@ def test_a_variant_that_is_not_there_is_refused_before_anything_is_fetched(run, 
 def test_an_alias_moves_and_comes_back(run, registry):
     assert run("promote", "reviews:1", "production")[1] == "reviews@production -> 1 (before: nothing)\n"
     assert run("promote", "reviews", "production", "--reason", "better")[1] == "reviews@production -> 2 (before: 1)\n"
-    assert run("rollback", "reviews@production")[1] == "reviews@production -> 1 (before: 2)\n"
+    assert run("rollback", "reviews@production", "--from", "2")[1] == "reviews@production: 2 -> 1\n"
+    assert run("rollback", "reviews@production", "--from", "2")[1] == "reviews@production: 2 -> 1\n"
     lines = run("history", "reviews@production")[1].splitlines()
     assert lines[0].split() == ["MOVED", "TO", "FROM", "KIND", "WHO", "WHY"]
     assert [line.split()[1:] for line in lines[1:]] == [
@@ -163,6 +165,26 @@ def test_why_an_alias_went_back_is_kept(run, registry):
         run("promote", f"reviews:{number}", "production", "--why", "it is the one")
     run("rollback", "reviews@production", "--why", "it shouts at customers")
     assert run("history", "reviews@production")[1].splitlines()[1].endswith(f"{who()}  it shouts at customers")
+
+
+def test_an_alias_is_removed_and_brought_back(run, registry):
+    run("promote", "reviews:1", "production")
+    for _ in range(2):
+        assert run("unalias", "reviews@production", "--why", "sold") == (0, "reviews@production: 1 -> nothing\n", "")
+    assert "production" not in run("list")[1]
+    assert run("rollback", "reviews@production", "--to", "1")[1] == "reviews@production: nothing -> 1\n"
+    lines = [line.split()[1:] for line in run("history", "reviews@production")[1].splitlines()[1:]]
+    assert lines == [
+        ["1", "rollback", who(), "back", "from", "nowhere"],
+        ["-", "1", "remove", who(), "sold"],
+        ["1", "move", who()],
+    ]
+
+
+def test_a_rollback_from_and_to_is_one_too_many(capsys):
+    with pytest.raises(SystemExit):
+        main(["rollback", "reviews@production", "--from", "2", "--to", "1"])
+    assert "error: argument --to: not allowed with argument --from" in capsys.readouterr().err
 
 
 def test_lists_tell_how_good_a_version_is(run, registry, bundle):
@@ -182,8 +204,8 @@ def test_a_deleted_version_leaves_the_list_and_keeps_its_number(run, registry, p
     assert run("delete", "reviews:1") == (
         2,
         "",
-        "error: reviews@production points at version 1: promote another version to production before this one is "
-        "deleted\n",
+        "error: reviews@production points at version 1: promote another version to production, or `tunewright unalias "
+        "reviews@production`, before this one is deleted\n",
     )
     code, out, _ = run("delete", "reviews:2", "--why", "learned from test rows")
     assert (code, out.startswith(f"reviews:2 is deleted by {who()} (")) == (0, True)

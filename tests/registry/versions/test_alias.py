@@ -6,7 +6,7 @@ import pytest
 
 from tunewright.registry.errors import Conflict, CorruptObject, NotFound
 from tunewright.registry.stores.store import open_store
-from tunewright.registry.versions.alias import aliases, current, history, move, rollback
+from tunewright.registry.versions.alias import aliases, current, history, move, remove, rollback
 from tunewright.registry.versions.layout import move_key
 
 
@@ -108,3 +108,83 @@ def test_a_move_of_another_alias_is_refused(three, write):
     three.upload(move_key("reviews", "staging", 1), write("entry", entry))
     with pytest.raises(CorruptObject, match="is entry 1 of reviews@production, not of this log"):
         current(three, "reviews", "staging")
+
+
+def test_a_job_that_is_late_or_tried_again_undoes_no_rollback(three, publish_version):
+    for number in (1, 2, 3):
+        made = move(three, "reviews", "production", number, run_id=f"run-{number}")
+        assert (made.run_id, made.highest) == (f"run-{number}", number)
+    assert move(three, "reviews", "production", 3, run_id="run-3") == made
+    rollback(three, "reviews", "production")
+    log = history(three, "reviews", "production")
+    for number, sentence in {
+        1: "reviews@production stays at reviews:2, which is newer than reviews:1",
+        3: (
+            "reviews@production stays at reviews:2: it was taken back from reviews:3, and a job only moves it to newer "
+            "ones; `tunewright promote reviews:3 production` moves it"
+        ),
+    }.items():
+        with pytest.raises(Conflict) as error:
+            move(three, "reviews", "production", number, run_id=f"run-{number}")
+        assert str(error.value) == sentence
+    assert history(three, "reviews", "production") == log
+    publish_version(three, "run-4")
+    assert move(three, "reviews", "production", 4, run_id="run-4").previous == 2
+    rollback(three, "reviews", "production")
+    assert move(three, "reviews", "production", 3).number == 3, "a person may"
+    assert move(three, "reviews", "production", 2, run_id="run-2", force=True).number == 2
+
+
+@pytest.fixture
+def moved(three):
+    """The same with production at 1, 2 and 3, one after the other."""
+    for number in (1, 2, 3):
+        move(three, "reviews", "production", number)
+    return three
+
+
+def test_a_rollback_from_a_holder_is_safe_to_repeat(moved):
+    made = rollback(moved, "reviews", "production", holder=3)
+    assert (made.previous, made.number) == (3, 2)
+    assert rollback(moved, "reviews", "production", holder=3) == made
+    assert len(history(moved, "reviews", "production")) == 4
+    with pytest.raises(Conflict) as error:
+        rollback(moved, "reviews", "production", holder=1)
+    assert str(error.value) == (
+        "reviews@production points at version 2, not at 1: nothing was moved; "
+        "`tunewright history reviews@production` tells what has"
+    )
+
+
+def test_a_rollback_to_a_version_is_safe_to_repeat_and_goes_where_it_has_been(moved, publish_version):
+    made = rollback(moved, "reviews", "production", to=1)
+    assert (made.previous, made.number) == (3, 1)
+    assert rollback(moved, "reviews", "production", to=1) == made
+    publish_version(moved, "run-4")
+    with pytest.raises(Conflict) as error:
+        rollback(moved, "reviews", "production", to=4)
+    assert str(error.value) == (
+        "reviews@production has never pointed at version 4, but at 1, 2, 3; promote reviews:4 instead"
+    )
+    with pytest.raises(Conflict, match="has nothing to go back to: 1 is the first version it pointed at"):
+        rollback(moved, "reviews", "production")
+    move(moved, "reviews", "production", 4)
+    assert rollback(moved, "reviews", "production").number == 1
+
+
+def test_a_removed_alias_points_nowhere_until_it_comes_back(moved):
+    removed = remove(moved, "reviews", "production", reason="no longer offered")
+    assert remove(moved, "reviews", "production") == removed
+    assert aliases(moved, "reviews") == {}
+    with pytest.raises(NotFound, match=r"there is no alias 'production' of 'reviews' in .*; there is only 'latest'"):
+        current(moved, "reviews", "production")
+    with pytest.raises(Conflict, match="reviews@production points nowhere, not at 3: nothing was moved"):
+        rollback(moved, "reviews", "production", holder=3)
+    with pytest.raises(Conflict, match="reviews@production points nowhere: it was taken back from reviews:3"):
+        move(moved, "reviews", "production", 3, run_id="run-3")
+    assert [rollback(moved, "reviews", "production").number for _ in range(2)] == [3, 2]
+    remove(moved, "reviews", "production")
+    made = move(moved, "reviews", "production", 1)
+    assert (made.previous, made.entry, made.highest) == (None, 8, 3)
+    with pytest.raises(NotFound, match="there is no alias 'staging' of 'reviews'"):
+        remove(moved, "reviews", "staging")
