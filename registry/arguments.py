@@ -42,8 +42,10 @@ def parser(command: str) -> argparse.ArgumentParser:
     elif command == "completion":
         made.add_argument("shell", choices=SHELLS)
     else:
+        many = "?" if command == "verify" else None
         is_alias = command in ("rollback", "unalias", "history", "canary")
-        made.add_argument("reference", metavar="NAME@ALIAS" if is_alias else "REF")
+        said = "a model is verified whole, and all of them without it" if many else None
+        made.add_argument("reference", nargs=many, metavar="NAME@ALIAS" if is_alias else "REF", help=said)
     if command in ("list", "show", "history"):
         made.add_argument("--json", action="store_true", help="print JSON instead of a table")
         if command == "show":
@@ -71,6 +73,11 @@ def _add_moves(made: argparse.ArgumentParser, command: str) -> None:
     elif command in ("delete", "unalias"):
         kept = "with the version's number" if command == "delete" else "in the alias's history"
         made.add_argument("--why", default="", metavar="TEXT", help=f"kept {kept}")
+    elif command == "repair":
+        place = "a folder with the files of the version, or a registry (s3://bucket/prefix or its folder)"
+        names_a(
+            made.add_argument("--from", dest="source", required=True, metavar="DIR|REGISTRY", help=place), "directory"
+        )
     if command == "rollback":
         safe = made.add_mutually_exclusive_group()
         safe.add_argument(

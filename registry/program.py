@@ -25,8 +25,11 @@ from tunewright.registry.errors import (
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.upkeep.repair import open_source, repair
+from tunewright.registry.upkeep.verify import sharers, verify, verify_model
 from tunewright.registry.versions.alias import aliases, current, history, move, remove, rollback
 from tunewright.registry.versions.canary import begin, end, running
+from tunewright.registry.versions.layout import check_name
 from tunewright.registry.versions.pull import pull, pull_into, read_manifest
 from tunewright.registry.versions.record import (
     REPORT,
@@ -39,7 +42,6 @@ from tunewright.registry.versions.record import (
     version_numbers,
 )
 from tunewright.registry.versions.reference import parse, resolve
-from tunewright.registry.versions.verify import verify
 
 _USER_ERRORS = (AccessDenied, AddressError, BadReference, Conflict, NotFound, SettingsError)
 
@@ -238,12 +240,37 @@ def _delete(store: Store, options: argparse.Namespace) -> int:
 
 
 def _verify(store: Store, options: argparse.Namespace) -> int:
-    found = verify(store, options.reference)
-    for problem in found.problems:
-        _say(problem)
-    verdict = f"{len(found.problems)} problems" if found.problems else "all digests match"
-    _say(f"{found.version}: {found.files} files, {size_text(found.size)}: {verdict}")
-    return 1 if found.problems else 0
+    faults: list[str] = []
+    if options.reference is None or not set("@:") & set(options.reference):
+        names = [check_name(options.reference)] if options.reference else model_names(store, on_fault=faults.append)
+        if options.reference and not version_numbers(store, options.reference):
+            raise no_model(store, options.reference)
+        known: dict[str, str | None] = {}
+        found = [one for name in names for one in verify_model(store, name, known=known, on_fault=faults.append)]
+    else:
+        found = [verify(store, options.reference)]
+    damaged = {digest for one in found for digest in one.damaged}
+    shared = sharers(store, damaged) if damaged else {}
+    for one in found:
+        for problem in one.problems:
+            _say(problem)
+        verdict = f"{len(one.problems)} problems" if one.problems else "all digests match"
+        _say(f"{one.version}: {one.files} files, {size_text(one.size)}: {verdict}")
+    for digest, versions in sorted(shared.items()):
+        if len(versions) > 1:
+            _say(f"{digest} is part of {', '.join(versions)}")
+    return max(_tell(faults), 1 if damaged else 0)
+
+
+def _repair(store: Store, options: argparse.Namespace) -> int:
+    done = repair(store, resolve(store, options.reference), open_source(options.source))
+    for sentence in done.left:
+        _say(sentence)
+    if done.mended:
+        _say(f"{done.version}: put back {', '.join(done.mended)}")
+    elif not done.left:
+        _say(f"{done.version}: all digests match, there is nothing to mend")
+    return 1 if done.left else 0
 
 
 def _only(variant: str | None, version: Version, paths: Sequence[str]) -> Callable[[str], bool]:
@@ -322,5 +349,6 @@ _COMMANDS: dict[str, Callable[[Store, argparse.Namespace], int]] = {
     "canary": _canary,
     "history": _history,
     "verify": _verify,
+    "repair": _repair,
     "delete": _delete,
 }

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
 ORDER = {
-    "registry": "errors plugins address variables settings stores transfer versions command_line completion "
+    "registry": "errors plugins address variables settings stores transfer versions upkeep command_line completion "
     "arguments program",
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
     "predictor golden profile explain trial settings queue watch live protocols page doors http startup drift program "

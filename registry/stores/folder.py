@@ -107,6 +107,15 @@ class FolderStore:
             temporary.replace(target)
             flush(target.parent)
 
+    def holds(self, key: str, path: Path, *, sha256: str) -> bool:
+        """See Store."""
+        target = self._path(key)
+        with self._clear(key):
+            if not target.is_file() or target.stat().st_size != path.stat().st_size:
+                return False
+            with target.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
     def delete(self, key: str) -> None:
         """See Store."""
         path = self._path(key)

@@ -1,5 +1,6 @@
 """A store in a bucket of AWS S3 or of any server that speaks its protocol."""
 
+import hashlib
 import random
 import time
 import uuid
@@ -7,12 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
-from tunewright.registry.errors import Conflict, CorruptObject, RegistryError, Unreachable, UnsafeStore
+from tunewright.registry.errors import Conflict, CorruptObject, NotFound, RegistryError, Unreachable, UnsafeStore
 from tunewright.registry.stores.key import SMALL, Stat, check_key
 from tunewright.registry.stores.patience import Waiting, granted
 from tunewright.registry.stores.s3_client import connect
 from tunewright.registry.stores.s3_errors import Place, is_expired, is_outage, is_passing, sentence, status_of
-from tunewright.registry.stores.s3_upload import Upload
+from tunewright.registry.stores.s3_upload import Upload, etag_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _PUT_ID = "put-id"  # metadata key: who wrote this object; some servers change its case
 _ATTEMPTS = 5  # of a body that arrives cut off, and of a commit whose fate is not known
+_CHEAP = 8 * 1024 * 1024  # bytes: what is not larger is read to be compared
 _ANSWERED: set[str] = set()  # servers that have answered: one that never has is a mistake sooner than an outage
 
 Answer = TypeVar("Answer")
@@ -137,6 +139,27 @@ class S3Store:
             self._ask(lambda client: Upload(client, self._bucket, full, path, sha256).send())
         except _errors() as error:
             raise self._sentence(key, error) from error
+
+    def holds(self, key: str, path: Path, *, sha256: str) -> bool:
+        """See Store."""
+        size = path.stat().st_size
+        if size <= _CHEAP:
+            try:
+                return hashlib.sha256(self.read(key, limit=size)).hexdigest() == sha256
+            except (NotFound, CorruptObject):
+                return False
+        if not self.exists(key):
+            return False
+        stat = self.stat(key)
+        if stat.size != size:
+            return False
+        return stat.etag == etag_of(path) or self._sha256(stat) == sha256
+
+    def _sha256(self, stat: Stat) -> str:
+        whole = hashlib.sha256()
+        for start in range(0, stat.size, _CHEAP):
+            whole.update(self.read_range(stat.key, start, min(start + _CHEAP, stat.size), etag=stat.etag))
+        return whole.hexdigest()
 
     def delete(self, key: str) -> None:
         """See Store. A server answers alike whether there was an object."""

@@ -58,6 +58,13 @@ class Store(Protocol):
         Raises Conflict, and stores nothing, when the bytes sent do not have the given digest (hexadecimal).
         """
 
+    def holds(self, key: str, path: Path, *, sha256: str) -> bool:
+        """Whether the object is this file, of this digest (hexadecimal), as far as that can be told cheaply.
+
+        Bytes that are cheap to read are read. Of a large object in a bucket the size and the ETag count, which tell
+        what was written and not what has become of it; where the ETag is another, or none of the bytes, it is read.
+        """
+
     def delete(self, key: str) -> None:
         """Remove an object; where there is none, nothing is done. Nothing of a registry is ever removed so."""
 

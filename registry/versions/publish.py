@@ -8,8 +8,9 @@ The protocol, in order:
    moment. If it is already there, this run was here before, and the number found in it is used. A number counts as
    given when anything tells of it (see `_highest_told`): a record that has vanished, by a rule of the bucket or by
    hand, does not free its number, which an alias may still point at;
-4. the missing blobs are uploaded, then ModelPack's configuration, then the manifest. A crash up to here leaves
-   only blobs that nothing refers to;
+4. the missing blobs are uploaded, then ModelPack's configuration, then the manifest; what is there is compared, and
+   replaced where it is something else, so that no version is born damaged. A crash up to here leaves only blobs that
+   nothing refers to;
 5. from number `after` + 1 upwards a number is claimed by creating its record. When it is taken, the record there
    is read: if it carries our run id it is ours, and is the answer; else the next number is tried. What is known to
    have been given is not claimed, only read; it is passed over where it has vanished.
@@ -26,6 +27,7 @@ between the two would leave a run whose version can only be found by reading all
 search as well: it is one read when nobody else published meanwhile.
 """
 
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -105,7 +107,7 @@ def publish(
     after, told = _begin_run(store, name, run_id)
     _upload_missing(store, layers, files)
     for blob in (config_blob(layers), manifest):
-        store.create(blob_key(digest_of(blob)), blob)
+        put_blob(store, blob)
     size = sum(layer.size for layer in layers)
     wanted = Version(name, after + 1, digest_of(manifest), run_id, now(), size, who=who(), summary=summary or Summary())
     return _claim(store, wanted, told)
@@ -114,7 +116,7 @@ def publish(
 def find_run(store: Store, name: str, run_id: str) -> Version | None:
     """The version that a run has published; None when it has not."""
     try:
-        after = _after(store, run_key(name, run_id))
+        after = after_of(store, run_key(name, run_id))
     except NotFound:
         return None
     number = after + 1
@@ -139,7 +141,7 @@ def _begin_run(store: Store, name: str, run_id: str) -> tuple[int, int]:
     highest = _highest_told(store, name)
     if store.create(key, seal({"format": 1, **asdict(_Run(run_id, highest, now()))})):
         return highest, highest
-    return _after(store, key), highest
+    return after_of(store, key), highest
 
 
 def _highest_told(store: Store, name: str) -> int:
@@ -166,12 +168,13 @@ def _last_run(store: Store, listed: Iterable[Stat]) -> int:
     """The highest version when the last run began; 0 where that cannot be read."""
     last = max(listed, key=lambda stat: stat.modified, default=None)
     try:
-        return _after(store, last.key) if last else 0
+        return after_of(store, last.key) if last else 0
     except (CorruptObject, NotFound):
         return 0
 
 
-def _after(store: Store, key: str) -> int:
+def after_of(store: Store, key: str) -> int:
+    """The highest version when a run began. Raises NotFound, CorruptObject."""
     return read_record(store, key, _RUN, "the record of a run").after
 
 
@@ -222,13 +225,23 @@ def _describe(files: Mapping[str, Path]) -> list[Layer]:
 
 def _upload_missing(store: Store, layers: Iterable[Layer], files: Mapping[str, Path]) -> None:
     def upload(layer: Layer) -> None:
-        key = blob_key(layer.digest)
-        if not _is_there(store, key, layer.size):
-            store.upload(key, files[layer.path], sha256=layer.digest.removeprefix("sha256:"))
+        key, sha256 = blob_key(layer.digest), layer.digest.removeprefix("sha256:")
+        if not store.holds(key, files[layer.path], sha256=sha256):
+            store.upload(key, files[layer.path], sha256=sha256)
 
     each(upload, {layer.digest: layer for layer in layers}.values())
 
 
-def _is_there(store: Store, key: str, size: int) -> bool:
-    """Whether a whole blob is there. Its bytes are not read again: that is what `verify` is for."""
-    return store.exists(key) and store.stat(key).size == size
+def put_blob(store: Store, data: bytes) -> bool:
+    """Have a small blob in the store, whatever lay under its digest before; whether it had to be written."""
+    digest = digest_of(data)
+    if store.create(blob_key(digest), data):
+        return True
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        path, sha256 = Path(file.name), digest.removeprefix("sha256:")
+        if store.holds(blob_key(digest), path, sha256=sha256):
+            return False
+        store.upload(blob_key(digest), path, sha256=sha256)
+    return True

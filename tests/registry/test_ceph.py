@@ -7,11 +7,11 @@ import pytest
 
 from tunewright.registry.errors import AccessDenied, NotFound, Unreachable
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.upkeep.verify import verify
 from tunewright.registry.versions.alias import current, history, move, rollback
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
 from tunewright.registry.versions.record import version_numbers
-from tunewright.registry.versions.verify import verify
 
 pytestmark = pytest.mark.ceph
 

@@ -12,6 +12,7 @@ import pytest
 
 from tunewright.registry.program import main
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.layout import version_key
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.record import summarize, who
 
@@ -50,6 +51,7 @@ def run(capsys):
         ("delete", ["--why"]),
         ("history", ["--json"]),
         ("verify", []),
+        ("repair", ["--from"]),
     ],
 )
 def test_the_options_of_each_command_are_frozen(capsys, command, options):
@@ -226,7 +228,34 @@ def test_a_damaged_version_fails_its_verification(run, registry, tmp_path):
     code, out, _ = run("verify", "reviews:1")
     assert code == 1
     assert "onnx/fp32/model.onnx: the blob" in out
-    assert out.endswith("reviews:1: 5 files, 15.7 kB: 1 problems\n")
+    shared = f"reviews:1: 5 files, 15.7 kB: 1 problems\nsha256:{blob.name} is part of reviews:1, reviews:2\n"
+    assert out.endswith(shared)
+
+
+def test_a_model_and_everything_is_verified(run, registry, publish_version):
+    publish_version(registry, "run-1", name="other")
+    whole = [f"{version}: 5 files, 15.7 kB: all digests match\n" for version in ("other:1", "reviews:1", "reviews:2")]
+    assert run("verify") == (0, "".join(whole), "")
+    assert run("verify", "reviews") == (0, "".join(whole[1:]), "")
+    assert run("verify", "reviews@latest") == (0, whole[2], "")
+    registry.delete(version_key("reviews", 1))
+    missing = f"error: the record of reviews:1 is not in {registry.uri}, and nothing tells that it was deleted\n"
+    assert run("verify") == (1, whole[0] + whole[2], missing)
+    assert run("verify", "nobody")[0] == 2
+
+
+def test_a_damaged_version_is_mended(run, registry, tmp_path):
+    run("pull", "reviews:1", "--to", str(tmp_path / "files"))
+    repair = ("repair", "reviews:1", "--from", str(tmp_path / "files"))
+    assert run(*repair) == (0, "reviews:1: all digests match, there is nothing to mend\n", "")
+    blob = max((tmp_path / "registry/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    blob.write_bytes(b"x" * blob.stat().st_size)
+    assert run(*repair) == (0, "reviews:1: put back onnx/fp32/model.onnx\n", "")
+    assert run("verify", "reviews:2")[0] == 0
+    blob.unlink()
+    (tmp_path / "files/onnx/fp32/model.onnx").unlink()
+    code, out, _ = run(*repair)
+    assert (code, out.startswith("onnx/fp32/model.onnx: the blob ")) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -237,6 +266,10 @@ def test_a_damaged_version_fails_its_verification(run, registry, tmp_path):
         (["list", "other"], "there is no model 'other'"),
         (["promote", "reviews:1", "latest"], "the alias 'latest' is reserved"),
         (["rollback", "reviews:1"], "'reviews:1' names no alias; expected name@alias, as in reviews@production"),
+        (
+            ["repair", "reviews:1", "--from", "/no/where"],
+            "'/no/where' is no folder; expected one with the files of",
+        ),
         (["rollback", "reviews@production"], "there is no alias 'production' of 'reviews'"),
     ],
 )

@@ -183,3 +183,14 @@ def test_credentials_in_an_address_are_refused_and_not_repeated():
     with pytest.raises(AddressError, match="credentials do not belong into") as error:
         open_store("s3://AKIA:hunter2@bucket/x")
     assert "hunter2" not in str(error.value)
+
+
+@pytest.mark.parametrize("data", [b"small", LARGE], ids=["small", "in parts"])
+def test_what_an_object_holds_is_compared_with_a_file(store, write, data):
+    file, sha256 = write("file", data), hashlib.sha256(data).hexdigest()
+    assert not store.holds("blob", file, sha256=sha256)
+    store.upload("blob", file)
+    assert store.holds("blob", file, sha256=sha256)
+    for other in (data[:-1] + b"!", data + b"!"):
+        store.upload("blob", write("other", other))
+        assert not store.holds("blob", file, sha256=sha256)

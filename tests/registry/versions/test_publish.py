@@ -9,12 +9,12 @@ import pytest
 
 from tunewright.registry.errors import BadReference, Conflict, CorruptObject, RegistryError
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.upkeep.verify import verify
 from tunewright.registry.versions.alias import move
 from tunewright.registry.versions.layout import blob_key, run_key, version_key
 from tunewright.registry.versions.numbered import FORMAT
 from tunewright.registry.versions.publish import find_run, publish
 from tunewright.registry.versions.record import Version, read_version, to_bytes, version_numbers
-from tunewright.registry.versions.verify import verify
 
 
 def test_versions_are_numbered_from_one(store, publish_version):
@@ -199,6 +199,16 @@ def test_a_blob_of_the_wrong_size_is_sent_again(store, publish_version, bundle, 
     assert verify(store, str(version)).problems != ()
     publish_version(store, "run-2")
     assert verify(store, str(version)).problems == ()
+
+
+def test_no_version_is_born_damaged_and_what_was_damaged_is_whole_again(publish_version, tmp_path):
+    store = open_store(str(tmp_path / "registry"))
+    publish_version(store, "run-1")
+    for number, stat in enumerate(list(store.list("blobs/")), 2):
+        path = tmp_path / "registry" / stat.key
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        assert publish_version(store, f"run-{number}").number == number
+        assert verify(store, "reviews:1").problems == verify(store, f"reviews:{number}").problems == ()
 
 
 def test_a_file_that_is_not_there_is_named(store, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.upkeep.verify import verify
 from tunewright.registry.versions.alias import current, history, move, rollback
 from tunewright.registry.versions.canary import running
 from tunewright.registry.versions.document import seal
@@ -23,7 +24,6 @@ from tunewright.registry.versions.record import (
     who,
 )
 from tunewright.registry.versions.reference import resolve
-from tunewright.registry.versions.verify import verify
 from tunewright.registry.versions.watch import has_moved, look
 
 FORMAT_1 = Path(__file__).parent / "format_1"
