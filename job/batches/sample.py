@@ -19,13 +19,13 @@ class Sample:
 
     def __init__(self, rows: Rows, count: int) -> None:
         self._rows = as_they_are(rows)
-        self._numbers = np.unique(np.linspace(0, len(self._rows) - 1, min(count, len(self._rows))).astype(np.int64))
-        self.lengths = self._rows.lengths[self._numbers]
+        self.numbers = np.unique(np.linspace(0, len(self._rows) - 1, min(count, len(self._rows))).astype(np.int64))
+        self.lengths = self._rows.lengths[self.numbers]
         self.truncated = 0
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self.numbers)
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """These of the sample."""
-        return self._rows.batch(self._numbers[list(rows)].tolist())
+        return self._rows.batch(self.numbers[list(rows)].tolist())

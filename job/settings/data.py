@@ -13,6 +13,7 @@ FindingKind = Literal[
     "overlap",
     "near_overlap",
     "contradictions",
+    "label_noise",
     "leaks",
     "personal",
     "outliers",

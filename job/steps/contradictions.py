@@ -7,6 +7,7 @@ from pydantic_core import ErrorDetails
 
 from tunewright.job.data.columns import Options, Roles, read_roles
 from tunewright.job.data.doctor.duplicates import can_be_near
+from tunewright.job.data.doctor.label_noise import can_be_noise
 from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.layout import format_faults
 from tunewright.job.data.readers.formats import READERS
@@ -172,7 +173,7 @@ def _gated(settings: JobSettings, task: Task, roles: Roles, problem: str) -> Ite
     for kind in settings.data.gate:
         if kind not in kinds:
             yield _useless(f"data.gate.{kind}", f"{settings.task} is not looked at for it, but for {listed(kinds, 12)}")
-        elif kind in NEAR and not can_be_near():
+        elif (kind in NEAR and not can_be_near()) or (kind == "label_noise" and not can_be_noise()):
             yield f"data.gate.{kind} needs more packages: {EXTRA}"
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from tunewright.job.data.dataset import strings
 from tunewright.job.data.doctor.duplicates import can_be_near, contradicting, near, repeated
 from tunewright.job.data.doctor.finding import Diagnosis, Finding, Lengths, SideFacts
+from tunewright.job.data.doctor.label_noise import can_be_noise, suspects
 from tunewright.job.data.doctor.leaks import leaked
 from tunewright.job.data.doctor.lengths import foreign, measure, outlying
 from tunewright.job.data.doctor.personal import masked, personal
@@ -47,6 +48,10 @@ _MANY_CUT = 0.2
 """Share of the rows that are cut from which it is more than a note."""
 _LABELS = 1000
 """Labels whose counts are kept."""
+_READ = 10_000
+"""Training rows whose labels are held against the others, spread over all: the base model reads them."""
+_MUCH_NOISE = 0.1
+"""Share of likely wrong labels from which it is serious."""
 
 
 def looked_for(task: "Task", role: str, problem: str) -> tuple[FindingKind, ...]:
@@ -54,6 +59,8 @@ def looked_for(task: "Task", role: str, problem: str) -> tuple[FindingKind, ...]
     kinds = _OF_ROWS if task.media else _OF_ROWS + _OF_TEXTS
     if problem == "single_label":
         kinds += ("contradictions",)
+    if not task.media and role == "label" and problem == "single_label":
+        kinds += ("label_noise",)
     if not task.media and role in ("label", "labels", "score"):
         kinds += ("leaks",)
     return kinds
@@ -76,6 +83,8 @@ def diagnose(plan: Plan, rows: "Mapping[str, Rows]", work: Path) -> Diagnosis:
             findings += near(sides)
         else:
             say("doctor", f"rows that nearly repeat another are not looked for: {EXTRA}")
+    if "label_noise" in kinds and "label_noise" in plan.settings.data.gate and can_be_noise():
+        findings += _noise(plan, sides[0], rows["train"])
     order = ("serious", "warning", "note")
     findings.sort(key=lambda one: (order.index(one.severity), -one.share))
     return Diagnosis(facts, findings)
@@ -123,6 +132,32 @@ def _look(
     tokens, unknown = _tokens(plan, side, rows, work)
     findings += [*_cut(side, tokens), *_unknown(side, unknown)]
     return SideFacts(len(side), labels, (middle, most, longest), texts.shares, tokens, unknown), findings
+
+
+def _noise(plan: Plan, side: Side, rows: "Rows") -> Iterator[Finding]:
+    """Training rows whose label is likely wrong, by the vectors of the base model as it is."""
+    from tunewright.job.batches.sample import Sample
+    from tunewright.job.model.build import build_classifier
+    from tunewright.job.model.head import embed
+
+    some = Sample(rows, _READ)
+    train = plan.settings.train.model_copy(update={"pooling": "mean"})
+    vectors = embed(build_classifier(plan.base, plan.prepared.labels, train), some)
+    texts = [" ".join(row) for row in side.texts_at(some.numbers)]
+    labels = np.asarray(plan.prepared.train.targets[:], dtype=np.int64)[some.numbers]
+    found = some.numbers[suspects(vectors, texts, labels)]
+    if len(found):
+        share = len(found) / len(some)
+        yield Finding(
+            "label_noise",
+            "serious" if share >= _MUCH_NOISE else "warning",
+            side.name,
+            len(found),
+            share,
+            f"{len(found):,} of {len(some):,} {side.name} rows looked at likely have a wrong label",
+            "read them, the likeliest first, and correct or remove what is wrong; train.label_smoothing bears the rest",
+            side.examples(found),
+        )
 
 
 def _counted(prepared: Prepared, side: Side) -> dict[str, int]:
