@@ -104,7 +104,7 @@ bench-few-shot: $(VENV)/.dev ## banking77 with 8 rows a label: contrastive, plai
 bench-label: $(VENV)/.dev ## what choosing the rows to label saves on banking77 against random choice (SEEDS=2)
 	$(BIN)/python tests/bench/bench_label.py --seeds $(or $(SEEDS),5)
 
-bench-doctor: $(VENV)/.dev ## labels that the doctor accuses, held against those that are known (ROWS=4000)
+bench-doctor: $(VENV)/.dev ## labels that the doctor accuses, held against those that are known, and what they are worth (ROWS=4000)
 	$(BIN)/python tests/bench/bench_doctor.py --rows $(or $(ROWS),4000)
 
 bench-remedies: $(VENV)/.dev ## uneven, few and noisy labels with and without each remedy (SETS="sst2 wnut17" for some, SEEDS=3, RESUME=1)

@@ -95,14 +95,16 @@ _CHECK = """Do everything up to token ids, with no GPU and no weights, and look 
 
 What is wrong with settings and data ends it. What is odd about rows that can be read is told, with their files and
 numbers and never with what they say: repeated rows, within a side and on two; equal texts with different labels; labels
-that stand in the text; personal data; outliers; what a base model cuts or does not know. `data.gate` sets bounds: more
-than that ends check, and train, with exit code 3.
+that stand in the text; personal data; outliers; what a base model cuts or does not know. With --label_noise labels that
+are likely wrong are told too: the base model reads up to 10,000 training rows for it, which takes minutes. `data.gate`
+sets bounds: more than that ends check, and train, with exit code 3.
 """
 _CHECK_MORE = """Any setting of `tunewright train --help` may follow as a flag.
 
 examples:
   tunewright check --config job.yaml
   tunewright check --config job.yaml --html doctor.html
+  tunewright check --config job.yaml --label_noise
   tunewright check --config job.yaml --json doctor.json --data.gate.overlap 0
 """
 _INIT = """Look at data, guess the task and which column plays which part, and write a settings file.
@@ -134,8 +136,9 @@ def _told(command: str, usage: str, description: str, more: str) -> Parser:
 
 
 def _check() -> argparse.ArgumentParser:
-    usage = "%(prog)s [--config FILE] [--json FILE] [--html FILE] [--SETTING VALUE ...]"
+    usage = "%(prog)s [--config FILE] [--label_noise] [--json FILE] [--html FILE] [--SETTING VALUE ...]"
     made = _told("check", usage, _CHECK, _CHECK_MORE)
+    made.add_argument("--label_noise", action="store_true", help="look for labels that are likely wrong")
     for name, what in (("json", "JSON"), ("html", "a page that needs nothing beside it")):
         action = made.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write what was found as {what}")
         names_a(action, "file")

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,10 +91,10 @@ def _settings(
     return settings, RegistrySettings()
 
 
-def _contradictions(settings: "JobSettings") -> list[str]:
+def _contradictions(settings: "JobSettings", *, noise: bool = False) -> list[str]:
     from tunewright.job.steps.contradictions import contradictions
 
-    return contradictions(settings)
+    return contradictions(settings, noise=noise)
 
 
 def _init(arguments: Sequence[str]) -> None:
@@ -163,7 +164,7 @@ def _train_with_others(place: Place, settings: "JobSettings", registry: "Registr
 
 def _check(arguments: Sequence[str]) -> None:
     asked, others = parser("check").parse_known_args(arguments)
-    settings, registry = _settings(others, "check")
+    settings, registry = _settings(others, "check", partial(_contradictions, noise=asked.label_noise))
     from tunewright.job.steps.begin import get_ready
 
     signals.unwind()
@@ -174,7 +175,8 @@ def _check(arguments: Sequence[str]) -> None:
             from tunewright.job.recipe import open_base
         plan, (train, validation) = open_base(ready, settings, registry, Path(work))
         rows = {"train": train, "validation": validation}
-        examine(plan, rows, registry.cache, Path(work), as_json=asked.json, as_html=asked.html)
+        noise, page = asked.label_noise, asked.html
+        examine(plan, rows, registry.cache, Path(work), noise=noise, as_json=asked.json, as_html=page)
     print("the settings and the data can be used")  # noqa: T201 - the answer of a command line
 
 

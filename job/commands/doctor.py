@@ -35,16 +35,17 @@ def examine(
     cache: Path,
     work: Path,
     *,
+    noise: bool = False,
     as_json: Path | None = None,
     as_html: Path | None = None,
 ) -> None:
     """Look at the data, tell what is odd about it and write the facts where they are wanted.
 
-    `rows`: the sides that are arrays already. DataError where `data.gate` allows less than was found; the files are
-    written before.
+    `rows`: the sides that are arrays already. `noise`: whether to look for wrong labels where `data.gate` does not name
+    them. DataError where `data.gate` allows less than was found; the files are written before.
     """
     settings = plan.settings
-    found = diagnose(plan, rows, work)
+    found = diagnose(plan, rows, work, noise=noise)
     found = _with_columns(found, plan, cache)
     tell(found)
     _tell_columns(found)

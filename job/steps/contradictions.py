@@ -1,6 +1,6 @@
 """What settings ask for that cannot be, or that nothing would use: told all at once, before any data is read."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -15,7 +15,7 @@ from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.task import Task
 from tunewright.job.measure.metric import METRICS, lower_is_better
 from tunewright.job.measure.rows.altered import HARMLESS, NEGATION
-from tunewright.job.settings.data import DataSettings
+from tunewright.job.settings.data import DataSettings, FindingKind
 from tunewright.job.settings.job import GateSettings, JobSettings
 from tunewright.job.settings.train import TrainSettings
 from tunewright.job.steps.diagnose import EXTRA, NEAR, looked_for
@@ -53,9 +53,9 @@ _UNTOLD = ("frozen", "masked")
 """Problems of which no answers to single rows are kept."""
 
 
-def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
+def check_settings(settings: JobSettings, *, noise: bool = False) -> tuple[Options, Roles]:
     """The task's own settings and the roles of the columns; SettingsError names everything that is wrong with the
-    settings of a job, a sentence each."""
+    settings of a job, a sentence each. `noise`: whether `--label_noise` is among them."""
     for catalogue in (TASKS, METRICS, LOSSES, READERS):
         catalogue.refuse_clashes()
     task = TASKS[settings.task]
@@ -80,17 +80,17 @@ def check_settings(settings: JobSettings) -> tuple[Options, Roles]:
     faults += [*_unmeasured(settings, measured), *_bounds(settings.gate), *_variants(settings)]
     faults += task.target.contradictions(settings, roles, options)
     faults += [*_explained(settings), *_abstained(settings, problem), *track_faults(settings)]
-    faults += [*_sliced(settings, roles, problem), *_gated(settings, task, roles, problem)]
-    faults += _flips(settings, task, problem)
+    faults += [*_sliced(settings, roles, problem), *_flips(settings, task, problem)]
+    faults += _gated(settings, noise, looked_for(task, roles.target_role, problem))
     if faults:
         raise _error(faults)
     return options, roles
 
 
-def contradictions(settings: JobSettings) -> list[str]:
+def contradictions(settings: JobSettings, *, noise: bool = False) -> list[str]:
     """Everything that `check_settings` says, a sentence each."""
     try:
-        check_settings(settings)
+        check_settings(settings, noise=noise)
     except (SettingsError, RegistryError) as error:
         return str(error).splitlines()
     return []
@@ -167,14 +167,16 @@ def _sliced(settings: JobSettings, roles: Roles, problem: str) -> Iterator[str]:
             yield f"report.slices names {column!r}, what is to be learned: the report is cut by it anyway; remove it"
 
 
-def _gated(settings: JobSettings, task: Task, roles: Roles, problem: str) -> Iterator[str]:
-    """Bounds for what is not looked for in such rows, or cannot be here."""
-    kinds = looked_for(task, roles.target_role, problem)
-    for kind in settings.data.gate:
+def _gated(settings: JobSettings, noise: bool, kinds: Sequence[FindingKind]) -> Iterator[str]:
+    """Findings that are asked for and not looked for in such rows, or that cannot be here."""
+    asked: dict[str, FindingKind] = {f"data.gate.{kind}": kind for kind in settings.data.gate}
+    if noise:
+        asked["--label_noise"] = "label_noise"
+    for name, kind in asked.items():
         if kind not in kinds:
-            yield _useless(f"data.gate.{kind}", f"{settings.task} is not looked at for it, but for {listed(kinds, 12)}")
+            yield _useless(name, f"{settings.task} is not looked at for it, but for {listed(kinds, 12)}")
         elif (kind in NEAR and not can_be_near()) or (kind == "label_noise" and not can_be_noise()):
-            yield f"data.gate.{kind} needs more packages: {EXTRA}"
+            yield f"{name} needs more packages: {EXTRA}"
 
 
 def _unused(settings: JobSettings, task: Task) -> Iterator[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from tunewright.job.data.dataset import strings
 from tunewright.job.data.doctor.duplicates import can_be_near, contradicting, near, repeated
 from tunewright.job.data.doctor.finding import Diagnosis, Finding, Lengths, SideFacts
-from tunewright.job.data.doctor.label_noise import can_be_noise, suspects
+from tunewright.job.data.doctor.label_noise import FEWEST, mislabelled
 from tunewright.job.data.doctor.leaks import leaked
 from tunewright.job.data.doctor.lengths import foreign, measure, outlying
 from tunewright.job.data.doctor.personal import masked, personal
@@ -48,10 +48,9 @@ _MANY_CUT = 0.2
 """Share of the rows that are cut from which it is more than a note."""
 _LABELS = 1000
 """Labels whose counts are kept."""
-_READ = 10_000
-"""Training rows whose labels are held against the others, spread over all: the base model reads them."""
-_MUCH_NOISE = 0.1
-"""Share of likely wrong labels from which it is serious."""
+_READ, _WORK = 10_000, 1_000_000
+"""Training rows whose labels are held against the others, spread over all: the base model reads them. Of many labels
+fewer rows: both numbers make the work."""
 
 
 def looked_for(task: "Task", role: str, problem: str) -> tuple[FindingKind, ...]:
@@ -66,8 +65,11 @@ def looked_for(task: "Task", role: str, problem: str) -> tuple[FindingKind, ...]
     return kinds
 
 
-def diagnose(plan: Plan, rows: "Mapping[str, Rows]", work: Path) -> Diagnosis:
-    """Look at the rows of all sides, of which `rows` are those that are arrays already."""
+def diagnose(plan: Plan, rows: "Mapping[str, Rows]", work: Path, *, noise: bool = False) -> Diagnosis:
+    """Look at the rows of all sides, of which `rows` are those that are arrays already.
+
+    `noise`: whether to look for wrong labels where `data.gate` does not name them.
+    """
     prepared = plan.prepared
     kinds = looked_for(prepared.task, prepared.roles.target_role, prepared.problem)
     sides = [_side(prepared, name) for name in SIDES if len(prepared.part(name))]
@@ -83,7 +85,7 @@ def diagnose(plan: Plan, rows: "Mapping[str, Rows]", work: Path) -> Diagnosis:
             findings += near(sides)
         else:
             say("doctor", f"rows that nearly repeat another are not looked for: {EXTRA}")
-    if "label_noise" in kinds and "label_noise" in plan.settings.data.gate and can_be_noise():
+    if noise or "label_noise" in plan.settings.data.gate:
         findings += _noise(plan, sides[0], rows["train"])
     order = ("serious", "warning", "note")
     findings.sort(key=lambda one: (order.index(one.severity), -one.share))
@@ -140,24 +142,15 @@ def _noise(plan: Plan, side: Side, rows: "Rows") -> Iterator[Finding]:
     from tunewright.job.model.build import build_classifier
     from tunewright.job.model.head import embed
 
-    some = Sample(rows, _READ)
+    some = Sample(rows, min(_READ, _WORK // len(plan.prepared.labels)))
+    if len(some) < FEWEST:
+        say("doctor", f"whether labels are wrong cannot be told from {len(some)} rows: it takes {FEWEST}")
+        return
+    say("doctor", f"the base model reads {len(some):,} {side.name} rows to hold their labels against each other")
     train = plan.settings.train.model_copy(update={"pooling": "mean"})
     vectors = embed(build_classifier(plan.base, plan.prepared.labels, train), some)
-    texts = [" ".join(row) for row in side.texts_at(some.numbers)]
     labels = np.asarray(plan.prepared.train.targets[:], dtype=np.int64)[some.numbers]
-    found = some.numbers[suspects(vectors, texts, labels)]
-    if len(found):
-        share = len(found) / len(some)
-        yield Finding(
-            "label_noise",
-            "serious" if share >= _MUCH_NOISE else "warning",
-            side.name,
-            len(found),
-            share,
-            f"{len(found):,} of {len(some):,} {side.name} rows looked at likely have a wrong label",
-            "read them, the likeliest first, and correct or remove what is wrong; train.label_smoothing bears the rest",
-            side.examples(found),
-        )
+    yield from mislabelled(side, some.numbers, vectors, labels)
 
 
 def _counted(prepared: Prepared, side: Side) -> dict[str, int]:

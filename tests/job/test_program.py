@@ -8,9 +8,11 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tunewright.job import program
+from tunewright.job.data.doctor.label_noise import can_be_noise
 from tunewright.job.errors import (
     BaseModelError,
     DataError,
@@ -71,6 +73,29 @@ def test_check_reads_everything_and_registers_nothing(arguments, capsys, tmp_pat
     assert "tokens per row" in out
     assert '"event": "train"' not in out
     assert not (tmp_path / "registry").exists()
+
+
+@pytest.mark.skipif(not can_be_noise(), reason="needs cleanlab, which the extra doctor brings")
+def test_check_tells_labels_that_are_likely_wrong_and_ends_where_the_gate_allows_fewer(arguments, capsys, tmp_path):
+    words = ("good", "the worst of all")
+    random = np.random.default_rng(0)
+    labels = [number % 2 for number in range(200)]
+    texts = [" ".join(random.choice(words[label].split(), 8)) + f" {at}" for at, label in enumerate(labels)]
+    wrong = (20, 61, 130)
+    given = [("without", "with")[label ^ (at in wrong)] for at, label in enumerate(labels)]
+    rows = "".join(f"{text},{label}\n" for text, label in zip(texts, given, strict=True))
+    (tmp_path / "noisy.csv").write_text(f"text,label\n{rows}")
+    files = [tmp_path / name for name in ("doctor.json", "doctor.html")]
+    more = ["--data.train", str(tmp_path / "noisy.csv"), "--json", str(files[0]), "--html", str(files[1])]
+    code, out, err = run_main(capsys, "check", *arguments, *more, "--label_noise")
+    assert (code, err) == (0, "")
+    assert "the base model reads 200 train rows to hold their labels against each other" in out
+    (found,) = [one for one in json.loads(files[0].read_text())["findings"] if one["kind"] == "label_noise"]
+    assert {one["line"] for one in found["examples"]} == {row + 2 for row in wrong}
+    assert "Warning: label noise in train" in files[1].read_text()
+    code, _, err = run_main(capsys, "check", *arguments, *more, "--data.gate.label_noise", "0.01")
+    assert code == 3
+    assert err.startswith("error: data.gate.label_noise is 0.01, but 3 of the 200 train rows looked at likely have a ")
 
 
 FAILS = [

@@ -12,10 +12,14 @@ Axes: N rows, D size of a vector, L labels, W words.
 """
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tunewright.job.data.doctor.finding import Finding
+from tunewright.job.data.doctor.side import Side
+from tunewright.serving.text.spacing import UNSPACED_LETTERS
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -30,13 +34,33 @@ _FOLLOWED = 0.1
 """By how much less the groups may agree with the labels than the head of the encoder does."""
 _CLEARER = 0.03
 """By how much better the words have to tell the groups than the labels."""
-
-_WORD = r"(?u)\w+|[^\w\s]"
+_SERIOUS = 0.1
+"""Share of likely wrong labels from which it is serious."""
+_WORD = f"(?u)[{UNSPACED_LETTERS}]|[^\\W{UNSPACED_LETTERS}]+|[^\\w\\s]"
+"""A run of letters and digits of any length, one letter of a script that is written without spaces, or a mark: a text
+has words whatever it is made of."""
 
 
 def can_be_noise() -> bool:
     """Whether the library is there that finds likely wrong labels."""
     return importlib.util.find_spec("cleanlab") is not None
+
+
+def mislabelled(side: Side, numbers: Labels, vectors: NDArray[np.float32], labels: Labels) -> Iterator[Finding]:
+    """Rows of `numbers` `[N]` whose label is likely wrong: `vectors` `[N, D]` of a frozen encoder, `labels` `[N]`."""
+    texts = [" ".join(row) for row in side.texts_at(numbers)]
+    if len(found := numbers[suspects(vectors, texts, labels)]):
+        share = len(found) / len(numbers)
+        yield Finding(
+            "label_noise",
+            "serious" if share >= _SERIOUS else "warning",
+            side.name,
+            len(found),
+            share,
+            f"{len(found):,} of the {len(numbers):,} {side.name} rows looked at likely have a wrong label",
+            "read them, the likeliest first, and correct or remove what is wrong; train.label_smoothing bears the rest",
+            side.examples(found),
+        )
 
 
 def suspects(vectors: NDArray[np.float32], texts: Sequence[str], labels: Labels) -> Labels:
@@ -50,7 +74,7 @@ def suspects(vectors: NDArray[np.float32], texts: Sequence[str], labels: Labels)
     if len(rows) < FEWEST or (counts >= _FOLDS).sum() < 2:
         return np.zeros(0, dtype=np.int64)
     known = np.searchsorted(names[counts >= _FOLDS], labels[rows]).astype(np.int64)
-    return rows[_suspects(vectors[rows].astype(np.float64), [texts[row] for row in rows], known)]
+    return rows[_suspects(vectors[rows].astype(np.float64), [texts[row] for row in rows.tolist()], known)]
 
 
 def _suspects(vectors: Array, texts: Sequence[str], labels: Labels) -> Labels:
@@ -83,7 +107,6 @@ def _words(texts: Sequence[str]) -> object:
     """`[N, W]`, sparse."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    # A word is a run of letters and digits of any length: a text of single letters has words too.
     return TfidfVectorizer(sublinear_tf=True, token_pattern=_WORD).fit_transform(texts)
 
 

@@ -1,14 +1,17 @@
 """A setting is used or refused, before any data is read, with everything else that is wrong."""
 
+import sys
+
 import pytest
 
 from tunewright.job.errors import SettingsError
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.settings.train import TrainSettings
-from tunewright.job.steps.contradictions import EVERY_TASK, check_settings, used
+from tunewright.job.steps.contradictions import EVERY_TASK, check_settings, contradictions, used
 from tunewright.job.tasks import TASKS
 
+NOISE = "--label_noise"
 VALUES = {
     "data.train": "y.csv",
     "data.validation": "v.csv",
@@ -448,6 +451,23 @@ def test_the_default_for_int8_is_no_mistake_where_int8_is_not_made():
 )
 def test_bounds_of_answers_that_change_are_for_what_should_change_none(changes, sentence):
     assert sentence in faults(**changes)
+
+
+def test_wrong_labels_are_looked_for_in_texts_with_one_label_each(monkeypatch):
+    kinds = "repeats, overlap, contradictions"
+    sentence = f"would have no effect: image-classification is not looked at for it, but for {kinds}; remove it"
+    images = JobSettings(model_name="x", task="image-classification", data={"train": "x", "gate": {"label_noise": 0.1}})
+    assert contradictions(images, noise=True) == [f"{name} {sentence}" for name in ("data.gate.label_noise", NOISE)]
+    # None in place of a module is how Python says that it is not there.
+    monkeypatch.setitem(sys.modules, "cleanlab", None)
+    texts = JobSettings(model_name="x", data={"train": "x.csv", "gate": {"label_noise": 0.1}})
+    missing = "needs more packages: pip install 'tunewright[doctor]'"
+    assert contradictions(texts, noise=True) == [f"{name} {missing}" for name in ("data.gate.label_noise", NOISE)]
+    labels = JobSettings(model_name="x", data={"train": "x.csv", "columns": {"text": "text", "labels": "labels"}})
+    (said,) = contradictions(labels, noise=True)
+    assert said.startswith(
+        f"{NOISE} would have no effect: text-classification is not looked at for it, but for repeats"
+    )
 
 
 def test_rows_to_explain_are_refused_where_no_answer_is_explained():
