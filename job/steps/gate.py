@@ -1,21 +1,24 @@
 """Gates: what the exported files must reach on the test split before anything is released."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from tunewright.job.errors import GateFailed
 from tunewright.job.kinds.task import Task
 from tunewright.job.kinds.texts import Texts
-from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.measure.metric import lower_is_better
-from tunewright.job.measure.rows.robustness import Robustness
 from tunewright.job.progress.events import warn
 from tunewright.job.settings.job import GateSettings
+
+if TYPE_CHECKING:  # these need torch, and whether a task is asked so is told without it
+    from tunewright.job.measure.evaluation import Evaluation
+    from tunewright.job.measure.rows.robustness import Robustness
 
 _ROUNDING = 1e-9
 """0.46 - 0.45 is not 0.01 in binary: figures that differ by so little are equal."""
 
 
-def check_bounds(gate: GateSettings, measured: Evaluation) -> None:
+def check_bounds(gate: GateSettings, measured: "Evaluation") -> None:
     """GateFailed when the fp32 file misses a floor or exceeds a ceiling."""
     missed = [
         f"{name} is {measured.metrics[name]:.4f}, the gate asks for {floor:g}"
@@ -54,7 +57,7 @@ def is_altered(task: Task, problem: str) -> bool:
     return isinstance(task.columns, Texts) and problem in ("single_label", "multi_label")
 
 
-def check_flips(gate: GateSettings, measured: Robustness) -> None:
+def check_flips(gate: GateSettings, measured: "Robustness") -> None:
     """GateFailed when more answers change than may; a warning where no row could be changed so."""
     over = []
     for kind, allowed in gate.max_flip.items():
@@ -70,7 +73,7 @@ def check_flips(gate: GateSettings, measured: Robustness) -> None:
         )
 
 
-def short_of_baseline(headline: str, measured: Evaluation, baseline: Mapping[str, float]) -> str | None:
+def short_of_baseline(headline: str, measured: "Evaluation", baseline: Mapping[str, float]) -> str | None:
     """Why a file is not surely better than an answer without a model; None when it is, or where there is none."""
     if headline not in baseline:
         return None
@@ -93,7 +96,9 @@ def is_too_much(figure: str, before: float, after: float, allowed: float) -> boo
     return not lost <= allowed + _ROUNDING
 
 
-def drop_reason(gate: GateSettings, variant: str, headline: str, fp32: Evaluation, measured: Evaluation) -> str | None:
+def drop_reason(
+    gate: GateSettings, variant: str, headline: str, fp32: "Evaluation", measured: "Evaluation"
+) -> str | None:
     """Why a variant is left out, or None when it loses no more than it may."""
     allowed = gate.max_drop.get(variant)
     before, after = fp32.metrics[headline], measured.metrics[headline]
