@@ -46,7 +46,9 @@ def parser(command: str) -> argparse.ArgumentParser:
         is_alias = command in ("rollback", "unalias", "history", "canary")
         said = "a model is verified whole, and all of them without it" if many else None
         made.add_argument("reference", nargs=many, metavar="NAME@ALIAS" if is_alias else "REF", help=said)
-    if command in ("list", "show", "history"):
+    if command == "diff":
+        made.add_argument("other", metavar="REF", help="the version that the first one is compared with")
+    if command in ("list", "show", "diff", "history"):
         made.add_argument("--json", action="store_true", help="print JSON instead of a table")
         if command == "show":
             made.add_argument("--open", action="store_true", help="show the report of the version in a browser")

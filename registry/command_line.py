@@ -89,6 +89,7 @@ GROUP = Group(
     commands={
         "list": "the models, or the versions of one model",
         "show": "one version: its files, and what its publisher said about it",
+        "diff": "what is different between two versions: settings, data, base model, labels, figures, sizes",
         "pull": "copy a version's files to a folder, every digest checked",
         "promote": "point an alias at a version",
         "rollback": "point an alias at the version it pointed at before",

@@ -25,6 +25,7 @@ from tunewright.registry.errors import (
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.upkeep.difference import differences
 from tunewright.registry.upkeep.repair import open_source, repair
 from tunewright.registry.upkeep.verify import sharers, verify, verify_model
 from tunewright.registry.versions.alias import aliases, current, history, move, remove, rollback
@@ -145,6 +146,23 @@ def _show(store: Store, options: argparse.Namespace) -> int:
     _print_pairs(_facts(store, version) + [(k, _short(v)) for k, v in sorted(manifest.config.items())])
     _say("")
     _print_table(("FILE", "SIZE", "DIGEST"), [(x.path, size_text(x.size), x.digest) for x in manifest.layers])
+    return 0
+
+
+def _diff(store: Store, options: argparse.Namespace) -> int:
+    before, after = (resolve(store, reference) for reference in (options.reference, options.other))
+    changes, remarks = differences(store, before, after, cache=RegistrySettings().cache)
+    if options.json:
+        versions = {"before": str(before), "after": str(after)}
+        _print_json(versions | {"changes": [asdict(one) for one in changes], "remarks": remarks})
+        return 0
+    if changes:
+        cells = [(one.about, one.name, _short(one.before), _short(one.after)) for one in changes]
+        _print_table(("ABOUT", "WHAT", str(before), str(after)), cells)
+    else:
+        _say(f"{before} and {after} differ in nothing that their files tell")
+    for remark in remarks:
+        _say(f"note: {remark}")
     return 0
 
 
@@ -312,6 +330,8 @@ def _deleted(store: Store, version: Version) -> list[tuple[str, str]]:
 
 
 def _short(value: object) -> str:
+    if value is None:
+        return "-"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 100 else text[:97] + "..."
 
@@ -342,6 +362,7 @@ def _say(text: str, stream: TextIO | None = None) -> None:
 _COMMANDS: dict[str, Callable[[Store, argparse.Namespace], int]] = {
     "list": _list,
     "show": _show,
+    "diff": _diff,
     "pull": _pull,
     "promote": _promote,
     "rollback": _rollback,

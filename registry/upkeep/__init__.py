@@ -1,1 +1,1 @@
-"""Damage found, and mended."""
+"""Versions held against each other, damage found, and mended."""

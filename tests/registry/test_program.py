@@ -44,6 +44,7 @@ def run(capsys):
     [
         ("list", ["--json"]),
         ("show", ["--json", "--open"]),
+        ("diff", ["--json"]),
         ("pull", ["--to", "--variant"]),
         ("promote", ["--force", "--why", "--reason"]),
         ("rollback", ["--from", "--to", "--why", "--reason"]),
