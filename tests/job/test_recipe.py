@@ -115,6 +115,14 @@ def test_the_alias_points_at_the_new_version(made):
     assert alias.current(open_store(one.registry.uri), "tiny", "production") == one.outcome.version.number == 1
 
 
+def test_lists_tell_the_headline_metric_of_the_file_that_is_served(made):
+    one = made("single")
+    summary, release = one.outcome.version.summary, one.outcome.release
+    served = release.evaluations[release.model.default_variant]
+    assert (summary.task, summary.metric) == ("text-classification", "accuracy")
+    assert (summary.value, summary.interval) == (served.metrics["accuracy"], served.intervals["accuracy"])
+
+
 def test_a_run_that_is_tried_again_publishes_once(made, capsys):
     one = made("single")
     again = run(one.settings, one.registry)
