@@ -57,7 +57,7 @@ pictures: $(VENV)/.dev ## take the pictures of README and docs of what `make tra
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-few-shot bench-label bench-doctor bench-remedies bench-tune bench-growth bench-rows bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-tune bench-growth bench-rows bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and others (PEERS="optimum litserve mlserver pipeline"), and under overload
 	$(BIN)/python tests/bench/bench_serve.py $(if $(PEERS),--peers $(PEERS))
@@ -106,6 +106,9 @@ bench-label: $(VENV)/.dev ## what choosing the rows to label saves on banking77 
 
 bench-doctor: $(VENV)/.dev ## labels that the doctor accuses, held against those that are known, and what they are worth (ROWS=4000)
 	$(BIN)/python tests/bench/bench_doctor.py --rows $(or $(ROWS),4000)
+
+bench-calibration: $(VENV)/.dev ## how far scores of SST-2 and banking77 are from how often they are right (SETS="sst2" for some)
+	$(BIN)/python tests/bench/bench_calibration.py $(SETS)
 
 bench-remedies: $(VENV)/.dev ## uneven, few and noisy labels with and without each remedy (SETS="sst2 wnut17" for some, SEEDS=3, RESUME=1)
 	$(BIN)/python tests/bench/bench_remedies.py $(SETS) --seeds $(or $(SEEDS),5) $(if $(RESUME),--resume)
@@ -188,4 +191,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs pictures site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-remedies bench-distill bench-tune bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs pictures site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-bombs images submit install lock outdated clean
