@@ -52,6 +52,15 @@ def leaves(kind: type[BaseModel]) -> Iterator[Path]:
     return (path for path, _ in _leaves(kind))
 
 
+def flat(tree: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
+    """Each value of a tree under the name that a person gives it, with dots."""
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
 def mappings(kind: type[BaseModel]) -> Iterator[tuple[Path, Any]]:
     """The path and the annotation of every setting that may be a mapping with keys of the user's own."""
     for path, annotation in _leaves(kind):

@@ -1,7 +1,7 @@
 """One key of a mapping by a flag or a variable of its own: `--data.columns.text sentence`."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -48,15 +48,6 @@ def take_variables(
         _refuse_nameless(path, f"the variable {name.upper()}", example)
         entries = merged(entries, _entry(path, _read(value) if has_levels else value))
     return rest, entries
-
-
-def flat(tree: Mapping[str, object], above: str = "") -> Iterator[tuple[str, object]]:
-    """Each value of a tree under the name that a person gives it, with dots."""
-    for name, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def merged(tree: Mapping[str, object], above: Mapping[str, object]) -> Tree:

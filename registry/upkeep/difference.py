@@ -12,6 +12,7 @@ from typing import cast
 
 from tunewright.registry.errors import CorruptObject
 from tunewright.registry.stores.store import Store
+from tunewright.registry.variables import flat
 from tunewright.registry.versions.manifest import Manifest
 from tunewright.registry.versions.pull import pull
 from tunewright.registry.versions.record import Version
@@ -68,11 +69,11 @@ class _Read:
         }
         lineage, model = self._file(_LINEAGE), self._file(_MODEL)
         data = _mapping(lineage.get("data"))
-        self.base = _leaves(lineage.get("base_model"))
-        self.settings = _leaves(lineage.get("settings"))
-        left_out = _leaves(data.get("left_out_rows"), "left out")
-        self.data = {**_leaves(data.get("rows"), "rows"), **_sources(data), **left_out}
-        self.made_with = {**_leaves(lineage.get("packages")), **_leaves(lineage.get("hardware"))}
+        self.base = _flat(lineage.get("base_model"))
+        self.settings = _flat(lineage.get("settings"))
+        left_out = _flat({"left out": data.get("left_out_rows")})
+        self.data = {**_flat({"rows": data.get("rows")}), **_sources(data), **left_out}
+        self.made_with = {**_flat(lineage.get("packages")), **_flat(lineage.get("hardware"))}
         self.labels = {str(name): "there" for name in _list(model.get("labels"))}
         self.figures = self._figures(model)
         self.files = _sizes(pulled.manifest)
@@ -109,14 +110,8 @@ def _changed(about: str, before: Mapping[str, Json], after: Mapping[str, Json]) 
             yield Change(about, name, before.get(name), after.get(name))
 
 
-def _leaves(value: Json, path: str = "") -> dict[str, Json]:
-    """A tree as the paths of its leaves; a list, and an empty mapping, is a leaf."""
-    if not isinstance(value, dict) or not value:
-        return {path: value} if path else {}
-    found: dict[str, Json] = {}
-    for name, inner in value.items():
-        found |= _leaves(inner, f"{path}.{name}" if path else name)
-    return found
+def _flat(value: Json) -> dict[str, Json]:
+    return cast(dict[str, Json], dict(flat(_mapping(value))))
 
 
 def _sources(data: Mapping[str, Json]) -> dict[str, Json]:

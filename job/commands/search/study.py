@@ -11,11 +11,11 @@ from tunewright.job.commands.search.journal import StoreJournal
 from tunewright.job.commands.search.space import Space, as_set, is_whole
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Plan
-from tunewright.job.settings.entries import flat
 from tunewright.job.settings.search import Choice, Range, Searched, Value
 from tunewright.job.steps.run.run_id import rows_of
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store
+from tunewright.registry.variables import flat
 
 INTERRUPTED = "interrupted"
 """Marks a trial that was stopped from outside: it is tried again, and does not count."""

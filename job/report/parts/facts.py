@@ -7,6 +7,7 @@ import numpy as np
 from tunewright.job.kinds.plan import Part
 from tunewright.job.report.html import Cell, Html, Number, Section, facts, joined, paragraph, table
 from tunewright.job.report.subject import Subject, count
+from tunewright.registry.variables import flat
 
 _SIDES = ("train", "validation", "test")
 _LABELS = 60
@@ -93,18 +94,8 @@ def lineage(subject: Subject) -> Section:
 def _settings(subject: Subject) -> Html:
     """What was set, as it is written in a job file."""
     given = subject.plan.settings.model_dump(mode="json", exclude_unset=True)
-    cells: list[list[Cell]] = [[name, value] for name, value in _flat(given) if name != "searched"]
+    cells: list[list[Cell]] = [[name, str(value)] for name, value in flat(given) if name != "searched" and value != {}]
     return table("Settings that were given", ["setting", "value"], cells, folded=True)
-
-
-def _flat(given: Mapping[str, object], above: str = "") -> list[tuple[str, str]]:
-    found = []
-    for name, value in given.items():
-        if isinstance(value, Mapping):
-            found += _flat(value, f"{above}{name}.")
-        else:
-            found.append((f"{above}{name}", str(value)))
-    return found
 
 
 def _inside(held: Mapping[str, object], name: str) -> Mapping[str, object]:

@@ -12,8 +12,8 @@ from tunewright.job.checkpoints.files import Identity
 from tunewright.job.checkpoints.keeper import Checkpoints
 from tunewright.job.checkpoints.mirror import Mirror
 from tunewright.job.kinds.plan import Plan
-from tunewright.job.settings.entries import flat
 from tunewright.job.steps.run.run_id import SIDES, rows_of
+from tunewright.registry.variables import flat
 
 _DECIDING = {"task", "options", "data", "train", "adapt", "metrics"}
 """The base model and the files are told by their digests, wherever they lie."""

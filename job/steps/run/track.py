@@ -8,10 +8,10 @@ from pathlib import Path
 from tunewright.job.checkpoints.mirror import Mirror
 from tunewright.job.progress.record import FOLDER, Record
 from tunewright.job.progress.tracker import Run, Tracker
-from tunewright.job.settings.entries import flat
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.settings.track import MLflowSettings, TensorBoardSettings, WandbSettings
 from tunewright.registry.stores.store import Store
+from tunewright.registry.variables import flat
 
 MODULES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 """What is imported for each tracker."""
