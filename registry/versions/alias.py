@@ -9,7 +9,7 @@ it, so that no entry can be exchanged unseen.
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
@@ -160,21 +160,9 @@ def remove(store: Store, name: str, alias: str, *, reason: str = "") -> Move:
             raise _no_alias(store, name, alias)
         if not last.points:
             return last
-        made = replace(
-            last,
-            entry=last.entry + 1,
-            previous=last.number,
-            kind="remove",
-            reason=reason,
-            moved=now(),
-            id=uuid.uuid4().hex,
-            before=sha256_of(last.fields),
-            highest=_highest(store, last),
-            who=who(),
-            run_id=None,
-        )
-        if stored := _append(store, made):
-            return stored
+        made = _append(store, _next(store, last, alias, last, "remove", reason, None))
+        if made:
+            return made
 
 
 def current(store: Store, name: str, alias: str) -> int:
@@ -288,8 +276,9 @@ def _before(log: list[Move]) -> int | None:
 
 
 def _next(
-    store: Store, last: Move | None, alias: str, version: Version, kind: Kind, reason: str, run_id: str | None
+    store: Store, last: Move | None, alias: str, version: Version | Move, kind: Kind, reason: str, run_id: str | None
 ) -> Move:
+    """The entry after the last one. `version`: what it is about; of a removal the last entry itself."""
     entry, previous = (last.entry + 1, last.number if last.points else None) if last else (1, None)
     return Move(
         version.name,
