@@ -246,8 +246,7 @@ def _history(store: Store, options: argparse.Namespace) -> int:
 
 def _delete(store: Store, options: argparse.Namespace) -> int:
     version = resolve(store, options.reference)
-    pointing = [alias for alias, number in aliases(store, version.name).items() if number == version.number]
-    if pointing:
+    if pointing := _pointing(store, version):
         raise Conflict(
             f"{version.name}@{pointing[0]} points at version {version.number}: promote another version to "
             f"{pointing[0]}, or `tunewright unalias {version.name}@{pointing[0]}`, before this one is deleted"
@@ -309,10 +308,9 @@ def _name_and_alias(text: str) -> tuple[str, str]:
 
 
 def _facts(store: Store, version: Version) -> list[tuple[str, str]]:
-    pointing = [alias for alias, number in aliases(store, version.name).items() if number == version.number]
     return [
         ("version", str(version)),
-        ("aliases", ", ".join(pointing) or "-"),
+        ("aliases", ", ".join(_pointing(store, version)) or "-"),
         ("digest", version.digest),
         ("created", version.created),
         ("by", version.who or "-"),
@@ -322,6 +320,11 @@ def _facts(store: Store, version: Version) -> list[tuple[str, str]]:
         ("before", version.previous or "-"),
         *_deleted(store, version),
     ]
+
+
+def _pointing(store: Store, version: Version) -> list[str]:
+    """The aliases of a version."""
+    return [alias for alias, number in aliases(store, version.name).items() if number == version.number]
 
 
 def _deleted(store: Store, version: Version) -> list[tuple[str, str]]:
