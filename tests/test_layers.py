@@ -43,6 +43,7 @@ TESTED_BY = {
     "serving/startup.py": "serving/test_program.py",
     "serving/drift.py": "serving/watch/test_feedback.py",
     "serving/command_line.py": "registry/test_command_line.py",
+    "registry/stores/ranges.py": "registry/upkeep/test_verify.py",
     "registry/stores/key.py": "registry/stores/test_store.py",
     "registry/stores/disk_space.py": "registry/transfer/test_download.py",
     "registry/stores/s3_client.py": "registry/stores/test_s3.py",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 from tunewright.registry.errors import Conflict, CorruptObject, NotFound, RegistryError, Unreachable, UnsafeStore
 from tunewright.registry.stores.key import SMALL, Stat, check_key
 from tunewright.registry.stores.patience import Waiting, granted
+from tunewright.registry.stores.ranges import RANGE, sha256_of_object
 from tunewright.registry.stores.s3_client import connect
 from tunewright.registry.stores.s3_errors import Place, is_expired, is_outage, is_passing, sentence, status_of
 from tunewright.registry.stores.s3_upload import Upload, etag_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _PUT_ID = "put-id"  # metadata key: who wrote this object; some servers change its case
 _ATTEMPTS = 5  # of a body that arrives cut off, and of a commit whose fate is not known
-_CHEAP = 8 * 1024 * 1024  # bytes: what is not larger is read to be compared
+_CHEAP = RANGE  # bytes: what is not larger is read to be compared
 _ANSWERED: set[str] = set()  # servers that have answered: one that never has is a mistake sooner than an outage
 
 Answer = TypeVar("Answer")
@@ -153,13 +154,7 @@ class S3Store:
         stat = self.stat(key)
         if stat.size != size:
             return False
-        return stat.etag == etag_of(path) or self._sha256(stat) == sha256
-
-    def _sha256(self, stat: Stat) -> str:
-        whole = hashlib.sha256()
-        for start in range(0, stat.size, _CHEAP):
-            whole.update(self.read_range(stat.key, start, min(start + _CHEAP, stat.size), etag=stat.etag))
-        return whole.hexdigest()
+        return stat.etag == etag_of(path) or sha256_of_object(self, stat) == sha256
 
     def delete(self, key: str) -> None:
         """See Store. A server answers alike whether there was an object."""

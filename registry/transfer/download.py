@@ -20,10 +20,10 @@ from weakref import WeakSet
 from tunewright.registry.errors import AccessDenied, CorruptObject, RegistryError
 from tunewright.registry.stores.disk_space import check_room, disk_full, flush, is_disk_full
 from tunewright.registry.stores.key import Stat
+from tunewright.registry.stores.ranges import RANGE
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.part import Part, locked_part, write_at
 
-RANGE = 8 * 1024 * 1024  # bytes of one ranged read
 _PARALLEL = 6  # ranged reads under way at once; with RANGE this bounds the memory
 _TRIES = 3  # whole downloads when the digest does not match: a bit that flipped on the way seldom flips twice
 

@@ -1,13 +1,12 @@
 """Verify what lies in a registry: read every blob again and compare the digests, and look how records fit together."""
 
-import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from tunewright.registry.errors import CorruptObject, NotFound
+from tunewright.registry.stores.ranges import sha256_of_object
 from tunewright.registry.stores.store import Store
-from tunewright.registry.transfer.download import RANGE
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.alias import held, history, last_entries
 from tunewright.registry.versions.layout import aliases_prefix, blob_key, runs_prefix, versions_prefix
@@ -120,9 +119,7 @@ def problem_of(store: Store, layer: Layer) -> str | None:
     if stat.size != layer.size:
         return f"the blob {key!r} holds {stat.size} bytes, expected {layer.size}"
     for _ in range(_READINGS):
-        whole = hashlib.sha256()
-        for start in range(0, stat.size, RANGE):
-            whole.update(store.read_range(key, start, min(start + RANGE, stat.size), etag=stat.etag))
-        if f"sha256:{whole.hexdigest()}" == layer.digest:
+        found = sha256_of_object(store, stat)
+        if f"sha256:{found}" == layer.digest:
             return None
-    return f"the blob {key!r} is damaged, its sha256 is {whole.hexdigest()}"
+    return f"the blob {key!r} is damaged, its sha256 is {found}"
