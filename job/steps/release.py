@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import onnx
@@ -69,18 +70,16 @@ _MEASURED = Form[dict[str, Evaluation]](
     lambda measured: {name: _dumped(one) for name, one in measured.items()},
     lambda kept: {name: _evaluation(**one) for name, one in kept.items()},
 )
-_EXPLAINED = Form[Faithfulness | None](
-    lambda found: asdict(found) if found else None, lambda kept: Faithfulness(**kept) if kept else None
-)
-_ALTERED = Form[Robustness | None](
-    lambda found: asdict(found) if found else None,
-    lambda kept: TypeAdapter[Robustness | None](Robustness | None).validate_python(kept),
-)
-_MAPPED = Form[VectorMap | None](
-    lambda found: asdict(found) if found else None,
-    lambda kept: TypeAdapter[VectorMap | None](VectorMap | None).validate_python(kept),
-)
 """What the stages of a release find, as JSON says it."""
+_Found = TypeVar("_Found", Faithfulness, Robustness, VectorMap)
+
+
+def _maybe(kind: type[_Found]) -> Form[_Found | None]:
+    """Figures that a release has, or has not."""
+    return Form(
+        lambda found: None if found is None else asdict(found),
+        lambda kept: None if kept is None else TypeAdapter(kind).validate_python(kept),
+    )
 
 
 @dataclass(frozen=True)
@@ -148,16 +147,16 @@ def _release(model: nn.Module, plan: Plan, objective: Objective, folder: Path, s
     check_bounds(settings.gate, evaluations["fp32"])
     served = chosen.default_variant
     check_budget(settings.gate, served, mib=made[served].bytes / 2**20, ms_per_text=evaluations[served].ms_per_text)
-    robustness = stages.once("robustness", _ALTERED, lambda: _altered(chosen, plan, folder), of=served)
+    robustness = stages.once("robustness", _maybe(Robustness), lambda: _altered(chosen, plan, folder), of=served)
     if robustness:
         check_flips(settings.gate, robustness)
     final = _with_golden(_with_figures(chosen, evaluations), plan.prepared, folder)
     _keep_profile(final, plan.prepared, folder)
     short = short_of_baseline(headline, evaluations[final.default_variant], baseline)
     asked = [final.default_variant, settings.export.explained_rows]
-    faithfulness = stages.once("explain", _EXPLAINED, lambda: _explained(final, plan, folder), of=asked)
+    faithfulness = stages.once("explain", _maybe(Faithfulness), lambda: _explained(final, plan, folder), of=asked)
     nearness = _with_neighbours(final, plan, folder)
-    vectors = stages.once("vectors", _MAPPED, lambda: _mapped(final, plan, folder), of=final.default_variant)
+    vectors = stages.once("vectors", _maybe(VectorMap), lambda: _mapped(final, plan, folder), of=final.default_variant)
     _write(final, folder)
     _keep_weights(model, plan.base, folder)
     made_bytes = {name: one.bytes for name, one in made.items()}
