@@ -175,8 +175,15 @@ def _check(arguments: Sequence[str]) -> None:
             from tunewright.job.recipe import open_base
         plan, (train, validation) = open_base(ready, settings, registry, Path(work))
         rows = {"train": train, "validation": validation}
-        noise, page = asked.label_noise, asked.html
-        examine(plan, rows, registry.cache, Path(work), noise=noise, as_json=asked.json, as_html=page)
+        examine(
+            plan,
+            rows,
+            registry.cache,
+            Path(work),
+            noise=asked.label_noise,
+            as_json=asked.json,
+            as_html=asked.html,
+        )
     print("the settings and the data can be used")  # noqa: T201 - the answer of a command line
 
 

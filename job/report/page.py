@@ -89,7 +89,7 @@ def linear_floor(plan: Plan, headline: str) -> Floor | None:
     if prepared.task.columns.media or problem not in _LEARNED or not rows_for(size):
         return None
     started = time.perf_counter()
-    train = prepared.train if len(prepared.train) <= rows_for(size) else prepared.train.drawn(rows_for(size), seed=1)
+    train = _drawn(prepared.train, rows_for(size))
     outputs = linear_answers(_texts(train), np.asarray(train.targets[:]), _texts(prepared.test), problem, size)
     targets = prepared.test.targets[:]
     names = [name for name in prepared.metric_names if name in METRICS and problem in METRICS[name].of]
@@ -109,8 +109,13 @@ def words_of_labels(plan: Plan) -> LabelWords | None:
     rows = min(rows_for(size), rows_read(size))
     if prepared.task.columns.media or prepared.problem not in ("single_label", "multi_label") or not rows:
         return None
-    train = prepared.train if len(prepared.train) <= rows else prepared.train.drawn(rows, seed=1)
+    train = _drawn(prepared.train, rows)
     return LabelWords(label_words(_texts(train), np.asarray(train.targets[:]), size), len(train))
+
+
+def _drawn(train: Part, rows: int) -> Part:
+    """The training rows, or so many of them."""
+    return train if len(train) <= rows else train.drawn(rows, seed=1)
 
 
 def _texts(part: Part) -> list[str]:
