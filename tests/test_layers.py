@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
 ORDER = {
     "registry": "errors plugins address variables settings stores transfer versions upkeep command_line completion "
-    "arguments program",
+    "commands arguments program",
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
     "predictor golden profile explain trial settings queue watch live protocols page doors http startup drift program "
     "command_line",
@@ -32,6 +32,15 @@ reference has moved, and what is tried beside it."""
 TESTED_BY = {
     "registry/errors.py": "registry/test_program.py",
     "registry/arguments.py": "registry/test_program.py",
+    "registry/commands/aliases.py": "registry/test_program.py",
+    "registry/commands/canary.py": "registry/test_program.py",
+    "registry/commands/command.py": "registry/test_program.py",
+    "registry/commands/comparing.py": "registry/upkeep/test_difference.py",
+    "registry/commands/listing.py": "registry/test_program.py",
+    "registry/commands/output.py": "registry/test_program.py",
+    "registry/commands/pulling.py": "registry/test_program.py",
+    "registry/commands/showing.py": "registry/test_program.py",
+    "registry/commands/upkeep.py": "registry/test_program.py",
     "job/checkpoints/digest.py": "job/steps/run/test_run_id.py",
     "job/checkpoints/sender.py": "job/checkpoints/test_mirror.py",
     "job/arguments.py": "registry/test_completion.py",

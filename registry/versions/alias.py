@@ -208,6 +208,11 @@ def aliases(store: Store, name: str, *, on_fault: OnFault = nobody) -> dict[str,
     return {entry.alias: entry.number for entry in entries if entry.points}
 
 
+def aliases_of(store: Store, version: Version) -> list[str]:
+    """The aliases that point at a version."""
+    return [alias for alias, number in aliases(store, version.name).items() if number == version.number]
+
+
 def last_entries(store: Store, name: str, listed: Iterable[Stat], *, on_fault: OnFault = nobody) -> list[Move]:
     """The last entry of each alias, among the objects where a model's aliases lie; one that cannot be read is told."""
     found = []

@@ -86,6 +86,14 @@ def _parse_mlflow(text: str) -> Reference:
     return _numbered(check_name(name), number, text)
 
 
+def name_and_alias(text: str) -> tuple[str, str]:
+    """What `name@alias` says. Raises BadReference for everything else."""
+    reference = parse(text)
+    if reference.alias is None:
+        raise BadReference(f"{text!r} names no alias; expected name@alias, as in reviews@production")
+    return reference.name, reference.alias
+
+
 def _at(name: str, after: str, text: str) -> Reference:
     if after == LATEST:
         return Reference(name)

@@ -1,0 +1,1 @@
+"""What each command of the registry can be told, and does."""
