@@ -2,8 +2,8 @@
 
 import argparse
 
-from tunewright.registry.commands.command import Command, add_reference
-from tunewright.registry.commands.output import say
+from tunewright.registry.commands.command import Command, add_json, add_reference
+from tunewright.registry.commands.output import answer
 from tunewright.registry.errors import BadReference, Conflict
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.alias import current
@@ -17,6 +17,7 @@ def _add(made: argparse.ArgumentParser) -> None:
     made.add_argument("percent", nargs="?", type=float, metavar="PERCENT", help="of the requests, as in 10")
     made.add_argument("--end", action="store_true", help="the alias's own version answers all again")
     made.add_argument("--reason", default="", help="kept with the trial")
+    add_json(made)
 
 
 def _canary(store: Store, options: argparse.Namespace) -> int:
@@ -35,7 +36,8 @@ def _canary(store: Store, options: argparse.Namespace) -> int:
         begin(store, name, alias, version.number, options.percent, reason=options.reason)
     trial = running(store, name, alias)
     weights = trial.weights if trial else {current(store, name, alias): 100.0}
-    say(f"{name}@{alias} -> " + ", ".join(f"{number}: {percent:g} %" for number, percent in weights.items()))
+    said = f"{name}@{alias} -> " + ", ".join(f"{number}: {percent:g} %" for number, percent in weights.items())
+    answer(said, {"name": name, "alias": alias, "weights": weights}, as_json=options.json)
     return 0
 
 

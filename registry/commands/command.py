@@ -24,4 +24,4 @@ def add_reference(made: argparse.ArgumentParser, metavar: str = "REF") -> None:
 
 def add_json(made: argparse.ArgumentParser) -> None:
     """`--json`."""
-    made.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    made.add_argument("--json", action="store_true", help="print JSON in place of text")

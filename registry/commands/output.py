@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 from tunewright.registry.versions.record import Version
@@ -36,6 +36,14 @@ def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
 
 def print_json(value: object) -> None:
     say(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def answer(sentence: str, facts: Mapping[str, object], *, as_json: bool) -> None:
+    """Say what was done; with `--json` as one object."""
+    if as_json:
+        print_json(facts)
+    else:
+        say(sentence)
 
 
 def short(value: object) -> str:

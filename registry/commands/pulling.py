@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tunewright.registry.commands.command import Command, add_reference
-from tunewright.registry.commands.output import say
+from tunewright.registry.commands.command import Command, add_json, add_reference
+from tunewright.registry.commands.output import answer
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import NotFound
 from tunewright.registry.stores.disk_space import size_text
@@ -20,6 +20,7 @@ def _add(made: argparse.ArgumentParser) -> None:
     to = made.add_argument("--to", required=True, type=Path, metavar="DIR", help="the folder; made when missing")
     names_a(to, "directory")
     made.add_argument("--variant", help="of the folders in onnx/ only this one, as in fp32 or int8")
+    add_json(made)
 
 
 def _pull(store: Store, options: argparse.Namespace) -> int:
@@ -28,7 +29,10 @@ def _pull(store: Store, options: argparse.Namespace) -> int:
     only = _only(options.variant, version, [layer.path for layer in layers])
     pulled = pull_into(store, version, options.to, only=only)
     files = [layer for layer in layers if only(layer.path)]
-    say(f"{version}: {len(files)} files, {size_text(sum(x.size for x in files))}, in {pulled.folder}")
+    size = sum(layer.size for layer in files)
+    said = f"{version}: {len(files)} files, {size_text(size)}, in {pulled.folder}"
+    facts = {"name": version.name, "number": version.number, "digest": version.digest}
+    answer(said, {**facts, "files": len(files), "size": size, "folder": str(pulled.folder)}, as_json=options.json)
     return 0
 
 

@@ -1,9 +1,10 @@
 """`tunewright verify`, `repair` and `delete`: what is whole, what is mended, what is taken away."""
 
 import argparse
+from dataclasses import asdict
 
-from tunewright.registry.commands.command import Command, add_reference
-from tunewright.registry.commands.output import say, tell
+from tunewright.registry.commands.command import Command, add_json, add_reference
+from tunewright.registry.commands.output import answer, print_json, say, tell
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import Conflict
 from tunewright.registry.stores.disk_space import size_text
@@ -19,6 +20,7 @@ from tunewright.registry.versions.reference import resolve
 def _add_verify(made: argparse.ArgumentParser) -> None:
     said = "a model is verified whole, and all of them without it"
     made.add_argument("reference", nargs="?", metavar="REF", help=said)
+    add_json(made)
 
 
 def _verify(store: Store, options: argparse.Namespace) -> int:
@@ -32,15 +34,18 @@ def _verify(store: Store, options: argparse.Namespace) -> int:
     else:
         found = [verify(store, options.reference)]
     damaged = {digest for one in found for digest in one.damaged}
-    shared = sharers(store, damaged) if damaged else {}
+    held = sharers(store, damaged) if damaged else {}
+    shared = {digest: versions for digest, versions in sorted(held.items()) if len(versions) > 1}
+    if options.json:
+        print_json({"versions": [asdict(one) | {"version": str(one.version)} for one in found], "shared": shared})
+        return max(tell(faults), 1 if damaged else 0)
     for one in found:
         for problem in one.problems:
             say(problem)
         verdict = f"{len(one.problems)} problems" if one.problems else "all digests match"
         say(f"{one.version}: {one.files} files, {size_text(one.size)}: {verdict}")
-    for digest, versions in sorted(shared.items()):
-        if len(versions) > 1:
-            say(f"{digest} is part of {', '.join(versions)}")
+    for digest, versions in shared.items():
+        say(f"{digest} is part of {', '.join(versions)}")
     return max(tell(faults), 1 if damaged else 0)
 
 
@@ -49,10 +54,14 @@ def _add_repair(made: argparse.ArgumentParser) -> None:
     place = "a folder with the files of the version, or a registry (s3://bucket/prefix or its folder)"
     source = made.add_argument("--from", dest="source", required=True, metavar="DIR|REGISTRY", help=place)
     names_a(source, "directory")
+    add_json(made)
 
 
 def _repair(store: Store, options: argparse.Namespace) -> int:
     done = repair(store, resolve(store, options.reference), open_source(options.source))
+    if options.json:
+        print_json({"version": str(done.version), "mended": done.mended, "left": done.left})
+        return 1 if done.left else 0
     for sentence in done.left:
         say(sentence)
     if done.mended:
@@ -65,6 +74,7 @@ def _repair(store: Store, options: argparse.Namespace) -> int:
 def _add_delete(made: argparse.ArgumentParser) -> None:
     add_reference(made)
     made.add_argument("--why", default="", metavar="TEXT", help="kept with the version's number")
+    add_json(made)
 
 
 def _delete(store: Store, options: argparse.Namespace) -> int:
@@ -75,7 +85,8 @@ def _delete(store: Store, options: argparse.Namespace) -> int:
             f"{pointing[0]}, or `tunewright unalias {version.name}@{pointing[0]}`, before this one is deleted"
         )
     made = delete_version(store, version, reason=options.why)
-    say(f"{version} is deleted by {made.who} ({made.deleted}); its number is not given again, and its files stay")
+    said = f"{version} is deleted by {made.who} ({made.deleted}); its number is not given again, and its files stay"
+    answer(said, asdict(made), as_json=options.json)
     return 0
 
 

@@ -45,14 +45,15 @@ def run(capsys):
         ("list", ["--json"]),
         ("show", ["--json", "--open"]),
         ("diff", ["--json"]),
-        ("pull", ["--to", "--variant"]),
-        ("promote", ["--force", "--why", "--reason"]),
-        ("rollback", ["--from", "--to", "--why", "--reason"]),
-        ("unalias", ["--why"]),
-        ("delete", ["--why"]),
+        ("pull", ["--json", "--to", "--variant"]),
+        ("promote", ["--force", "--json", "--why", "--reason"]),
+        ("rollback", ["--from", "--json", "--to", "--why", "--reason"]),
+        ("unalias", ["--json", "--why"]),
+        ("canary", ["--end", "--json", "--reason"]),
+        ("delete", ["--json", "--why"]),
         ("history", ["--json"]),
-        ("verify", []),
-        ("repair", ["--from"]),
+        ("verify", ["--json"]),
+        ("repair", ["--from", "--json"]),
     ],
 )
 def test_the_options_of_each_command_are_frozen(capsys, command, options):
@@ -182,6 +183,41 @@ def test_an_alias_is_removed_and_brought_back(run, registry):
         ["-", "1", "remove", who(), "sold"],
         ["1", "move", who()],
     ]
+
+
+def test_what_is_done_is_told_as_json(run, registry, tmp_path):
+    def told(*words):
+        code, out, err = run(*words, "--json")
+        assert (code, err) == (0, "")
+        return json.loads(out)
+
+    for number in (1, 2):
+        made = told("promote", f"reviews:{number}", "production", "--why", "better")
+        assert (made["number"], made["previous"], made["reason"], made["who"]) == (
+            number,
+            number - 1 or None,
+            "better",
+            who(),
+        )
+    assert told("canary", "reviews@production", "reviews:1", "10")["weights"] == {"1": 10, "2": 90}
+    assert told("rollback", "reviews@production") == told("history", "reviews@production")[-1]
+    assert told("unalias", "reviews@production")["kind"] == "remove"
+    pulled = told("pull", "reviews:1", "--to", str(tmp_path / "out"))
+    assert (pulled["number"], pulled["files"], pulled["folder"]) == (1, 5, str(tmp_path / "out"))
+    assert told("repair", "reviews:1", "--from", pulled["folder"]) == {"version": "reviews:1", "mended": [], "left": []}
+    assert told("delete", "reviews:2", "--why", "old")["reason"] == "old"
+    assert [one["version"] for one in told("verify")["versions"]] == ["reviews:1"]
+
+
+def test_damage_is_told_as_json(run, registry, tmp_path):
+    blob = max((tmp_path / "registry/blobs/sha256").iterdir(), key=lambda path: path.stat().st_size)
+    blob.unlink()
+    code, out, _ = run("verify", "reviews:1", "--json")
+    told = json.loads(out)
+    assert (code, told["shared"]) == (1, {f"sha256:{blob.name}": ["reviews:1", "reviews:2"]})
+    assert told["versions"][0]["problems"][0].endswith(" is missing")
+    code, out, _ = run("repair", "reviews:1", "--from", str(tmp_path), "--json")
+    assert (code, len(json.loads(out)["left"])) == (1, 1)
 
 
 def test_a_rollback_from_and_to_is_one_too_many(capsys):
