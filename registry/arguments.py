@@ -8,6 +8,7 @@ from tunewright.registry.commands.canary import CANARY
 from tunewright.registry.commands.command import Command
 from tunewright.registry.commands.comparing import DIFF
 from tunewright.registry.commands.listing import LIST
+from tunewright.registry.commands.moving import COPY, PUBLISH
 from tunewright.registry.commands.pulling import PULL
 from tunewright.registry.commands.showing import SHOW
 from tunewright.registry.commands.upkeep import DELETE, REPAIR, VERIFY
@@ -17,7 +18,9 @@ COMMANDS: dict[str, Command] = {
     "list": LIST,
     "show": SHOW,
     "diff": DIFF,
+    "publish": PUBLISH,
     "pull": PULL,
+    "copy": COPY,
     "promote": PROMOTE,
     "rollback": ROLLBACK,
     "unalias": UNALIAS,

@@ -37,6 +37,7 @@ TESTED_BY = {
     "registry/commands/command.py": "registry/test_program.py",
     "registry/commands/comparing.py": "registry/upkeep/test_difference.py",
     "registry/commands/listing.py": "registry/test_program.py",
+    "registry/commands/moving.py": "registry/upkeep/test_folder.py",
     "registry/commands/output.py": "registry/test_program.py",
     "registry/commands/pulling.py": "registry/test_program.py",
     "registry/commands/showing.py": "registry/test_program.py",

@@ -1,1 +1,1 @@
-"""Versions held against each other, damage found, and mended."""
+"""Versions brought in and copied, held against each other, damage found and mended, room made."""

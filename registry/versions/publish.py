@@ -28,7 +28,7 @@ search as well: it is one read when nobody else published meanwhile.
 """
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -100,17 +100,29 @@ def publish(
     done = find_run(store, name, run_id)
     if done:
         return done
-    layers = _describe(files)
+    layers = describe(files)
     manifest = build(layers, config or {})
+    size = sum(layer.size for layer in layers)
+    told = Version(name, 1, digest_of(manifest), run_id, now(), size, who=who(), summary=summary or Summary())
+
+    def send() -> None:
+        _upload_missing(store, layers, files)
+        for blob in (config_blob(layers), manifest):
+            put_blob(store, blob)
+
     if not single_writer:
         probe(store)
-    after, told = _begin_run(store, name, run_id)
-    _upload_missing(store, layers, files)
-    for blob in (config_blob(layers), manifest):
-        put_blob(store, blob)
-    size = sum(layer.size for layer in layers)
-    wanted = Version(name, after + 1, digest_of(manifest), run_id, now(), size, who=who(), summary=summary or Summary())
-    return _claim(store, wanted, told)
+    return register(store, told, send)
+
+
+def register(store: Store, told: Version, send: Callable[[], None]) -> Version:
+    """Steps 3 to 5 of the protocol: the version as it is recorded, with its number.
+
+    `told` says all of it but its number and the version before; `send` has every blob of it in the store.
+    """
+    after, highest = _begin_run(store, told.name, told.run_id)
+    send()
+    return _claim(store, replace(told, number=after + 1), highest)
 
 
 def find_run(store: Store, name: str, run_id: str) -> Version | None:
@@ -210,7 +222,7 @@ def _before(store: Store, name: str, number: int) -> Version | None:
         return None
 
 
-def _describe(files: Mapping[str, Path]) -> list[Layer]:
+def describe(files: Mapping[str, Path]) -> list[Layer]:
     """Hash the files. Raises BadReference for one that cannot be read."""
 
     def describe(path: str) -> Layer:

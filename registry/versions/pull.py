@@ -88,11 +88,16 @@ def pull_into(store: Store, wanted: str | Version, folder: Path, *, only: Only |
 
 def read_manifest(store: Store, version: Version) -> Manifest:
     """The manifest of a version, parsed only after its digest was checked. Raises CorruptObject."""
+    return _of_size(parse(manifest_bytes(store, version), f"the manifest of {version}"), version)
+
+
+def manifest_bytes(store: Store, version: Version) -> bytes:
+    """The manifest of a version as it is stored, of the digest that its record names. Raises CorruptObject."""
     key = blob_key(version.digest)
     for _ in range(3):  # a bit may have flipped on the way
         data = store.read(key, limit=LARGEST)
         if digest_of(data) == version.digest:
-            return _of_size(parse(data, f"the manifest of {version}"), version)
+            return data
     raise CorruptObject(f"the manifest of {version} ({key!r} in {store.uri}) does not have the digest in its name")
 
 

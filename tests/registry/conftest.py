@@ -2,6 +2,7 @@
 
 import pytest
 
+from tunewright.registry.program import main
 from tunewright.registry.versions.publish import publish
 
 
@@ -25,3 +26,15 @@ def publish_version(bundle):
         return publish(store, name, bundle, run_id=run_id, config={"task": "text-classification"})
 
     return make
+
+
+@pytest.fixture
+def run(capsys):
+    """run("list") returns (exit code, standard output, standard error)."""
+
+    def call(*arguments):
+        code = main(arguments)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call

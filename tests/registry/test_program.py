@@ -27,18 +27,6 @@ def registry(tmp_path, monkeypatch, publish_version):
     return store
 
 
-@pytest.fixture
-def run(capsys):
-    """run("list") returns (exit code, standard output, standard error)."""
-
-    def call(*arguments):
-        code = main(arguments)
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
 @pytest.mark.parametrize(
     ("command", "options"),
     [
@@ -46,6 +34,8 @@ def run(capsys):
         ("show", ["--json", "--open"]),
         ("diff", ["--json"]),
         ("pull", ["--json", "--to", "--variant"]),
+        ("publish", ["--json", "--metric", "--name", "--run-id", "--task", "--why"]),
+        ("copy", ["--as", "--json", "--to"]),
         ("promote", ["--force", "--json", "--why", "--reason"]),
         ("rollback", ["--from", "--json", "--to", "--why", "--reason"]),
         ("unalias", ["--json", "--why"]),

@@ -1,0 +1,100 @@
+"""`tunewright publish` and `copy`: how a version comes into a registry without a job."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tunewright.registry.commands.command import Command, add_json, add_reference
+from tunewright.registry.commands.output import answer
+from tunewright.registry.completion import names_a
+from tunewright.registry.errors import BadReference, Conflict
+from tunewright.registry.stores.disk_space import size_text
+from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.upkeep.copying import copy
+from tunewright.registry.upkeep.folder import files_of, refuse_registry, run_id_of
+from tunewright.registry.versions.layout import check_name, check_run_id
+from tunewright.registry.versions.publish import find_run, publish
+from tunewright.registry.versions.record import Summary, Version, deletion_of
+from tunewright.registry.versions.reference import resolve
+
+
+def _add_publish(made: argparse.ArgumentParser) -> None:
+    folder = made.add_argument("folder", type=Path, metavar="DIR", help="all files below it become the version")
+    names_a(folder, "directory")
+    made.add_argument("--name", required=True, metavar="MODEL", help="the model that it is a version of")
+    said = "who says it again gets the same version; the digest of the files without it"
+    made.add_argument("--run-id", metavar="ID", help=said)
+    made.add_argument("--task", metavar="TASK", help="what it can do, as in text-classification")
+    said = "a figure of it, as in accuracy=0.93; lists tell the first one"
+    made.add_argument("--metric", action="append", default=[], metavar="NAME=VALUE", help=said)
+    made.add_argument("--why", default="", metavar="TEXT", help="kept with the version")
+    add_json(made)
+
+
+def _publish(store: Store, options: argparse.Namespace) -> int:
+    name, metrics = check_name(options.name), _metrics(options.metric)
+    refuse_registry(store, options.folder)
+    files = files_of(options.folder)
+    run_id = check_run_id(options.run_id) if options.run_id else run_id_of(files)
+    if done := find_run(store, name, run_id):
+        return _tell(store, _not_deleted(store, done), "was published before", options, made=False)
+    said = {"task": options.task, "metrics": metrics, "why": options.why}
+    headline = next(iter(metrics.items()), (None, None))
+    version = publish(
+        store,
+        name,
+        files,
+        run_id=run_id,
+        config={key: value for key, value in said.items() if value},
+        summary=Summary(options.task and options.task[:256], *headline),
+    )
+    return _tell(store, version, "is published", options, made=True)
+
+
+def _metrics(texts: Sequence[str]) -> dict[str, float]:
+    """The figures that are given. Raises BadReference."""
+    metrics: dict[str, float] = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            metrics[name] = float(value)
+        except ValueError:
+            name = ""
+        if not 0 < len(name) <= 256 or not abs(metrics[name]) < float("inf"):
+            raise BadReference(f"--metric {text!r} is not a figure; expected NAME=VALUE, as in accuracy=0.93")
+    return metrics
+
+
+def _not_deleted(store: Store, done: Version) -> Version:
+    if gone := deletion_of(store, done.name, done.number):
+        raise Conflict(
+            f"{done} has these files (run {done.run_id}) and was deleted by {gone.who} ({gone.deleted}); with another "
+            "--run-id they are published anew"
+        )
+    return done
+
+
+def _tell(store: Store, version: Version, what: str, options: argparse.Namespace, *, made: bool) -> int:
+    said = f"{version} {what}: {size_text(version.size)}, {version.digest}, run {version.run_id}, in {store.uri}"
+    answer(said, asdict(version) | {"made": made, "registry": store.uri}, as_json=options.json)
+    return 0
+
+
+def _add_copy(made: argparse.ArgumentParser) -> None:
+    add_reference(made)
+    place = "the other registry: s3://bucket/prefix or a folder"
+    names_a(made.add_argument("--to", required=True, metavar="REGISTRY", help=place), "directory")
+    made.add_argument("--as", dest="name", metavar="MODEL", help="the model there; without it, of the same name")
+    add_json(made)
+
+
+def _copy(store: Store, options: argparse.Namespace) -> int:
+    target = open_store(options.to)
+    asked = resolve(store, options.reference)
+    version, made = copy(store, asked, target, name=options.name)
+    return _tell(target, version, "is copied" if made else "is there already", options, made=made)
+
+
+PUBLISH = Command(_add_publish, _publish)
+COPY = Command(_add_copy, _copy)
