@@ -15,22 +15,38 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from weakref import WeakSet
 
 from tunewright.registry.errors import AccessDenied, CorruptObject, RegistryError
 from tunewright.registry.stores.disk_space import check_room, disk_full, flush, is_disk_full
 from tunewright.registry.stores.key import Stat
 from tunewright.registry.stores.ranges import RANGE
-from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.part import Part, locked_part, write_at
 
 _PARALLEL = 6  # ranged reads under way at once; with RANGE this bounds the memory
 _TRIES = 3  # whole downloads when the digest does not match: a bit that flipped on the way seldom flips twice
 
 _MD5 = re.compile(r"[0-9a-f]{32}")  # the ETag of an object that was written in one piece
-_OPAQUE: WeakSet[Store] = WeakSet()  # stores whose ETags only look like one
 
 OnBytes = Callable[[int], None]
+
+
+class Source(Protocol):
+    """Where objects are downloaded from: a store, or the blobs of an OCI registry."""
+
+    @property
+    def uri(self) -> str:
+        """See Store."""
+
+    def stat(self, key: str) -> Stat:
+        """See Store."""
+
+    def read_range(self, key: str, start: int, stop: int, *, etag: str) -> bytes:
+        """See Store."""
+
+
+_OPAQUE: WeakSet[Source] = WeakSet()  # stores whose ETags only look like one
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,7 @@ class Downloaded:
 
 
 def download(
-    store: Store,
+    store: Source,
     key: str,
     target: Path,
     *,
@@ -84,7 +100,7 @@ class _Expected:
     size: int | None  # bytes
 
 
-def _fetch_right(store: Store, key: str, part: Part, expected: _Expected, tell: OnBytes) -> Downloaded:
+def _fetch_right(store: Source, key: str, part: Part, expected: _Expected, tell: OnBytes) -> Downloaded:
     """Fetch until the bytes are right.
 
     Without an expected digest an ETag that looks like an MD5 is taken for a hint. Where it is none (objects
@@ -108,7 +124,7 @@ def _fetch_right(store: Store, key: str, part: Part, expected: _Expected, tell: 
     )
 
 
-def _fetch(store: Store, key: str, part: Part, size: int | None, tell: OnBytes) -> tuple[Downloaded, str | None]:
+def _fetch(store: Source, key: str, part: Part, size: int | None, tell: OnBytes) -> tuple[Downloaded, str | None]:
     """Bring the part to the object's present state, hashing every byte; also the MD5 where it can be compared."""
     stat = store.stat(key)
     if size not in (None, stat.size):
@@ -147,7 +163,7 @@ def _room(part: Part, size: int) -> Iterator[None]:
         raise disk_full(folder, size) from error
 
 
-def _in_order(store: Store, stat: Stat, part: Part) -> Generator[bytes, None, None]:
+def _in_order(store: Source, stat: Stat, part: Part) -> Generator[bytes, None, None]:
     """The object's ranges in their order, fetched several at a time."""
     starts = range(0, stat.size, RANGE)
     if len(starts) <= 1:
@@ -166,7 +182,7 @@ def _in_order(store: Store, stat: Stat, part: Part) -> Generator[bytes, None, No
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _range(store: Store, stat: Stat, start: int, part: Part) -> bytes:
+def _range(store: Source, stat: Stat, start: int, part: Part) -> bytes:
     """One range: from the part when an earlier attempt left it whole there, else from the store."""
     stop = min(start + RANGE, stat.size)
     expected = part.journal.digest_at(start)

@@ -21,7 +21,7 @@ from pathlib import Path
 from tunewright.registry.errors import AccessDenied, Conflict, CorruptObject, RegistryError
 from tunewright.registry.stores.disk_space import disk_full, is_disk_full
 from tunewright.registry.stores.store import Store
-from tunewright.registry.transfer.download import OnBytes, download, sha256_of
+from tunewright.registry.transfer.download import OnBytes, Source, download, sha256_of
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.layout import blob_key
 from tunewright.registry.versions.manifest import LARGEST, Layer, Manifest, digest_of, parse
@@ -71,6 +71,12 @@ def pull_into(store: Store, wanted: str | Version, folder: Path, *, only: Only |
     """
     version = resolve(store, wanted)
     manifest = read_manifest(store, version)
+    put_files(store, manifest, folder, only=only)
+    return Pulled(folder.absolute(), version, manifest)
+
+
+def put_files(source: Source, manifest: Manifest, folder: Path, *, only: Only | None = None) -> None:
+    """The files of a manifest in a folder of the caller's, out of a store or an OCI registry. Raises Conflict."""
 
     def fetch(layer: Layer) -> None:
         target = folder / layer.path
@@ -78,12 +84,11 @@ def pull_into(store: Store, wanted: str | Version, folder: Path, *, only: Only |
             return
         if target.exists():
             raise Conflict(f"{target} already exists and is another file; choose an empty folder")
-        download(store, blob_key(layer.digest), target, sha256=_hex(layer), size=layer.size)
+        download(source, blob_key(layer.digest), target, sha256=_hex(layer), size=layer.size)
 
     with _writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         each(fetch, _wanted(manifest, only))
-    return Pulled(folder.absolute(), version, manifest)
 
 
 def read_manifest(store: Store, version: Version) -> Manifest:
