@@ -101,20 +101,20 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         _keep_rows(plan.prepared, begun.folder / ROWS)
         shutil.rmtree(begun.work, ignore_errors=True)
         signals.check()
-        version = _published(begun, released, settings, registry)
+        version = _published(begun, released, plan, registry)
     _point_alias(store, version, settings, run_id, short=released.short)
     leave(begun.folder, begun.mirror, keep_bundle=settings.keep_bundle, left_out=released.model.left_out)
     return Outcome(version, released, taught.trained.pace)
 
 
-def _published(begun: Begun, released: Release, settings: JobSettings, registry: RegistrySettings) -> Version:
+def _published(begun: Begun, released: Release, plan: Plan, registry: RegistrySettings) -> Version:
     store = begun.store
     version = publish(
         store,
-        settings.model_name,
+        plan.settings.model_name,
         released.files,
         run_id=begun.run_id,
-        config=_summary(released),
+        config=_summary(released, plan.prepared),
         summary=_line(released),
         single_writer=registry.single_writer,
     )
@@ -227,7 +227,7 @@ def _line(released: Release) -> Summary:
     return summarize(released.model.task, headline, measured.metrics.get(headline), measured.intervals.get(headline))
 
 
-def _summary(released: Release) -> dict[str, object]:
+def _summary(released: Release, prepared: Prepared) -> dict[str, object]:
     """What `tunewright show` tells of a version without pulling it."""
     model = released.model
     return {
@@ -237,6 +237,7 @@ def _summary(released: Release) -> dict[str, object]:
         "headline": released.headline,
         "default_variant": model.default_variant,
         "baseline": released.baseline,
+        "test_rows": {"digest": prepared.facts["split_digests"]["test"], "rows": len(prepared.test)},
         **({"short_of_baseline": released.short} if released.short else {}),
         "metrics": {name: variant.metrics for name, variant in model.variants.items()},
     }

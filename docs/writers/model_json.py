@@ -19,11 +19,26 @@ model.json            this page
 tokenizer.json        the tokenizer, or preprocessor_config.json for images and recordings; chat_template.jinja if any
 onnx/<variant>/       the graph of each variant: fp32, int8
 weights/              safetensors and config, to continue training from
-report/               metrics.json for programs, README.md for people
+report/               metrics.json for programs, README.md and report.html for people, outcomes.jsonl.gz
 lineage.json          data, base model, settings, code, packages and hardware it was made of
 ```
 
 A server refuses a field that it does not know, and a `format` other than its own.
+
+`report/outcomes.jsonl.gz` tells how each test row went, so that versions can be compared row by row: lines of JSON, the
+first one about all rows, then one for each, as in
+`{"row":"9f86d081884c7d65","true":"good","int8":["bad",0],"fp32":["good",1],"of":["de"]}`. Of a task that keeps no
+answers to single rows there is no such file; of more than 100,000 test rows those with the smallest numbers are kept.
+
+- `row`: a number of the input (blake2b of 8 bytes), by which the job finds equal rows. Whoever has an input can tell by
+  it whether it was tested.
+- `true`: the label, the labels or the number; `null` for a label that training never saw. Not there for texts and tags.
+- of each variant: what was answered (`null` for texts and tags, which are not kept), and the score that the row
+  reached, more is better (`null` for numbers, whose figure is of all rows together).
+- `of`: the values of the `columns`, which `report.slices` of the job names.
+
+The first line has `metric` (the headline), what the `score` of a row is, `variants` (the one served by default first),
+`columns`, `test_rows`, and `in_training`: test rows whose inputs stand among the training rows too.
 """
 
 

@@ -3,8 +3,12 @@
 import json
 from dataclasses import asdict, replace
 
+import numpy as np
+
 from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.measure.evaluation import Evaluation
+from tunewright.job.measure.metric import lower_is_better
+from tunewright.job.measure.rows.outcomes import OUTCOMES_FILE, MeasuredRows, outcomes
 from tunewright.job.report.metadata import front_matter
 from tunewright.job.report.page import write_page
 from tunewright.job.report.parts.robustness import SAID, WAYS, flipped
@@ -27,14 +31,34 @@ def write_report(
     adaptation: Adaptation | None = None,
     holder: Holder | None = None,
 ) -> None:
-    """Write `report/` (`metrics.json`, `README.md`, `report.html`) and `lineage.json` into the bundle. `holder`: the
-    version at which the alias of the run points so far."""
+    """Write `report/` (`metrics.json`, `outcomes.jsonl.gz`, `README.md`, `report.html`) and `lineage.json` into the
+    bundle. `holder`: the version at which the alias of the run points so far."""
     folder = release.folder / "report"
     folder.mkdir(exist_ok=True)
     (folder / "metrics.json").write_text(_json(_metrics(release, plan, trained, adaptation)))
     (folder / "README.md").write_text(front_matter(release, plan) + _card(release, plan, trained, adaptation))
     (release.folder / "lineage.json").write_text(_json(lineage))
+    _keep_outcomes(release, plan)
     write_page(release, plan, trained, lineage, holder)
+
+
+def _keep_outcomes(release: Release, plan: Plan) -> None:
+    """Write how each test row went, for the variant that is served by default and for fp32; of a task that keeps no
+    answers nothing."""
+    prepared, columns = plan.prepared, plan.settings.report.slices
+    variants = dict.fromkeys([release.model.default_variant, "fp32"])
+    answers = {name: held for name in variants if (held := release.evaluations[name].answers) is not None}
+    if not answers:
+        return
+    values = zip(*prepared.test.data.kept(), strict=True) if columns else ()
+    test = MeasuredRows(
+        metric=release.headline,
+        labels=release.model.labels,
+        keys=prepared.test.keys,
+        in_training=int(np.isin(prepared.test.keys, prepared.train.keys).sum()),
+        columns=dict(zip(columns, map(list, values), strict=True)),
+    )
+    (release.folder / OUTCOMES_FILE).write_bytes(outcomes(answers, test))
 
 
 def _json(value: object) -> str:
@@ -45,6 +69,7 @@ def _metrics(release: Release, plan: Plan, trained: Trained, adaptation: Adaptat
     searched = plan.settings.searched
     return {
         "headline": release.headline,
+        "lower_is_better": lower_is_better(release.headline),
         "baseline": release.baseline,
         "short_of_baseline": release.short,
         "test": {name: _measured(measured) for name, measured in release.evaluations.items()},

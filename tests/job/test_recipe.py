@@ -51,7 +51,7 @@ def test_every_shape_becomes_a_version_with_all_its_parts(made, shape):
     assert files == carried | {
         "model.json", "tokenizer.json", "profile.json", "lineage.json",
         "onnx/fp32/model.onnx", "onnx/int8/model.onnx",
-        "report/README.md", "report/metrics.json", "report/report.html",
+        "report/README.md", "report/metrics.json", "report/outcomes.jsonl.gz", "report/report.html",
         "weights/config.json", "weights/model.safetensors", "weights/tokenizer.json", "weights/tokenizer_config.json",
     }  # fmt: skip
 

@@ -105,6 +105,22 @@ def _small(labels: NDArray[np.generic]) -> Labels:
     return np.asarray(labels, dtype=np.int32 if labels.ndim == 1 else np.int8)
 
 
+def reached_by(answers: RowAnswers | None) -> tuple[NDArray[np.float64], str] | None:
+    """What each row reached, more is better, and what that is called."""
+    if isinstance(answers, LabelAnswers):
+        return answers.right.astype(np.float64), "share that is right"
+    if isinstance(answers, NumberAnswers):
+        return -np.abs(answers.answers.astype(np.float64) - answers.truths), "mean error, below 0"
+    if isinstance(answers, TagAnswers):
+        pairs = zip(answers.truths, answers.answers, strict=True)
+        return np.array(
+            [np.mean([a == b for a, b in zip(*pair, strict=True)]) for pair in pairs]
+        ), "words that are right"
+    if isinstance(answers, TextAnswers):
+        return answers.scores.astype(np.float64), answers.figure
+    return None
+
+
 def to_json(answers: RowAnswers | None) -> object:
     """Answers as JSON says them; arrays in base64."""
     if answers is None:

@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from tunewright.job.data.dataset import strings
 from tunewright.job.kinds.files import File, content
-from tunewright.job.measure.rows.answers import LabelAnswers, NumberAnswers, RowAnswers, TagAnswers, TextAnswers
+from tunewright.job.measure.rows.answers import (
+    LabelAnswers,
+    NumberAnswers,
+    RowAnswers,
+    TagAnswers,
+    TextAnswers,
+    reached_by,
+)
 from tunewright.job.measure.rows.intervals import Interval, share
 from tunewright.job.measure.rows.slices import LEAST_ROWS, by_length, sliced
 from tunewright.job.report import media
@@ -50,22 +57,6 @@ def slices(subject: Subject) -> Section | None:
         "Slices",
         joined([paragraph(caution), *without, table("Slices of the test rows, the worst first", heads, rows)]),
     )
-
-
-def reached_by(answers: RowAnswers | None) -> tuple[NDArray[np.float64], str] | None:
-    """What each row reached, more is better, and what that is called."""
-    if isinstance(answers, LabelAnswers):
-        return answers.right.astype(np.float64), "share that is right"
-    if isinstance(answers, NumberAnswers):
-        return -np.abs(answers.answers.astype(np.float64) - answers.truths), "mean error, below 0"
-    if isinstance(answers, TagAnswers):
-        pairs = zip(answers.truths, answers.answers, strict=True)
-        return np.array(
-            [np.mean([a == b for a, b in zip(*pair, strict=True)]) for pair in pairs]
-        ), "words that are right"
-    if isinstance(answers, TextAnswers):
-        return answers.scores.astype(np.float64), answers.figure
-    return None
 
 
 def _groups(subject: Subject) -> dict[str, list[str]]:

@@ -1,14 +1,20 @@
+import gzip
+import hashlib
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from tunewright.job.measure.rows.altered import ALTERATIONS
+from tunewright.job.measure.rows.outcomes import OUTCOMES_FILE
 from tunewright.job.model.layers import Parameters
 from tunewright.job.report.card import write_report
 from tunewright.job.report.lineage import lineage
 from tunewright.job.settings.search import Searched
 from tunewright.job.train.state import Trained
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.pull import read_manifest
 
 
 @pytest.fixture
@@ -37,6 +43,25 @@ def test_the_card_tells_quality_data_and_training(made):
     assert "| train | 300 |" in text
     assert "fp32 on cpu. Every setting stands in `lineage.json`." in text
     assert "The figures hold for inputs like the test rows. Texts are cut to 64 tokens. The licence of the " in text
+
+
+def test_the_outcomes_of_the_rows_give_the_accuracy_of_each_variant(made):
+    folder = made("single").pulled()
+    head, *rows = [json.loads(line) for line in gzip.decompress((folder / OUTCOMES_FILE).read_bytes()).splitlines()]
+    measured = json.loads((folder / "report" / "metrics.json").read_text())
+    assert measured["lower_is_better"] is False
+    assert len(rows) == head["test_rows"] == 60
+    assert head["in_training"] == 0
+    assert set(head["variants"]) == {measured["default_variant"], "fp32"}
+    for name in head["variants"]:
+        right = [row[name][1] for row in rows]
+        assert sum(right) / 60 == pytest.approx(measured["test"][name]["metrics"]["accuracy"])
+        assert right == [int(row["true"] == row[name][0]) for row in rows]
+    # They are of the rows that the manifest names.
+    keys = np.sort(np.array([int(row["row"], 16) for row in rows], dtype=np.uint64))
+    digest = hashlib.blake2b(keys.tobytes(), digest_size=8).hexdigest()
+    manifest = read_manifest(open_store(made("single").registry.uri), made("single").outcome.version)
+    assert manifest.config["test_rows"] == {"digest": digest, "rows": 60}
 
 
 def test_the_card_and_the_figures_tell_whether_explanations_are_true(made):
