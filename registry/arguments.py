@@ -9,6 +9,7 @@ from tunewright.registry.commands.command import Command
 from tunewright.registry.commands.comparing import DIFF
 from tunewright.registry.commands.listing import LIST
 from tunewright.registry.commands.moving import COPY, PUBLISH
+from tunewright.registry.commands.oci import PUSH
 from tunewright.registry.commands.pulling import PULL
 from tunewright.registry.commands.showing import SHOW
 from tunewright.registry.commands.upkeep import DELETE, REPAIR, VERIFY
@@ -20,6 +21,7 @@ COMMANDS: dict[str, Command] = {
     "diff": DIFF,
     "publish": PUBLISH,
     "pull": PULL,
+    "push": PUSH,
     "copy": COPY,
     "promote": PROMOTE,
     "rollback": ROLLBACK,

@@ -93,6 +93,7 @@ GROUP = Group(
         "publish": "make a folder of files the next version of a model",
         "pull": "copy a version's files to a folder, every digest checked",
         "copy": "copy a version to another registry, under the same digest",
+        "push": "send a version to an OCI registry, as an artifact of the same digest or as an image to mount",
         "promote": "point an alias at a version",
         "rollback": "point an alias at the version it pointed at before",
         "unalias": "let an alias point nowhere; its history stays",

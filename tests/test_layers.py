@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
 ORDER = {
-    "registry": "errors plugins address variables settings stores transfer versions upkeep command_line completion "
+    "registry": "errors plugins address variables settings stores transfer versions upkeep oci command_line completion "
     "commands arguments program",
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
     "predictor golden profile explain trial settings queue watch live protocols page doors http startup drift program "
@@ -39,6 +39,12 @@ TESTED_BY = {
     "registry/commands/listing.py": "registry/test_program.py",
     "registry/commands/moving.py": "registry/upkeep/test_folder.py",
     "registry/commands/output.py": "registry/test_program.py",
+    "registry/commands/oci.py": "registry/oci/test_push.py",
+    "registry/oci/address.py": "registry/oci/test_push.py",
+    "registry/oci/blobs.py": "registry/oci/test_push.py",
+    "registry/oci/fetch.py": "registry/oci/test_push.py",
+    "registry/oci/media_types.py": "registry/oci/test_image.py",
+    "registry/oci/remote.py": "registry/oci/test_push.py",
     "registry/commands/pulling.py": "registry/test_program.py",
     "registry/commands/showing.py": "registry/test_program.py",
     "registry/commands/upkeep.py": "registry/test_program.py",

@@ -1,0 +1,1 @@
+"""Versions in OCI registries, pushed and pulled over their HTTP protocol."""

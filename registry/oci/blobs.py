@@ -1,0 +1,38 @@
+"""The blobs of a repository, read like those of a store: in ranges, by the digest in their key."""
+
+from tunewright.registry.errors import NotFound, UnsafeStore
+from tunewright.registry.oci.remote import Remote
+from tunewright.registry.stores.key import Stat
+
+
+class Blobs:
+    """See `registry.transfer.download.Source`. A digest stands for an ETag: under it there is never anything else."""
+
+    def __init__(self, remote: Remote) -> None:
+        self._remote = remote
+
+    @property
+    def uri(self) -> str:
+        """oci://host/repository:tag."""
+        return str(self._remote.address)
+
+    def stat(self, key: str) -> Stat:
+        """Size and digest of a blob. Raises NotFound."""
+        digest = f"sha256:{key.rpartition('/')[2]}"
+        answer = self._remote.ask("HEAD", f"blobs/{digest}", known=(200, 404))
+        if answer.status == 404:
+            raise NotFound(f"{self.uri} lacks {digest}, which its manifest names")
+        return Stat(key, int(answer.headers.get("Content-Length", -1)), digest)
+
+    def read_range(self, key: str, start: int, stop: int, *, etag: str) -> bytes:
+        """Bytes `start` to `stop` (exclusive) of the blob."""
+        if stop <= start:
+            return b""
+        headers = {"Range": f"bytes={start}-{stop - 1}"}
+        answer = self._remote.ask("GET", f"blobs/{etag}", headers=headers, known=(200, 206))
+        if len(answer.data) != stop - start:
+            raise UnsafeStore(
+                f"{self.uri}: {stop - start} bytes of {etag} were asked for and {len(answer.data)} sent; this "
+                "registry, or a proxy before it, does not answer ranged reads"
+            )
+        return answer.data
