@@ -11,6 +11,7 @@ from tunewright.registry.commands.listing import LIST
 from tunewright.registry.commands.moving import COPY, PUBLISH
 from tunewright.registry.commands.oci import PUSH
 from tunewright.registry.commands.pulling import PULL
+from tunewright.registry.commands.room import GC, STATS
 from tunewright.registry.commands.showing import SHOW
 from tunewright.registry.commands.upkeep import DELETE, REPAIR, VERIFY
 from tunewright.registry.completion import SHELLS
@@ -31,6 +32,8 @@ COMMANDS: dict[str, Command] = {
     "verify": VERIFY,
     "repair": REPAIR,
     "delete": DELETE,
+    "gc": GC,
+    "stats": STATS,
 }
 
 _EPILOG = """\

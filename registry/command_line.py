@@ -102,6 +102,8 @@ GROUP = Group(
         "verify": "read every byte of a version, a model or all again and compare the digests",
         "repair": "put back what fails its digest, from files or another registry",
         "delete": "take a version out of the list; its number is not given again",
+        "gc": "tell what nothing refers to any more, and remove it when told to",
+        "stats": "how many models and versions there are, and how many bytes are referred to, shared, or neither",
         "completion": "print what makes bash, zsh or fish complete commands, flags and their values",
     },
 )

@@ -85,7 +85,8 @@ def _delete(store: Store, options: argparse.Namespace) -> int:
             f"{pointing[0]}, or `tunewright unalias {version.name}@{pointing[0]}`, before this one is deleted"
         )
     made = delete_version(store, version, reason=options.why)
-    said = f"{version} is deleted by {made.who} ({made.deleted}); its number is not given again, and its files stay"
+    stay = "its number is not given again, and its files stay until `tunewright gc --delete` a week later"
+    said = f"{version} is deleted by {made.who} ({made.deleted}); {stay}"
     answer(said, asdict(made), as_json=options.json)
     return 0
 

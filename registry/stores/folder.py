@@ -23,7 +23,7 @@ from tunewright.registry.errors import (
     UnsafeStore,
 )
 from tunewright.registry.stores.disk_space import disk_full, flush, is_disk_full
-from tunewright.registry.stores.key import SMALL, Stat, check_key
+from tunewright.registry.stores.key import SMALL, Leftover, Stat, check_key
 
 _TEMPORARY = ".tmp-"  # a name that starts so is a file in the making, or what a crash left of one
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
@@ -121,6 +121,31 @@ class FolderStore:
         path = self._path(key)
         with self._clear(key), suppress(FileNotFoundError, NotADirectoryError):
             path.unlink()
+
+    def copy(self, key: str, target: str) -> None:
+        """See Store."""
+        source, path = self._path(key), self._path(target)
+        with self._clear(key), self._temporary(path) as temporary:
+            try:
+                os.link(source, temporary)
+            except FileNotFoundError:
+                raise
+            except OSError:  # no hard links here
+                shutil.copyfile(source, temporary)
+            temporary.replace(path)
+            flush(path.parent)
+
+    def leftovers(self, prefix: str) -> Iterator[Leftover]:
+        """See Store."""
+        for where, _, names in os.walk(self._root / prefix):
+            for path in (Path(where, name) for name in names if name.startswith(_TEMPORARY)):
+                with suppress(FileNotFoundError):
+                    status = path.stat()
+                    yield Leftover(path.relative_to(self._root).as_posix(), "", status.st_size, status.st_mtime)
+
+    def discard(self, leftover: Leftover) -> None:
+        """See Store."""
+        self.delete(leftover.key)
 
     def read_range(self, key: str, start: int, stop: int, *, etag: str) -> bytes:
         """See Store."""

@@ -17,6 +17,16 @@ class Stat:
     modified: float = field(default=0.0, compare=False)  # seconds since 1970, as far as the store knows
 
 
+@dataclass(frozen=True)
+class Leftover:
+    """What a write that did not end has left behind, and no list shows."""
+
+    key: str  # of the object that it was to be, or its own
+    id: str  # of the upload in parts; "" where there is none
+    size: int  # bytes
+    modified: float  # seconds since 1970
+
+
 def check_key(key: str, *, foreign: bool = False) -> None:
     """Refuse a key that could leave the store or that servers treat differently. Raises AddressError.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from tunewright.registry.errors import Conflict, CorruptObject, NotFound, RegistryError, Unreachable, UnsafeStore
-from tunewright.registry.stores.key import SMALL, Stat, check_key
+from tunewright.registry.stores.key import SMALL, Leftover, Stat, check_key
 from tunewright.registry.stores.patience import Waiting, granted
 from tunewright.registry.stores.ranges import RANGE, sha256_of_object
 from tunewright.registry.stores.s3_client import connect
@@ -18,7 +18,13 @@ from tunewright.registry.stores.s3_upload import Upload, etag_of
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ListObjectsV2OutputTypeDef
+    from mypy_boto3_s3.type_defs import (
+        CopySourceTypeDef,
+        GetObjectOutputTypeDef,
+        HeadObjectOutputTypeDef,
+        ListMultipartUploadsOutputTypeDef,
+        ListObjectsV2OutputTypeDef,
+    )
 
 _PUT_ID = "put-id"  # metadata key: who wrote this object; some servers change its case
 _ATTEMPTS = 5  # of a body that arrives cut off, and of a commit whose fate is not known
@@ -32,6 +38,13 @@ class _Further(TypedDict, total=False):
     """Where a listing goes on."""
 
     ContinuationToken: str
+
+
+class _FurtherUploads(TypedDict, total=False):
+    """Where a listing of uploads goes on."""
+
+    KeyMarker: str
+    UploadIdMarker: str
 
 
 class S3Store:
@@ -163,6 +176,58 @@ class S3Store:
             self._ask(lambda client: client.delete_object(Bucket=self._bucket, Key=full))
         except _errors() as error:
             raise self._sentence(key, error) from error
+
+    def copy(self, key: str, target: str) -> None:
+        """See Store. A large object is copied in parts."""
+        source: CopySourceTypeDef = {"Bucket": self._bucket, "Key": self._full(key)}
+        full = self._full(target)
+        try:
+            self._ask(lambda client: client.copy(source, self._bucket, full))
+        except _errors() as error:
+            raise self._sentence(key, error) from error
+
+    def leftovers(self, prefix: str) -> Iterator[Leftover]:
+        """See Store."""
+        further: _FurtherUploads = {}
+        while True:
+            page = self._uploads(prefix, further)
+            for entry in page.get("Uploads", []):
+                key, id = entry["Key"], entry["UploadId"]
+                size, begun = self._size_of_parts(key, id), entry["Initiated"].timestamp()
+                yield Leftover(key.removeprefix(self._prefix), id, size, begun)
+            if not page.get("IsTruncated"):
+                return
+            further = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def discard(self, leftover: Leftover) -> None:
+        """See Store."""
+        full = self._full(leftover.key)
+        try:
+            self._ask(lambda client: client.abort_multipart_upload(Bucket=self._bucket, Key=full, UploadId=leftover.id))
+        except _errors() as error:
+            if status_of(error) != 404:
+                raise self._sentence(leftover.key, error) from error
+
+    def _uploads(self, prefix: str, further: "_FurtherUploads") -> "ListMultipartUploadsOutputTypeDef":
+        start = self._prefix + prefix
+        try:
+            return self._ask(lambda client: client.list_multipart_uploads(Bucket=self._bucket, Prefix=start, **further))
+        except _errors() as error:
+            raise self._sentence(prefix, error) from error
+
+    def _size_of_parts(self, key: str, id: str) -> int:
+        """Bytes of the parts that have arrived; 0 where the upload has just ended."""
+
+        def ask(client: "S3Client") -> int:
+            pages = client.get_paginator("list_parts").paginate(Bucket=self._bucket, Key=key, UploadId=id)
+            return sum(part["Size"] for page in pages for part in page.get("Parts", []))
+
+        try:
+            return self._ask(ask)
+        except _errors() as error:
+            if status_of(error) == 404:
+                return 0
+            raise self._sentence(key.removeprefix(self._prefix), error) from error
 
     def _ask(self, ask: Callable[["S3Client"], Answer], waiting: Waiting | None = None) -> Answer:
         """What the server answers: asked again with new credentials where they have expired, and after an outage."""

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from tunewright.registry.address import shown_address
 from tunewright.registry.errors import AddressError
 from tunewright.registry.stores.folder import FolderStore
-from tunewright.registry.stores.key import SMALL, check_key
+from tunewright.registry.stores.key import SMALL, Leftover, check_key
 from tunewright.registry.stores.key import Stat as Stat
 from tunewright.registry.stores.s3 import S3Store
 
@@ -65,8 +65,17 @@ class Store(Protocol):
         what was written and not what has become of it; where the ETag is another, or none of the bytes, it is read.
         """
 
+    def copy(self, key: str, target: str) -> None:
+        """Have an object under another key as well, in place of what is there; nothing is sent. Raises NotFound."""
+
     def delete(self, key: str) -> None:
-        """Remove an object; where there is none, nothing is done. Nothing of a registry is ever removed so."""
+        """Remove an object; where there is none, nothing is done. Of a registry only a collection removes anything."""
+
+    def leftovers(self, prefix: str) -> Iterator[Leftover]:
+        """What writes below a prefix have left that did not end, or have not ended yet."""
+
+    def discard(self, leftover: Leftover) -> None:
+        """Remove it; where it is gone, nothing is done. A write that goes on fails."""
 
     def read_range(self, key: str, start: int, stop: int, *, etag: str) -> bytes:
         """Bytes `start` to `stop` (exclusive). Raises Conflict when the object is no longer the one of `etag`."""

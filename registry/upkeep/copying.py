@@ -10,10 +10,11 @@ from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.download import download
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.upkeep.verify import parts_of, problem_of
+from tunewright.registry.versions.blobs import kept, put_blob, relied_on
 from tunewright.registry.versions.layout import blob_key, check_name
 from tunewright.registry.versions.manifest import Layer
-from tunewright.registry.versions.publish import find_run, put_blob, register
-from tunewright.registry.versions.pull import manifest_bytes, read_manifest
+from tunewright.registry.versions.publish import find_run, register
+from tunewright.registry.versions.pull import digests_of, manifest_bytes, read_manifest
 from tunewright.registry.versions.record import (
     Summary,
     Version,
@@ -38,19 +39,21 @@ def copy(source: Store, version: Version, target: Store, *, name: str | None = N
         return _same(target, found, version), False
     manifest = read_manifest(source, version)
 
-    def send_one(layer: Layer) -> None:
-        if problem_of(target, layer) is not None:
-            _send(source, target, layer)
-
     def send() -> None:
+        those = kept(target, name)
+
+        def send_one(layer: Layer) -> None:
+            if not relied_on(target, layer.digest, those, lambda: problem_of(target, layer) is None):
+                _send(source, target, layer)
+
         each(send_one, {layer.digest: layer for layer in parts_of(manifest)}.values())
-        put_blob(target, manifest_bytes(source, version))
+        put_blob(target, manifest_bytes(source, version), those)
 
     if not target.single_writer:
         probe(target)
     summary = version.summary or Summary()
     told = replace(version, name=name, number=1, created=now(), previous=None, who=who(), summary=summary)
-    return _same(target, register(target, told, send), version), True
+    return _same(target, register(target, told, digests_of(version, manifest), send), version), True
 
 
 def _send(source: Store, target: Store, layer: Layer) -> None:

@@ -6,6 +6,9 @@ models/<name>/versions/<20 digits>.json.deleted  create-only: that version is de
 models/<name>/runs/<run id>.json                 create-only: where to look for the version of a run
 models/<name>/aliases/<alias>/<20 digits>.json   create-only log: the highest number is where the alias points
 models/<name>/canaries/<alias>/<20 digits>.json  create-only log: the highest number is what is tried beside that
+gc/begun                                         create-only: blobs are removed here from time to time
+gc/trash/<id>/begun                              create-only: a collection that has begun
+gc/trash/<id>/<digest>                           what it removes, for as long as somebody may turn out to need it
 """
 
 import re
@@ -16,6 +19,9 @@ from pydantic import Field
 from tunewright.registry.errors import BadReference
 
 MODELS = "models/"
+BLOBS = "blobs/sha256/"
+GC_BEGUN = "gc/begun"
+TRASH = "gc/trash/"
 LATEST = "latest"  # computed, so no alias may be called so
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
@@ -83,7 +89,12 @@ def move_key(name: str, alias: str, entry: int) -> str:
 
 def canary_prefix(name: str, alias: str) -> str:
     """The folder of the log of what is tried beside an alias."""
-    return f"{model_prefix(name)}canaries/{check_alias(alias)}/"
+    return f"{canaries_prefix(name)}{check_alias(alias)}/"
+
+
+def canaries_prefix(name: str) -> str:
+    """The folder of all that is tried beside a model's aliases."""
+    return f"{model_prefix(name)}canaries/"
 
 
 def trial_key(name: str, alias: str, entry: int) -> str:
@@ -93,7 +104,23 @@ def trial_key(name: str, alias: str, entry: int) -> str:
 
 def blob_key(digest: str) -> str:
     """Where the bytes of a digest lie. Raises BadReference."""
-    return f"blobs/sha256/{check_digest(digest).removeprefix('sha256:')}"
+    return f"{BLOBS}{check_digest(digest).removeprefix('sha256:')}"
+
+
+def digest_in(key: str) -> str | None:
+    """The digest that a blob, or one on its way out, is of; None for any other key."""
+    digest = f"sha256:{key.rpartition('/')[2]}"
+    return digest if _DIGEST.fullmatch(digest) else None
+
+
+def collection_key(collection: str) -> str:
+    """What tells that a collection has begun."""
+    return f"{TRASH}{collection}/begun"
+
+
+def trash_key(collection: str, digest: str) -> str:
+    """Where a collection keeps what it removes."""
+    return f"{TRASH}{collection}/{check_digest(digest).removeprefix('sha256:')}"
 
 
 def number_in(key: str) -> int | None:

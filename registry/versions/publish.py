@@ -13,7 +13,9 @@ The protocol, in order:
    nothing refers to;
 5. from number `after` + 1 upwards a number is claimed by creating its record. When it is taken, the record there
    is read: if it carries our run id it is ours, and is the answer; else the next number is tried. What is known to
-   have been given is not claimed, only read; it is passed over where it has vanished.
+   have been given is not claimed, only read; it is passed over where it has vanished;
+6. where blobs that nothing refers to are collected (`gc/begun` is there), it is looked whether all are there still,
+   and what a collection has just taken is sent again (see `registry.versions.blobs`).
 
 Why a run never gets two versions, however often, late or concurrently it is repeated: no process of the run
 claims anything before the run record exists, so every version of the run has a number above `after`; and a
@@ -27,8 +29,7 @@ between the two would leave a run whose version can only be found by reading all
 search as well: it is one read when nobody else published meanwhile.
 """
 
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -41,20 +42,21 @@ from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.transfer.download import sha256_of
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.alias import last_entries
+from tunewright.registry.versions.blobs import all_there, kept, put_blob, put_file
 from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import (
     RunId,
     Time,
     aliases_prefix,
-    blob_key,
     model_prefix,
     run_key,
     runs_prefix,
     version_key,
     versions_prefix,
 )
-from tunewright.registry.versions.manifest import Layer, build, check_path, config_blob, digest_of, media_type_of
+from tunewright.registry.versions.manifest import Layer, build, check_path, config_blob, digest_of, media_type_of, parse
 from tunewright.registry.versions.numbered import EXACT, WIDEST_GAP, read_record
+from tunewright.registry.versions.pull import digests_of
 from tunewright.registry.versions.record import (
     Summary,
     Version,
@@ -106,23 +108,31 @@ def publish(
     told = Version(name, 1, digest_of(manifest), run_id, now(), size, who=who(), summary=summary or Summary())
 
     def send() -> None:
-        _upload_missing(store, layers, files)
+        those = kept(store, name)
+        each(
+            lambda layer: put_file(store, layer.digest, files[layer.path], those),
+            {layer.digest: layer for layer in layers}.values(),
+        )
         for blob in (config_blob(layers), manifest):
-            put_blob(store, blob)
+            put_blob(store, blob, those)
 
     if not single_writer:
         probe(store)
-    return register(store, told, send)
+    return register(store, told, digests_of(told, parse(manifest)), send)
 
 
-def register(store: Store, told: Version, send: Callable[[], None]) -> Version:
-    """Steps 3 to 5 of the protocol: the version as it is recorded, with its number.
+def register(store: Store, told: Version, digests: Collection[str], send: Callable[[], None]) -> Version:
+    """Steps 3 to 6 of the protocol: the version as it is recorded, with its number.
 
-    `told` says all of it but its number and the version before; `send` has every blob of it in the store.
+    `told` says all of it but its number and the version before; `send` has every blob of it, which are those of the
+    `digests`, in the store.
     """
     after, highest = _begin_run(store, told.name, told.run_id)
     send()
-    return _claim(store, replace(told, number=after + 1), highest)
+    version = _claim(store, replace(told, number=after + 1), highest)
+    if version.digest == told.digest and not all_there(store, digests):
+        send()
+    return version
 
 
 def find_run(store: Store, name: str, run_id: str) -> Version | None:
@@ -233,27 +243,3 @@ def describe(files: Mapping[str, Path]) -> list[Layer]:
             raise BadReference(f"{path!r} cannot be published: {file} cannot be read ({error.strerror})") from None
 
     return each(describe, sorted(files))
-
-
-def _upload_missing(store: Store, layers: Iterable[Layer], files: Mapping[str, Path]) -> None:
-    def upload(layer: Layer) -> None:
-        key, sha256 = blob_key(layer.digest), layer.digest.removeprefix("sha256:")
-        if not store.holds(key, files[layer.path], sha256=sha256):
-            store.upload(key, files[layer.path], sha256=sha256)
-
-    each(upload, {layer.digest: layer for layer in layers}.values())
-
-
-def put_blob(store: Store, data: bytes) -> bool:
-    """Have a small blob in the store, whatever lay under its digest before; whether it had to be written."""
-    digest = digest_of(data)
-    if store.create(blob_key(digest), data):
-        return True
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        path, sha256 = Path(file.name), digest.removeprefix("sha256:")
-        if store.holds(blob_key(digest), path, sha256=sha256):
-            return False
-        store.upload(blob_key(digest), path, sha256=sha256)
-    return True

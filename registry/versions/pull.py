@@ -18,14 +18,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewright.registry.errors import AccessDenied, Conflict, CorruptObject, RegistryError
+from tunewright.registry.errors import AccessDenied, Conflict, CorruptObject, NotFound, RegistryError
 from tunewright.registry.stores.disk_space import disk_full, is_disk_full
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.download import OnBytes, Source, download, sha256_of
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.layout import blob_key
 from tunewright.registry.versions.manifest import LARGEST, Layer, Manifest, digest_of, parse
-from tunewright.registry.versions.record import Version
+from tunewright.registry.versions.record import Version, deleted_sentence, deletion_of
 from tunewright.registry.versions.reference import resolve
 
 Only = Callable[[str], bool]
@@ -100,10 +100,18 @@ def manifest_bytes(store: Store, version: Version) -> bytes:
     """The manifest of a version as it is stored, of the digest that its record names. Raises CorruptObject."""
     key = blob_key(version.digest)
     for _ in range(3):  # a bit may have flipped on the way
-        data = store.read(key, limit=LARGEST)
+        try:
+            data = store.read(key, limit=LARGEST)
+        except NotFound as error:
+            raise collected(store, version) or error from None
         if digest_of(data) == version.digest:
             return data
     raise CorruptObject(f"the manifest of {version} ({key!r} in {store.uri}) does not have the digest in its name")
+
+
+def digests_of(version: Version, manifest: Manifest) -> frozenset[str]:
+    """Of every blob that a version needs."""
+    return frozenset({version.digest, manifest.config_digest, *(layer.digest for layer in manifest.layers)})
 
 
 def _of_size(manifest: Manifest, version: Version) -> Manifest:
@@ -112,6 +120,12 @@ def _of_size(manifest: Manifest, version: Version) -> Manifest:
             f"the manifest of {version} lists files of {manifest.size} bytes, the version's record says {version.size}"
         )
     return manifest
+
+
+def collected(store: Store, version: Version) -> NotFound | None:
+    """Why the files of a version are not there; None where nobody has removed them on purpose."""
+    gone = deletion_of(store, version.name, version.number)
+    return NotFound(deleted_sentence(gone)) if gone else None
 
 
 def _wanted(manifest: Manifest, only: Only | None) -> list[Layer]:

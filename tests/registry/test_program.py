@@ -43,6 +43,8 @@ def registry(tmp_path, monkeypatch, publish_version):
         ("delete", ["--json", "--why"]),
         ("history", ["--json"]),
         ("verify", ["--json"]),
+        ("gc", ["--delete", "--grace", "--held-within", "--json", "--keep-last"]),
+        ("stats", ["--json"]),
         ("repair", ["--from", "--json"]),
     ],
 )
@@ -238,7 +240,8 @@ def test_a_deleted_version_leaves_the_list_and_keeps_its_number(run, registry, p
     )
     code, out, _ = run("delete", "reviews:2", "--why", "learned from test rows")
     assert (code, out.startswith(f"reviews:2 is deleted by {who()} (")) == (0, True)
-    assert out.endswith("; its number is not given again, and its files stay\n")
+    stay = "; its number is not given again, and its files stay until `tunewright gc --delete` a week later\n"
+    assert out.endswith(stay)
     assert run("delete", "reviews:2") == (0, out, "")
     assert "reviews:2" not in run("list", "reviews")[1]
     assert run("show", "reviews")[1].startswith("version  reviews:1\n")

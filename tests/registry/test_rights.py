@@ -12,13 +12,17 @@ import pytest
 
 from tunewright.registry.errors import AccessDenied
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.upkeep.sweep import collect
+from tunewright.registry.upkeep.verify import verify
 from tunewright.registry.versions.alias import current, move, rollback
 from tunewright.registry.versions.canary import begin
+from tunewright.registry.versions.layout import deletion_key, move_key, version_key
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
+from tunewright.registry.versions.record import delete_version
 
 GUIDE = Path(__file__).parents[2] / "docs/guides/least-rights.md"
-ROLES = ("reader", "publisher", "promoter", "runner")
+ROLES = ("reader", "publisher", "promoter", "runner", "collector")
 
 
 def policies():
@@ -30,13 +34,14 @@ def policies():
     }
 
 
-def test_the_guide_has_a_policy_for_each_role_and_none_may_delete_in_a_registry():
+def test_the_guide_has_a_policy_for_each_role_and_one_may_delete_in_a_registry():
     assert tuple(policies()) == ROLES
     statements = [one for policy in policies().values() for one in policy["Statement"]]
     actions = {action for one in statements for action in one["Action"]}
-    assert actions == {"s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"}
-    deleting = [one["Resource"] for one in statements if "s3:DeleteObject" in one["Action"]]
-    assert deleting == [["arn:aws:s3:::tunewright/runs/*"]]
+    listing = {"s3:ListBucket", "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts"}
+    assert actions == listing | {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"}
+    deleting = [place for one in statements if "s3:DeleteObject" in one["Action"] for place in one["Resource"]]
+    assert deleting == [f"arn:aws:s3:::tunewright/{place}/*" for place in ("runs", "registry/blobs", "registry/gc")]
 
 
 @pytest.fixture
@@ -98,12 +103,39 @@ def test_a_runner_may_delete_in_its_own_prefix_alone(as_role, ceph_http_bucket):
 
 
 @pytest.mark.ceph
-def test_nobody_but_the_owner_may_delete(as_role, bundle, ceph_http_bucket):
+def test_a_collector_removes_what_nothing_refers_to_and_no_record(as_role, bundle, ceph_http_bucket):
+    store = as_role("publisher")
+    first, second = (
+        publish(store, "reviews", bundle | {"n": bundle[n]}, run_id=n) for n in ("model.json", "tokenizer.json")
+    )
+    delete_version(store, first)
+    key = f"registry/blobs/sha256/{'a' * 64}"
+    session = boto3.Session().client("s3")
+    session.upload_part(
+        Bucket=ceph_http_bucket, Key=key, PartNumber=1, Body=b"half",
+        UploadId=session.create_multipart_upload(Bucket=ceph_http_bucket, Key=key)["UploadId"],
+    )  # fmt: skip
+    store = as_role("collector")
+    done = collect(store, grace=-86400.0)
+    assert (len(done.blobs), [one.size for one in done.leftovers]) == (2, [4])  # a manifest and its configuration
+    assert verify(store, str(second)).problems == ()
+    delete_version(store, second)
+    for key in (version_key("reviews", 1), deletion_key("reviews", 1)):
+        with pytest.raises(AccessDenied):
+            store.delete(key)
+    with pytest.raises(AccessDenied):
+        store.create(move_key("reviews", "production", 1), b"x")
+
+
+@pytest.mark.ceph
+def test_nobody_but_the_owner_may_delete_and_a_collector_blobs(as_role, bundle, ceph_http_bucket):
     publish(as_role("publisher"), "reviews", bundle, run_id="one")
     for role in ROLES:
         as_role(role)
         # A session of its own: that of the module remembers the keys it was first asked with.
         client = boto3.Session().client("s3")
         for key in [one["Key"] for one in client.list_objects_v2(Bucket=ceph_http_bucket)["Contents"]]:
+            if role == "collector" and key.startswith("registry/blobs/"):
+                continue
             with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
                 client.delete_object(Bucket=ceph_http_bucket, Key=key)

@@ -151,6 +151,19 @@ def test_what_is_deleted_is_gone_and_nothing_beside_it(store):
         store.delete("../runs")
 
 
+def test_a_copy_is_the_same_bytes_in_place_of_what_was_there(store, write):
+    store.upload("a/one", write("one", b"one"))
+    store.create("b/two", b"two")
+    store.copy("a/one", "b/two")
+    store.copy("a/one", "c/three")
+    store.delete("a/one")
+    assert [store.read(key) for key in ("b/two", "c/three")] == [b"one", b"one"]
+    with pytest.raises(NotFound, match=r"there is no .*a/one"):
+        store.copy("a/one", "b/two")
+    assert store.read("b/two") == b"one"
+    assert list(store.leftovers("")) == []
+
+
 def test_the_address_is_shown_without_secrets(store):
     assert store.uri.endswith("registry")
     assert "test" * 2 not in store.uri

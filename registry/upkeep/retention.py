@@ -1,0 +1,41 @@
+"""Which versions a model can do without: all but the last ones, and what an alias points at or did not long ago."""
+
+from datetime import datetime
+from itertools import pairwise
+
+from tunewright.registry.stores.store import Store
+from tunewright.registry.upkeep.mark import refuse
+from tunewright.registry.versions.alias import Move, history, last_entries
+from tunewright.registry.versions.canary import last_trial
+from tunewright.registry.versions.layout import aliases_prefix
+from tunewright.registry.versions.record import Version, model_names, read_version, version_numbers
+
+
+def out_of_use(store: Store, *, keep_last: int, held_within: float, now: float) -> list[Version]:
+    """Of every model the versions below its last `keep_last`, but those that an alias has held within so many seconds.
+
+    `now` in seconds since 1970. Raises CorruptObject where that cannot be told.
+    """
+    found = []
+    for name in model_names(store):
+        below = version_numbers(store, name)[:-keep_last]
+        if below:
+            held = _held(store, name, now - held_within)
+            found += [read_version(store, name, number) for number in below if number not in held]
+    return found
+
+
+def _held(store: Store, name: str, since: float) -> set[int]:
+    """The versions that an alias, or a trial beside one, points at, or pointed at some time since."""
+    held: set[int] = set()
+    for last in last_entries(store, name, store.list(aliases_prefix(name)), on_fault=refuse):
+        log = history(store, name, last.alias)
+        held |= {one.number for one, after in pairwise(log) if one.points and _seconds(after) >= since}
+        held |= {last.number} if last.points else set()
+        trial = last_trial(store, name, last.alias)
+        held |= {trial.number} if trial and trial.number else set()
+    return held
+
+
+def _seconds(move: Move) -> float:
+    return datetime.fromisoformat(move.moved).timestamp()
