@@ -10,8 +10,9 @@ from tunewright.registry.commands.comparing import DIFF
 from tunewright.registry.commands.listing import LIST
 from tunewright.registry.commands.moving import COPY, PUBLISH
 from tunewright.registry.commands.oci import PUSH
+from tunewright.registry.commands.noting import DESCRIBE, SEARCH, TAG, UNTAG
 from tunewright.registry.commands.pulling import PULL
-from tunewright.registry.commands.room import GC, STATS
+from tunewright.registry.commands.room import CACHE, GC, STATS
 from tunewright.registry.commands.showing import SHOW
 from tunewright.registry.commands.upkeep import DELETE, REPAIR, VERIFY
 from tunewright.registry.completion import SHELLS
@@ -29,11 +30,16 @@ COMMANDS: dict[str, Command] = {
     "unalias": UNALIAS,
     "canary": CANARY,
     "history": HISTORY,
+    "tag": TAG,
+    "untag": UNTAG,
+    "describe": DESCRIBE,
+    "search": SEARCH,
     "verify": VERIFY,
     "repair": REPAIR,
     "delete": DELETE,
     "gc": GC,
     "stats": STATS,
+    "cache": CACHE,
 }
 
 _EPILOG = """\

@@ -8,6 +8,7 @@ from tunewright.registry.commands.output import metric_of, print_json, print_tab
 from tunewright.registry.errors import CorruptObject
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
+from tunewright.registry.upkeep.notes import notes
 from tunewright.registry.versions.alias import aliases
 from tunewright.registry.versions.record import Version, model_names, no_model, read_version, version_numbers
 from tunewright.registry.versions.reference import parse
@@ -50,11 +51,15 @@ def _list_versions(store: Store, options: argparse.Namespace) -> int:
         raise no_model(store, name)
     pointing = aliases(store, name, on_fault=faults.append)
     rows = {number: _read_or_tell(store, name, number, faults) for number in known}
+    said = notes(store, name, on_fault=faults.append)
+    tags = {number: list(said[number].tags) if number in said else [] for number in known}
     names = {number: sorted(a for a, to in pointing.items() if to == number) for number in known}
     if options.json:
-        print_json([asdict(version) | {"aliases": names[n]} for n, version in rows.items() if version])
+        rest = {n: {"aliases": names[n], "tags": tags[n]} for n in known}
+        print_json([asdict(version) | rest[n] for n, version in rows.items() if version])
     else:
-        cells = [_row(f"{name}:{number}", rows[number], ", ".join(names[number])) for number in reversed(known)]
+        called = {number: ", ".join([*names[number], *(f"#{tag}" for tag in tags[number])]) for number in known}
+        cells = [_row(f"{name}:{number}", rows[number], called[number]) for number in reversed(known)]
         print_table(("VERSION", "CREATED", "SIZE", "METRIC", "ALIASES", "RUN"), cells)
     return tell(faults)
 

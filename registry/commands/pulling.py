@@ -1,57 +1,118 @@
 """`tunewright pull`."""
 
 import argparse
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
-from tunewright.registry.commands.output import answer
+from tunewright.registry.commands.output import answer, say
 from tunewright.registry.completion import names_a
-from tunewright.registry.errors import NotFound
+from tunewright.registry.errors import BadReference, NotFound
 from tunewright.registry.oci.address import is_oci, parse_oci
 from tunewright.registry.oci.fetch import open_artifact
+from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
-from tunewright.registry.versions.manifest import Manifest
-from tunewright.registry.versions.pull import Only, pull_into, put_files, read_manifest
+from tunewright.registry.upkeep.update import Record, read_record, update, write_record
+from tunewright.registry.versions.manifest import Layer, Manifest
+from tunewright.registry.versions.pull import Only, pull, pull_into, put_files, read_manifest
+from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import resolve
 
 
 def _add(made: argparse.ArgumentParser) -> None:
     add_reference(made, "REF|OCI")
-    to = made.add_argument("--to", required=True, type=Path, metavar="DIR", help="the folder; made when missing")
-    names_a(to, "directory")
+    said = "the folder; made when missing. Without it the files stay in the cache, and their folder is printed"
+    names_a(made.add_argument("--to", type=Path, metavar="DIR", help=said), "directory")
     made.add_argument("--variant", help="of the folders in onnx/ only this one, as in fp32 or int8")
+    made.add_argument("--update", action="store_true", help="where DIR holds an older version, make it this one")
+    made.add_argument("--force", action="store_true", help="replace files that somebody has changed as well")
     add_json(made)
 
 
 def _pull(store: Store, options: argparse.Namespace) -> int:
+    if options.force and not options.update:
+        raise BadReference("--force has no effect without --update: nothing else replaces a file")
     if is_oci(options.reference):
         return _pull_artifact(options)
+    if options.to is None:
+        return _pull_to_cache(store, options)
+    version = resolve(store, options.reference)
+    if options.update and (record := read_record(options.to)):
+        return _update(store, version, record, options)
+    if options.update and options.to.is_dir() and any(options.to.iterdir()):
+        raise BadReference(
+            f"{options.to} holds no record of a pull, which earlier releases did not write: what of it is somebody's "
+            "own cannot be told; pull into an empty folder once"
+        )
+    manifest = read_manifest(store, version)
+    only = of_variant(options.variant, version, manifest)
+    files = _chosen(manifest, only)
+    folder = pull_into(store, version, options.to, only=only).folder
+    write_record(folder, version, files, options.variant)
+    return _tell(str(version), _facts(version), files, folder, options)
+
+
+def _pull_to_cache(store: Store, options: argparse.Namespace) -> int:
+    """The folder alone is printed, as scripts want it; the sentence goes where people read it too."""
+    if options.update:
+        raise BadReference("--update needs --to DIR, the folder that is to be brought up to date")
     version = resolve(store, options.reference)
     manifest = read_manifest(store, version)
     only = of_variant(options.variant, version, manifest)
-    pulled = pull_into(store, version, options.to, only=only)
-    facts = {"name": version.name, "number": version.number, "digest": version.digest}
-    return _tell(str(version), facts, manifest, only, pulled.folder, options)
+    files = _chosen(manifest, only)
+    folder = pull(store, version, cache=RegistrySettings().cache, only=only).folder
+    if options.json:
+        return _tell(str(version), _facts(version), files, folder, options)
+    say(str(folder))
+    say(_said(str(version), files, folder), sys.stderr)
+    return 0
 
 
 def _pull_artifact(options: argparse.Namespace) -> int:
+    if options.update or options.to is None:
+        raise BadReference("what is pulled from an OCI registry goes to an empty folder: say --to DIR, without --update")
     artifact = open_artifact(parse_oci(options.reference))
     only = of_variant(options.variant, artifact.address, artifact.manifest)
     put_files(artifact.blobs, artifact.manifest, options.to, only=only)
     facts = {"address": str(artifact.address), "digest": artifact.digest}
-    return _tell(str(artifact.address), facts, artifact.manifest, only, options.to.absolute(), options)
+    return _tell(str(artifact.address), facts, _chosen(artifact.manifest, only), options.to.absolute(), options)
+
+
+def _update(store: Store, version: Version, record: Record, options: argparse.Namespace) -> int:
+    """Of the variant that was pulled before, unless another one is asked for."""
+    manifest, variant = read_manifest(store, version), options.variant or record.variant
+    files, folder = _chosen(manifest, of_variant(variant, version, manifest)), options.to.absolute()
+    done = update(store, version, files, folder, record, force=options.force, variant=variant)
+    moved = f"{len(done.moved)} files, {size_text(sum(layer.size for layer in done.moved))} moved"
+    said = f"{record.name}:{done.before} -> {version}: {moved}, {len(done.removed)} removed, in {folder}"
+    facts = {"before": done.before, "moved": [layer.path for layer in done.moved], "removed": done.removed}
+    answer(said, {**_facts(version), **_sizes(files, folder), **facts}, as_json=options.json)
+    return 0
 
 
 def _tell(
-    name: str, facts: Mapping[str, object], manifest: Manifest, only: Only, folder: Path, options: argparse.Namespace
+    name: str, facts: Mapping[str, object], files: Sequence[Layer], folder: Path, options: argparse.Namespace
 ) -> int:
-    files = [layer for layer in manifest.layers if only(layer.path)]
-    size = sum(layer.size for layer in files)
-    said = f"{name}: {len(files)} files, {size_text(size)}, in {folder}"
-    answer(said, {**facts, "files": len(files), "size": size, "folder": str(folder)}, as_json=options.json)
+    answer(_said(name, files, folder), {**facts, **_sizes(files, folder)}, as_json=options.json)
     return 0
+
+
+def _said(name: str, files: Sequence[Layer], folder: Path) -> str:
+    return f"{name}: {len(files)} files, {size_text(sum(layer.size for layer in files))}, in {folder}"
+
+
+def _facts(version: Version) -> dict[str, object]:
+    return {"name": version.name, "number": version.number, "digest": version.digest}
+
+
+def _sizes(files: Sequence[Layer], folder: Path) -> dict[str, object]:
+    return {"files": len(files), "size": sum(layer.size for layer in files), "folder": str(folder)}
+
+
+def _chosen(manifest: Manifest, only: Only) -> list[Layer]:
+    return [layer for layer in manifest.layers if only(layer.path)]
 
 
 def of_variant(variant: str | None, what: object, manifest: Manifest) -> Only:

@@ -1,16 +1,19 @@
-"""`tunewright gc` and `stats`: how much room a registry takes, and what of it can go."""
+"""`tunewright gc`, `stats` and `cache`: how much room a registry and the cache take, and what of it can go."""
 
 import argparse
 import re
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from tunewright.registry.commands.command import Command, add_json
-from tunewright.registry.commands.output import print_json, print_pairs, print_table, say
+from tunewright.registry.commands.output import answer, print_json, print_pairs, print_table, say
 from tunewright.registry.errors import BadReference
+from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
+from tunewright.registry.upkeep.cache import look, prune
 from tunewright.registry.upkeep.mark import Mark
 from tunewright.registry.upkeep.retention import out_of_use
 from tunewright.registry.upkeep.sweep import Collected, collect, trash_of, would_collect
@@ -127,5 +130,31 @@ def _counted(store: Store) -> Mapping[str, int]:
     }
 
 
+def _add_cache(made: argparse.ArgumentParser) -> None:
+    said = "remove what was used longest ago until at most this is left, as in 10GB; never a version in use"
+    made.add_argument("--prune", metavar="SIZE", help=said)
+    add_json(made)
+
+
+def _cache(_: Store, options: argparse.Namespace) -> int:
+    cache = RegistrySettings().cache.absolute()
+    most = None if options.prune is None else _bytes(options.prune)
+    found = look(cache) if most is None else prune(cache, most)
+    is_over = most is not None and found.size > most
+    said = f"{found.versions} versions, {found.in_use} of them in use, {size_text(found.size)}, in {cache}"
+    if most is not None:
+        said = f"{found.removed} versions removed; {said}{': what is in use stays' if is_over else ''}"
+    answer(said, asdict(found) | {"folder": str(cache)}, as_json=options.json)
+    return 1 if is_over else 0
+
+
+def _bytes(text: str) -> int:
+    told = re.fullmatch(r"([0-9]{1,9})(MB|GB|TB)", text)
+    if told is None:
+        raise BadReference(f"--prune {text!r} is not a size; expected a number of MB, GB or TB, as in 10GB")
+    return int(told[1]) * {"MB": 10**6, "GB": 10**9, "TB": 10**12}[told[2]]
+
+
+CACHE = Command(_add_cache, _cache)
 GC = Command(_add_gc, _gc)
 STATS = Command(add_json, _stats)

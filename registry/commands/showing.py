@@ -12,6 +12,7 @@ from tunewright.registry.errors import NotFound
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
+from tunewright.registry.upkeep.notes import note_on
 from tunewright.registry.versions.alias import aliases_of
 from tunewright.registry.versions.pull import pull, read_manifest
 from tunewright.registry.versions.record import REPORT, Version, deletion_of
@@ -31,7 +32,9 @@ def _show(store: Store, options: argparse.Namespace) -> int:
     manifest = read_manifest(store, version)
     if options.json:
         layers = [asdict(layer) for layer in manifest.layers]
-        print_json(asdict(version) | {"config": dict(manifest.config), "files": layers})
+        note = note_on(store, version)
+        said = {"tags": note.tags if note else (), "description": note.description if note else ""}
+        print_json(asdict(version) | said | {"config": dict(manifest.config), "files": layers})
         return 0
     print_pairs(_facts(store, version) + [(k, short(v)) for k, v in sorted(manifest.config.items())])
     say("")
@@ -66,7 +69,14 @@ def _facts(store: Store, version: Version) -> list[tuple[str, str]]:
         ("metric", metric_of(version)),
         ("before", version.previous or "-"),
         *_deleted(store, version),
+        *_said(store, version),
     ]
+
+
+def _said(store: Store, version: Version) -> list[tuple[str, str]]:
+    note = note_on(store, version)
+    told = [("tags", ", ".join(note.tags)), ("about", short(note.description))] if note else []
+    return [(name, text) for name, text in told if text]
 
 
 def _deleted(store: Store, version: Version) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tunewright.registry.errors import AccessDenied, BadReference
 from tunewright.registry.stores.store import Store
+from tunewright.registry.upkeep.update import RECORD
 from tunewright.registry.versions.document import canonical
 from tunewright.registry.versions.manifest import check_path
 from tunewright.registry.versions.publish import describe
@@ -29,7 +30,7 @@ def files_of(folder: Path) -> dict[str, Path]:
                     f"{path} is {'a link' if path.is_symlink() else 'no file'}; a version holds files and folders "
                     "alone: put what is meant there, or publish another folder"
                 )
-            if path.is_file():
+            if path.is_file() and path != folder / RECORD:
                 found[_checked(path.relative_to(folder).as_posix())] = path
     if not found:
         raise BadReference(f"{folder} holds no file; expected a folder with the files of a version")

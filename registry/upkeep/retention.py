@@ -1,10 +1,11 @@
-"""Which versions a model can do without: all but the last ones, and what an alias points at or did not long ago."""
+"""Which versions a model can do without: all but the last ones, tagged ones, and what an alias holds or held lately."""
 
 from datetime import datetime
 from itertools import pairwise
 
 from tunewright.registry.stores.store import Store
 from tunewright.registry.upkeep.mark import refuse
+from tunewright.registry.upkeep.notes import notes
 from tunewright.registry.versions.alias import Move, history, last_entries
 from tunewright.registry.versions.canary import last_trial
 from tunewright.registry.versions.layout import aliases_prefix
@@ -12,7 +13,8 @@ from tunewright.registry.versions.record import Version, model_names, read_versi
 
 
 def out_of_use(store: Store, *, keep_last: int, held_within: float, now: float) -> list[Version]:
-    """Of every model the versions below its last `keep_last`, but those that an alias has held within so many seconds.
+    """Of every model the versions below its last `keep_last`, but tagged ones and those that an alias has held within
+    so many seconds.
 
     `now` in seconds since 1970. Raises CorruptObject where that cannot be told.
     """
@@ -26,8 +28,8 @@ def out_of_use(store: Store, *, keep_last: int, held_within: float, now: float) 
 
 
 def _held(store: Store, name: str, since: float) -> set[int]:
-    """The versions that an alias, or a trial beside one, points at, or pointed at some time since."""
-    held: set[int] = set()
+    """The versions with a tag, and those that an alias, or a trial beside one, points at or pointed at since."""
+    held = {number for number, note in notes(store, name, on_fault=refuse).items() if note.tags}
     for last in last_entries(store, name, store.list(aliases_prefix(name)), on_fault=refuse):
         log = history(store, name, last.alias)
         held |= {one.number for one, after in pairwise(log) if one.points and _seconds(after) >= since}

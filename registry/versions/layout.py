@@ -6,6 +6,7 @@ models/<name>/versions/<20 digits>.json.deleted  create-only: that version is de
 models/<name>/runs/<run id>.json                 create-only: where to look for the version of a run
 models/<name>/aliases/<alias>/<20 digits>.json   create-only log: the highest number is where the alias points
 models/<name>/canaries/<alias>/<20 digits>.json  create-only log: the highest number is what is tried beside that
+notes/<name>/<20 digits>/<20 digits>.json        create-only log of a version: the highest number is what is said of it
 gc/begun                                         create-only: blobs are removed here from time to time
 gc/trash/<id>/begun                              create-only: a collection that has begun
 gc/trash/<id>/<digest>                           what it removes, for as long as somebody may turn out to need it
@@ -100,6 +101,17 @@ def canaries_prefix(name: str) -> str:
 def trial_key(name: str, alias: str, entry: int) -> str:
     """One entry of that log."""
     return f"{canary_prefix(name, alias)}{_check_number(entry):020d}.json"
+
+
+def notes_prefix(name: str, number: int | None = None) -> str:
+    """The folder of what is said of a model's versions, or of one."""
+    below = "" if number is None else f"{_check_number(number):020d}/"
+    return f"notes/{check_name(name)}/{below}"
+
+
+def note_key(name: str, number: int, entry: int) -> str:
+    """One entry of the log of a version."""
+    return f"{notes_prefix(name, number)}{_check_number(entry):020d}.json"
 
 
 def blob_key(digest: str) -> str:

@@ -5,6 +5,8 @@ The cache is shared by any number of processes:
     blobs/sha256/<digest>          each file once, whoever needs it
     versions/<manifest digest>/    the version as a folder of real files (hard links to the blobs)
 
+Each holds a lock of the whole while it pulls, and one of the version's folder until it ends (`registry.upkeep.cache`).
+
 Real files, because onnxruntime refuses symbolic links to external data. A file in the cache is hashed again each
 time it is pulled: that costs about a second for a gigabyte, and nothing below would notice a flipped bit (most
 load without a word in onnxruntime). One that no longer matches is fetched anew.
@@ -14,7 +16,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from tunewright.registry.errors import AccessDenied, Conflict, CorruptObject, No
 from tunewright.registry.stores.disk_space import disk_full, is_disk_full
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.download import OnBytes, Source, download, sha256_of
+from tunewright.registry.transfer.in_use import keep, used
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.layout import blob_key
 from tunewright.registry.versions.manifest import LARGEST, Layer, Manifest, digest_of, parse
@@ -59,8 +62,14 @@ def pull(
             download(store, blob_key(layer.digest), blob, sha256=_hex(layer), size=layer.size, on_bytes=on_bytes)
         _place(blob, folder / layer.path, layer)
 
-    with _writable(cache):
-        each(fetch, _wanted(manifest, only))
+    with writable(cache):
+        folder.mkdir(parents=True, exist_ok=True)
+        with used(cache):
+            folder.mkdir(parents=True, exist_ok=True)  # it may have been removed just before
+            keep(folder)
+            each(fetch, _wanted(manifest, only))
+        with suppress(OSError):  # another's, or one that cannot be written: then it is not known when it was used
+            os.utime(folder)
     return Pulled(folder, version, manifest)
 
 
@@ -83,10 +92,13 @@ def put_files(source: Source, manifest: Manifest, folder: Path, *, only: Only | 
         if _matches(target, layer):
             return
         if target.exists():
-            raise Conflict(f"{target} already exists and is another file; choose an empty folder")
+            raise Conflict(
+                f"{target} already exists and is another file; choose an empty folder, or bring an older pull "
+                "up to date with --update"
+            )
         download(source, blob_key(layer.digest), target, sha256=_hex(layer), size=layer.size)
 
-    with _writable(folder):
+    with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
         each(fetch, _wanted(manifest, only))
 
@@ -166,7 +178,8 @@ def _hex(layer: Layer) -> str:
 
 
 @contextmanager
-def _writable(folder: Path) -> Iterator[None]:
+def writable(folder: Path) -> Iterator[None]:
+    """What the local disk refuses meanwhile is told in one sentence."""
     try:
         yield
     except OSError as error:

@@ -12,6 +12,7 @@ import pytest
 
 from tunewright.registry.errors import AccessDenied
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.upkeep.notes import tag
 from tunewright.registry.upkeep.sweep import collect
 from tunewright.registry.upkeep.verify import verify
 from tunewright.registry.versions.alias import current, move, rollback
@@ -19,7 +20,7 @@ from tunewright.registry.versions.canary import begin
 from tunewright.registry.versions.layout import deletion_key, move_key, version_key
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
-from tunewright.registry.versions.record import delete_version
+from tunewright.registry.versions.record import delete_version, read_version
 
 GUIDE = Path(__file__).parents[2] / "docs/guides/least-rights.md"
 ROLES = ("reader", "publisher", "promoter", "runner", "collector")
@@ -79,6 +80,7 @@ def test_each_role_can_do_its_work_and_no_more(as_role, bundle, tmp_path):
     move(store, "reviews", "production", 2)
     assert rollback(store, "reviews", "production").number == 1
     assert begin(store, "reviews", "production", 2, 10).weights == {1: 90, 2: 10}
+    assert tag(store, read_version(store, "reviews", 1), "released").tags == ("released",)
     with pytest.raises(AccessDenied):
         publish(store, "reviews", bundle, run_id="three")
 

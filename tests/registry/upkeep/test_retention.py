@@ -7,11 +7,12 @@ import time
 import pytest
 
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.upkeep.notes import tag, untag
 from tunewright.registry.upkeep.retention import out_of_use
 from tunewright.registry.versions.alias import move, remove
 from tunewright.registry.versions.canary import begin
 from tunewright.registry.versions.publish import publish
-from tunewright.registry.versions.record import version_numbers
+from tunewright.registry.versions.record import read_version, version_numbers
 
 DAY = 86400.0
 
@@ -46,6 +47,13 @@ def test_what_an_alias_holds_or_held_not_long_ago_stays(store):
     assert numbers(store, 1, 30) == [5]
     assert numbers(store, 1, 30, later=29) == [5]
     assert numbers(store, 1, 30, later=31) == [1, 2, 5]
+
+
+def test_what_has_a_tag_stays(store):
+    tag(store, read_version(store, "m", 2), "released")
+    tag(store, read_version(store, "m", 3), "tried")
+    untag(store, read_version(store, "m", 3), "tried")
+    assert numbers(store, 2, 30) == [1, 3, 4]
 
 
 def test_the_command_deletes_first_and_the_blobs_go_after_the_grace(store, run):
