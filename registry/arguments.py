@@ -10,11 +10,11 @@ from tunewright.registry.commands.comparing import DIFF
 from tunewright.registry.commands.listing import LIST
 from tunewright.registry.commands.moving import COPY, PUBLISH
 from tunewright.registry.commands.oci import PUSH
-from tunewright.registry.commands.noting import DESCRIBE, SEARCH, TAG, UNTAG
 from tunewright.registry.commands.pulling import PULL
-from tunewright.registry.commands.room import CACHE, GC, STATS
 from tunewright.registry.commands.showing import SHOW
-from tunewright.registry.commands.upkeep import DELETE, REPAIR, VERIFY
+from tunewright.registry.commands.upkeep.damage import DELETE, REPAIR, VERIFY
+from tunewright.registry.commands.upkeep.notes import DESCRIBE, SEARCH, TAG, UNTAG
+from tunewright.registry.commands.upkeep.room import CACHE, GC, STATS
 from tunewright.registry.completion import SHELLS
 
 COMMANDS: dict[str, Command] = {

@@ -72,7 +72,9 @@ def _pull_to_cache(store: Store, options: argparse.Namespace) -> int:
 
 def _pull_artifact(options: argparse.Namespace) -> int:
     if options.update or options.to is None:
-        raise BadReference("what is pulled from an OCI registry goes to an empty folder: say --to DIR, without --update")
+        raise BadReference(
+            "what is pulled from an OCI registry goes to an empty folder; say --to DIR, and not --update"
+        )
     artifact = open_artifact(parse_oci(options.reference))
     only = of_variant(options.variant, artifact.address, artifact.manifest)
     put_files(artifact.blobs, artifact.manifest, options.to, only=only)

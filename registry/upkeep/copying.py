@@ -10,10 +10,9 @@ from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.download import download
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.upkeep.verify import parts_of, problem_of
-from tunewright.registry.versions.blobs import kept, put_blob, relied_on
 from tunewright.registry.versions.layout import blob_key, check_name
 from tunewright.registry.versions.manifest import Layer
-from tunewright.registry.versions.publish import find_run, register
+from tunewright.registry.versions.publish import find_run, kept, put_blob, register, relied_on
 from tunewright.registry.versions.pull import digests_of, manifest_bytes, read_manifest
 from tunewright.registry.versions.record import (
     Summary,

@@ -27,7 +27,7 @@ from tunewright.registry.versions.numbered import stranger
 from tunewright.registry.versions.pull import digests_of, read_manifest
 from tunewright.registry.versions.record import Version, numbers_given, read_version
 
-_KINDS = ("versions", "runs", "aliases", "canaries")
+_KINDS = ("versions", "runs", "aliases", "canaries", "gates")
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from tunewright.registry.errors import BadReference, CorruptObject, NotFound
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.transfer.download import download, sha256_of
 from tunewright.registry.upkeep.verify import CONFIG, parts_of, problem_of
-from tunewright.registry.versions.blobs import put_blob
 from tunewright.registry.versions.layout import blob_key
 from tunewright.registry.versions.manifest import LARGEST, Layer, Manifest, config_blob, digest_of
+from tunewright.registry.versions.publish import put_blob
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Version
 

@@ -15,7 +15,8 @@ The protocol, in order:
    is read: if it carries our run id it is ours, and is the answer; else the next number is tried. What is known to
    have been given is not claimed, only read; it is passed over where it has vanished;
 6. where blobs that nothing refers to are collected (`gc/begun` is there), it is looked whether all are there still,
-   and what a collection has just taken is sent again (see `registry.versions.blobs`).
+   and what a collection has just taken is sent again (see `kept`, and
+   `docs/decisions/0029-garbage.md`).
 
 Why a run never gets two versions, however often, late or concurrently it is repeated: no process of the run
 claims anything before the run record exists, so every version of the run has a number above `after`; and a
@@ -29,6 +30,8 @@ between the two would leave a run whose version can only be found by reading all
 search as well: it is one read when nobody else published meanwhile.
 """
 
+import tempfile
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -42,12 +45,13 @@ from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.transfer.download import sha256_of
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.alias import last_entries
-from tunewright.registry.versions.blobs import all_there, kept, put_blob, put_file
 from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import (
+    GC_BEGUN,
     RunId,
     Time,
     aliases_prefix,
+    blob_key,
     model_prefix,
     run_key,
     runs_prefix,
@@ -56,16 +60,25 @@ from tunewright.registry.versions.layout import (
 )
 from tunewright.registry.versions.manifest import Layer, build, check_path, config_blob, digest_of, media_type_of, parse
 from tunewright.registry.versions.numbered import EXACT, WIDEST_GAP, read_record
-from tunewright.registry.versions.pull import digests_of
+from tunewright.registry.versions.pull import digests_of, read_manifest
 from tunewright.registry.versions.record import (
     Summary,
     Version,
+    latest_number,
     now,
     numbers_given,
     read_version,
     to_bytes,
     who,
 )
+
+YOUNG = 12 * 3600.0
+"""Seconds in which a blob that was written is relied on without a second thought."""
+LEAST_GRACE = 2 * YOUNG
+"""Seconds for which a collection leaves alone what nothing refers to, at least."""
+
+Kept = Collection[str] | None
+"""The digests that stay whatever their age; None where nobody has ever collected anything: all do."""
 
 
 @dataclass(frozen=True)
@@ -243,3 +256,49 @@ def describe(files: Mapping[str, Path]) -> list[Layer]:
             raise BadReference(f"{path!r} cannot be published: {file} cannot be read ({error.strerror})") from None
 
     return each(describe, sorted(files))
+
+
+def kept(store: Store, name: str) -> Kept:
+    """What is relied on while a version of this model is made."""
+    if not store.exists(GC_BEGUN):
+        return None
+    try:
+        latest = read_version(store, name, latest_number(store, name))
+        return digests_of(latest, read_manifest(store, latest))
+    except (CorruptObject, NotFound):  # it is the first, or another one cannot be read
+        return ()
+
+
+def relied_on(store: Store, digest: str, those: Kept, is_whole: Callable[[], bool]) -> bool:
+    """Whether a blob is there whole, and will be until the version that needs it is claimed."""
+    try:
+        return is_whole() and (
+            those is None or digest in those or time.time() - store.stat(blob_key(digest)).modified < YOUNG
+        )
+    except NotFound:  # a collection has just taken it
+        return False
+
+
+def put_file(store: Store, digest: str, path: Path, those: Kept = None) -> bool:
+    """Have a file in the store, whatever lay under its digest before; whether it had to be written."""
+    key, sha256 = blob_key(digest), digest.removeprefix("sha256:")
+    if relied_on(store, digest, those, lambda: store.holds(key, path, sha256=sha256)):
+        return False
+    store.upload(key, path, sha256=sha256)
+    return True
+
+
+def put_blob(store: Store, data: bytes, those: Kept = None) -> bool:
+    """The same with bytes."""
+    digest = digest_of(data)
+    if store.create(blob_key(digest), data):
+        return True
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return put_file(store, digest, Path(file.name), those)
+
+
+def all_there(store: Store, digests: Collection[str]) -> bool:
+    """Whether nothing was collected that a version needs which is claimed by now."""
+    return not store.exists(GC_BEGUN) or all(each(lambda digest: store.exists(blob_key(digest)), digests))

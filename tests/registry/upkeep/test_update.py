@@ -143,6 +143,10 @@ def test_the_record_is_no_part_of_what_is_published(store, run, folder):
             "--force has no effect without --update: nothing else replaces a file",
         ),
         (["m:2", "--to", "{folder}/old", "--update"], "{folder}/old holds no record of a pull, which earlier releases"),
+        (
+            ["oci://h/r:t"],
+            "what is pulled from an OCI registry goes to an empty folder; say --to DIR, and not --update",
+        ),
         (["m:2", "--to", "{folder}"], "{folder}/model.json already exists and is another file; choose an empty folder"),
         (["n:1", "--to", "{folder}", "--update"], "{folder} holds m:1, which is no version of n"),
     ],

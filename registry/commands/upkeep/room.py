@@ -17,8 +17,8 @@ from tunewright.registry.upkeep.cache import look, prune
 from tunewright.registry.upkeep.mark import Mark
 from tunewright.registry.upkeep.retention import out_of_use
 from tunewright.registry.upkeep.sweep import Collected, collect, trash_of, would_collect
-from tunewright.registry.versions.blobs import LEAST_GRACE
 from tunewright.registry.versions.layout import BLOBS, digest_in
+from tunewright.registry.versions.publish import LEAST_GRACE
 from tunewright.registry.versions.record import Version, delete_version
 
 _UNITS = {"d": 86400.0, "h": 3600.0}

@@ -1,0 +1,1 @@
+"""What is whole, mended, said or thrown away, and how much room the rest takes."""
