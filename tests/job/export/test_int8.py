@@ -15,7 +15,7 @@ from tunewright.job.export.int8 import quantize_int8, quantized_columns
 from tunewright.job.train.device.fake_int8 import LEAST, int8_imitated
 from tunewright.serving.runtime.session import Session
 
-QUICK = ("bert", "modernbert")
+QUICK = ("bert",)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import csv
 import io
 
 import numpy as np
+import pytest
 import soundfile
 import torch
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperForAudioClassification
@@ -24,6 +25,7 @@ def tone(hertz, seconds=0.3, seed=0):
     return content.getvalue()
 
 
+@pytest.mark.slow
 def test_a_number_is_learned_and_answered_in_the_unit_of_the_data(registry, tmp_path):
     torch.manual_seed(5)
     config = WhisperConfig(

@@ -109,6 +109,7 @@ def vectors_by_hand(folder, texts, pooling="mean"):
 # Without scores
 
 
+@pytest.mark.slow
 def test_a_version_without_training_gives_the_vectors_of_the_base_model(made, tiny_base):
     predictor = open_predictor(made("frozen")[0].release.folder, variant="fp32")
     answers = np.array(predictor.predict(TEXTS))

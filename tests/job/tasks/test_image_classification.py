@@ -95,7 +95,7 @@ FAMILIES = {
 }  # fmt: skip
 
 
-HEAVIER = ("beit", "convnext", "dinov2", "swin", "swinv2")
+HEAVIER = ("beit", "convnext", "dinov2", "resnet", "swin", "swinv2")
 """An export takes seconds: `make test` looks at some of them."""
 
 

@@ -149,7 +149,7 @@ def test_searches_that_end_at_different_times_do_not_touch_each_other(tiny):
             assert model.answers([PROMPTS[first], PROMPTS[second]], **fields) == [alone[first], alone[second]]
 
 
-@pytest.mark.parametrize("name", ["llama", pytest.param("bart", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["gpt2", *(pytest.param(name, marks=pytest.mark.slow) for name in ("llama", "bart"))])
 @pytest.mark.parametrize("beams", [1, 4])
 def test_an_answer_is_the_same_alone_and_in_a_batch(tiny, name, beams):
     model = tiny(name)

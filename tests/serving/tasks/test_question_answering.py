@@ -164,6 +164,7 @@ def test_the_pipeline_counts_an_answer_twice_that_stands_in_two_windows(reader, 
     assert found["score"] == pytest.approx(max(window[0]["score"] for window in windows), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_word_is_whole_where_a_window_begins_inside_of_it(reader, served):
     """The pipeline knows no more of a word than its window holds, and answers with the end of one."""
     model = reader("deberta-v2")

@@ -122,6 +122,7 @@ def test_a_long_sentence_is_sampled_row_by_row(tiny_base, write, registry, tmp_p
     assert said(capsys, "train")[0].startswith("over-sampling: an epoch has ")
 
 
+@pytest.mark.slow
 def test_the_served_file_decides_by_the_moved_threshold(job, registry, capsys):
     released = run(job(threshold={"label": "rare", "recall": 1}), registry).release
     report = json.loads((released.folder / "report" / "metrics.json").read_text())
