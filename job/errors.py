@@ -4,7 +4,7 @@ JobError            1   anything without a better name
 ├── SettingsError   2   the settings contradict themselves or the world
 ├── BaseModelError  2   the base model cannot be used
 ├── DataError       3   the data cannot be used
-├── GateFailed      4   the model is worse than the settings allow; nothing was registered
+├── GateFailed      4   the model is worse than the settings or the alias allow: no version, or no move
 └── TrainingFailed  1   training cannot go on (a loss that is not finite)
 
 Interrupted        75   SIGTERM: nothing was registered, the same job may simply run again
@@ -36,7 +36,7 @@ class DataError(JobError):
 
 
 class GateFailed(JobError):
-    """The exported model does not reach what the gate asks for."""
+    """The exported model does not reach what the gate asks for, or the version what its alias does."""
 
     exit_code = 4
 

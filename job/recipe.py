@@ -29,6 +29,7 @@ from tunewright.job.steps.encode import encode_sides
 from tunewright.job.steps.release import Release, release
 from tunewright.job.steps.run.after import ROWS, leave
 from tunewright.job.steps.run.folders import local_folder, work_folder
+from tunewright.job.steps.run.promote import point_alias, require
 from tunewright.job.steps.run.resume import digest_of, digest_of_taught, open_checkpoints
 from tunewright.job.steps.run.stages import BUNDLE, CHECKPOINTS, Stages
 from tunewright.job.steps.teach import teach
@@ -37,10 +38,9 @@ from tunewright.job.steps.teachers.pseudo_labels import with_pool
 from tunewright.job.steps.teachers.translators import with_translations
 from tunewright.job.train.cost.work import Pace
 from tunewright.job.train.distributed import world
-from tunewright.registry.errors import Conflict, CorruptObject, NotFound
+from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
-from tunewright.registry.versions import alias
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Summary, Version, summarize
@@ -71,8 +71,9 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         say("registry", f"run {run_id} has already published {done.name}:{done.number}")
         # What the first try found is part of the version.
         short = read_manifest(store, done).config.get("short_of_baseline")
-        _point_alias(store, done, settings, run_id, short=str(short) if short else None)
+        missed = point_alias(begun, done, settings, registry, short=str(short) if short else None)
         leave(begun.folder, begun.mirror, keep_bundle=settings.keep_bundle)
+        require(missed)
         return Outcome(done, None)
     assert begun.ready is not None
     plan, sides = open_base(begun.ready, settings, registry, begun.work)
@@ -102,8 +103,9 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         shutil.rmtree(begun.work, ignore_errors=True)
         signals.check()
         version = _published(begun, released, plan, registry)
-    _point_alias(store, version, settings, run_id, short=released.short)
+    missed = point_alias(begun, version, settings, registry, short=released.short)
     leave(begun.folder, begun.mirror, keep_bundle=settings.keep_bundle, left_out=released.model.left_out)
+    require(missed)
     return Outcome(version, released, taught.trained.pace)
 
 
@@ -241,20 +243,3 @@ def _summary(released: Release, prepared: Prepared) -> dict[str, object]:
         **({"short_of_baseline": released.short} if released.short else {}),
         "metrics": {name: variant.metrics for name, variant in model.variants.items()},
     }
-
-
-def _point_alias(store: Store, version: Version, settings: JobSettings, run_id: str, *, short: str | None) -> None:
-    if settings.alias is None:
-        return
-    if short and settings.gate.beat_baseline:
-        moved = f"{version.name}@{settings.alias} is not moved to {version.name}:{version.number}"
-        warn("registry", f"{moved}: {short}; gate.beat_baseline: false moves it all the same")
-        return
-    try:
-        reason = f"run {run_id} passed its gates"
-        alias.move(store, version.name, settings.alias, version.number, reason=reason, run_id=run_id)
-    except Conflict as error:
-        # A later job was faster, or somebody went back: that stays, and trying again would change nothing.
-        warn("registry", str(error))
-    else:
-        say("registry", f"{version.name}@{settings.alias} is now {version.name}:{version.number}")

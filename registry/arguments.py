@@ -7,6 +7,7 @@ from tunewright.registry.commands.aliases import HISTORY, PROMOTE, ROLLBACK, UNA
 from tunewright.registry.commands.canary import CANARY
 from tunewright.registry.commands.command import Command
 from tunewright.registry.commands.comparing import DIFF
+from tunewright.registry.commands.gates import GATES
 from tunewright.registry.commands.listing import LIST
 from tunewright.registry.commands.moving import COPY, PUBLISH
 from tunewright.registry.commands.oci import PUSH
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Command] = {
     "push": PUSH,
     "copy": COPY,
     "promote": PROMOTE,
+    "gates": GATES,
     "rollback": ROLLBACK,
     "unalias": UNALIAS,
     "canary": CANARY,

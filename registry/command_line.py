@@ -22,7 +22,7 @@ exit codes:
   1    something outside failed, or is not in order: trying again may help
   2    the words, the settings, the base model or the version asked for cannot be used
   3    the data cannot be used
-  4    a gate was missed: nothing was registered
+  4    a gate was missed: nothing was registered, or no alias was moved
   75   stopped by SIGTERM; the same job may simply run again
   130  stopped by Ctrl-C; a server that listens drains and ends with 0
 """
@@ -94,7 +94,8 @@ GROUP = Group(
         "pull": "copy a version's files to a folder, every digest checked",
         "copy": "copy a version to another registry, under the same digest",
         "push": "send a version to an OCI registry, as an artifact of the same digest or as an image to mount",
-        "promote": "point an alias at a version",
+        "promote": "point an alias at a version that passes the alias's gates",
+        "gates": "what an alias asks of a version before it is moved there",
         "rollback": "point an alias at the version it pointed at before",
         "unalias": "let an alias point nowhere; its history stays",
         "canary": "let a second version answer a share of an alias's requests, or end that",

@@ -10,6 +10,7 @@ RegistryError
 ├── UnsafeStore      the store does not keep a promise that the registry stands on
 ├── CorruptObject    bytes are not what their digest or their format says
 ├── Conflict         somebody else changed it in the meantime, or the change would undo theirs
+│   └── Overtaken    what was decided by is not so any more: deciding anew helps
 └── NoSpace          the local disk is full
 """
 
@@ -52,6 +53,10 @@ class CorruptObject(RegistryError):
 
 class Conflict(RegistryError):
     """Somebody else changed it in the meantime, or the change would undo theirs."""
+
+
+class Overtaken(Conflict):
+    """What a change was decided by was changed in the meantime: deciding anew helps."""
 
 
 class NoSpace(RegistryError):

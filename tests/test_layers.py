@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
 ORDER = {
-    "registry": "errors plugins address variables settings stores transfer versions upkeep oci command_line completion "
-    "commands arguments program",
+    "registry": "errors plugins address variables settings stores transfer versions gates upkeep oci command_line "
+    "completion commands arguments program",
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
     "predictor golden profile explain trial settings queue watch live protocols page doors http startup drift program "
     "command_line",
@@ -36,6 +36,7 @@ TESTED_BY = {
     "registry/commands/canary.py": "registry/test_program.py",
     "registry/commands/command.py": "registry/test_program.py",
     "registry/commands/comparing.py": "registry/upkeep/test_difference.py",
+    "registry/commands/gates.py": "registry/gates/test_promote.py",
     "registry/commands/listing.py": "registry/test_program.py",
     "registry/commands/moving.py": "registry/upkeep/test_folder.py",
     "registry/commands/upkeep/notes.py": "registry/upkeep/test_notes.py",
@@ -72,6 +73,10 @@ TESTED_BY = {
     "registry/transfer/journal.py": "registry/transfer/test_download.py",
     "registry/transfer/part.py": "registry/transfer/test_download.py",
     "registry/transfer/parallel.py": "registry/transfer/test_download.py",
+    "registry/gates/bounds.py": "registry/gates/test_judge.py",
+    "registry/gates/comparison.py": "registry/gates/test_paired.py",
+    "registry/gates/evidence.py": "registry/gates/test_judge.py",
+    "registry/versions/verdict.py": "registry/gates/test_promote.py",
     "registry/versions/numbered.py": "hostile/test_registry.py",
     "serving/errors.py": "serving/http/test_app.py",
     "serving/onnx_runtime.py": "test_quiet.py",

@@ -1,29 +1,78 @@
 """`tunewright promote`, `rollback`, `unalias` and `history`: what an alias points at."""
 
 import argparse
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
-from tunewright.registry.commands.output import answer, print_json, print_table
+from tunewright.registry.commands.output import answer, print_json, print_table, say
+from tunewright.registry.errors import BadReference
+from tunewright.registry.gates.judge import judge
+from tunewright.registry.gates.policy import read_policy
+from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
-from tunewright.registry.versions.alias import history, move, remove, rollback
+from tunewright.registry.versions.alias import Move, history, move, remove, rollback
+from tunewright.registry.versions.layout import check_alias
+from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import name_and_alias, resolve
+from tunewright.registry.versions.verdict import Gate, Verdict
 
 
 def _add_promote(made: argparse.ArgumentParser) -> None:
     add_reference(made)
-    made.add_argument("alias", metavar="ALIAS")
-    made.add_argument("--force", action="store_true", help="allow going back to a lower number")
+    made.add_argument("alias", nargs="?", metavar="ALIAS")
+    made.add_argument("--to", metavar="ALIAS", help="the same, said otherwise")
+    said = "move it to a lower number too and, with --why, where gates are missed"
+    made.add_argument("--force", action="store_true", help=said)
     _add_why(made)
+    made.add_argument("--dry-run", action="store_true", help="only tell what the gates say")
     add_json(made)
 
 
 def _promote(store: Store, options: argparse.Namespace) -> int:
-    version = resolve(store, options.reference)
-    made = move(store, version.name, options.alias, version.number, reason=options.why, force=options.force)
+    if (options.alias is None) == (options.to is None):
+        raise BadReference(f"say one alias to move to {options.reference}, as in {options.reference} production")
+    version, alias = resolve(store, options.reference), check_alias(options.alias or options.to)
+    entry = read_policy(store, version.name, alias)
+    verdict = judge(store, entry, version, cache=RegistrySettings().cache) if entry else None
+    missed = verdict.missed if verdict else []
+    if verdict and not options.json:
+        _tell(verdict)
+    if options.dry_run or (missed and not options.force):
+        return _stay(version, alias, verdict, options)
+    if missed and not options.why:
+        raise BadReference(f"{version} misses {_named(missed)}: --force needs --why TEXT here, which is kept")
+    reason, force = options.why, options.force
+    made = move(store, version.name, alias, version.number, reason=reason, force=force, verdict=verdict)
     said = f"{made.name}@{made.alias} -> {made.number} (before: {made.previous or 'nothing'})"
     answer(said, asdict(made), as_json=options.json)
     return 0
+
+
+def _stay(version: Version, alias: str, verdict: Verdict | None, options: argparse.Namespace) -> int:
+    """Say that the alias is not moved, or would be; the exit code."""
+    missed = verdict.missed if verdict else []
+    if options.json:
+        told = {"name": version.name, "alias": alias, "number": version.number, "moved": False}
+        print_json(told | {"verdict": asdict(verdict) if verdict else None})
+    elif not missed:
+        say(f"{version.name}@{alias} would be moved to {version.number}")
+    if not missed:
+        return 0
+    advice = "" if options.dry_run else "; --force --why TEXT moves it all the same"
+    say(f"error: {version} misses {_named(missed)}: {version.name}@{alias} is not moved{advice}", sys.stderr)
+    return 4
+
+
+def _tell(verdict: Verdict) -> None:
+    print_table(("GATE", "", "FIGURES"), [(x.name, "passed" if x.passed else "MISSED", x.says) for x in verdict.gates])
+    if verdict.reuse:
+        say(verdict.reuse)
+
+
+def _named(missed: Sequence[Gate]) -> str:
+    return ", ".join(gate.name for gate in missed)
 
 
 def _add_rollback(made: argparse.ArgumentParser) -> None:
@@ -72,11 +121,15 @@ def _history(store: Store, options: argparse.Namespace) -> int:
         print_json([asdict(m) for m in moves])
     else:
         rows = [
-            (m.moved, m.number if m.points else "-", m.previous or "", m.kind, m.who or "-", m.reason)
+            (m.moved, m.number if m.points else "-", m.previous or "", _kind(m), m.who or "-", m.reason)
             for m in reversed(moves)
         ]
         print_table(("MOVED", "TO", "FROM", "KIND", "WHO", "WHY"), rows)
     return 0
+
+
+def _kind(made: Move) -> str:
+    return f"{made.kind}, gates missed" if made.verdict and made.verdict.missed else made.kind
 
 
 def _add_why(made: argparse.ArgumentParser) -> None:

@@ -9,14 +9,14 @@ it, so that no entry can be exchanged unseen.
 import uuid
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from tunewright.registry.errors import Conflict, CorruptObject, NotFound
+from tunewright.registry.errors import Conflict, CorruptObject, NotFound, Overtaken
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.versions.document import sha256_of
@@ -45,6 +45,7 @@ from tunewright.registry.versions.record import (
     version_numbers,
     who,
 )
+from tunewright.registry.versions.verdict import Verdict
 
 Kind = Literal["move", "rollback", "remove"]
 
@@ -69,6 +70,7 @@ class Move:
     highest: Number | None = None  # the highest version it has ever pointed at; None in format 1
     who: Line | None = None  # who has moved it, as in ada@host; None in format 1
     run_id: RunId | None = None  # the job that has moved it; None where a person has, and in format 1
+    verdict: Verdict | None = None  # what the alias's gates said of the version; None where nothing was asked
 
     @property
     def points(self) -> bool:
@@ -79,12 +81,15 @@ class Move:
     def fields(self) -> dict[str, object]:
         """The entry as it is stored, but for its seal."""
         if self.who is None:
-            return {"format": 1, **{name: value for name, value in asdict(self).items() if name not in _SINCE_2}}
-        return {"format": FORMAT, **asdict(self)}
+            return {"format": 1, **{name: value for name, value in asdict(self).items() if name not in _LATER}}
+        # One without a verdict is as it was before there were any, and so is what seals it.
+        return {"format": FORMAT, **{name: value for name, value in asdict(self).items() if name != _VERDICT or value}}
 
 
 _MOVE = TypeAdapter(Move)
 _SINCE_2 = frozenset({"digest", "before", "highest", "who", "run_id"})
+_VERDICT = "verdict"
+_LATER = _SINCE_2 | {_VERDICT}
 
 
 def move(
@@ -96,13 +101,14 @@ def move(
     reason: str = "",
     force: bool = False,
     run_id: str | None = None,
+    verdict: Verdict | None = None,
 ) -> Move:
-    """Point an alias at a version; `run_id`: for the job that has made it.
+    """Point an alias at a version; `run_id`: for the job that has made it; `verdict`: what was judged before.
 
     Nothing happens when it already points there. Without `force` an alias does not go back to a lower number,
     so that a slow job cannot undo what a later one has published; and for a job it goes to none that is not above all
     that it has ever pointed at, so that one which is late, or tried again, undoes no rollback.
-    Raises NotFound, Conflict.
+    Raises NotFound, Conflict, and Overtaken where the verdict is about another holder.
     """
     version = check_version(store, name, number)
     probe(store)
@@ -112,7 +118,9 @@ def move(
             return last
         if last and not force:
             _refuse(store, last, version, is_job=run_id is not None)
-        made = _append(store, _next(store, last, alias, version, "move", reason, run_id))
+        if verdict and verdict.holder != (last.number if last and last.points else None):
+            raise Overtaken(f"{name}@{alias} was moved while {version} was judged for it; do the same again")
+        made = _append(store, replace(_next(store, last, alias, version, "move", reason, run_id), verdict=verdict))
         if made:
             return made
 

@@ -6,6 +6,7 @@ models/<name>/versions/<20 digits>.json.deleted  create-only: that version is de
 models/<name>/runs/<run id>.json                 create-only: where to look for the version of a run
 models/<name>/aliases/<alias>/<20 digits>.json   create-only log: the highest number is where the alias points
 models/<name>/canaries/<alias>/<20 digits>.json  create-only log: the highest number is what is tried beside that
+models/<name>/gates/<alias>/<20 digits>.json     create-only log: the highest number is what the alias asks of versions
 notes/<name>/<20 digits>/<20 digits>.json        create-only log of a version: the highest number is what is said of it
 gc/begun                                         create-only: blobs are removed here from time to time
 gc/trash/<id>/begun                              create-only: a collection that has begun
@@ -112,6 +113,16 @@ def notes_prefix(name: str, number: int | None = None) -> str:
 def note_key(name: str, number: int, entry: int) -> str:
     """One entry of the log of a version."""
     return f"{notes_prefix(name, number)}{_check_number(entry):020d}.json"
+
+
+def gates_prefix(name: str, alias: str) -> str:
+    """The folder of the log of what an alias asks of versions."""
+    return f"{model_prefix(name)}gates/{check_alias(alias)}/"
+
+
+def policy_key(name: str, alias: str, entry: int) -> str:
+    """One entry of that log."""
+    return f"{gates_prefix(name, alias)}{_check_number(entry):020d}.json"
 
 
 def blob_key(digest: str) -> str:

@@ -52,7 +52,7 @@ def test_every_command_is_offered(ask):
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (("promote", "--"), ["--help", "--force", "--why", "--reason", "--json", "--registry"]),
+        (("promote", "--"), ["--help", "--to", "--force", "--why", "--reason", "--dry-run", "--json", "--registry"]),
         (("serve", "--"), ["--help", "--registry"]),
         (("completion", ""), list(SHELLS)),
         (("suggest", "--cand"), ["--candidates"]),
