@@ -15,7 +15,6 @@ from tunewright.registry.versions.layout import (
     MODELS,
     TRASH,
     aliases_prefix,
-    blob_key,
     canaries_prefix,
     deletion_key,
     digest_in,
@@ -23,6 +22,7 @@ from tunewright.registry.versions.layout import (
     runs_prefix,
     versions_prefix,
 )
+from tunewright.registry.versions.manifest import LARGEST, Manifest, digest_of, parse
 from tunewright.registry.versions.numbered import stranger
 from tunewright.registry.versions.pull import digests_of, read_manifest
 from tunewright.registry.versions.record import Version, numbers_given, read_version
@@ -105,20 +105,23 @@ class Mark:
     def _read_parts(self, version: Version) -> None:
         if version.digest in self._parts:
             return
-        self._out_of_the_trash(version.digest)
         try:
-            self._parts[version.digest] = digests_of(version, read_manifest(self._store, version))
+            self._parts[version.digest] = digests_of(version, self._manifest(version))
         except (CorruptObject, NotFound) as error:
             refuse(f"{error} (`tunewright verify {version}` tells more)")
 
-    def _out_of_the_trash(self, digest: str) -> None:
-        """Put back a manifest that a collection has removed which did not come to its end."""
-        key = blob_key(digest)
-        if not self._store.exists(key):
+    def _manifest(self, version: Version) -> Manifest:
+        """The manifest, out of the trash too: a collection may have removed it which did not come to its end."""
+        try:
+            return read_manifest(self._store, version)
+        except NotFound:
             for stat in self._store.list(TRASH):
-                if digest_in(stat.key) == digest:
+                if digest_in(stat.key) == version.digest:
                     with suppress(NotFound):  # who has removed it is faster
-                        self._store.copy(stat.key, key)
+                        data = self._store.read(stat.key, limit=LARGEST)
+                        if digest_of(data) == version.digest:
+                            return parse(data)
+            raise
 
 
 def _by_model(store: Store) -> list[tuple[str, list[Stat]]]:

@@ -21,7 +21,7 @@ from tunewright.registry.upkeep.sweep import collect, would_collect
 from tunewright.registry.upkeep.verify import verify
 from tunewright.registry.versions.alias import move
 from tunewright.registry.versions.canary import begin
-from tunewright.registry.versions.layout import TRASH, blob_key, version_key
+from tunewright.registry.versions.layout import TRASH, blob_key, collection_key, trash_key, version_key
 from tunewright.registry.versions.manifest import digest_of
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import digests_of, pull, read_manifest
@@ -108,6 +108,23 @@ def test_a_registry_that_is_not_understood_is_left_alone(local, publish_version)
     with pytest.raises(CorruptObject, match=r"labels/x' in .* is not an object of a registry"):
         collect(local, grace=WEEK)
     assert local.exists(blob_key(digest))
+
+
+def test_what_a_collection_that_died_has_taken_is_put_back(local, publish_version):
+    version = publish_version(local, "run-1")
+    digests = digests_of(version, read_manifest(local, version))
+    local.create(collection_key("dead"), b"")
+    for digest in digests:
+        local.copy(blob_key(digest), trash_key("dead", digest))
+        local.delete(blob_key(digest))
+    before = list(local.list(""))
+    assert would_collect(local, grace=WEEK, now=time.time()).blobs == []
+    assert list(local.list("")) == before
+    assert sorted(collect(local, grace=WEEK).restored) == sorted(digests)
+    assert verify(local, str(version)).problems == ()
+    age(local, 30, "")
+    assert collect(local, grace=WEEK).restored == []
+    assert list(local.list(TRASH)) == []
 
 
 def test_unfinished_writes_go_once_they_are_old(local):
