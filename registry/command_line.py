@@ -89,7 +89,7 @@ GROUP = Group(
     commands={
         "list": "the models, or the versions of one model",
         "show": "one version: its files, and what its publisher said about it",
-        "diff": "what is different between two versions: settings, data, base model, labels, figures, sizes",
+        "diff": "what is different between two versions: settings, data, base model, labels, figures, rows",
         "publish": "make a folder of files the next version of a model",
         "pull": "copy a version's files to a folder, every digest checked",
         "copy": "copy a version to another registry, under the same digest",

@@ -49,6 +49,7 @@ TESTED_BY = {
     "registry/oci/remote.py": "registry/oci/test_push.py",
     "registry/commands/pulling.py": "registry/test_program.py",
     "registry/commands/upkeep/room.py": "registry/upkeep/test_sweep.py",
+    "registry/upkeep/difference_page.py": "registry/upkeep/test_difference.py",
     "registry/upkeep/mark.py": "registry/upkeep/test_sweep.py",
     "registry/commands/showing.py": "registry/test_program.py",
     "registry/commands/upkeep/damage.py": "registry/test_program.py",

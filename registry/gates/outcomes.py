@@ -98,11 +98,11 @@ class Shared:
 
 
 def _scores(one: Both) -> tuple[float, float]:
-    """What a row reached before and after; of numbers minus how far the answer was from the truth."""
-    return _reached(one.before), _reached(one.after)
+    return reached(one.before), reached(one.after)
 
 
-def _reached(row: Row) -> float:
+def reached(row: Row) -> float:
+    """The score of a row; of numbers minus how far the answer is from the truth."""
     if row.score is not None:
         return row.score
     if isinstance(row.true, float) and isinstance(row.answer, float):

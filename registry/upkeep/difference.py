@@ -1,27 +1,24 @@
 """What is different between two versions of a model, as their own files tell it.
 
-Read are the small files that a job puts into a version: `model.json`, `lineage.json` and `report/metrics.json`. One of
-another program may lack them; what only one of the two has is told as such.
+Read are the small files that a job puts into a version: `model.json`, `lineage.json`, `report/metrics.json`, and how
+each test row went. One of another program may lack them; what only one of the two has is told as such.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
-from tunewright.registry.errors import CorruptObject
+from tunewright.registry.gates.comparison import Comparison, compare
+from tunewright.registry.gates.evidence import FILES, Evidence, Json, evidence, listed, mapping
+from tunewright.registry.gates.outcomes import OUTCOMES, Answer, Both, reached
 from tunewright.registry.stores.store import Store
 from tunewright.registry.variables import flat
 from tunewright.registry.versions.manifest import Manifest
-from tunewright.registry.versions.pull import pull
 from tunewright.registry.versions.record import Version
 
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-
-_MODEL, _LINEAGE, _METRICS = _READ = ("model.json", "lineage.json", "report/metrics.json")
-_LARGEST = 32 << 20
-"""Bytes of a file that is read: its figures are few."""
+_ALPHA = 0.025
+"""Of each end of an interval of 95 %."""
 
 
 @dataclass(frozen=True)
@@ -36,71 +33,132 @@ class Change:
     after: Json
 
 
-def differences(store: Store, before: Version, after: Version, *, cache: Path) -> tuple[list[Change], list[str]]:
-    """All changes from one version to another, and what to keep in mind while reading them. CorruptObject."""
-    one, other = (_Read(store, version, cache) for version in (before, after))
+@dataclass(frozen=True)
+class ChangedRow:
+    """A test row to which two versions answer otherwise, or which one of them answers better."""
+
+    row: int
+    """In the order of the test side of the version after, from 0, as in its report."""
+    key: str
+    """A number of the input."""
+    true: Answer
+    before: Answer
+    after: Answer
+    change: Literal["worse", "better", "other"]
+    gained: float
+    """By how much its score rises; of a number by how much nearer to the truth its answer comes."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How the rows went on which both were measured."""
+
+    shared: int
+    retold: int
+    """Rows of both of which something else is true now, which are not compared."""
+    figure: str
+    """What is compared, more is better."""
+    difference: float
+    interval: tuple[float, float]
+    """Of 95 %."""
+    p_value: float | None
+    """Of McNemar's test, two-sided; None where rows are not right or wrong."""
+    better: int
+    worse: int
+    other: int
+    """Rows with another answer that is worth the same."""
+    changed: Sequence[ChangedRow]
+    """The worst first."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """All changes from one version to another."""
+
+    before: Version
+    after: Version
+    changes: Sequence[Change]
+    rows: Rows | None
+    """None where they share no rows whose answers both keep."""
+    remarks: Sequence[str]
+    """What to keep in mind while reading them."""
+
+
+def differences(store: Store, before: Version, after: Version, *, cache: Path) -> Difference:
+    """Read both and compare. Raises CorruptObject."""
+    one, other = (evidence(store, version, cache=cache) for version in (before, after))
+    first, second = _Parts(one), _Parts(other)
     changes = [
-        *_changed("base model", one.base, other.base),
-        *_changed("settings", one.settings, other.settings),
-        *_changed("data", one.data, other.data),
-        *_changed("made with", one.made_with, other.made_with),
-        *_changed("labels", one.labels, other.labels),
-        *_changed("figures", one.figures, other.figures),
-        *_changed("files", one.files, other.files),
+        *_changed("base model", first.base, second.base),
+        *_changed("settings", first.settings, second.settings),
+        *_changed("data", first.data, second.data),
+        *_changed("made with", first.made_with, second.made_with),
+        *_changed("labels", first.labels, second.labels),
+        *_changed("figures", first.figures, second.figures),
+        *_changed("files", first.files, second.files),
     ]
     remarks = []
-    if one.test_rows != other.test_rows:
+    if first.test_rows != second.test_rows:
         remarks.append("the test rows are not the same: figures that differ may do so for that alone")
-    for version, read in ((before, one), (after, other)):
-        if missing := [name for name in _READ if name not in read.found]:
-            remarks.append(f"{version} carries no {', '.join(missing)}: it was not made by a job of this program")
-    return changes, remarks
+    for of in (one, other):
+        if missing := [name for name in FILES if name not in of.found]:
+            remarks.append(f"{of.version} carries no {', '.join(missing)}: it was not made by a job of this program")
+    if (one.outcomes is None) != (other.outcomes is None):
+        bare = one if one.outcomes is None else other
+        remarks.append(f"{bare.version} carries no {OUTCOMES}: single rows are not compared")
+    found = compare(one.outcomes, other.outcomes, alpha=_ALPHA) if one.outcomes and other.outcomes else None
+    return Difference(before, after, changes, _rows(found) if found else None, remarks)
 
 
-class _Read:
-    """The parts of a version that are compared, each as names with what stands for them."""
+def _rows(found: Comparison) -> Rows:
+    shared, difference = found.rows, found.difference
+    parts: dict[Literal["worse", "better", "other"], list[Both]]
+    parts = {"worse": shared.worse, "better": shared.better, "other": shared.other}
+    changed = [_row(one, change) for change, some in parts.items() for one in some]
+    return Rows(
+        shared=len(shared.rows),
+        retold=shared.retold,
+        figure=found.figure,
+        difference=difference.value,
+        interval=(difference.low, difference.high),
+        p_value=found.either,
+        **{change: len(some) for change, some in parts.items()},
+        changed=sorted(changed, key=lambda one: (one.gained, one.row)),
+    )
 
-    def __init__(self, store: Store, version: Version, cache: Path) -> None:
-        pulled = pull(store, version, cache=cache, only=lambda path: path in _READ)
-        self.found = {
-            layer.path: _parsed(pulled.folder / layer.path, version)
-            for layer in pulled.manifest.layers
-            if layer.path in _READ
-        }
-        lineage, model = self._file(_LINEAGE), self._file(_MODEL)
-        data = _mapping(lineage.get("data"))
-        self.base = _flat(lineage.get("base_model"))
-        self.settings = _flat(lineage.get("settings"))
+
+def _row(one: Both, change: Literal["worse", "better", "other"]) -> ChangedRow:
+    gained = reached(one.after) - reached(one.before)
+    true = one.before.true if one.after.true is None else one.after.true
+    return ChangedRow(one.number, one.after.key, true, one.before.answer, one.after.answer, change, gained)
+
+
+class _Parts:
+    """What is compared of a version, each part as names with what stands for them."""
+
+    def __init__(self, of: Evidence) -> None:
+        data = mapping(of.lineage.get("data"))
+        self.base = _flat(of.lineage.get("base_model"))
+        self.settings = _flat(of.lineage.get("settings"))
         left_out = _flat({"left out": data.get("left_out_rows")})
         self.data = {**_flat({"rows": data.get("rows")}), **_sources(data), **left_out}
-        self.made_with = {**_flat(lineage.get("packages")), **_flat(lineage.get("hardware"))}
-        self.labels = {str(name): "there" for name in _list(model.get("labels"))}
-        self.figures = self._figures(model)
-        self.files = _sizes(pulled.manifest)
-        self.test_rows = _mapping(data.get("split_digests")).get("test")
-
-    def _file(self, name: str) -> Mapping[str, Json]:
-        return _mapping(self.found.get(name))
-
-    def _figures(self, model: Mapping[str, Json]) -> dict[str, Json]:
-        """Of each variant on the test rows, with the intervals that were measured."""
-        told: dict[str, Json] = {"served by default": model.get("default_variant")}
-        for variant, measured in _mapping(self._file(_METRICS).get("test")).items():
-            held = _mapping(measured)
-            intervals = _mapping(held.get("intervals"))
-            for name, value in _mapping(held.get("metrics")).items():
-                told[f"{variant} {name}"] = _with_ends(value, intervals.get(name))
-            told[f"{variant} ms_per_text"] = held.get("ms_per_text")
-        return {name: value for name, value in told.items() if value is not None}
+        self.made_with = {**_flat(of.lineage.get("packages")), **_flat(of.lineage.get("hardware"))}
+        self.labels = {str(name): "there" for name in listed(of.model.get("labels"))}
+        self.figures = _figures(of)
+        self.files = _sizes(of.manifest)
+        self.test_rows = mapping(data.get("split_digests")).get("test")
 
 
-def _parsed(path: Path, version: Version) -> Json:
-    if path.stat().st_size > _LARGEST:
-        raise CorruptObject(f"{path.name} of {version} has over {_LARGEST >> 20} MiB: it is no such file")
-    try:
-        return cast(Json, json.loads(path.read_bytes()))
-    except (ValueError, RecursionError) as error:
-        raise CorruptObject(f"{path.name} of {version} is no JSON: {error}") from None
+def _figures(of: Evidence) -> dict[str, Json]:
+    """Of each variant on the test rows, with the intervals that were measured."""
+    told: dict[str, Json] = {"served by default": of.model.get("default_variant")}
+    for variant, measured in mapping(of.metrics.get("test")).items():
+        held = mapping(measured)
+        intervals = mapping(held.get("intervals"))
+        for name, value in mapping(held.get("metrics")).items():
+            told[f"{variant} {name}"] = _with_ends(value, intervals.get(name))
+        told[f"{variant} ms_per_text"] = held.get("ms_per_text")
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _changed(about: str, before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[Change]:
@@ -111,14 +169,14 @@ def _changed(about: str, before: Mapping[str, Json], after: Mapping[str, Json]) 
 
 
 def _flat(value: Json) -> dict[str, Json]:
-    return cast(dict[str, Json], dict(flat(_mapping(value))))
+    return cast(dict[str, Json], dict(flat(mapping(value))))
 
 
 def _sources(data: Mapping[str, Json]) -> dict[str, Json]:
     """The digests of the files of each side, by their addresses."""
     found: dict[str, Json] = {}
-    for side, files in _mapping(data.get("files")).items():
-        for file in map(_mapping, _list(files)):
+    for side, files in mapping(data.get("files")).items():
+        for file in map(mapping, listed(files)):
             found[f"{side} {file.get('address')}"] = file.get("sha256")
     return found
 
@@ -135,11 +193,3 @@ def _with_ends(value: Json, ends: Json) -> Json:
     if isinstance(ends, list) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends):
         return f"{shown} ({ends[0]:.4f} to {ends[1]:.4f})"
     return shown
-
-
-def _mapping(value: Json) -> Mapping[str, Json]:
-    return value if isinstance(value, dict) else {}
-
-
-def _list(value: Json) -> list[Json]:
-    return value if isinstance(value, list) else []

@@ -32,7 +32,7 @@ def registry(tmp_path, monkeypatch, publish_version):
     [
         ("list", ["--json"]),
         ("show", ["--json", "--open"]),
-        ("diff", ["--json"]),
+        ("diff", ["--html", "--json", "--rows"]),
         ("pull", ["--force", "--json", "--to", "--update", "--variant"]),
         ("publish", ["--json", "--metric", "--name", "--run-id", "--task", "--why"]),
         ("copy", ["--as", "--json", "--to"]),

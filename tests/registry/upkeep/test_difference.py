@@ -1,6 +1,7 @@
 """What two versions do not have alike, read from their own files."""
 
 import copy
+import gzip
 import json
 
 import pytest
@@ -37,12 +38,13 @@ def versions(tmp_path, monkeypatch):
     monkeypatch.setenv("REGISTRY_CACHE", str(tmp_path / "cache"))
     store = open_store(str(tmp_path / "registry"))
 
-    def make(change):
+    def make(change, more=None):
         before = {
             "model.json": MODEL,
             "lineage.json": LINEAGE,
             "report/metrics.json": METRICS,
             "onnx/fp32/model.onnx": 1,
+            **(more or {}),
         }
         after = copy.deepcopy(before)
         change(after)
@@ -50,7 +52,8 @@ def versions(tmp_path, monkeypatch):
             paths = {}
             for name, content in files.items():
                 paths[name] = tmp_path / f"{number}-{name.replace('/', '-')}"
-                paths[name].write_text(content if isinstance(content, str) else json.dumps(content))
+                data = content if isinstance(content, bytes | str) else json.dumps(content)
+                paths[name].write_bytes(data if isinstance(data, bytes) else data.encode())
             publish(store, "m", paths, run_id=f"run-{number}")
 
     return make
@@ -109,6 +112,7 @@ def test_figures_of_other_test_rows_are_remarked(versions, capsys):
         "before": "m:1",
         "after": "m:2",
         "changes": [{"about": "figures", "name": "fp32 ms_per_text", "before": 3.0, "after": 2.0}],
+        "rows": None,
         "remarks": ["the test rows are not the same: figures that differ may do so for that alone"],
     }
 
@@ -135,3 +139,100 @@ def test_a_file_that_is_no_json_is_told(versions, capsys, content):
     versions(lambda files: files.update({"lineage.json": content}))
     assert main(["diff", "m:1", "m:2"]) == 1
     assert capsys.readouterr().err.startswith("error: lineage.json of m:2 is no JSON: ")
+
+
+OUTCOMES = "report/outcomes.jsonl.gz"
+
+
+def outcomes(*rows, score="share that is right", metric="accuracy"):
+    """Rows as their key, what is true, the answer and its score."""
+    head = {"format": 1, "metric": metric, "score": score, "variants": ["fp32"], "columns": [], "test_rows": len(rows)}
+    lines = [head | {"in_training": 0}]
+    lines += [{"row": f"{key:016x}", "true": true, "fp32": [answer, reached]} for key, true, answer, reached in rows]
+    return gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode(), mtime=0)
+
+
+@pytest.fixture
+def answered(versions):
+    """Two versions that have answered five rows, of which the second knows a sixth."""
+
+    def change(files):
+        files[OUTCOMES] = outcomes(
+            (1, "good", "good", 1),
+            (2, "good", "<b>", 0),
+            (3, "bad", "bad", 1),
+            (4, "bad", "fine", 0),
+            (5, "good", "good", 1),
+            (6, "good", "good", 1),
+        )
+
+    before = outcomes(
+        (5, "good", "bad", 0), (4, "bad", "good", 0), (3, "bad", "bad", 1), (2, "good", "good", 1), (1, "x", "x", 1)
+    )
+    versions(change, {OUTCOMES: before})
+
+
+def test_rows_that_went_otherwise_are_counted_and_told_one_by_one(answered, capsys):
+    assert main(["diff", "m:1", "m:2"]) == 0
+    said = (
+        "rows: of 4 test rows that both were measured on 1 went better, 1 worse and 1 otherwise: share that is right "
+        "+0.0000 (95 % interval -0.6533 to +0.6533, McNemar's p 1); of 1 more something else is true now"
+    )
+    assert capsys.readouterr().out.splitlines() == ["m:1 and m:2 differ in nothing that their files tell", said]
+    assert main(["diff", "m:1", "m:2", "--rows"]) == 0
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "ROW  INPUT             TRUE  m:1   m:2   CHANGE  BY",
+        "1    0000000000000002  good  good  <b>   worse   -1",
+        "3    0000000000000004  bad   good  fine  other   +0",
+        "4    0000000000000005  good  bad   good  better  +1",
+    ]
+    assert main(["diff", "m:1", "m:2", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    rows = told["rows"]
+    assert [rows[name] for name in ("shared", "retold", "better", "worse", "other", "p_value")] == [4, 1, 1, 1, 1, 1.0]
+    assert rows["changed"][0] == {
+        "row": 1,
+        "key": "0000000000000002",
+        "true": "good",
+        "before": "good",
+        "after": "<b>",
+        "change": "worse",
+        "gained": -1.0,
+    }
+
+
+def test_a_page_holds_all_of_it_and_shows_what_stands_in_versions_as_text(answered, tmp_path, capsys):
+    path = tmp_path / "diff.html"
+    assert main(["diff", "m:1", "m:2", "--html", str(path)]) == 0
+    html = path.read_text()
+    assert html.startswith("<!doctype html>")
+    assert "<td>&lt;b&gt;</td><td>worse</td><td>-1</td>" in html
+    assert "<b>" not in html
+    assert "McNemar&#x27;s p 1" in html
+    assert "http" not in html
+    assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".diff")] == []
+    assert main(["diff", "m:1", "m:2", "--html", str(tmp_path / "none" / "diff.html")]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {tmp_path}/none/diff.html cannot be written (No such file or directory); name a file in a folder that "
+        "is there\n"
+    )
+
+
+def test_numbers_are_told_by_how_much_nearer_they_come(versions, capsys):
+    rows = [(key, key, key + 1, None) for key in range(8)]
+    nearer = [(key, key, key + 0.5, None) for key in range(8)]
+    after = outcomes(*nearer, score=None, metric="spearman")
+    versions(lambda files: files.update({OUTCOMES: after}), {OUTCOMES: outcomes(*rows, score=None, metric="spearman")})
+    assert main(["diff", "m:1", "m:2", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["rows"]
+    assert (told["figure"], told["difference"], told["better"], told["p_value"]) == ("spearman", 0.0, 8, None)
+    assert told["changed"][0]["gained"] == 0.5
+
+
+def test_rows_that_only_one_keeps_are_remarked(versions, capsys):
+    versions(lambda files: files.update({OUTCOMES: outcomes((1, "a", "a", 1))}))
+    assert main(["diff", "m:1", "m:2", "--rows"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "rows: the two share no test rows whose answers both keep",
+        "note: m:1 carries no report/outcomes.jsonl.gz: single rows are not compared",
+    ]
