@@ -57,7 +57,7 @@ pictures: $(VENV)/.dev ## take the pictures of README and docs of what `make tra
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-tune bench-growth bench-rows bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-tune bench-growth bench-rows bench-registry bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and others (PEERS="optimum litserve mlserver pipeline"), and under overload
 	$(BIN)/python tests/bench/bench_serve.py $(if $(PEERS),--peers $(PEERS))
@@ -118,6 +118,9 @@ bench-distill: $(VENV)/.dev ## fewer layers, alone and taught by the whole model
 
 bench-tune: $(VENV)/.dev ## a job that is told nothing but its data against a Trainer that was tuned (SETS="sst2" for some, SEEDS=3)
 	$(BIN)/python tests/bench/bench_tune.py $(SETS) --seeds $(or $(SEEDS),3)
+
+bench-registry: $(VENV)/.dev ## publish and pull beside aws s3 cp and boto3, on Ceph where TUNEWRIGHT_CEPH starts one (MEGABYTES=1000, ROUNDS=3)
+	$(BIN)/python tests/bench/bench_registry.py --megabytes $(or $(MEGABYTES),1000) --rounds $(or $(ROUNDS),3)
 
 bench-bombs: $(VENV)/.dev ## memory and time that small files cost which unfold into large ones
 	$(BIN)/python tests/hostile/bombs.py
@@ -191,4 +194,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs pictures site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs pictures site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-registry bench-bombs images submit install lock outdated clean

@@ -1,8 +1,13 @@
 """The blobs of a repository, read like those of a store: in ranges, by the digest in their key."""
 
-from tunewright.registry.errors import NotFound, UnsafeStore
+from tunewright.registry.errors import CorruptObject, NotFound, UnsafeStore
 from tunewright.registry.oci.remote import Remote
 from tunewright.registry.stores.key import Stat
+
+
+def _digest(key: str) -> str:
+    """The digest that a key names."""
+    return f"sha256:{key.rpartition('/')[2]}"
 
 
 class Blobs:
@@ -16,13 +21,19 @@ class Blobs:
         """oci://host/repository:tag."""
         return str(self._remote.address)
 
+    def read(self, key: str, *, limit: int) -> bytes:
+        """A small blob. Raises NotFound, and CorruptObject where it has more bytes than `limit`."""
+        size = self.stat(key).size
+        if size > limit:
+            raise CorruptObject(f"{self.uri}: {_digest(key)} holds {size} bytes, more than {limit}")
+        return self.read_range(key, 0, size, etag=_digest(key))
+
     def stat(self, key: str) -> Stat:
         """Size and digest of a blob. Raises NotFound."""
-        digest = f"sha256:{key.rpartition('/')[2]}"
-        answer = self._remote.ask("HEAD", f"blobs/{digest}", known=(200, 404))
+        answer = self._remote.ask("HEAD", f"blobs/{_digest(key)}", known=(200, 404))
         if answer.status == 404:
-            raise NotFound(f"{self.uri} lacks {digest}, which its manifest names")
-        return Stat(key, int(answer.headers.get("Content-Length", -1)), digest)
+            raise NotFound(f"{self.uri} lacks {_digest(key)}, which its manifest names")
+        return Stat(key, int(answer.headers.get("Content-Length", -1)), _digest(key))
 
     def read_range(self, key: str, start: int, stop: int, *, etag: str) -> bytes:
         """Bytes `start` to `stop` (exclusive) of the blob."""

@@ -1,14 +1,17 @@
 """Send a file to a bucket; a large one in parts. The digest is checked before the object can be seen."""
 
 import hashlib
+import os
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tunewright.registry.errors import Conflict
+from tunewright.registry.stores.budget import Budget
 from tunewright.registry.stores.s3_errors import status_of
 
 if TYPE_CHECKING:
@@ -16,7 +19,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
 PART = 32 * 1024 * 1024  # bytes: larger files are sent in parts of this size
-_PARALLEL = 4  # parts under way at once; with PART this bounds the memory
+_PARALLEL = 3  # parts of one file under way at once
+_MEMORY = Budget(3 * PART)  # of all files together
 
 
 def etag_of(path: Path) -> str:
@@ -47,18 +51,20 @@ class Upload:
     def send(self) -> None:
         """Raises Conflict when the file does not have the expected digest, and what boto3 raises."""
         with self.path.open("rb") as file:
-            head = file.read(PART)
-            if len(head) < PART:
-                self._check(hashlib.sha256(head).hexdigest())
-                self.client.put_object(Bucket=self.bucket, Key=self.key, Body=head)
+            size = os.fstat(file.fileno()).st_size
+            if size < PART:
+                with _MEMORY.taken(size):
+                    whole = file.read()
+                    self._check(hashlib.sha256(whole).hexdigest())
+                    self.client.put_object(Bucket=self.bucket, Key=self.key, Body=whole)
                 return
-            self._send_parts(head, file)
+            self._send_parts(file)
 
-    def _send_parts(self, head: bytes, file: BinaryIO) -> None:
+    def _send_parts(self, file: BinaryIO) -> None:
         upload_id = self.client.create_multipart_upload(Bucket=self.bucket, Key=self.key)["UploadId"]
         pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="upload")
         try:
-            parts = self._parts(upload_id, head, file, pool)
+            parts = self._parts(upload_id, file, pool)
             self._complete(upload_id, parts, file.tell())
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -83,19 +89,19 @@ class Upload:
     def _size(self) -> int:
         return self.client.head_object(Bucket=self.bucket, Key=self.key)["ContentLength"]
 
-    def _parts(
-        self, upload_id: str, head: bytes, file: BinaryIO, pool: ThreadPoolExecutor
-    ) -> "list[CompletedPartTypeDef]":
+    def _parts(self, upload_id: str, file: BinaryIO, pool: ThreadPoolExecutor) -> "list[CompletedPartTypeDef]":
         whole = hashlib.sha256()
         done: list[CompletedPartTypeDef] = []
         waiting: deque[Future[CompletedPartTypeDef]] = deque()
-        data, number = head, 1
-        while data:
+        for number in count(1):
+            if not (data := _next_part(file)):
+                break
             whole.update(data)
             waiting.append(pool.submit(self._part, upload_id, number, data))
+            waiting[-1].add_done_callback(lambda _: _MEMORY.give_back(PART))
+            del data
             if len(waiting) >= _PARALLEL:
                 done.append(waiting.popleft().result())
-            data, number = file.read(PART), number + 1
         done.extend(part.result() for part in waiting)
         self._check(whole.hexdigest())
         return done
@@ -109,3 +115,15 @@ class Upload:
     def _check(self, sha256: str) -> None:
         if self.sha256 not in (None, sha256):
             raise Conflict(f"{self.path} changed while it was published; write files first, publish then")
+
+
+def _next_part(file: BinaryIO) -> bytes:
+    """The next bytes, for which memory is taken that is given back once they are sent; none at the end."""
+    data = b""
+    _MEMORY.take(PART)
+    try:
+        data = file.read(PART)
+    finally:
+        if not data:
+            _MEMORY.give_back(PART)
+    return data

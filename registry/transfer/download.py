@@ -10,8 +10,8 @@ import hashlib
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,16 @@ from typing import Protocol
 from weakref import WeakSet
 
 from tunewright.registry.errors import AccessDenied, CorruptObject, RegistryError
+from tunewright.registry.stores.budget import Budget
 from tunewright.registry.stores.disk_space import check_room, disk_full, flush, is_disk_full
 from tunewright.registry.stores.key import Stat
 from tunewright.registry.stores.ranges import RANGE
 from tunewright.registry.transfer.part import Part, locked_part, write_at
 
-_PARALLEL = 6  # ranged reads under way at once; with RANGE this bounds the memory
+_PARALLEL = 6  # ranged reads under way at once, of however many objects
+_MEMORY = Budget(_PARALLEL * RANGE)  # of what is being read
+_POOL = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="download")  # each thread keeps memory of its own
+_PIECE = 1024 * 1024  # bytes of a range that are hashed at once
 _TRIES = 3  # whole downloads when the digest does not match: a bit that flipped on the way seldom flips twice
 
 _MD5 = re.compile(r"[0-9a-f]{32}")  # the ETag of an object that was written in one piece
@@ -37,6 +41,9 @@ class Source(Protocol):
 
     @property
     def uri(self) -> str:
+        """See Store."""
+
+    def read(self, key: str, *, limit: int) -> bytes:
         """See Store."""
 
     def stat(self, key: str) -> Stat:
@@ -55,7 +62,7 @@ class Downloaded:
 
     size: int  # bytes
     sha256: str  # 64 hexadecimal digits
-    etag: str
+    etag: str = ""  # where it had to be asked for
 
 
 def download(
@@ -82,8 +89,10 @@ def download(
             if sha256 and target.is_file() and sha256_of(target) == sha256:  # somebody else has just fetched it
                 os.truncate(part.descriptor, 0)
                 part.journal.remove()
-                return Downloaded(target.stat().st_size, sha256, store.stat(key).etag)
-            return _publish(part, target, _fetch_right(store, key, part, _Expected(sha256, size), on_bytes or _nobody))
+                return Downloaded(target.stat().st_size, sha256)
+            expected, tell = _Expected(sha256, size), on_bytes or _nobody
+            arrived = _fetch_small(store, key, part, expected, tell) or _fetch_right(store, key, part, expected, tell)
+            return _publish(part, target, arrived)
 
 
 def sha256_of(path: Path) -> str:
@@ -98,6 +107,27 @@ class _Expected:
 
     sha256: str | None
     size: int | None  # bytes
+
+
+def _fetch_small(store: Source, key: str, part: Part, expected: _Expected, tell: OnBytes) -> Downloaded | None:
+    """A small object of which everything is known, in one request; None where another one, or none so small, is there,
+    of which `_fetch_right` tells more."""
+    size, sha256 = expected.size, expected.sha256
+    if sha256 is None or size is None or size > RANGE:
+        return None
+    with _room(part, size), _MEMORY.taken(size):
+        try:
+            data = store.read(key, limit=size)
+        except CorruptObject:  # it is larger
+            return None
+        if hashlib.sha256(data).hexdigest() != sha256:
+            return None
+        part.journal.remove()
+        os.truncate(part.descriptor, size)
+        write_at(part.descriptor, data, 0)
+        os.fsync(part.descriptor)
+    tell(size)
+    return Downloaded(size, sha256)
 
 
 def _fetch_right(store: Source, key: str, part: Part, expected: _Expected, tell: OnBytes) -> Downloaded:
@@ -132,18 +162,20 @@ def _fetch(store: Source, key: str, part: Part, size: int | None, tell: OnBytes)
             f"{key!r} in {store.uri} holds {stat.size} bytes, not the {size} declared; none was fetched"
         )
     part.journal.begin(f"{store.uri}/{key}", stat.etag, stat.size)
-    whole = hashlib.sha256()
+    whole, start = hashlib.sha256(), 0
     comparable = store not in _OPAQUE and _MD5.fullmatch(stat.etag)
     md5 = hashlib.md5(usedforsecurity=False) if comparable else None
     with _room(part, stat.size):
         os.truncate(part.descriptor, stat.size)
         # Closed at once when something fails: no thread may write to the part after its descriptor is closed.
         with closing(_in_order(store, stat, part)) as ranges:
-            for data in ranges:
-                whole.update(data)
-                if md5:
-                    md5.update(data)
-                tell(len(data))
+            for stop in ranges:
+                for data in _kept(part, start, stop):
+                    whole.update(data)
+                    if md5:
+                        md5.update(data)
+                tell(stop - start)
+                start = stop
         os.fsync(part.descriptor)
     return Downloaded(stat.size, whole.hexdigest(), stat.etag), md5.hexdigest() if md5 else None
 
@@ -163,38 +195,51 @@ def _room(part: Part, size: int) -> Iterator[None]:
         raise disk_full(folder, size) from error
 
 
-def _in_order(store: Source, stat: Stat, part: Part) -> Generator[bytes, None, None]:
-    """The object's ranges in their order, fetched several at a time."""
+def _kept(part: Part, start: int, stop: int) -> Iterator[bytes]:
+    """What the part holds from one byte to another, in small pieces: the system has just been given it."""
+    for at in range(start, stop, _PIECE):
+        yield os.pread(part.descriptor, min(_PIECE, stop - at), at)
+
+
+def _in_order(store: Source, stat: Stat, part: Part) -> Generator[int, None, None]:
+    """The ends of the object's ranges in their order, each once it is in the part; several are fetched at a time."""
     starts = range(0, stat.size, RANGE)
     if len(starts) <= 1:
         yield from (_range(store, stat, start, part) for start in starts)
         return
-    pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="download")
-    waiting: deque[Future[bytes]] = deque()
+    waiting: deque[Future[int]] = deque()
     try:
         for start in starts:
-            waiting.append(pool.submit(_range, store, stat, start, part))
+            waiting.append(_POOL.submit(_range, store, stat, start, part))
             if len(waiting) > _PARALLEL:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for one in waiting:
+            one.cancel()
+        wait(waiting)
 
 
-def _range(store: Source, stat: Stat, start: int, part: Part) -> bytes:
-    """One range: from the part when an earlier attempt left it whole there, else from the store."""
+def _range(store: Source, stat: Stat, start: int, part: Part) -> int:
+    """Have one range in the part, where an earlier attempt may have left it whole; where it ends."""
     stop = min(start + RANGE, stat.size)
-    expected = part.journal.digest_at(start)
-    if expected:
-        kept = os.pread(part.descriptor, stop - start, start)
-        if hashlib.sha256(kept).hexdigest() == expected:
-            return kept
-    data = store.read_range(stat.key, start, stop, etag=stat.etag)
-    write_at(part.descriptor, data, start)
-    if stat.size > RANGE:
-        part.journal.add(start, hashlib.sha256(data).hexdigest())
-    return data
+    with _MEMORY.taken(stop - start):
+        expected = part.journal.digest_at(start)
+        if expected and _digest(_kept(part, start, stop)) == expected:
+            return stop
+        data = store.read_range(stat.key, start, stop, etag=stat.etag)
+        write_at(part.descriptor, data, start)
+        if stat.size > RANGE:
+            part.journal.add(start, hashlib.sha256(data).hexdigest())
+    return stop
+
+
+def _digest(pieces: Iterable[bytes]) -> str:
+    whole = hashlib.sha256()
+    for piece in pieces:
+        whole.update(piece)
+    return whole.hexdigest()
 
 
 def _publish(part: Part, target: Path, arrived: Downloaded) -> Downloaded:

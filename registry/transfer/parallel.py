@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-_WORKERS = 4
+_WORKERS = 10
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
