@@ -119,8 +119,8 @@ bench-distill: $(VENV)/.dev ## fewer layers, alone and taught by the whole model
 bench-tune: $(VENV)/.dev ## a job that is told nothing but its data against a Trainer that was tuned (SETS="sst2" for some, SEEDS=3)
 	$(BIN)/python tests/bench/bench_tune.py $(SETS) --seeds $(or $(SEEDS),3)
 
-bench-registry: $(VENV)/.dev ## publish and pull beside aws s3 cp and boto3, on Ceph where TUNEWRIGHT_CEPH starts one (MEGABYTES=1000, ROUNDS=3)
-	$(BIN)/python tests/bench/bench_registry.py --megabytes $(or $(MEGABYTES),1000) --rounds $(or $(ROUNDS),3)
+bench-registry: $(VENV)/.dev ## publish and pull beside aws s3 cp and boto3, on Ceph where TUNEWRIGHT_CEPH starts one (MEGABYTES=1000, FILES="3 1000", ROUNDS=3)
+	$(BIN)/python tests/bench/bench_registry.py --megabytes $(or $(MEGABYTES),1000) --files $(or $(FILES),3 1000) --rounds $(or $(ROUNDS),3)
 
 bench-bombs: $(VENV)/.dev ## memory and time that small files cost which unfold into large ones
 	$(BIN)/python tests/hostile/bombs.py

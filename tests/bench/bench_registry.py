@@ -25,6 +25,7 @@ import boto3
 from peers import environment, pins
 
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.upkeep.update import RECORD
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
 
@@ -143,8 +144,9 @@ def commands(name: str, source: Path, target: Path, place: str, aws: Path) -> tu
 
 
 def same(one: Path, other: Path) -> bool:
-    """Whether two folders hold the same files."""
-    return subprocess.run(["diff", "-rq", one, other], stdout=subprocess.DEVNULL).returncode == 0
+    """Whether two folders hold the same files, beside what a pull keeps of itself."""
+    compared = ["diff", "-rq", "-x", RECORD, one, other]
+    return subprocess.run(compared, stdout=subprocess.DEVNULL).returncode == 0
 
 
 def compare(files: int, megabytes: int, rounds: int, environ: dict[str, str], aws: Path) -> None:
