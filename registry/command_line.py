@@ -117,7 +117,14 @@ GROUP = Group(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _main(list(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:  # before the room that was found tells of it in words of its own
+        sys.stderr.write("error: interrupted\n")
+        return 130
+
+
+def _main(words: list[str]) -> int:
     try:
         words, registry = _without_registry(words)
     except ValueError as error:

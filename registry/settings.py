@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunewright.registry.errors import SettingsError
@@ -24,6 +24,19 @@ class RegistrySettings(BaseSettings):
         default=False,
         description="Accept a store without create-only writes: no two processes may write to it at once.",
     )
+
+    @field_validator("cache", mode="before")
+    @classmethod
+    def _is_named(cls, value: object) -> object:
+        if value == "":  # which would mean the folder that the program was started in
+            raise ValueError("expected a folder, or leave it out")
+        return value
+
+    @model_validator(mode="after")
+    def _is_no_registry(self) -> Self:
+        if "://" not in self.uri and self.uri and Path(self.uri).resolve() == self.cache.resolve():
+            raise ValueError(f"REGISTRY_CACHE is the registry itself ({self.uri}); give it a folder of its own")
+        return self
 
     @model_validator(mode="wrap")
     @classmethod

@@ -21,7 +21,9 @@ def _add(made: argparse.ArgumentParser) -> None:
     made.add_argument("address", metavar="OCI", help="oci://host/repository:tag; without a tag it is the number")
     said = "an image with the files under /models, to be mounted or copied from, in place of a ModelPack artifact"
     made.add_argument("--image", action="store_true", help=said)
-    made.add_argument("--variant", help="with --image: of the folders in onnx/ only this one, as in fp32 or int8")
+    made.add_argument(
+        "--variant", help="with --image: what serves one of the folders in onnx/ alone, as in fp32 or int8"
+    )
     add_json(made)
 
 
@@ -30,7 +32,12 @@ def _push(store: Store, options: argparse.Namespace) -> int:
     if options.variant and not options.image:
         raise BadReference("--variant is given without --image: an artifact has the version's digest, so all its files")
     version = resolve(store, options.reference)
-    only = of_variant(options.variant, version, read_manifest(store, version))
+    chosen = of_variant(options.variant, version, read_manifest(store, version))
+
+    def only(path: str) -> bool:
+        # Who asks for one variant wants to serve it, which takes no weights to train on.
+        return chosen(path) and not (options.variant and path.startswith("weights/"))
+
     pulled = pull(store, version, cache=RegistrySettings().cache, only=only)
     pushed = push_image(pulled, address, only=only) if options.image else push(store, pulled, address)
     said = f"{version} is pushed to {pushed.address} ({size_text(pushed.bytes)} were not there yet)"

@@ -24,14 +24,32 @@ from tunewright.registry.versions.reference import resolve
 def _add(made: argparse.ArgumentParser) -> None:
     add_reference(made, "REF|OCI")
     said = "the folder; made when missing. Without it the files stay in the cache, and their folder is printed"
-    names_a(made.add_argument("--to", type=Path, metavar="DIR", help=said), "directory")
+    names_a(made.add_argument("--to", type=_folder, metavar="DIR", help=said), "directory")
     made.add_argument("--variant", help="of the folders in onnx/ only this one, as in fp32 or int8")
     made.add_argument("--update", action="store_true", help="where DIR holds an older version, make it this one")
     made.add_argument("--force", action="store_true", help="replace files that somebody has changed as well")
     add_json(made)
 
 
+def _folder(text: str) -> Path:
+    if not text.strip() or "://" in text:
+        what = "an address" if text.strip() else "empty"
+        raise argparse.ArgumentTypeError(f"{text!r} is {what}; expected a folder of this machine")
+    return Path(text)
+
+
+def _refuse_ours(store: Store, folder: Path) -> None:
+    """BadReference for a folder in which a registry or the cache keeps what is its own."""
+    for what, ours in (("registry", store.uri), ("cache", str(RegistrySettings().cache))):
+        if "://" not in ours and folder.resolve().is_relative_to(Path(ours).resolve()):
+            raise BadReference(
+                f"{folder} lies in the {what} {ours}, which keeps files of its own; choose another folder"
+            )
+
+
 def _pull(store: Store, options: argparse.Namespace) -> int:
+    if options.to is not None:
+        _refuse_ours(store, options.to)
     if options.force and not options.update:
         raise BadReference("--force has no effect without --update: nothing else replaces a file")
     if is_oci(options.reference):
@@ -43,8 +61,8 @@ def _pull(store: Store, options: argparse.Namespace) -> int:
         return _update(store, version, record, options)
     if options.update and options.to.is_dir() and any(options.to.iterdir()):
         raise BadReference(
-            f"{options.to} holds no record of a pull, which earlier releases did not write: what of it is somebody's "
-            "own cannot be told; pull into an empty folder once"
+            f"{options.to} holds no record of a pull, which earlier releases and pulls of oci:// do not write: what "
+            "of it is somebody's own cannot be told; pull into an empty folder once"
         )
     manifest = read_manifest(store, version)
     only = of_variant(options.variant, version, manifest)
@@ -74,6 +92,10 @@ def _pull_artifact(options: argparse.Namespace) -> int:
     if options.update or options.to is None:
         raise BadReference(
             "what is pulled from an OCI registry goes to an empty folder; say --to DIR, and not --update"
+        )
+    if record := read_record(options.to):
+        raise BadReference(
+            f"{options.to} holds {record.name}:{record.number}; pull {options.reference} into an empty folder"
         )
     artifact = open_artifact(parse_oci(options.reference))
     only = of_variant(options.variant, artifact.address, artifact.manifest)

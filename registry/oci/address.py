@@ -57,7 +57,8 @@ def parse_oci(text: str) -> OciAddress:
     host, slash, rest = text.removeprefix(SCHEME).partition("/")
     if "@" in host:
         raise AddressError(f"credentials do not belong into an oci:// address; expected {_SHAPE}, after `docker login`")
-    if not slash or not _HOST.fullmatch(host):
+    port = re.search(r":([0-9]+)$", host)
+    if not slash or not _HOST.fullmatch(host) or (port and not 0 < int(port[1]) < 65536):
         raise AddressError(f"{shown_address(text)!r} names no registry; expected {_SHAPE}")
     rest, _, digest = rest.partition("@")
     repository, colon, tag = rest.partition(":")

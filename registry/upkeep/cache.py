@@ -1,15 +1,19 @@
 """The versions that were pulled to this machine: how much room they take, and which can go."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from tunewright.registry.errors import Conflict, NotFound
+from tunewright.registry.errors import BadReference, Conflict, NotFound
 from tunewright.registry.transfer.in_use import alone
 from tunewright.registry.versions.pull import writable
+
+_DIGEST = re.compile(r"[0-9a-f]{64}(\.|$)")
 
 
 @dataclass(frozen=True)
@@ -23,19 +27,21 @@ class Cached:
 
 
 def look(cache: Path) -> Cached:
-    """What is there. Raises NotFound."""
-    folders = _folders(_there(cache))
-    free = 0
-    for folder in folders:
-        with alone(folder) as is_free:
-            free += is_free
-    return Cached(len(folders), len(folders) - free, _size(cache))
+    """What is there. Raises NotFound, BadReference for what is no cache, AccessDenied."""
+    with writable(cache, "read"):
+        folders = _folders(_there(cache))
+        free = 0
+        for folder in folders:
+            with alone(folder) as is_free:
+                free += is_free
+        return Cached(len(folders), len(folders) - free, _size(cache))
 
 
 def prune(cache: Path, most: int) -> Cached:
     """Remove what was used longest ago until at most so many bytes are left, but never a version in use.
 
-    Raises NotFound, Conflict while somebody pulls, AccessDenied.
+    Nothing else that lies there is touched. Raises NotFound, BadReference for what is no cache, Conflict while somebody
+    pulls, AccessDenied.
     """
     removed = 0
     with writable(cache), alone(_there(cache)) as is_alone:
@@ -56,23 +62,30 @@ def prune(cache: Path, most: int) -> Cached:
 
 
 def _there(cache: Path) -> Path:
-    if not cache.is_dir():
+    if not cache.exists():
         raise NotFound(f"there is no cache in {cache} (REGISTRY_CACHE): nothing was pulled yet")
+    if not cache.is_dir() or (cache / "models").exists():
+        what = "a registry" if cache.is_dir() else "a file"
+        raise BadReference(f"{cache} (REGISTRY_CACHE) is {what}; expected a folder for what is pulled, of its own")
     return cache
 
 
 def _folders(cache: Path) -> list[Path]:
     """Of the versions, the one that was used longest ago first."""
-    folders = [path for path in (cache / "versions").glob("*") if path.is_dir()]
+    folders = [path for path in (cache / "versions").glob("*") if _DIGEST.match(path.name) and path.is_dir()]
     return sorted(folders, key=lambda path: path.stat().st_mtime)
 
 
+def _blobs(cache: Path) -> Iterator[Path]:
+    """Whole ones, and what downloads keep beside those that are not."""
+    return (path for path in (cache / "blobs/sha256").glob("*") if _DIGEST.match(path.name) and path.is_file())
+
+
 def _files(cache: Path) -> Iterator[os.stat_result]:
-    for part in ("blobs", "versions"):
-        for path in (cache / part).rglob("*"):
-            with suppress(FileNotFoundError):
-                if path.is_file():
-                    yield path.stat()
+    inside = (path for folder in _folders(cache) for path in folder.rglob("*") if path.is_file())
+    for path in chain(_blobs(cache), inside):
+        with suppress(FileNotFoundError):
+            yield path.stat()
 
 
 def _size(cache: Path) -> int:
@@ -82,6 +95,6 @@ def _size(cache: Path) -> int:
 
 def _remove_unlinked(cache: Path) -> None:
     """The blobs that are part of no version, and what broken downloads have left."""
-    for path in (cache / "blobs").rglob("*"):
-        if path.is_file() and path.stat().st_nlink == 1:
+    for path in _blobs(cache):
+        if path.stat().st_nlink == 1:
             path.unlink()

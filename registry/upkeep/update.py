@@ -69,7 +69,10 @@ def read_record(folder: Path) -> Record | None:
     path = folder / RECORD
     if not path.is_file():
         return None
-    fields = unseal(path.read_bytes(), str(path))
+    try:
+        fields = unseal(path.read_bytes(), str(path))
+    except CorruptObject as error:
+        raise CorruptObject(f"{error}; remove it, and pull into an empty folder") from None
     if fields.pop("format", None) != 1:
         raise CorruptObject(f"{path} is of a later program; update this one, or pull into an empty folder")
     try:

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewright.registry.errors import AccessDenied, Conflict, CorruptObject, NotFound, RegistryError
+from tunewright.registry.errors import AccessDenied, BadReference, Conflict, CorruptObject, NotFound, RegistryError
 from tunewright.registry.stores.disk_space import disk_full, is_disk_full
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.download import OnBytes, Source, download, sha256_of
@@ -178,13 +178,15 @@ def _hex(layer: Layer) -> str:
 
 
 @contextmanager
-def writable(folder: Path) -> Iterator[None]:
+def writable(folder: Path, verb: str = "written") -> Iterator[None]:
     """What the local disk refuses meanwhile is told in one sentence."""
     try:
         yield
     except OSError as error:
         if is_disk_full(error):
             raise disk_full(folder) from error
-        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-            raise AccessDenied(f"{folder} cannot be written ({error.strerror}); choose another folder") from error
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            raise BadReference(f"{folder} is a file, or lies below one; expected a folder") from error
+        if isinstance(error, PermissionError | FileNotFoundError) or error.errno == errno.EROFS:
+            raise AccessDenied(f"{folder} cannot be {verb} ({error.strerror}); choose another folder") from error
         raise RegistryError(f"{folder} cannot be used: {error}") from error

@@ -125,3 +125,12 @@ def test_help_imports_nothing_that_trains(words):
     code += f"print(sorted(set({heavy!r}) & set(sys.modules)), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"
+
+
+def test_ctrl_c_before_a_room_is_imported_is_one_sentence(monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", interrupted)
+    assert command_line.main(["list"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"

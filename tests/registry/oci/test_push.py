@@ -75,6 +75,7 @@ def test_skopeo_reads_the_same_digest(run, reviews, address, tmp_path):
         ("oci://registry.example.com/Models:1", 2, "'Models' is not the name of a repository"),
         ("oci://registry.example.com/x:-1", 2, "'-1' is not a tag"),
         ("oci://registry.example.com/x@sha256:1", 2, "'sha256:1' is not a digest"),
+        ("oci://127.0.0.1:99999/x:1", 2, "'oci://127.0.0.1:99999/x:1' names no registry; expected oci://host/"),
         ("oci://models/x:1", 2, "'oci://models/x:1' names no registry; expected oci://host/repository:tag"),
     ],
 )

@@ -78,7 +78,7 @@ def test_what_was_used_longest_ago_goes_first_and_what_is_in_use_stays(pulling, 
 def test_what_broken_downloads_have_left_goes_first(registry, pulling, tmp_path):
     ended, _ = pulling("m:1")
     ended.communicate("\n", timeout=60)
-    left = tmp_path / "cache/blobs/sha256/x.part"
+    left = tmp_path / "cache/blobs/sha256" / f"{64 * '0'}.part"
     left.write_bytes(b"x" * OWN)
     assert prune(tmp_path / "cache", SHARED + 2 * OWN).removed == 0
     assert left.exists()
@@ -103,3 +103,46 @@ def test_nothing_is_removed_while_somebody_pulls(registry, run, tmp_path):
 )
 def test_what_cannot_be_is_one_sentence(registry, run, tmp_path, words, sentence):
     assert run("cache", *words) == (2, "", f"error: {sentence.format(cache=tmp_path / 'cache')}\n")
+
+
+def test_what_is_no_cache_keeps_every_file(registry, run, tmp_path, monkeypatch):
+    ours = tmp_path / "ours"
+    for path in ("versions/v1/thesis.doc", "blobs/x", "blobs/sha256/x"):
+        (ours / path).parent.mkdir(parents=True, exist_ok=True)
+        (ours / path).write_text("mine")
+    monkeypatch.setenv("REGISTRY_CACHE", str(ours))
+    assert run("cache", "--prune", "0MB")[0] == 0
+    assert sorted(path.name for path in ours.rglob("*") if path.is_file()) == ["thesis.doc", "x", "x"]
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "registry").rename(tmp_path / "elsewhere/registry")
+    monkeypatch.setenv("REGISTRY_CACHE", str(tmp_path / "elsewhere/registry"))
+    code, _, err = run("cache", "--prune", "0MB")
+    said = "(REGISTRY_CACHE) is a registry; expected a folder for what is pulled, of its own"
+    assert (code, err) == (2, f"error: {tmp_path}/elsewhere/registry {said}\n")
+    assert list((tmp_path / "elsewhere/registry/blobs").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("", "REGISTRY_CACHE is '': expected a folder, or leave it out"),
+        (
+            "{tmp_path}/registry",
+            "REGISTRY_CACHE is the registry itself ({tmp_path}/registry); give it a folder of its own",
+        ),
+    ],
+)
+def test_a_cache_that_is_none_is_refused(registry, run, tmp_path, monkeypatch, value, sentence):
+    monkeypatch.setenv("REGISTRY_CACHE", value.format(tmp_path=tmp_path))
+    code, _, err = run("cache", "--prune", "0MB")
+    assert code == 2
+    assert sentence.format(tmp_path=tmp_path) in err
+
+
+def test_a_cache_that_cannot_be_read_is_one_sentence(registry, run, tmp_path):
+    (tmp_path / "cache").write_text("")
+    code, _, err = run("cache")
+    assert (code, err) == (
+        2,
+        f"error: {tmp_path}/cache (REGISTRY_CACHE) is a file; expected a folder for what is pulled, of its own\n",
+    )

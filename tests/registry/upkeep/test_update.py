@@ -1,6 +1,7 @@
 """A folder of an older version becomes a newer one, and nothing of somebody's own is lost."""
 
 import json
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -149,13 +150,26 @@ def test_the_record_is_no_part_of_what_is_published(store, run, folder):
         ),
         (["m:2", "--to", "{folder}"], "{folder}/model.json already exists and is another file; choose an empty folder"),
         (["n:1", "--to", "{folder}", "--update"], "{folder} holds m:1, which is no version of n"),
+        (["oci://127.0.0.1:1/r:t", "--to", "{folder}"], "{folder} holds m:1; pull oci://127.0.0.1:1/r:t into an empty"),
+        (["m:2", "--to", ""], "argument --to: '' is empty; expected a folder of this machine"),
+        (["m:2", "--to", "s3://b/x"], "argument --to: 's3://b/x' is an address; expected a folder of this machine"),
+        (["m:2", "--to", "{folder}/model.json"], "{folder}/model.json is a file, or lies below one; expected a folder"),
+        (["m:2", "--to", "{registry}/x"], "{registry}/x lies in the registry {registry}, which keeps files of its own"),
+        (
+            ["m:2", "--to", "{cache}/versions"],
+            "{cache}/versions lies in the cache {cache}, which keeps files of its own",
+        ),
     ],
 )
-def test_what_cannot_be_meant_is_one_sentence(store, run, folder, write, words, sentence):
+def test_what_cannot_be_meant_is_one_sentence(store, run, folder, write, capsys, words, sentence):
     publish(store, "n", {"f": write("n", b"n")}, run_id="run-1")
-    code, out, err = run("pull", *(word.format(folder=folder) for word in words))
+    places = {"folder": folder, "registry": store.uri, "cache": os.environ["REGISTRY_CACHE"]}
+    try:
+        code, out, err = run("pull", *(word.format(**places) for word in words))
+    except SystemExit as left:  # the words cannot be read
+        code, out, err = left.code, "", capsys.readouterr().err
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert err.startswith(f"error: {sentence.format(folder=folder)}")
+    assert err.startswith(f"error: {sentence.format(**places)}")
 
 
 def test_a_damaged_record_is_told(folder):
