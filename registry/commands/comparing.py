@@ -1,6 +1,7 @@
 """`tunewright diff`."""
 
 import argparse
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from tunewright.registry.commands.output import print_json, print_table, say, sh
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import BadReference
 from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.disk_space import disk_full, is_disk_full
 from tunewright.registry.stores.store import Store
 from tunewright.registry.upkeep.difference import Difference, differences
-from tunewright.registry.upkeep.difference_page import HEADS, cells_of, page, summary
+from tunewright.registry.upkeep.difference_page import HEADS, cells_of, cells_of_change, page, summary
 from tunewright.registry.versions.reference import resolve
 
 
@@ -25,6 +27,8 @@ def _add(made: argparse.ArgumentParser) -> None:
 
 
 def _diff(store: Store, options: argparse.Namespace) -> int:
+    if options.html and (not options.html.name or str(options.html) == "-"):
+        raise BadReference(f"--html takes a file to write to, not {str(options.html)!r}, as in --html diff.html")
     before, after = (resolve(store, reference) for reference in (options.reference, options.other))
     found = differences(store, before, after, cache=RegistrySettings().cache)
     if options.html:
@@ -39,7 +43,7 @@ def _diff(store: Store, options: argparse.Namespace) -> int:
 def _tell(found: Difference, *, with_rows: bool) -> None:
     before, after = str(found.before), str(found.after)
     if found.changes:
-        cells = [(one.about, one.name, short(one.before), short(one.after)) for one in found.changes]
+        cells = [[short(cell) for cell in cells_of_change(one)] for one in found.changes]
         print_table(("ABOUT", "WHAT", before, after), cells)
     else:
         say(f"{before} and {after} differ in nothing that their files tell")
@@ -60,9 +64,12 @@ def _write(text: str, path: Path) -> None:
         new.write_text(text, encoding="utf-8")
         new.replace(path)
     except OSError as error:
-        new.unlink(missing_ok=True)
+        with suppress(OSError):
+            new.unlink()
+        if is_disk_full(error):
+            raise disk_full(path.parent) from None
         raise BadReference(
-            f"{path} cannot be written ({error.strerror}); name a file in a folder that is there"
+            f"{path} cannot be written ({error.strerror}); name a file in a folder where you may write"
         ) from None
 
 

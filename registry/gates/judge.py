@@ -53,11 +53,12 @@ def _not_worse(asked: NotWorse, before: Evidence, of: Evidence) -> Gate:
         what = f"was measured on {count:,} rows of {before.version} by the same figure, {asked.rows:,} are needed"
         return missing("not_worse", of, what, asked.alpha)
     difference, says = found.difference, f"against {before.version}: {found.says}"
-    passed = difference.worse >= asked.alpha
+    passed, figures = difference.worse >= asked.alpha, (difference.worse, asked.alpha)
     if asked.margin is not None:
-        passed = passed and difference.low >= -asked.margin
         says += f"; at worst {difference.low:+.4f}, may be {-asked.margin:g}"
-    return gate("not_worse", passed=passed, says=says, found=difference.worse, asked=asked.alpha)
+        if passed and difference.low < -asked.margin:
+            passed, figures = False, (difference.low, -asked.margin)
+    return gate("not_worse", passed=passed, says=says, found=figures[0], asked=figures[1])
 
 
 def _measured_on(store: Store, version: Version, digest: str) -> int:

@@ -1,7 +1,8 @@
 """What is different between two versions of a model, as their own files tell it.
 
 Read are the small files that a job puts into a version: `model.json`, `lineage.json`, `report/metrics.json`, and how
-each test row went. One of another program may lack them; what only one of the two has is told as such.
+each test row went. One of another program may lack them: then all files are compared by their digests, and what its
+publisher has said of it (`tunewright publish --task --metric`). What only one of the two has is told as such.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,13 +11,13 @@ from pathlib import Path
 from typing import Literal, cast
 
 from tunewright.registry.gates.comparison import Comparison, compare
-from tunewright.registry.gates.evidence import FILES, Evidence, Json, evidence, listed, mapping
+from tunewright.registry.gates.evidence import FILES, LINEAGE, METRICS, Evidence, Json, evidence, listed, mapping
 from tunewright.registry.gates.outcomes import OUTCOMES, Answer, Both, reached
 from tunewright.registry.stores.store import Store
 from tunewright.registry.variables import flat
-from tunewright.registry.versions.manifest import Manifest
 from tunewright.registry.versions.record import Version
 
+_WEIGHTS = ("onnx/", "weights/")
 _ALPHA = 0.025
 """Of each end of an interval of 95 %."""
 
@@ -26,7 +27,8 @@ class Change:
     """Something that two versions do not have alike."""
 
     about: str
-    """settings, data, base model, made with, labels, figures or files."""
+    """settings, data, base model, made with, labels, config (what its publisher has said), figures, files (their bytes)
+    or content (the digests of files of the same size)."""
     name: str
     before: Json
     """None: it has none."""
@@ -88,17 +90,20 @@ def differences(store: Store, before: Version, after: Version, *, cache: Path) -
     """Read both and compare. Raises CorruptObject."""
     one, other = (evidence(store, version, cache=cache) for version in (before, after))
     first, second = _Parts(one), _Parts(other)
+    files, content = _files(one, other)
     changes = [
         *_changed("base model", first.base, second.base),
         *_changed("settings", first.settings, second.settings),
         *_changed("data", first.data, second.data),
         *_changed("made with", first.made_with, second.made_with),
         *_changed("labels", first.labels, second.labels),
+        *_changed("config", first.config, second.config),
         *_changed("figures", first.figures, second.figures),
-        *_changed("files", first.files, second.files),
+        *files,
+        *content,
     ]
     remarks = []
-    if first.test_rows != second.test_rows:
+    if first.test_rows and second.test_rows and first.test_rows != second.test_rows:
         remarks.append("the test rows are not the same: figures that differ may do so for that alone")
     for of in (one, other):
         if missing := [name for name in FILES if name not in of.found]:
@@ -144,8 +149,8 @@ class _Parts:
         self.data = {**_flat({"rows": data.get("rows")}), **_sources(data), **left_out}
         self.made_with = {**_flat(of.lineage.get("packages")), **_flat(of.lineage.get("hardware"))}
         self.labels = {str(name): "there" for name in listed(of.model.get("labels"))}
-        self.figures = _figures(of)
-        self.files = _sizes(of.manifest)
+        self.config = {} if LINEAGE in of.found else _config(of)
+        self.figures = _figures(of) if METRICS in of.found else _said(of)
         self.test_rows = mapping(data.get("split_digests")).get("test")
 
 
@@ -159,6 +164,21 @@ def _figures(of: Evidence) -> dict[str, Json]:
             told[f"{variant} {name}"] = _with_ends(value, intervals.get(name))
         told[f"{variant} ms_per_text"] = held.get("ms_per_text")
     return {name: value for name, value in told.items() if value is not None}
+
+
+def _said(of: Evidence) -> dict[str, Json]:
+    """The figures that the publisher has given: all of them in the manifest, or the one of the record."""
+    if metrics := mapping(of.manifest.config.get("metrics")):
+        return _flat(dict(metrics))
+    summary = of.version.summary
+    return {summary.metric: summary.value} if summary and summary.metric and summary.value is not None else {}
+
+
+def _config(of: Evidence) -> dict[str, Json]:
+    """What the publisher has said beside the figures."""
+    task = of.version.summary.task if of.version.summary else None
+    said: dict[str, Json] = {"task": task, **of.manifest.config}
+    return _flat({name: value for name, value in said.items() if name != "metrics" or not mapping(value)})
 
 
 def _changed(about: str, before: Mapping[str, Json], after: Mapping[str, Json]) -> Iterator[Change]:
@@ -181,9 +201,21 @@ def _sources(data: Mapping[str, Json]) -> dict[str, Json]:
     return found
 
 
-def _sizes(manifest: Manifest) -> dict[str, Json]:
-    """Bytes of the files; those that only changed their content are told by the parts above."""
-    return {layer.path: layer.size for layer in manifest.layers if layer.path.startswith(("onnx/", "weights/"))}
+def _files(one: Evidence, other: Evidence) -> tuple[list[Change], list[Change]]:
+    """Files of other sizes, and those of the same size with other bytes.
+
+    Of two versions that jobs have made only the weights are told, by their sizes: their other files always differ, and
+    the parts above tell in what.
+    """
+    by_jobs = LINEAGE in one.found and LINEAGE in other.found
+    before, after = (
+        {layer.path: layer for layer in of.manifest.layers if not by_jobs or layer.path.startswith(_WEIGHTS)}
+        for of in (one, other)
+    )
+    sizes = ({path: layer.size for path, layer in layers.items()} for layers in (before, after))
+    same = [path for path in before if path in after and before[path].size == after[path].size and not by_jobs]
+    digests = ({path: layers[path].digest for path in same} for layers in (before, after))
+    return list(_changed("files", *sizes)), list(_changed("content", *digests))
 
 
 def _with_ends(value: Json, ends: Json) -> Json:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from tunewright.registry.upkeep.difference import ChangedRow, Difference, Rows
+from tunewright.registry.upkeep.difference import Change, ChangedRow, Difference, Rows
 
 MOST_ROWS = 1000
 """Rows in the page; `--json` has all."""
@@ -25,8 +25,7 @@ def page(found: Difference) -> str:
     parts = [f"<h1>{title}</h1>"]
     parts += [f"<p>Note: {escape(remark)}.</p>" for remark in found.remarks]
     if found.changes:
-        cells = [(one.about, one.name, told(one.before), told(one.after)) for one in found.changes]
-        parts.append(_table("What is not alike", ("about", "what", before, after), cells))
+        parts.append(_table("What is not alike", ("about", "what", before, after), map(cells_of_change, found.changes)))
     else:
         parts.append("<p>They differ in nothing that their files tell.</p>")
     if found.rows:
@@ -46,6 +45,17 @@ def summary(rows: Rows) -> str:
     )
     said += ")" if rows.p_value is None else f", McNemar's p {rows.p_value:.2g})"
     return said + (f"; of {rows.retold:,} more something else is true now" if rows.retold else "")
+
+
+def cells_of_change(change: Change) -> tuple[str, ...]:
+    """One line of a table: figures with four digits where these tell them apart, digests by their first ones."""
+    values = (change.before, change.after)
+    exact = cells = [told(value) for value in values]
+    if change.about == "figures":
+        cells = [f"{value:.4g}" if isinstance(value, float) else told(value) for value in values]
+    elif change.about == "content":
+        cells = [text[:19] for text in exact]
+    return (change.about, change.name, *(cells if cells[0] != cells[1] else exact))
 
 
 def cells_of(rows: Iterable[ChangedRow]) -> list[tuple[str, ...]]:

@@ -151,6 +151,20 @@ def test_a_margin_asks_for_rows_enough_to_know(store, make, rights, gate):
     assert gate(same, Policy(not_worse=NotWorse(margin=0.1)))[0] is True
 
 
+def test_the_figures_of_a_gate_are_those_that_decided(store, make, rights, judged):
+    make(rights("+" * 20 + "-" * 20))
+    same, worse = make(rights("-" + "+" * 20 + "-" * 19)), make(rights("-" * 40))
+    move(store, "reviews", "production", 1)
+
+    def figures(version, margin):
+        (found,) = judged(version, Policy(not_worse=NotWorse(margin=margin))).gates
+        return found.passed, pytest.approx(found.found, abs=1e-4), found.asked
+
+    assert figures(same, 0.01) == (False, -0.0783, -0.01)
+    assert figures(same, 0.1) == (True, 0.75, 0.05)
+    assert figures(worse, 0.01) == (False, 0.0, 0.05)
+
+
 def test_too_few_rows_that_are_the_same_and_a_holder_without_outcomes_are_missed(store, make, rights, gate):
     make(rights("+" * 40))
     other = make([(n + 30, "good", "good", 1) for n in range(40)])

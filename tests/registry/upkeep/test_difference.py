@@ -2,6 +2,7 @@
 
 import copy
 import gzip
+import hashlib
 import json
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tunewright.registry.program import main
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.publish import publish
+from tunewright.registry.versions.record import Summary
 
 MODEL = {"labels": ["bad", "good"], "default_variant": "fp32"}
 LINEAGE = {
@@ -131,7 +133,74 @@ def test_what_another_program_has_made_lacks_the_files(versions, capsys):
     assert main(["diff", "m:2", "m:1"]) == 0
     told = capsys.readouterr().out
     assert "note: m:2 carries no lineage.json, report/metrics.json: it was not made by a job of this program" in told
-    assert "note: the test rows are not the same" in told
+    assert "test rows are not the same" not in told
+    assert ["files", "lineage.json", "-"] in [line.split()[:3] for line in told.splitlines()]
+
+
+@pytest.fixture
+def forests(tmp_path, monkeypatch):
+    """forests(files, task, metrics) publishes a next version as `tunewright publish` does of another framework."""
+    monkeypatch.setenv("REGISTRY_URI", str(tmp_path / "registry"))
+    monkeypatch.setenv("REGISTRY_CACHE", str(tmp_path / "cache"))
+    made = []
+
+    def make(files, *said):
+        folder = tmp_path / f"forest-{len(made)}"
+        folder.mkdir()
+        made.append(folder)
+        for name, text in files.items():
+            (folder / name).write_text(text)
+        assert main(["publish", str(folder), "--name", "forest", *said]) == 0
+
+    return make
+
+
+def test_versions_of_other_frameworks_are_compared_by_files_and_by_what_was_said(forests, capsys):
+    forests(
+        {"a.bin": "one", "b.bin": "one", "c.txt": "same", "old.txt": "x"},
+        *["--task", "regression", "--metric", "rmse=13.047847503912635", "--metric", "r2=0.9"],
+    )
+    forests(
+        {"a.bin": "two", "b.bin": "longer", "c.txt": "same", "new.txt": "xyz"},
+        *["--task", "forecast", "--metric", "rmse=12.5", "--metric", "r2=0.90001"],
+    )
+    capsys.readouterr()
+    assert main(["diff", "forest:1", "forest:2", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    one, two = (f"sha256:{hashlib.sha256(word).hexdigest()}" for word in (b"one", b"two"))
+    assert [tuple(change.values()) for change in told["changes"]] == [
+        ("config", "task", "regression", "forecast"),
+        ("figures", "r2", 0.9, 0.90001),
+        ("figures", "rmse", 13.047847503912635, 12.5),
+        ("files", "b.bin", 3, 6),
+        ("files", "old.txt", 1, None),
+        ("files", "new.txt", None, 3),
+        ("content", "a.bin", one, two),
+    ]
+    assert not [remark for remark in told["remarks"] if "test rows are not the same" in remark]
+    assert main(["diff", "forest:1", "forest:2"]) == 0
+    # Figures have four digits, but where these would not tell them apart.
+    assert [line.split() for line in capsys.readouterr().out.splitlines()[1:8]] == [
+        ["config", "task", "regression", "forecast"],
+        ["figures", "r2", "0.9", "0.90001"],
+        ["figures", "rmse", "13.05", "12.5"],
+        ["files", "b.bin", "3", "6"],
+        ["files", "old.txt", "1", "-"],
+        ["files", "new.txt", "-", "3"],
+        ["content", "a.bin", one[:19], two[:19]],
+    ]
+
+
+def test_a_figure_in_the_record_alone_is_compared_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("REGISTRY_URI", str(tmp_path / "registry"))
+    monkeypatch.setenv("REGISTRY_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "model.bin").write_text("one")
+    for number, value in enumerate((0.5, 0.6), 1):
+        paths, summary = {"model.bin": tmp_path / "model.bin"}, Summary("ranking", "ndcg", value)
+        publish(open_store(str(tmp_path / "registry")), "m", paths, run_id=f"run-{number}", summary=summary)
+    assert main(["diff", "m:1", "m:2", "--json"]) == 0
+    changes = json.loads(capsys.readouterr().out)["changes"]
+    assert changes == [{"about": "figures", "name": "ndcg", "before": 0.5, "after": 0.6}]
 
 
 @pytest.mark.parametrize("content", ["{", "[" * 100_000, "\0"])
@@ -213,9 +282,32 @@ def test_a_page_holds_all_of_it_and_shows_what_stands_in_versions_as_text(answer
     assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".diff")] == []
     assert main(["diff", "m:1", "m:2", "--html", str(tmp_path / "none" / "diff.html")]) == 2
     assert capsys.readouterr().err == (
-        f"error: {tmp_path}/none/diff.html cannot be written (No such file or directory); name a file in a folder that "
-        "is there\n"
+        f"error: {tmp_path}/none/diff.html cannot be written (No such file or directory); name a file in a folder "
+        "where you may write\n"
     )
+
+
+@pytest.mark.parametrize("place", ["", ".", "/", "-"])
+def test_a_page_needs_a_file(versions, capsys, place):
+    versions(lambda files: None)
+    assert main(["diff", "m:1", "m:2", "--html", place]) == 2
+    said = f"error: --html takes a file to write to, not {place or '.'!r}, as in --html diff.html\n"
+    assert capsys.readouterr() == ("", said)
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [("folder", "Is a directory"), ("file/diff.html", "Not a directory"), ("x" * 300, "File name too long")],
+)
+def test_a_page_that_cannot_be_written_is_told_in_a_sentence(versions, tmp_path, capsys, place, why):
+    versions(lambda files: None)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    path = tmp_path / place
+    assert main(["diff", "m:1", "m:2", "--html", str(path)]) == 2
+    said = f"error: {path} cannot be written ({why}); name a file in a folder where you may write\n"
+    assert capsys.readouterr() == ("", said)
+    assert not list(tmp_path.glob(".*.new"))
 
 
 def test_numbers_are_told_by_how_much_nearer_they_come(versions, capsys):
