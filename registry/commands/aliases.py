@@ -7,12 +7,12 @@ from dataclasses import asdict
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
 from tunewright.registry.commands.output import answer, print_json, print_table, say
-from tunewright.registry.errors import BadReference
+from tunewright.registry.errors import BadReference, NotFound
 from tunewright.registry.gates.judge import judge
 from tunewright.registry.gates.policy import read_policy
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
-from tunewright.registry.versions.alias import Move, history, move, remove, rollback
+from tunewright.registry.versions.alias import Move, history, last_move, move, remove, rollback
 from tunewright.registry.versions.layout import check_alias
 from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import name_and_alias, resolve
@@ -36,28 +36,42 @@ def _promote(store: Store, options: argparse.Namespace) -> int:
     version, alias = resolve(store, options.reference), check_alias(options.alias or options.to)
     entry = read_policy(store, version.name, alias)
     verdict = judge(store, entry, version, cache=RegistrySettings().cache) if entry else None
-    missed = verdict.missed if verdict else []
+    missed, before = verdict.missed if verdict else [], _last(store, version.name, alias)
     if verdict and not options.json:
         _tell(verdict)
     if options.dry_run or (missed and not options.force):
-        return _stay(version, alias, verdict, options)
+        return _stay(version, alias, verdict, before, options)
     if missed and not options.why:
         raise BadReference(f"{version} misses {_named(missed)}: --force needs --why TEXT here, which is kept")
     reason, force = options.why, options.force
     made = move(store, version.name, alias, version.number, reason=reason, force=force, verdict=verdict)
     said = f"{made.name}@{made.alias} -> {made.number} (before: {made.previous or 'nothing'})"
+    if before and made.id == before.id:
+        said = f"{made.name}@{made.alias} points at {made.number} already"
     answer(said, asdict(made), as_json=options.json)
     return 0
 
 
-def _stay(version: Version, alias: str, verdict: Verdict | None, options: argparse.Namespace) -> int:
+def _last(store: Store, name: str, alias: str) -> Move | None:
+    """What made the alias point where it does; None where it points nowhere."""
+    try:
+        return last_move(store, name, alias)
+    except NotFound:
+        return None
+
+
+def _stay(
+    version: Version, alias: str, verdict: Verdict | None, before: Move | None, options: argparse.Namespace
+) -> int:
     """Say that the alias is not moved, or would be; the exit code."""
     missed = verdict.missed if verdict else []
     if options.json:
         told = {"name": version.name, "alias": alias, "number": version.number, "moved": False}
         print_json(told | {"verdict": asdict(verdict) if verdict else None})
     elif not missed:
-        say(f"{version.name}@{alias} would be moved to {version.number}")
+        is_there = before and before.number == version.number and before.digest in (None, version.digest)
+        says = f"points at {version.number} already" if is_there else f"would be moved to {version.number}"
+        say(f"{version.name}@{alias} {says}")
     if not missed:
         return 0
     advice = "" if options.dry_run else "; --force --why TEXT moves it all the same"
@@ -105,8 +119,11 @@ def _add_unalias(made: argparse.ArgumentParser) -> None:
 
 
 def _unalias(store: Store, options: argparse.Namespace) -> int:
-    made = remove(store, *name_and_alias(options.reference), reason=options.why)
-    answer(f"{made.name}@{made.alias}: {made.number} -> nothing", asdict(made), as_json=options.json)
+    name, alias = name_and_alias(options.reference)
+    before = _last(store, name, alias)
+    made = remove(store, name, alias, reason=options.why)
+    said = f"{name}@{alias}: {made.number} -> nothing" if before else f"{name}@{alias} points nowhere already"
+    answer(said, asdict(made), as_json=options.json)
     return 0
 
 

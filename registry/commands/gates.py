@@ -7,9 +7,11 @@ from pathlib import Path
 from tunewright.registry.commands.command import Command, add_json, add_reference
 from tunewright.registry.commands.output import print_json, print_table, say, short
 from tunewright.registry.completion import names_a
-from tunewright.registry.gates.policy import Policy, policy_in, read_policy, set_policy
+from tunewright.registry.errors import BadReference
+from tunewright.registry.gates.policy import Policy, PolicyEntry, policy_in, read_policy, set_policy
 from tunewright.registry.stores.store import Store
 from tunewright.registry.variables import flat
+from tunewright.registry.versions.record import no_model, version_numbers
 from tunewright.registry.versions.reference import name_and_alias
 
 
@@ -27,11 +29,16 @@ def _gates(store: Store, options: argparse.Namespace) -> int:
     name, alias = name_and_alias(options.reference)
     if options.file or options.remove:
         policy = policy_in(options.file) if options.file else Policy()
-        set_policy(store, name, alias, policy, reason=options.why)
-    entry = read_policy(store, name, alias)
+        entry: PolicyEntry | None = set_policy(store, name, alias, policy, reason=options.why)
+    elif options.why:
+        raise BadReference("--why is kept with what --set or --remove changes; say one of the two")
+    else:
+        entry = read_policy(store, name, alias)
+        if entry is None and not version_numbers(store, name):
+            raise no_model(store, name)
     if options.json:
         print_json(asdict(entry) | {"policy": entry.policy.asks} if entry else None)
-    elif entry is None:
+    elif entry is None or not entry.policy.asks:
         say(
             f"{name}@{alias} asks nothing of a version: `tunewright gates {name}@{alias} --set gates.yaml` changes that"
         )

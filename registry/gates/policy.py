@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
+from yaml.reader import ReaderError
 
 from tunewright.registry.errors import BadReference
 from tunewright.registry.stores.probe import probe
@@ -24,13 +26,22 @@ from tunewright.registry.versions.record import Figure, no_model, now, version_n
 _LARGEST = 32 * 1024
 """Bytes of a file of gates."""
 
+_NOT_WORSE = "not_worse"
 _MOST_GATES = 32
 """What is asked in all: the verdict has to fit into one entry of the alias's log."""
 
-Bounds = dict[Annotated[str, Field(min_length=1, max_length=64)], Figure]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):  # it would be 1 or 0
+        raise PydanticCustomError("truth", "Input should be a number")
+    return value
+
+
+Real = Annotated[Figure, BeforeValidator(_no_truth)]
+Share = Annotated[Real, Field(ge=0, le=1)]
+Positive = Annotated[Real, Field(gt=0)]
+_What = Annotated[str, Field(min_length=1, max_length=64)]
+Bounds = dict[_What, Real]
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class NotWorse:
 
     __pydantic_config__: ClassVar[ConfigDict] = EXACT
 
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.05
+    alpha: Annotated[Real, Field(gt=0, lt=0.5)] = 0.05
     """It is missed where the version is worse by more than chance: where the p-value of the one-sided test is less."""
     margin: Share | None = None
     """Missed also where it may be worse by more than so much: where the one-sided interval reaches lower."""
@@ -59,7 +70,7 @@ class Policy:
     """Metric that is an error, such as rmse, to the most that it may be."""
     not_worse: NotWorse | None = None
     """`{}` takes what stands there."""
-    slices: Bounds = field(default_factory=dict)
+    slices: dict[_What, Share] = field(default_factory=dict)
     """Column that the report cuts rows by (`report.slices`), or `label` for the true one, to the least that the mean
     score of the rows of each of its values must reach; values with fewer than 10 rows are not asked."""
     max_drop: Bounds = field(default_factory=dict)
@@ -88,7 +99,7 @@ class Policy:
     def count(self) -> int:
         """How many gates it has."""
         return sum(
-            len(value) if isinstance(value, dict) and name != "not_worse" else 1 for name, value in self.asks.items()
+            len(value) if isinstance(value, dict) and name != _NOT_WORSE else 1 for name, value in self.asks.items()
         )
 
 
@@ -142,33 +153,67 @@ def policy_in(path: Path) -> Policy:
         raise BadReference(f"{path} cannot be read ({error.strerror}); expected a file of YAML or JSON") from None
     if len(data) > _LARGEST:
         raise BadReference(f"{path} has over {_LARGEST >> 10} KiB: it is no file of gates")
-    try:
-        told = yaml.load(data, _Loader)  # noqa: S506 - it is a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        said = " ".join(str(error).split())
-        raise BadReference(f"{path} is no YAML: {said}") from None
-    known = ", ".join(one.name for one in fields(Policy))
+    told = _parsed(data, path)
     if not isinstance(told, dict):
-        raise BadReference(f"{path} holds no gates; known are {known}, as in 'min: {{accuracy: 0.9}}'")
+        raise BadReference(f"{path} holds no gates; {_known()}, as in 'min: {{accuracy: 0.9}}'")
+    if empty := [name for name, value in told.items() if value is None]:
+        raise BadReference(f"{path}: {empty[0]} has no value; give it one, or leave it out")
     try:
         policy = _POLICY.validate_python(told)
     except ValidationError as error:
-        raise BadReference(f"{path}: {wrong(error)}; known are {known}") from None
+        raise BadReference(f"{path}: {_fault(error)}") from None
     if not policy.asks:
-        raise BadReference(f"{path} asks nothing; known are {known}, and --remove lets an alias ask nothing")
+        raise BadReference(f"{path} asks nothing; {_known()}, and --remove lets an alias ask nothing")
     if policy.count > _MOST_GATES:
         raise BadReference(f"{path} has {policy.count} gates; at most {_MOST_GATES} can be kept with each move")
     return policy
+
+
+def _parsed(data: bytes, path: Path) -> object:
+    try:
+        return yaml.load(data, _Loader)  # noqa: S506 - it is a SafeLoader
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        said = ", ".join(part for part in (error.context, error.problem) if part)
+        raise BadReference(f"{path}, line {line}, is no YAML: {said}") from None
+    except ReaderError as error:
+        line = data[: error.position].count(b"\n") + 1
+        raise BadReference(f"{path}, line {line}, is no YAML: {error.reason}") from None
+    except ValueError as error:
+        raise BadReference(f"{path} holds a number or a date that cannot be read: {error}") from None
+    except RecursionError:
+        raise BadReference(f"{path} is nested too deeply; gates have two levels") from None
+
+
+def _known(where: str = "") -> str:
+    """What may stand in a file of gates, or in `not_worse` of it."""
+    if where == _NOT_WORSE:
+        return f"known in {_NOT_WORSE} are {', '.join(one.name for one in fields(NotWorse))}"
+    return f"known are {', '.join(one.name for one in fields(Policy))}"
+
+
+def _fault(error: ValidationError) -> str:
+    """The first fault, with what may stand there."""
+    first = error.errors(include_url=False)[0]
+    place = [str(part) for part in first["loc"]]
+    if first["type"] in ("dict_type", "dataclass_type"):
+        example = "{margin: 0.02}, or {}" if place == [_NOT_WORSE] else "{accuracy: 0.9}"
+        return f"{'.'.join(place)} is {repr(first['input'])[:100]}: it takes names with values, as in {example}"
+    known = _known(place[0] if len(place) > 1 else "")
+    if first["type"] == "unexpected_keyword_argument":
+        return f"{'.'.join(place)} is not known; {known}"
+    return f"{wrong(error)}; {known}"
 
 
 class _Loader(yaml.SafeLoader):
     """YAML in which no key stands twice: of two floors one would be lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        names = [key.value for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.MarkedYAMLError(problem=f"the key {name!r} stands twice", problem_mark=node.start_mark)
+        seen: list[object] = []
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
+            seen.append(key.value)
         return super().construct_mapping(node, deep)
 
 

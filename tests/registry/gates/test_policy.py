@@ -76,6 +76,7 @@ KNOWN = (
     "known are min, max, not_worse, slices, max_drop, max_flip, max_mib, max_ms_per_text, parity_tolerance, "
     "beat_baseline, max_overlap"
 )
+KNOWN_THERE = "known in not_worse are alpha, margin, rows"
 
 
 @pytest.mark.parametrize(
@@ -83,12 +84,24 @@ KNOWN = (
     [
         ("min: {accuracy: much}", f"min.accuracy is 'much': input should be a valid number, unable to parse string as "
          f"a number; {KNOWN}"),
-        ("least: {accuracy: 1}", f"least: unexpected keyword argument; {KNOWN}"),
-        ("not_worse: {alpha: 0.7}", f"not_worse.alpha is 0.7: input should be less than 0.5; {KNOWN}"),
+        ("least: {accuracy: 1}", f"least is not known; {KNOWN}"),
+        ("not_worse: {alpha: 0.7}", f"not_worse.alpha is 0.7: input should be less than 0.5; {KNOWN_THERE}"),
+        ("not_worse: {margn: 0.1}", f": not_worse.margn is not known; {KNOWN_THERE}"),
+        ("not_worse: 0.1", ": not_worse is 0.1: it takes names with values, as in {margin: 0.02}, or {}"),
+        ("max_mib: 9\nnot_worse:", ": not_worse has no value; give it one, or leave it out"),
+        ("min: 3", ": min is 3: it takes names with values, as in {accuracy: 0.9}"),
+        ("min: {accuracy: true}", f": min.accuracy is True: input should be a number; {KNOWN}"),
+        ("max_mib: false", f": max_mib is False: input should be a number; {KNOWN}"),
+        ("not_worse: {margin: true}", f": not_worse.margin is True: input should be a number; {KNOWN_THERE}"),
+        ("slices: {label: 2}", f": slices.label is 2: input should be less than or equal to 1; {KNOWN}"),
         ("max_mib: .inf", f"max_mib is inf: input should be a finite number; {KNOWN}"),
         ("- min", f" holds no gates; {KNOWN}, as in 'min: {{accuracy: 0.9}}'"),
-        ("min: {a: 1}\nmin: {b: 1}", " is no YAML: the key 'min' stands twice"),
-        ("min: {", " is no YAML: while parsing a flow node"),
+        ("min: {a: 1}\nmin: {b: 1}", "gates.yaml, line 2, is no YAML: the key 'min' stands twice"),
+        ("max_mib: 1\nmin: {", "gates.yaml, line 2, is no YAML: while parsing a flow node, expected the node "
+         "content, but found '<stream end>'"),
+        ("max_mib: 1\nmin: \x00", "gates.yaml, line 2, is no YAML: special characters are not allowed"),
+        ("max_mib: 2026-99-99", "gates.yaml holds a number or a date that cannot be read: month must be in 1..12"),
+        ("[" * 9999, "gates.yaml is nested too deeply; gates have two levels"),
         ("min: {}", f" asks nothing; {KNOWN}, and --remove lets an alias ask nothing"),
         (json.dumps({"min": {f"m{n}": 0 for n in range(40)}}), " has 40 gates; at most 32 can be kept with each move"),
         ("#" * 40_000, " has over 32 KiB: it is no file of gates"),

@@ -60,8 +60,21 @@ def test_gates_are_set_shown_and_taken_away(store, make, run, tmp_path):
     told = json.loads(run("gates", "reviews@production", "--json")[1])
     assert (told["entry"], told["reason"]) == (1, "as agreed")
     assert told["policy"] == {"min": {"accuracy": 0.9}, "not_worse": {"alpha": 0.05, "margin": None, "rows": 30}}
+    code, out, _ = run("gates", "reviews@production", "--remove", "--why", "too strict", "--json")
+    told = json.loads(out)
+    assert (code, told["entry"], told["reason"], told["policy"]) == (0, 2, "too strict", {})
+    assert {"who", "set"} <= set(told)
     assert "asks nothing" in run("gates", "reviews@production", "--remove")[1]
     assert run("gates", "reviews@production", "--json")[1] == "null\n"
+
+
+def test_a_reason_without_a_change_and_a_model_that_is_not_there_are_refused(store, make, run):
+    make()
+    said = "error: --why is kept with what --set or --remove changes; say one of the two\n"
+    assert run("gates", "reviews@production", "--why", "as agreed") == (2, "", said)
+    for more in ([], ["--json"]):
+        code, out, err = run("gates", "nope@production", *more)
+        assert (code, out, err.startswith("error: there is no model 'nope' in ")) == (2, "", True)
 
 
 def test_a_version_that_passes_is_promoted_with_the_verdict_in_the_log(production, run):
@@ -121,6 +134,9 @@ def test_a_dry_run_only_tells(production, run):
 def test_an_alias_that_asks_nothing_moves_as_ever(store, make, run):
     make()
     assert run("promote", "reviews:1", "production") == (0, "reviews@production -> 1 (before: nothing)\n", "")
+    for more in ([], ["--dry-run"]):
+        again = run("promote", "reviews:1", "production", *more)
+        assert again == (0, "reviews@production points at 1 already\n", "")
     code, out, _ = run("promote", "reviews:1", "--to", "production", "--json")
     told = json.loads(out)
     assert (code, told["number"], told["verdict"]) == (0, 1, None)

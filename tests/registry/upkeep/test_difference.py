@@ -155,7 +155,7 @@ def forests(tmp_path, monkeypatch):
     return make
 
 
-def test_versions_of_other_frameworks_are_compared_by_files_and_by_what_was_said(forests, capsys):
+def test_versions_of_other_frameworks_are_compared_by_files_and_by_what_was_said(forests, tmp_path, capsys):
     forests(
         {"a.bin": "one", "b.bin": "one", "c.txt": "same", "old.txt": "x"},
         *["--task", "regression", "--metric", "rmse=13.047847503912635", "--metric", "r2=0.9"],
@@ -178,7 +178,9 @@ def test_versions_of_other_frameworks_are_compared_by_files_and_by_what_was_said
         ("content", "a.bin", one, two),
     ]
     assert not [remark for remark in told["remarks"] if "test rows are not the same" in remark]
-    assert main(["diff", "forest:1", "forest:2"]) == 0
+    page = tmp_path / "diff.html"
+    assert main(["diff", "forest:1", "forest:2", "--html", str(page)]) == 0
+    assert "<td>rmse</td><td>13.05</td><td>12.5</td>" in page.read_text()
     # Figures have four digits, but where these would not tell them apart.
     assert [line.split() for line in capsys.readouterr().out.splitlines()[1:8]] == [
         ["config", "task", "regression", "forecast"],
