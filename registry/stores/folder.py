@@ -26,6 +26,7 @@ from tunewright.registry.stores.disk_space import disk_full, flush, is_disk_full
 from tunewright.registry.stores.key import SMALL, Leftover, Stat, check_key
 
 _TEMPORARY = ".tmp-"  # a name that starts so is a file in the making, or what a crash left of one
+_EXPECTED = "a folder that can be written, or s3://bucket/prefix"
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 
@@ -73,6 +74,8 @@ class FolderStore:
         if folder:
             check_key(folder)
         with self._clear(prefix):
+            if self._is_file:
+                raise NotADirectoryError(errno.ENOTDIR, "is a file", self.uri)
             found = [s for s in self._walk(self._root / folder) if s.key.startswith(prefix)]
         yield from sorted(found, key=lambda s: s.key.encode())
 
@@ -158,6 +161,10 @@ class FolderStore:
             raise Conflict(f"{self._name(key)} became shorter while it was read; start again")
         return data
 
+    @property
+    def _is_file(self) -> bool:
+        return self._root.exists() and not self._root.is_dir()
+
     def _path(self, key: str) -> Path:
         check_key(key)
         return self._root / key
@@ -190,7 +197,13 @@ class FolderStore:
         if folder.is_dir():
             return
         self._make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            if is_disk_full(error) or not self._root.is_relative_to(folder):
+                raise
+            kind = AccessDenied if isinstance(error, PermissionError) or error.errno == errno.EROFS else AddressError
+            raise kind(f"the folder {folder} cannot be made ({error.strerror}); expected {_EXPECTED}") from error
         flush(folder.parent)
 
     @contextmanager
@@ -203,6 +216,8 @@ class FolderStore:
     def _sentence(self, key: str, error: OSError) -> RegistryError:
         if is_disk_full(error):
             return disk_full(self._root)
+        if self._is_file:
+            return AddressError(f"{self._root} is a file; expected {_EXPECTED}")
         if isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError):
             hint = "" if self._root.is_dir() else "; that folder does not exist"
             return NotFound(f"there is no {self._name(key)}{hint}")

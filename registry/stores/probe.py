@@ -7,7 +7,7 @@ believe that version 7 is theirs. So before its first write the registry creates
 import uuid
 from weakref import WeakSet
 
-from tunewright.registry.errors import UnsafeStore
+from tunewright.registry.errors import AddressError, NotFound, UnsafeStore
 from tunewright.registry.stores.store import Store
 
 PROBE = "probe/create-only"
@@ -29,4 +29,7 @@ def probe(store: Store) -> None:
 
 
 def _claims(store: Store) -> bool:
-    return store.create(PROBE, f"create-only probe {uuid.uuid4().hex}\n".encode())
+    try:
+        return store.create(PROBE, f"create-only probe {uuid.uuid4().hex}\n".encode())
+    except (AddressError, NotFound) as error:
+        raise type(error)(f"{store.uri} cannot hold a registry: {error}") from error

@@ -12,10 +12,13 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from tunewright.registry.errors import CorruptObject, NotFound
+from tunewright.registry.stores.probe import PROBE
 from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import (
+    BLOBS,
     MODELS,
+    TRASH,
     Digest,
     Line,
     Name,
@@ -189,11 +192,30 @@ def model_names(store: Store, *, on_fault: OnFault = nobody) -> list[str]:
     return sorted(names)
 
 
+def require_registry(store: Store) -> None:
+    """NotFound for a place that holds nothing of a registry, as one that is misspelt."""
+    below = (MODELS, BLOBS, TRASH)
+    if not any(next(store.list(prefix), None) for prefix in below) and not store.exists(PROBE):
+        raise NotFound(
+            f"there is no registry in {store.uri}: nothing was ever published there; look at REGISTRY_URI or --registry"
+        )
+
+
 def no_model(store: Store, name: str) -> NotFound:
     """The error for a model without versions."""
     names = model_names(store)
+    if name in names and _all_deleted(store, name):
+        names.remove(name)
+        there = f"there are {', '.join(names[:20])}" if names else "it holds no other model"
+        return NotFound(f"all versions of the model {name!r} in {store.uri} are deleted; {there}")
     there = f"there are {', '.join(names[:20])}" if names else "it holds no models yet"
     return NotFound(f"there is no model {name!r} in {store.uri}; {there}")
+
+
+def _all_deleted(store: Store, name: str) -> bool:
+    """Whether a model has versions, and each is deleted."""
+    there, deleted = numbers_given(store, name, store.list(versions_prefix(name)))
+    return bool(deleted) and deleted.issuperset(there)
 
 
 def no_version(store: Store, name: str, number: int) -> NotFound:

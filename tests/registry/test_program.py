@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tunewright.registry.program import main
+from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.layout import version_key
 from tunewright.registry.versions.publish import publish
@@ -68,6 +69,52 @@ def test_an_empty_registry_says_so(run, tmp_path, monkeypatch):
     monkeypatch.setenv("REGISTRY_URI", str(tmp_path / "none"))
     assert run("list") == (0, f"there are no models in {tmp_path / 'none'} yet\n", "")
     assert run("list", "--json") == (0, "[]\n", "")
+
+
+@pytest.mark.parametrize("words", [["verify"], ["verify", "reviews"], ["gc"], ["gc", "--delete"], ["stats", "--json"]])
+def test_upkeep_of_a_place_without_a_registry_is_refused(run, tmp_path, monkeypatch, words):
+    monkeypatch.setenv("REGISTRY_URI", str(tmp_path / "typo"))
+    said = f"error: there is no registry in {tmp_path / 'typo'}: nothing was ever published there; look at REGISTRY_URI"
+    assert run(*words) == (2, "", f"{said} or --registry\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_upkeep_of_a_registry_whose_only_publication_broke_off_is_done(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("REGISTRY_URI", str(tmp_path))
+    probe(open_store(str(tmp_path)))
+    assert run("verify") == (0, "", "")
+    assert run("gc")[0] == run("stats")[0] == 0
+
+
+@pytest.mark.parametrize(
+    "words", [["list"], ["list", "reviews"], ["search", "--tag", "x"], ["verify"], ["gc"], ["stats"], ["show", "m:1"]]
+)
+def test_a_file_in_place_of_the_registry_is_refused(run, tmp_path, monkeypatch, words):
+    (tmp_path / "file").write_bytes(b"x")
+    monkeypatch.setenv("REGISTRY_URI", str(tmp_path / "file"))
+    expected = "expected a folder that can be written, or s3://bucket/prefix"
+    assert run(*words) == (2, "", f"error: {tmp_path / 'file'} is a file; {expected}\n")
+
+
+def test_a_place_that_can_hold_no_registry_is_told(run, registry, tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    expected = "expected a folder that can be written, or s3://bucket/prefix\n"
+    code, _, err = run("copy", "reviews:1", "--to", str(tmp_path / "file"))
+    assert (code, err) == (2, f"error: {tmp_path / 'file'} is a file; {expected}")
+    place = tmp_path / "file/below"
+    said = f"error: {place} cannot hold a registry: the folder {tmp_path / 'file'} cannot be made (File exists); "
+    assert run("copy", "reviews:1", "--to", str(place)) == (2, "", said + expected)
+
+
+def test_a_model_whose_versions_are_all_deleted_is_told_as_such(run, registry, publish_version):
+    publish_version(registry, "run-1", name="other")
+    run("delete", "other:1")
+    said = f"error: all versions of the model 'other' in {registry.uri} are deleted; there are reviews\n"
+    for command in ("list", "verify", "show"):
+        assert run(command, "other") == (2, "", said)
+    run("delete", "reviews:1")
+    run("delete", "reviews:2")
+    assert run("list", "nobody")[2].startswith("error: there is no model 'nobody' in ")
 
 
 def test_models_are_listed_with_their_aliases(run, registry):

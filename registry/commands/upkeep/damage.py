@@ -13,7 +13,7 @@ from tunewright.registry.upkeep.repair import open_source, repair
 from tunewright.registry.upkeep.verify import sharers, verify, verify_model
 from tunewright.registry.versions.alias import aliases_of
 from tunewright.registry.versions.layout import check_name
-from tunewright.registry.versions.record import delete_version, model_names, no_model, version_numbers
+from tunewright.registry.versions.record import delete_version, model_names, no_model, require_registry, version_numbers
 from tunewright.registry.versions.reference import resolve
 
 
@@ -24,6 +24,7 @@ def _add_verify(made: argparse.ArgumentParser) -> None:
 
 
 def _verify(store: Store, options: argparse.Namespace) -> int:
+    require_registry(store)
     faults: list[str] = []
     if options.reference is None or not set("@:") & set(options.reference):
         names = [check_name(options.reference)] if options.reference else model_names(store, on_fault=faults.append)

@@ -19,7 +19,7 @@ from tunewright.registry.upkeep.retention import out_of_use
 from tunewright.registry.upkeep.sweep import Collected, collect, trash_of, would_collect
 from tunewright.registry.versions.layout import BLOBS, digest_in
 from tunewright.registry.versions.publish import LEAST_GRACE
-from tunewright.registry.versions.record import Version, delete_version
+from tunewright.registry.versions.record import Version, delete_version, require_registry
 
 _UNITS = {"d": 86400.0, "h": 3600.0}
 _SHOWN = 20
@@ -41,6 +41,7 @@ def _gc(store: Store, options: argparse.Namespace) -> int:
     grace = _seconds("--grace", options.grace)
     if grace < LEAST_GRACE:
         raise BadReference(f"--grace {options.grace} is too short: a publication may take so long; expected 1d or more")
+    require_registry(store)
     spared = _spared(store, options)
     if options.delete:
         for version in spared:
@@ -114,6 +115,7 @@ _BYTES = ("referenced", "shared", "unreferenced", "unfinished", "trash")
 
 def _counted(store: Store) -> Mapping[str, int]:
     """How many models and versions there are, and how many bytes of what."""
+    require_registry(store)
     seen = Mark(store).look(float("inf"))
     holders = Counter(digest for digests in seen.needed.values() for digest in digests)
     sizes = {digest: stat.size for stat in store.list(BLOBS) if (digest := digest_in(stat.key))}
