@@ -54,6 +54,7 @@ references:
 
 settings (environment):
   REGISTRY_URI            s3://bucket/prefix or a folder (default ./var/registry)
+  REGISTRY_CACHE          folder for the files that are pulled, kept and shared by processes (default ./var/cache)
   REGISTRY_SINGLE_WRITER  true: accept a server without conditional writes
   AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE ...: as for the aws tools
 """

@@ -5,12 +5,11 @@ from dataclasses import asdict
 
 from tunewright.registry.commands.command import Command, add_json
 from tunewright.registry.commands.output import metric_of, print_json, print_table, say, tell
-from tunewright.registry.errors import CorruptObject
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
 from tunewright.registry.upkeep.notes import notes
 from tunewright.registry.versions.alias import aliases
-from tunewright.registry.versions.record import Version, model_names, no_model, read_version, version_numbers
+from tunewright.registry.versions.record import Version, model_names, no_model, read_or_tell, version_numbers
 from tunewright.registry.versions.reference import parse
 
 
@@ -30,7 +29,7 @@ def _list_models(store: Store, options: argparse.Namespace) -> int:
         known = version_numbers(store, name, on_fault=faults.append)
         pointing = aliases(store, name, on_fault=faults.append)
         if known:
-            latest = _read_or_tell(store, name, known[-1], faults)
+            latest = read_or_tell(store, name, known[-1], faults.append)
             summary = asdict(latest.summary) if latest and latest.summary else None
             rows.append({"name": name, "latest": known[-1], "aliases": pointing, "summary": summary})
             cells.append((name, known[-1], metric_of(latest), ", ".join(f"{a} -> {n}" for a, n in pointing.items())))
@@ -50,7 +49,7 @@ def _list_versions(store: Store, options: argparse.Namespace) -> int:
     if not known:
         raise no_model(store, name)
     pointing = aliases(store, name, on_fault=faults.append)
-    rows = {number: _read_or_tell(store, name, number, faults) for number in known}
+    rows = {number: read_or_tell(store, name, number, faults.append) for number in known}
     said = notes(store, name, on_fault=faults.append)
     tags = {number: list(said[number].tags) if number in said else [] for number in known}
     names = {number: sorted(a for a, to in pointing.items() if to == number) for number in known}
@@ -68,15 +67,6 @@ def _row(spoken: str, version: Version | None, pointing: str) -> tuple[str, ...]
     if version is None:
         return (spoken, "damaged", "-", "-", pointing, "-")
     return (spoken, version.created, size_text(version.size), metric_of(version), pointing, version.run_id)
-
-
-def _read_or_tell(store: Store, name: str, number: int, faults: list[str]) -> Version | None:
-    """The version; None, and one sentence more among the faults, where its record cannot be read."""
-    try:
-        return read_version(store, name, number)
-    except CorruptObject as error:
-        faults.append(str(error))
-        return None
 
 
 LIST = Command(_add, _list)

@@ -1,7 +1,9 @@
 """`tunewright publish` and `copy`: how a version comes into a registry without a job."""
 
 import argparse
-from collections.abc import Sequence
+import math
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,10 +15,14 @@ from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.upkeep.copying import copy
 from tunewright.registry.upkeep.folder import files_of, refuse_registry, run_id_of
-from tunewright.registry.versions.layout import check_name, check_run_id
+from tunewright.registry.versions.layout import check_line, check_name, check_run_id
 from tunewright.registry.versions.publish import find_run, publish
+from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Summary, Version, deletion_of
 from tunewright.registry.versions.reference import resolve
+
+_WORD = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")
+"""The name of a task or of a figure."""
 
 
 def _add_publish(made: argparse.ArgumentParser) -> None:
@@ -34,12 +40,18 @@ def _add_publish(made: argparse.ArgumentParser) -> None:
 
 def _publish(store: Store, options: argparse.Namespace) -> int:
     name, metrics = check_name(options.name), _metrics(options.metric)
+    if options.task is not None and not _WORD.fullmatch(options.task):
+        raise BadReference(
+            f"--task {options.task!r} is not a task; expected 1 to 256 characters without blanks, as in "
+            "text-classification"
+        )
+    check_line(options.why, "--why")
     refuse_registry(store, options.folder)
     files = files_of(options.folder)
-    run_id = check_run_id(options.run_id) if options.run_id else run_id_of(files)
-    if done := find_run(store, name, run_id):
-        return _tell(store, _not_deleted(store, done), "was published before", options, made=False)
+    run_id = run_id_of(files) if options.run_id is None else check_run_id(options.run_id)
     said = {"task": options.task, "metrics": metrics, "why": options.why}
+    if done := find_run(store, name, run_id):
+        return _tell_before(store, _not_deleted(store, done), said, options)
     headline = next(iter(metrics.items()), (None, None))
     version = publish(
         store,
@@ -47,7 +59,7 @@ def _publish(store: Store, options: argparse.Namespace) -> int:
         files,
         run_id=run_id,
         config={key: value for key, value in said.items() if value},
-        summary=Summary(options.task and options.task[:256], *headline),
+        summary=Summary(options.task, *headline),
     )
     return _tell(store, version, "is published", options, made=True)
 
@@ -58,11 +70,15 @@ def _metrics(texts: Sequence[str]) -> dict[str, float]:
     for text in texts:
         name, _, value = text.partition("=")
         try:
-            metrics[name] = float(value)
+            figure = float(value)
         except ValueError:
-            name = ""
-        if not 0 < len(name) <= 256 or not abs(metrics[name]) < float("inf"):
-            raise BadReference(f"--metric {text!r} is not a figure; expected NAME=VALUE, as in accuracy=0.93")
+            figure = math.nan
+        if not _WORD.fullmatch(name) or not math.isfinite(figure):
+            form = "expected NAME=VALUE, the name without blanks, as in accuracy=0.93"
+            raise BadReference(f"--metric {text!r} is not a figure; {form}")
+        if name in metrics:
+            raise BadReference(f"--metric {name} is given twice, as {metrics[name]:g} and {figure:g}; say it once")
+        metrics[name] = figure
     return metrics
 
 
@@ -75,9 +91,22 @@ def _not_deleted(store: Store, done: Version) -> Version:
     return done
 
 
-def _tell(store: Store, version: Version, what: str, options: argparse.Namespace, *, made: bool) -> int:
+def _tell_before(store: Store, version: Version, said: Mapping[str, object], options: argparse.Namespace) -> int:
+    """Tell of what was published before, and what is said of it now and was not then."""
+    given = {key: value for key, value in said.items() if value}
+    config = read_manifest(store, version).config if given else {}
+    lost = [key for key, value in given.items() if config.get(key) != value]
+    flags = ", ".join(f"--{key.removesuffix('s')}" for key in lost)
+    what = "was published before" + (f", and what {flags} says now is not kept: versions never change" if lost else "")
+    return _tell(store, version, what, options, made=False, not_kept=lost)
+
+
+def _tell(
+    store: Store, version: Version, what: str, options: argparse.Namespace, *, made: bool, not_kept: Sequence[str] = ()
+) -> int:
     said = f"{version} {what}: {size_text(version.size)}, {version.digest}, run {version.run_id}, in {store.uri}"
-    answer(said, asdict(version) | {"made": made, "registry": store.uri}, as_json=options.json)
+    facts = {"made": made, "registry": store.uri} | ({"not_kept": not_kept} if not_kept else {})
+    answer(said, asdict(version) | facts, as_json=options.json)
     return 0
 
 

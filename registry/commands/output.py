@@ -22,7 +22,7 @@ def tell(faults: Sequence[str]) -> int:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    cells = [list(map(str, row)) for row in (head, *rows)]
+    cells = [[_line(str(cell)) for cell in row] for row in (head, *rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     for row in cells:
         say("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -31,7 +31,12 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 def print_pairs(pairs: Sequence[tuple[str, str]]) -> None:
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
-        say(f"{name.ljust(width)}  {value}")
+        say(f"{name.ljust(width)}  {_line(value)}")
+
+
+def _line(text: str) -> str:
+    """A text in one line: what a publisher wrote may not look like lines of ours."""
+    return " ".join(text.splitlines())
 
 
 def print_json(value: object) -> None:

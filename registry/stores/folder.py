@@ -163,7 +163,7 @@ class FolderStore:
 
     @property
     def _is_file(self) -> bool:
-        return self._root.exists() and not self._root.is_dir()
+        return os.path.exists(self._root) and not os.path.isdir(self._root)  # noqa: PTH110, PTH112 - these never raise
 
     def _path(self, key: str) -> Path:
         check_key(key)

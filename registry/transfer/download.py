@@ -33,6 +33,8 @@ _TRIES = 3  # whole downloads when the digest does not match: a bit that flipped
 
 _MD5 = re.compile(r"[0-9a-f]{32}")  # the ETag of an object that was written in one piece
 
+_REPAIR = "(`tunewright repair` does that for a file of a version)"
+
 OnBytes = Callable[[int], None]
 
 
@@ -150,7 +152,7 @@ def _fetch_right(store: Source, key: str, part: Part, expected: _Expected, tell:
         tell(-arrived.size)
     raise CorruptObject(
         f"{key!r} in {store.uri} is damaged: read {_TRIES} times, its sha256 was {', '.join(sorted(seen))}, "
-        f"expected {expected.sha256 or 'twice the same'}; restore it from a backup or write it again"
+        f"expected {expected.sha256 or 'twice the same'}; restore it from a backup or write it again {_REPAIR}"
     )
 
 
@@ -159,7 +161,8 @@ def _fetch(store: Source, key: str, part: Part, size: int | None, tell: OnBytes)
     stat = store.stat(key)
     if size not in (None, stat.size):
         raise CorruptObject(
-            f"{key!r} in {store.uri} holds {stat.size} bytes, not the {size} declared; none was fetched"
+            f"{key!r} in {store.uri} holds {stat.size} bytes, not the {size} declared; none was fetched; "
+            f"write it again {_REPAIR}"
         )
     part.journal.begin(f"{store.uri}/{key}", stat.etag, stat.size)
     whole, start = hashlib.sha256(), 0

@@ -30,7 +30,12 @@ def files_of(folder: Path) -> dict[str, Path]:
                     f"{path} is {'a link' if path.is_symlink() else 'no file'}; a version holds files and folders "
                     "alone: put what is meant there, or publish another folder"
                 )
-            if path.is_file() and path != folder / RECORD:
+            if name.endswith(".part"):
+                raise BadReference(
+                    f"{path} is an unfinished download, as a pull leaves that was stopped: pull again until it is "
+                    f"whole, or remove it (with {name}.json, where there is one), then publish"
+                )
+            if path.is_file() and name != RECORD:
                 found[_checked(path.relative_to(folder).as_posix())] = path
     if not found:
         raise BadReference(f"{folder} holds no file; expected a folder with the files of a version")

@@ -1,6 +1,6 @@
 """What a registry refers to: every blob that a version needs, looked at again and again while others are removed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -30,6 +30,19 @@ from tunewright.registry.versions.record import Version, numbers_given, read_ver
 _KINDS = ("versions", "runs", "aliases", "canaries", "gates")
 
 
+Refuse = Callable[[str], NoReturn]
+
+
+def refuse(fault: str) -> NoReturn:
+    """CorruptObject for what is not understood, where something would be collected."""
+    raise CorruptObject(f"nothing is collected from a registry that is not understood whole: {fault}")
+
+
+def refuse_to_count(fault: str) -> NoReturn:
+    """CorruptObject for what is not understood, where it would only be counted."""
+    raise CorruptObject(f"a registry that is not understood whole cannot be counted: {fault}")
+
+
 @dataclass(frozen=True)
 class Seen:
     """What was there at one look."""
@@ -50,8 +63,8 @@ class Seen:
 class Mark:
     """Looks at what a registry refers to. Records never change, so each is read once, however often it is looked."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, on_fault: Refuse = refuse) -> None:
+        self._store, self._refuse = store, on_fault
         self._versions: dict[tuple[str, int], Version] = {}
         self._parts: dict[str, frozenset[str]] = {}
 
@@ -62,7 +75,7 @@ class Mark:
         """
         needed: dict[Version, frozenset[str]] = {}
         deleted, in_flight = 0, False
-        for name, listed in _by_model(self._store):
+        for name, listed in _by_model(self._store, self._refuse):
             staying, gone, going = self._of_model(name, listed, until)
             each(self._read_parts, staying)
             needed |= {version: self._parts[version.digest] for version in staying}
@@ -76,7 +89,7 @@ class Mark:
             return [stat for stat in listed if stat.key.startswith(prefix)]
 
         records = below(versions_prefix(name))
-        there, deleted = numbers_given(self._store, name, records, on_fault=refuse)
+        there, deleted = numbers_given(self._store, name, records, on_fault=self._refuse)
         when = {stat.key: stat.modified for stat in records}
         gone = {number for number in deleted if when[deletion_key(name, number)] < until}
         if gone:
@@ -88,7 +101,7 @@ class Mark:
         return [version for version in versions if version.number not in gone], len(gone), going
 
     def _pointed_at(self, name: str, aliases: Iterable[Stat], canaries: Iterable[Stat]) -> set[int]:
-        found = {entry.number for entry in last_entries(self._store, name, aliases, on_fault=refuse)}
+        found = {entry.number for entry in last_entries(self._store, name, aliases, on_fault=self._refuse)}
         for alias in {stat.key.split("/")[3] for stat in canaries}:
             trial = last_trial(self._store, name, alias)
             found |= {trial.number, trial.beside} if trial and trial.number else set()
@@ -99,7 +112,7 @@ class Mark:
             try:
                 self._versions[name, number] = read_version(self._store, name, number)
             except (CorruptObject, NotFound) as error:
-                refuse(str(error))
+                self._refuse(str(error))
         return self._versions[name, number]
 
     def _read_parts(self, version: Version) -> None:
@@ -108,7 +121,7 @@ class Mark:
         try:
             self._parts[version.digest] = digests_of(version, self._manifest(version))
         except (CorruptObject, NotFound) as error:
-            refuse(f"{error} (`tunewright verify {version}` tells more)")
+            self._refuse(f"{error} (`tunewright verify {version}` tells more)")
 
     def _manifest(self, version: Version) -> Manifest:
         """The manifest, out of the trash too: a collection may have removed it which did not come to its end."""
@@ -124,7 +137,7 @@ class Mark:
             raise
 
 
-def _by_model(store: Store) -> list[tuple[str, list[Stat]]]:
+def _by_model(store: Store, refuse: Refuse) -> list[tuple[str, list[Stat]]]:
     """All that there is of each model, by its name."""
     models = []
     for name, stats in groupby(store.list(MODELS), key=lambda stat: stat.key.split("/")[1]):
@@ -135,8 +148,3 @@ def _by_model(store: Store) -> list[tuple[str, list[Stat]]]:
                 refuse(stranger(store, stat.key))
         models.append((name, listed))
     return models
-
-
-def refuse(fault: str) -> NoReturn:
-    """CorruptObject for what is not understood."""
-    raise CorruptObject(f"nothing is collected from a registry that is not understood whole: {fault}")

@@ -18,7 +18,18 @@ from tunewright.registry.errors import BadReference, CorruptObject
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.versions.document import seal
-from tunewright.registry.versions.layout import Line, Name, Number, Time, is_name, note_key, notes_prefix, number_in
+from tunewright.registry.versions.layout import (
+    LATEST,
+    Line,
+    Name,
+    Number,
+    Time,
+    check_line,
+    is_name,
+    note_key,
+    notes_prefix,
+    number_in,
+)
 from tunewright.registry.versions.numbered import EXACT, OnFault, nobody, numbers, read_record, stranger
 from tunewright.registry.versions.record import Version, check_version, now, who
 
@@ -46,13 +57,15 @@ LONGEST = 4096
 
 def tag(store: Store, version: Version, *tags: str) -> Note | None:
     """Give tags to a version that is not deleted. Raises BadReference, NotFound."""
-    added = {_check(one) for one in tags}
+    added = {check_tag(one) for one in tags}
+    if LATEST in added:
+        raise BadReference("the tag 'latest' is reserved: @latest is always the highest version; choose another word")
     return _change(store, version, lambda note: replace(note, tags=tuple(sorted({*note.tags, *added}))))
 
 
 def untag(store: Store, version: Version, *tags: str) -> Note | None:
     """Take tags from it. Raises BadReference, NotFound."""
-    taken = {_check(one) for one in tags}
+    taken = {check_tag(one) for one in tags}
     return _change(store, version, lambda note: replace(note, tags=tuple(sorted({*note.tags} - taken))))
 
 
@@ -60,6 +73,7 @@ def describe(store: Store, version: Version, description: str) -> Note | None:
     """Say what a version is, in place of what was said; "" says nothing. Raises BadReference, NotFound."""
     if len(description) > LONGEST:
         raise BadReference(f"the description has {len(description)} characters; at most {LONGEST} are kept")
+    check_line(description, "the description")
     return _change(store, version, lambda note: replace(note, description=description))
 
 
@@ -119,7 +133,8 @@ def _read(store: Store, name: str, number: int, entry: int) -> Note:
     return note
 
 
-def _check(text: str) -> str:
+def check_tag(text: str) -> str:
+    """The form of a tag. Raises BadReference."""
     if not is_name(text):
         raise BadReference(
             f"{text!r} is not a tag; expected 1 to 64 of a-z, 0-9, '.', '_', '-', the first and last a letter or digit"

@@ -14,6 +14,7 @@ gc/trash/<id>/<digest>                           what it removes, for as long as
 """
 
 import re
+import unicodedata
 from typing import Annotated
 
 from pydantic import Field
@@ -191,6 +192,13 @@ def check_digest(digest: str) -> str:
     if not _DIGEST.fullmatch(digest):
         raise BadReference(f"{digest!r} is not a digest; expected 'sha256:' and 64 of 0-9, a-f")
     return digest
+
+
+def check_line(text: str, what: str) -> str:
+    """What a person says in one line, without characters that steer a terminal. Raises BadReference."""
+    if bad := [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]:
+        raise BadReference(f"{what} holds the character {bad[0]!r}; expected one line of text, without line breaks")
+    return text
 
 
 def _check_number(number: int) -> int:

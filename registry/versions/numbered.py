@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.versions.document import seal, unseal, wrong
-from tunewright.registry.versions.layout import deleted_in, number_in
+from tunewright.registry.versions.layout import check_line, deleted_in, number_in
 
 FORMAT = 2
 """Of the version records and alias entries that this program writes; it reads 1 too. Other records are of format 1."""
@@ -35,6 +35,8 @@ class Entry(Protocol):
     def entry(self) -> int: ...
     @property
     def id(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
 
 
 AnEntry = TypeVar("AnEntry", bound=Entry)
@@ -140,8 +142,9 @@ def append(
 ) -> AnEntry | None:
     """The entry as stored; None when somebody else, whose entry is `there`, took its place in the log.
 
-    `fields`: what is stored of it, where that is not format 1.
+    `fields`: what is stored of it, where that is not format 1. Raises BadReference for a reason of several lines.
     """
+    check_line(made.reason, "the reason")
     if store.create(key, seal(fields or {"format": 1, **asdict(made)})):
         return made
     # It may be this one all the same, where the answer of the store was lost.

@@ -25,6 +25,7 @@ from tunewright.registry.versions.layout import (
     Number,
     RunId,
     Time,
+    check_line,
     deletion_key,
     is_name,
     version_key,
@@ -166,10 +167,20 @@ def delete_version(store: Store, version: Version, *, reason: str = "") -> Delet
     """Say that a version is deleted: its record stays, so that its number is never another version's.
 
     What says so already is the answer. Whoever calls this has seen that no alias points there.
+    Raises BadReference for a reason of several lines.
     """
-    made = Deletion(version.name, version.number, now(), who(), reason)
+    made = Deletion(version.name, version.number, now(), who(), check_line(reason, "the reason"))
     store.create(deletion_key(made.name, made.number), seal({"format": 1, **asdict(made)}))
     return deletion_of(store, made.name, made.number) or made
+
+
+def read_or_tell(store: Store, name: str, number: int, on_fault: OnFault) -> Version | None:
+    """The version; None, and `on_fault` is told in one sentence, where its record cannot be read."""
+    try:
+        return read_version(store, name, number)
+    except CorruptObject as error:
+        on_fault(str(error))
+        return None
 
 
 def latest_number(store: Store, name: str) -> int:

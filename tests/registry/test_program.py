@@ -61,6 +61,7 @@ def test_the_options_of_each_command_are_frozen(capsys, command, options):
     said = capsys.readouterr().out
     assert "reviews@production" in said
     assert "REGISTRY_URI" in said
+    assert "REGISTRY_CACHE" in said
     words = said.replace("[", " ").replace("]", " ").replace(",", " ").split()
     assert sorted({word for word in words if word.startswith("--")}) == sorted({*options, "--help"})
 

@@ -10,8 +10,8 @@ from tunewright.registry.commands.command import Command, add_json, add_referenc
 from tunewright.registry.commands.output import answer, metric_of, print_json, print_table, say, tell
 from tunewright.registry.errors import BadReference
 from tunewright.registry.stores.store import Store
-from tunewright.registry.upkeep.notes import Note, describe, notes, tag, untag
-from tunewright.registry.versions.record import Summary, Version, model_names, read_version, version_numbers
+from tunewright.registry.upkeep.notes import Note, check_tag, describe, notes, tag, untag
+from tunewright.registry.versions.record import Summary, Version, model_names, read_or_tell, version_numbers
 from tunewright.registry.versions.reference import resolve
 
 _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
@@ -63,13 +63,17 @@ def _add_search(made: argparse.ArgumentParser) -> None:
 def _search(store: Store, options: argparse.Namespace) -> int:
     if not (options.task or options.metric or options.tag):
         raise BadReference("nothing is searched for; say --task, --metric or --tag")
+    if options.tag:
+        check_tag(options.tag)
     holds = _bound(options.metric) if options.metric else lambda _: True
     faults: list[str] = []
     found: list[tuple[Version, Note | None]] = []
     for name in model_names(store, on_fault=faults.append):
         said = notes(store, name, on_fault=faults.append)
         for number in version_numbers(store, name, on_fault=faults.append):
-            version, note = read_version(store, name, number), said.get(number)
+            version, note = read_or_tell(store, name, number, faults.append), said.get(number)
+            if version is None:
+                continue
             summary = version.summary or Summary()
             tags = note.tags if note else ()
             if options.task in (None, summary.task) and (not options.tag or options.tag in tags) and holds(summary):

@@ -14,7 +14,7 @@ from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
 from tunewright.registry.upkeep.cache import look, prune
-from tunewright.registry.upkeep.mark import Mark
+from tunewright.registry.upkeep.mark import Mark, refuse_to_count
 from tunewright.registry.upkeep.retention import out_of_use
 from tunewright.registry.upkeep.sweep import Collected, collect, trash_of, would_collect
 from tunewright.registry.versions.layout import BLOBS, digest_in
@@ -41,8 +41,8 @@ def _gc(store: Store, options: argparse.Namespace) -> int:
     grace = _seconds("--grace", options.grace)
     if grace < LEAST_GRACE:
         raise BadReference(f"--grace {options.grace} is too short: a publication may take so long; expected 1d or more")
-    require_registry(store)
     spared = _spared(store, options)
+    require_registry(store)
     if options.delete:
         for version in spared:
             delete_version(store, version, reason=f"not among the last {options.keep_last}")
@@ -116,7 +116,7 @@ _BYTES = ("referenced", "shared", "unreferenced", "unfinished", "trash")
 def _counted(store: Store) -> Mapping[str, int]:
     """How many models and versions there are, and how many bytes of what."""
     require_registry(store)
-    seen = Mark(store).look(float("inf"))
+    seen = Mark(store, refuse_to_count).look(float("inf"))
     holders = Counter(digest for digests in seen.needed.values() for digest in digests)
     sizes = {digest: stat.size for stat in store.list(BLOBS) if (digest := digest_in(stat.key))}
     live, trash = seen.live, trash_of(store)

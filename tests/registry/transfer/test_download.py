@@ -92,7 +92,7 @@ def test_an_object_with_other_bytes_than_its_digest_is_refused(large, tmp_path):
         download(large, "blob", tmp_path / "target", sha256="0" * 64)
     assert str(error.value) == (
         f"'blob' in {large.uri} is damaged: read 3 times, its sha256 was {SHA256}, expected {'0' * 64}; "
-        "restore it from a backup or write it again"
+        "restore it from a backup or write it again (`tunewright repair` does that for a file of a version)"
     )
     assert (tmp_path / "target").read_bytes() == b"what was there before"
 

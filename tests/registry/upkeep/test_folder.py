@@ -8,6 +8,7 @@ import pytest
 
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.upkeep.folder import files_of, run_id_of
+from tunewright.registry.upkeep.update import RECORD
 from tunewright.registry.upkeep.verify import verify
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
@@ -68,6 +69,26 @@ def test_other_files_or_another_run_are_another_version(local, run, folder):
     assert version_numbers(local, "forest") == [1, 2, 3]
 
 
+def test_what_is_said_of_files_that_were_published_before_is_told_to_be_lost(local, run, folder):
+    words = ("publish", str(folder), "--name", "forest", "--task", "tabular", "--metric", "accuracy=0.9")
+    run(*words)
+    assert "kept" not in run(*words)[1] + run(*words[:4])[1]
+    lost = "forest:1 was published before, and what --metric, --why says now is not kept: versions never change: 518 "
+    code, out, err = run(*words, "--metric", "f1=0.8", "--why", "CI")
+    assert (code, out.startswith(lost), err) == (0, True, "")
+    told = json.loads(run(*words[:4], "--task", "ranking", "--json")[1])
+    assert (told["made"], told["not_kept"]) == (False, ["task"])
+    assert json.loads(run("show", "forest", "--json")[1])["config"] == {"task": "tabular", "metrics": {"accuracy": 0.9}}
+
+
+def test_what_a_pull_keeps_for_itself_is_left_out_of_every_folder(local, run, folder):
+    for place in (folder, folder / "trees"):
+        (place / RECORD).write_bytes(b"{}")
+    run("publish", str(folder), "--name", "forest")
+    files = json.loads(run("show", "forest", "--json")[1])["files"]
+    assert [file["path"] for file in files] == ["config.json", "empty", "trees/model.bin"]
+
+
 def test_a_server_says_that_it_cannot_serve_it(local, run, folder, tmp_path):
     run("publish", str(folder), "--name", "forest")
     with pytest.raises(BundleError, match=r"holds no model.json: it is not a Tunewright version"):
@@ -100,6 +121,11 @@ def odd(folder):
     (folder / "a:b").write_bytes(b"")
 
 
+def unfinished(folder):
+    (folder / "trees/model.bin.part").write_bytes(b"tre")
+    (folder / "trees/model.bin.part.json").write_bytes(b"{}")
+
+
 def bytes_alone(folder):
     (folder / os.fsdecode(b"\xff")).write_bytes(b"")
 
@@ -115,6 +141,7 @@ def empty(folder):
         (link, "{folder}/link is a link; a version holds files and folders alone: put what is meant there, or publish"),
         (linked_folder, "{folder}/link is a link; "),
         (pipe, "{folder}/pipe is no file; "),
+        (unfinished, "{folder}/trees/model.bin.part is an unfinished download, as a pull leaves that was stopped: "),
         (odd, "'a:b' is not a usable file path; expected plain relative parts"),
         (bytes_alone, "the name '\\udcff' is not valid Unicode, so no version can hold it; rename it"),
         (empty, "{folder} holds no file; expected a folder with the files of a version"),
@@ -137,6 +164,20 @@ def test_a_folder_that_cannot_be_a_version_is_one_sentence(run, local, tmp_path,
         (["{folder}", "--name", "forest", "--run-id", "a/b"], "'a/b' is not a run id; expected "),
         (["{folder}", "--name", "forest", "--metric", "good"], "--metric 'good' is not a figure; expected NAME=VALUE"),
         (["{folder}", "--name", "forest", "--metric", "a=nan"], "--metric 'a=nan' is not a figure; expected NAME="),
+        (["{folder}", "--name", "forest", "--metric", "a b=1"], "--metric 'a b=1' is not a figure; expected NAME="),
+        (
+            ["{folder}", "--name", "forest", "--metric", "a=1", "--metric", "a=2"],
+            "--metric a is given twice, as 1 and 2; say it once",
+        ),
+        (
+            ["{folder}", "--name", "forest", "--task", "a b"],
+            "--task 'a b' is not a task; expected 1 to 256 characters ",
+        ),
+        (["{folder}", "--name", "forest", "--run-id", ""], "'' is not a run id; expected 1 to 128 of "),
+        (
+            ["{folder}", "--name", "forest", "--why", "a\nb"],
+            "--why holds the character '\\n'; expected one line of text",
+        ),
         (["{folder}", "--name", "forest", "--metric", "=1"], "--metric '=1' is not a figure; expected NAME=VALUE"),
     ],
 )

@@ -2,13 +2,15 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.upkeep.notes import describe, note_on, notes, tag, untag
-from tunewright.registry.versions.layout import note_key, notes_prefix
+from tunewright.registry.versions.document import seal
+from tunewright.registry.versions.layout import note_key, notes_prefix, version_key
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.record import read_version, summarize
 
@@ -90,10 +92,40 @@ def test_a_damaged_note_is_told_and_hides_nothing(local, run):
     assert run("search", "--metric", "accuracy>0")[0] == 1
 
 
+def test_a_description_of_an_earlier_release_forges_no_line(local, run):
+    note = describe(local, read_version(local, "m", 1), "ok")
+    forged = asdict(replace(note, entry=2, description="ok\naliases  production"))
+    local.create(note_key("m", 1, 2), seal({"format": 1, **forged}))
+    assert [line for line in run("show", "m:1")[1].splitlines() if line.startswith(("aliases", "about"))] == [
+        "aliases  -",
+        "about    ok aliases  production",
+    ]
+
+
+def test_a_damaged_record_is_told_and_hides_no_other_version(local, run):
+    path = Path(local.uri) / version_key("m", 2)
+    path.write_bytes(path.read_bytes().replace(b"run-2", b"run-9"))
+    code, out, err = run("search", "--metric", "accuracy>0", "--json")
+    assert (code, [one["number"] for one in json.loads(out)]) == (1, [1, 3])
+    assert err.startswith(f"error: '{version_key('m', 2)}' in {local.uri} was changed or damaged")
+    code, out, err = run("stats")
+    assert (code, out) == (1, "")
+    assert err.startswith("error: a registry that is not understood whole cannot be counted: ")
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
         (["tag", "m:1", "Released!"], "'Released!' is not a tag; expected 1 to 64 of a-z, 0-9"),
+        (["tag", "m:1", "latest"], "the tag 'latest' is reserved: @latest is always the highest version"),
+        (["tag", "m:1", "a\nb"], "'a\\nb' is not a tag; expected 1 to 64 of a-z, 0-9"),
+        (["search", "--tag", "A B"], "'A B' is not a tag; expected 1 to 64 of a-z, 0-9"),
+        (
+            ["describe", "m:1", "ok\naliases  production"],
+            "the description holds the character '\\n'; expected one line",
+        ),
+        (["promote", "m:1", "a", "--why", "x\ty"], "the reason holds the character '\\t'; expected one line of text"),
+        (["delete", "m:1", "--why", "x\u2028y"], "the reason holds the character '\\u2028'; expected one line of text"),
         (["tag", "m:9", "x"], "there is no version 9 of 'm'"),
         (["describe", "m:1", "x" * 5000], "the description has 5000 characters; at most 4096 are kept"),
         (["search"], "nothing is searched for; say --task, --metric or --tag"),
