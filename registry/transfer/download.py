@@ -122,7 +122,7 @@ def _fetch_small(store: Source, key: str, part: Part, expected: _Expected, tell:
             data = store.read(key, limit=size)
         except CorruptObject:  # it is larger
             return None
-        if hashlib.sha256(data).hexdigest() != sha256:
+        if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
             return None
         part.journal.remove()
         os.truncate(part.descriptor, size)
