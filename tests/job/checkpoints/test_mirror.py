@@ -40,7 +40,8 @@ def test_what_cannot_be_sent_is_told_and_ends_nothing(tmp_path, write, capsys):
     sender.submit(lambda: mirror.send(tmp_path, ["file"]))
     sender.wait()
     said = capsys.readouterr().out
-    assert "a checkpoint was not sent: 'run/file' in " in said
+    assert "a checkpoint was not sent: the folder " in said
+    assert "cannot be made (File exists); expected a folder that can be written, or s3://bucket/prefix" in said
     assert said.count("\n") == 1
 
 
