@@ -1,48 +1,39 @@
 """The commands of the registry, and the parser of each one's words."""
 
 import argparse
+from importlib import import_module
+from typing import cast
 
 from tunewright.registry.command_line import GROUP, Parser
-from tunewright.registry.commands.aliases import HISTORY, PROMOTE, ROLLBACK, UNALIAS
-from tunewright.registry.commands.canary import CANARY
 from tunewright.registry.commands.command import Command
-from tunewright.registry.commands.comparing import DIFF
-from tunewright.registry.commands.gates import GATES
-from tunewright.registry.commands.listing import LIST
-from tunewright.registry.commands.moving import COPY, PUBLISH
-from tunewright.registry.commands.oci import PUSH
-from tunewright.registry.commands.pulling import PULL
-from tunewright.registry.commands.showing import SHOW
-from tunewright.registry.commands.upkeep.damage import DELETE, REPAIR, VERIFY
-from tunewright.registry.commands.upkeep.notes import DESCRIBE, SEARCH, TAG, UNTAG
-from tunewright.registry.commands.upkeep.room import CACHE, GC, STATS
 from tunewright.registry.completion import SHELLS
 
-COMMANDS: dict[str, Command] = {
-    "list": LIST,
-    "show": SHOW,
-    "diff": DIFF,
-    "publish": PUBLISH,
-    "pull": PULL,
-    "push": PUSH,
-    "copy": COPY,
-    "promote": PROMOTE,
-    "gates": GATES,
-    "rollback": ROLLBACK,
-    "unalias": UNALIAS,
-    "canary": CANARY,
-    "history": HISTORY,
-    "tag": TAG,
-    "untag": UNTAG,
-    "describe": DESCRIBE,
-    "search": SEARCH,
-    "verify": VERIFY,
-    "repair": REPAIR,
-    "delete": DELETE,
-    "gc": GC,
-    "stats": STATS,
-    "cache": CACHE,
+_PLACES = {
+    "list": "listing:LIST",
+    "show": "showing:SHOW",
+    "diff": "comparing:DIFF",
+    "publish": "moving:PUBLISH",
+    "pull": "pulling:PULL",
+    "push": "oci:PUSH",
+    "copy": "moving:COPY",
+    "promote": "aliases:PROMOTE",
+    "gates": "gates:GATES",
+    "rollback": "aliases:ROLLBACK",
+    "unalias": "aliases:UNALIAS",
+    "canary": "canary:CANARY",
+    "history": "aliases:HISTORY",
+    "tag": "upkeep.notes:TAG",
+    "untag": "upkeep.notes:UNTAG",
+    "describe": "upkeep.notes:DESCRIBE",
+    "search": "upkeep.notes:SEARCH",
+    "verify": "upkeep.damage:VERIFY",
+    "repair": "upkeep.damage:REPAIR",
+    "delete": "upkeep.damage:DELETE",
+    "gc": "upkeep.room:GC",
+    "stats": "upkeep.room:STATS",
+    "cache": "upkeep.room:CACHE",
 }
+"""Where each command stands. One is imported when it is asked for: together they take longer than most of them."""
 
 _EPILOG = """\
 references:
@@ -79,5 +70,11 @@ def parser(command: str) -> argparse.ArgumentParser:
     if command == "completion":
         made.add_argument("shell", choices=SHELLS)
     else:
-        COMMANDS[command].add(made)
+        command_of(command).add(made)
     return made
+
+
+def command_of(name: str) -> Command:
+    """The command of that name. Raises KeyError."""
+    module, _, place = _PLACES[name].partition(":")
+    return cast(Command, getattr(import_module(f"tunewright.registry.commands.{module}"), place))

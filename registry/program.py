@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from tunewright.registry.arguments import COMMANDS, parser
+from tunewright.registry.arguments import command_of, parser
 from tunewright.registry.command_line import found
 from tunewright.registry.commands.output import say
 from tunewright.registry.completion import script
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str]) -> int:
             sys.stdout.write(script(options.shell, found()))
             return 0
         settings = RegistrySettings()
-        return COMMANDS[arguments[0]].run(open_store(settings.uri, single_writer=settings.single_writer), options)
+        store = open_store(settings.uri, single_writer=settings.single_writer)
+        return command_of(arguments[0]).run(store, options)
     except RegistryError as error:
         say(f"error: {error}", sys.stderr)
         return 2 if isinstance(error, _USER_ERRORS) else 1

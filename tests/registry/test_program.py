@@ -419,6 +419,17 @@ def test_the_registry_imports_quickly_and_without_boto3():
     assert done.stdout == "False\n"
 
 
+def test_a_command_does_not_import_what_others_need():
+    program = (
+        "import sys; from tunewright.registry.arguments import command_of, parser; import tunewright.registry.program; "
+        "parser('list'), command_of('list'); "
+        "others = ('tunewright.registry.gates', 'tunewright.registry.oci'); "
+        "print([name for name in sys.modules if name.startswith(others)])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_a_canary_is_begun_told_and_ended(registry, run):
     run("promote", "reviews:1", "production")
     assert run("canary", "reviews@production") == (0, "reviews@production -> 1: 100 %\n", "")
