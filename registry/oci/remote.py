@@ -10,7 +10,6 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from tunewright.registry.errors import AccessDenied, Conflict, CorruptObject, NotFound, Unreachable
 from tunewright.registry.oci.address import OciAddress, is_loopback
@@ -88,12 +87,19 @@ class Remote:
     ) -> "BaseHTTPResponse":
         """What the registry answers, with one of the `known` statuses; `where` follows the repository, or is a URL."""
         url = urljoin(f"{self.address.base}/v2/{self.address.repository}/", where)
+
+        def send(authorization: str | None) -> "BaseHTTPResponse":
+            # An upload may be sent on to another host, which is told where and not who.
+            is_ours = authorization and url.startswith(f"{self.address.base}/")
+            whose = {"Authorization": authorization} if is_ours else {}
+            return self._request(method, url, headers={**(headers or {}), **whose}, body=body)
+
         sent = self._authorization
-        answer = self._send(method, url, headers, body, sent)
+        answer = send(sent)
         if answer.status == 401 and self._log_in(answer.headers.get("WWW-Authenticate", ""), sent):
             if not isinstance(body, bytes | None):
                 body.seek(0)
-            answer = self._send(method, url, headers, body, self._authorization)
+            answer = send(self._authorization)
         if answer.status in known:
             return answer
         host = self.address.host
@@ -105,20 +111,6 @@ class Remote:
         if answer.status == 404:
             raise NotFound(f"{host} has no repository {self.address.repository}{_told(answer)}")
         raise Unreachable(f"{host} answered {method} {urlsplit(url).path} with {answer.status}{_told(answer)}")
-
-    def _send(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None,
-        body: bytes | BinaryIO | None,
-        authorization: str | None,
-    ) -> "BaseHTTPResponse":
-        sent = dict(headers or {})
-        # An upload may be sent on to another host, which is told where and not who.
-        if authorization and url.startswith(f"{self.address.base}/"):
-            sent["Authorization"] = authorization
-        return self._request(method, url, headers=sent, body=body)
 
     def _request(self, method: str, url: str, **more: object) -> "BaseHTTPResponse":
         from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
@@ -168,6 +160,8 @@ class Remote:
 
 def _connect(base: str) -> "PoolManager":
     """Connections that try again what may pass, through the proxy of the environment where there is one."""
+    from urllib.request import getproxies, proxy_bypass
+
     from urllib3 import PoolManager, ProxyManager, Retry, Timeout
 
     retry = Retry(

@@ -1,6 +1,7 @@
 """`tunewright verify`, `repair` and `delete`: what is whole, what is mended, what is taken away."""
 
 import argparse
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
@@ -10,7 +11,7 @@ from tunewright.registry.errors import Conflict
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
 from tunewright.registry.upkeep.repair import open_source, repair
-from tunewright.registry.upkeep.verify import sharers, verify, verify_model
+from tunewright.registry.upkeep.verify import Verified, sharers, verify, verify_model
 from tunewright.registry.versions.alias import aliases_of
 from tunewright.registry.versions.layout import check_name
 from tunewright.registry.versions.record import delete_version, model_names, no_model, require_registry, version_numbers
@@ -39,7 +40,12 @@ def _verify(store: Store, options: argparse.Namespace) -> int:
     shared = {digest: versions for digest, versions in sorted(held.items()) if len(versions) > 1}
     if options.json:
         print_json({"versions": [asdict(one) | {"version": str(one.version)} for one in found], "shared": shared})
-        return max(tell(faults), 1 if damaged else 0)
+    else:
+        _tell(found, shared)
+    return max(tell(faults), 1 if damaged else 0)
+
+
+def _tell(found: Sequence[Verified], shared: Mapping[str, Sequence[str]]) -> None:
     for one in found:
         for problem in one.problems:
             say(problem)
@@ -47,7 +53,6 @@ def _verify(store: Store, options: argparse.Namespace) -> int:
         say(f"{one.version}: {one.files} files, {size_text(one.size)}: {verdict}")
     for digest, versions in shared.items():
         say(f"{digest} is part of {', '.join(versions)}")
-    return max(tell(faults), 1 if damaged else 0)
 
 
 def _add_repair(made: argparse.ArgumentParser) -> None:
