@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
 ORDER = {
-    "registry": "errors plugins address variables settings stores transfer versions gates upkeep oci command_line "
-    "completion commands arguments program",
+    "registry": "errors plugins address variables unique_keys settings stores transfer versions gates upkeep oci "
+    "command_line completion commands arguments program",
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
     "predictor golden profile explain trial settings queue watch live protocols page doors http startup drift program "
     "command_line",
@@ -32,6 +32,7 @@ reference has moved, and what is tried beside it."""
 TESTED_BY = {
     "registry/errors.py": "registry/test_program.py",
     "registry/arguments.py": "registry/test_program.py",
+    "registry/unique_keys.py": "job/settings/test_file.py",
     "registry/commands/aliases.py": "registry/test_program.py",
     "registry/commands/canary.py": "registry/test_program.py",
     "registry/commands/command.py": "registry/test_program.py",

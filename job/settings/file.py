@@ -7,12 +7,13 @@ import yaml
 from tunewright.job.errors import SettingsError
 from tunewright.registry.address import shown_address
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.unique_keys import UniqueKeys
 
 _MOST_BYTES = 1024 * 1024
 """Bytes of a settings file: YAML of that size takes seconds to read."""
 
 
-class _PlainLoader(yaml.SafeLoader):
+class _PlainLoader(UniqueKeys):
     """YAML without the parts that make a small file mean something else or something huge."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -20,15 +21,6 @@ class _PlainLoader(yaml.SafeLoader):
             event = self.get_event()  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(problem=f"alias *{event.anchor} is not allowed", problem_mark=event.start_mark)
         return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        seen: set[object] = set()
-        for key_node, _ in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else id(key_node)
-            if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
 
     def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> str:
         value = super().construct_scalar(node)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
+from tunewright.registry.versions.document import as_text
 from tunewright.registry.versions.record import Version
 
 
@@ -52,9 +53,7 @@ def answer(sentence: str, facts: Mapping[str, object], *, as_json: bool) -> None
 
 
 def short(value: object) -> str:
-    if value is None:
-        return "-"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = as_text(value)
     return text if len(text) <= 100 else text[:97] + "..."
 
 

@@ -18,6 +18,7 @@ from yaml.reader import ReaderError
 from tunewright.registry.errors import BadReference
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store
+from tunewright.registry.unique_keys import UniqueKeys
 from tunewright.registry.versions.document import wrong
 from tunewright.registry.versions.layout import Line, Name, Number, Time, gates_prefix, policy_key
 from tunewright.registry.versions.numbered import EXACT, append, numbers, read_entry
@@ -171,7 +172,7 @@ def policy_in(path: Path) -> Policy:
 
 def _parsed(data: bytes, path: Path) -> object:
     try:
-        return yaml.load(data, _Loader)  # noqa: S506 - it is a SafeLoader
+        return yaml.load(data, UniqueKeys)  # noqa: S506 - it is a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         said = ", ".join(part for part in (error.context, error.problem) if part)
@@ -203,18 +204,6 @@ def _fault(error: ValidationError) -> str:
     if first["type"] == "unexpected_keyword_argument":
         return f"{'.'.join(place)} is not known; {known}"
     return f"{wrong(error)}; {known}"
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which no key stands twice: of two floors one would be lost."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        seen: list[object] = []
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
-            seen.append(key.value)
-        return super().construct_mapping(node, deep)
 
 
 def _read(store: Store, name: str, alias: str, entry: int) -> PolicyEntry:

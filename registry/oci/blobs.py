@@ -3,11 +3,7 @@
 from tunewright.registry.errors import CorruptObject, NotFound, UnsafeStore
 from tunewright.registry.oci.remote import Remote
 from tunewright.registry.stores.key import Stat
-
-
-def _digest(key: str) -> str:
-    """The digest that a key names."""
-    return f"sha256:{key.rpartition('/')[2]}"
+from tunewright.registry.versions.layout import digest_named
 
 
 class Blobs:
@@ -25,15 +21,15 @@ class Blobs:
         """A small blob. Raises NotFound, and CorruptObject where it has more bytes than `limit`."""
         size = self.stat(key).size
         if size > limit:
-            raise CorruptObject(f"{self.uri}: {_digest(key)} holds {size} bytes, more than {limit}")
-        return self.read_range(key, 0, size, etag=_digest(key))
+            raise CorruptObject(f"{self.uri}: {digest_named(key)} holds {size} bytes, more than {limit}")
+        return self.read_range(key, 0, size, etag=digest_named(key))
 
     def stat(self, key: str) -> Stat:
         """Size and digest of a blob. Raises NotFound."""
-        answer = self._remote.ask("HEAD", f"blobs/{_digest(key)}", known=(200, 404))
+        answer = self._remote.ask("HEAD", f"blobs/{digest_named(key)}", known=(200, 404))
         if answer.status == 404:
-            raise NotFound(f"{self.uri} lacks {_digest(key)}, which its manifest names")
-        return Stat(key, int(answer.headers.get("Content-Length", -1)), _digest(key))
+            raise NotFound(f"{self.uri} lacks {digest_named(key)}, which its manifest names")
+        return Stat(key, int(answer.headers.get("Content-Length", -1)), digest_named(key))
 
     def read_range(self, key: str, start: int, stop: int, *, etag: str) -> bytes:
         """Bytes `start` to `stop` (exclusive) of the blob."""

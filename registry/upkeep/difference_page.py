@@ -1,10 +1,10 @@
 """The differences of two versions as one page that asks nobody for anything."""
 
-import json
 from collections.abc import Iterable, Sequence
 from html import escape
 
 from tunewright.registry.upkeep.difference import Change, ChangedRow, Difference, Rows
+from tunewright.registry.versions.document import as_text
 
 MOST_ROWS = 1000
 """Rows in the page; `--json` has all."""
@@ -50,9 +50,9 @@ def summary(rows: Rows) -> str:
 def cells_of_change(change: Change) -> tuple[str, ...]:
     """One line of a table: figures with four digits where these tell them apart, digests by their first ones."""
     values = (change.before, change.after)
-    exact = cells = [told(value) for value in values]
+    exact = cells = [as_text(value) for value in values]
     if change.about == "figures":
-        cells = [f"{value:.4g}" if isinstance(value, float) else told(value) for value in values]
+        cells = [f"{value:.4g}" if isinstance(value, float) else as_text(value) for value in values]
     elif change.about == "content":
         cells = [text[:19] for text in exact]
     return (change.about, change.name, *(cells if cells[0] != cells[1] else exact))
@@ -61,20 +61,13 @@ def cells_of_change(change: Change) -> tuple[str, ...]:
 def cells_of(rows: Iterable[ChangedRow]) -> list[tuple[str, ...]]:
     """One line of a table for each row."""
     return [
-        (str(one.row), one.key, told(one.true), told(one.before), told(one.after), one.change, f"{one.gained:+.4g}")
+        (str(one.row), one.key, *map(as_text, (one.true, one.before, one.after)), one.change, f"{one.gained:+.4g}")
         for one in rows
     ]
 
 
 HEADS = ("row", "input", "true")
 """Of the columns before the answers of the two versions, then CHANGE and BY."""
-
-
-def told(value: object) -> str:
-    """A value in a cell."""
-    if value is None:
-        return "-"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _of_rows(rows: Rows, before: str, after: str) -> list[str]:

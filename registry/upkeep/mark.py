@@ -12,6 +12,7 @@ from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.alias import last_entries
 from tunewright.registry.versions.canary import last_trial
 from tunewright.registry.versions.layout import (
+    KINDS,
     MODELS,
     TRASH,
     aliases_prefix,
@@ -26,9 +27,6 @@ from tunewright.registry.versions.manifest import LARGEST, Manifest, digest_of, 
 from tunewright.registry.versions.numbered import stranger
 from tunewright.registry.versions.pull import digests_of, read_manifest
 from tunewright.registry.versions.record import Version, numbers_given, read_version
-
-_KINDS = ("versions", "runs", "aliases", "canaries", "gates")
-
 
 Refuse = Callable[[str], NoReturn]
 
@@ -144,7 +142,7 @@ def _by_model(store: Store, refuse: Refuse) -> list[tuple[str, list[Stat]]]:
         listed = list(stats)
         for stat in listed:
             parts = stat.key.split("/")
-            if len(parts) < 4 or not is_name(name) or parts[2] not in _KINDS:
+            if len(parts) < 4 or not is_name(name) or parts[2] not in KINDS:
                 refuse(stranger(store, stat.key))
         models.append((name, listed))
     return models

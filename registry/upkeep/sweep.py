@@ -21,6 +21,7 @@ from tunewright.registry.versions.layout import (
     blob_key,
     collection_key,
     digest_in,
+    digest_named,
     trash_key,
 )
 
@@ -87,12 +88,12 @@ def _remove(
     store: Store, collection: str, batch: Sequence[Stat], look: Callable[[], Seen], until: float, done: Collected
 ) -> None:
     """Remove what is not needed still, by a look after it was copied; put back what is needed, by a look after that."""
-    copied = each(lambda stat: _copied(store, stat.key, trash_key(collection, _digest(stat))), batch)
+    copied = each(lambda stat: _copied(store, stat.key, trash_key(collection, digest_named(stat.key))), batch)
     batch = [stat for stat, is_copied in zip(batch, copied, strict=True) if is_copied]
     live = look().live
 
     def remove(stat: Stat) -> bool:
-        if _digest(stat) in live or not _is_old(store, stat.key, until):
+        if digest_named(stat.key) in live or not _is_old(store, stat.key, until):
             return False
         store.delete(stat.key)
         return True
@@ -100,10 +101,10 @@ def _remove(
     gone = [stat for stat, is_gone in zip(batch, each(remove, batch), strict=True) if is_gone]
     seen = look()
     live = seen.live
-    back = [stat for stat in gone if _digest(stat) in live]
+    back = [stat for stat in gone if digest_named(stat.key) in live]
     for stat in back:
-        store.copy(trash_key(collection, _digest(stat)), stat.key)
-        done.restored.append(_digest(stat))
+        store.copy(trash_key(collection, digest_named(stat.key)), stat.key)
+        done.restored.append(digest_named(stat.key))
     out = [stat for stat in gone if stat not in back]
     done.blobs += out
     if seen.in_flight:
@@ -111,7 +112,7 @@ def _remove(
     kept = {stat.key for stat in out} if seen.in_flight else set()
     for stat in batch:
         if stat.key not in kept:
-            store.delete(trash_key(collection, _digest(stat)))
+            store.delete(trash_key(collection, digest_named(stat.key)))
 
 
 def _empty_trash(store: Store, seen: Seen, until: float, done: Collected) -> None:
@@ -156,7 +157,3 @@ def _is_old(store: Store, key: str, until: float) -> bool:
         return store.stat(key).modified < until
     except NotFound:
         return False
-
-
-def _digest(stat: Stat) -> str:
-    return f"sha256:{stat.key.rpartition('/')[2]}"

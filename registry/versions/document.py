@@ -22,6 +22,13 @@ def canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
+def as_text(value: object) -> str:
+    """A value as people read it in a cell: a text as it is, else JSON, and `-` for nothing."""
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 def parse(data: bytes, name: str) -> dict[str, Any]:
     """The JSON object in `data`; `name` says where it came from.
 

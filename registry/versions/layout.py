@@ -22,6 +22,7 @@ from pydantic import Field
 from tunewright.registry.errors import BadReference
 
 MODELS = "models/"
+KINDS = ("versions", "runs", "aliases", "canaries", "gates")  # what lies below a model
 BLOBS = "blobs/sha256/"
 GC_BEGUN = "gc/begun"
 TRASH = "gc/trash/"
@@ -133,8 +134,13 @@ def blob_key(digest: str) -> str:
 
 def digest_in(key: str) -> str | None:
     """The digest that a blob, or one on its way out, is of; None for any other key."""
-    digest = f"sha256:{key.rpartition('/')[2]}"
+    digest = digest_named(key)
     return digest if _DIGEST.fullmatch(digest) else None
+
+
+def digest_named(key: str) -> str:
+    """The same of a key that is known to be one of those."""
+    return f"sha256:{key.rpartition('/')[2]}"
 
 
 def collection_key(collection: str) -> str:

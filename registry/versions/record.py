@@ -17,6 +17,7 @@ from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import (
     BLOBS,
+    KINDS,
     MODELS,
     TRASH,
     Digest,
@@ -188,15 +189,12 @@ def latest_number(store: Store, name: str) -> int:
     return numbers_of(store, name)[0][-1]
 
 
-_PLACES = ("versions", "runs", "aliases", "canaries", "gates")
-
-
 def model_names(store: Store, *, on_fault: OnFault = nobody) -> list[str]:
     """Every model that has an object where versions lie."""
     names = set()
     for stat in store.list(MODELS):
         parts = stat.key.split("/")
-        if len(parts) < 4 or not is_name(parts[1]) or parts[2] not in _PLACES:
+        if len(parts) < 4 or not is_name(parts[1]) or parts[2] not in KINDS:
             on_fault(stranger(store, stat.key))
         elif parts[2] == "versions":
             names.add(parts[1])

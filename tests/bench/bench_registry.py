@@ -10,7 +10,6 @@ memory is the most that it had. boto3 and aws verify nothing of what they downlo
 import argparse
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import boto3
 from peers import environment, pins
+from ports import free_port
 
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.upkeep.update import RECORD
@@ -80,14 +80,6 @@ def took(command: Sequence[str | Path], environ: dict[str, str]) -> Took:
     if process.returncode:
         raise SystemExit(f"{command[0]} ended with {process.returncode}")
     return Took(time.monotonic() - begun, usage.ru_utime + usage.ru_stime, most / 1024)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -14,7 +14,6 @@ import csv
 import json
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ from pathlib import Path
 import peers
 from overload import overload
 from overload import shown as shown_overload
+from ports import free_port
 from registered import pulled
 
 from tunewright.serving.bundle.model_file import read_model_file
@@ -304,7 +304,7 @@ def bodies_of(texts: list[str], count: int, folder: Path) -> Path:
 
 
 def _ours(asked, variant: str, folder: Path, name: str, environment: dict[str, str]) -> Asked:
-    port = _free_port()
+    port = free_port()
     environment = {"SERVING_HOST": "127.0.0.1", "SERVING_PORT": str(port), "SERVING_VARIANT": variant, **environment}
     command = [sys.executable, "-m", "tunewright", "serve", asked.model]
     return Asked(command, environment, port, folder / f"{name}.log")
@@ -319,14 +319,9 @@ def _peer(name: str, files: Path, variant: str, folder: Path) -> Asked:
         for path in source.glob("*"):
             if path.suffix in (".json", ".onnx", ".safetensors", ".txt") and not (laid_out / path.name).exists():
                 (laid_out / path.name).symlink_to(path.absolute())
-    port = _free_port()
+    port = free_port()
     command = [str(python), str(HERE / f"peer_{name}.py"), str(laid_out), file.name, str(port), str(available_cpus())]
     return (OpenInference if name == "mlserver" else Asked)(command, {}, port, folder / f"{name}.log")
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 if __name__ == "__main__":
