@@ -61,12 +61,14 @@ def parser(command: str) -> argparse.ArgumentParser:
         prog=f"tunewright {command}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Serve versions of the registry over HTTP: POST /predict, GET /readyz /livez /models /metrics "
-        "/docs.\nAn alias is followed: the version that it moves to answers once it has proven to work.",
+        "/docs.\nAn alias is followed: the version that it moves to answers once it has proven to work.\nA folder of "
+        "this machine needs no registry.",
     )
     made.add_argument(
         "model",
         nargs="*",
-        help="references, for example reviews@production, which is followed; SERVING_MODEL if absent",
+        help="references, for example reviews@production, which is followed, or folders, for example ./reviews or "
+        "reviews=/models; SERVING_MODEL if absent",
     )
     return made
 

@@ -108,7 +108,8 @@ class ServingSettings(BaseSettings):
     )
 
     model: str = Field(min_length=1)
-    """What to serve: reviews@production, reviews:7, reviews@sha256:..., or reviews for the latest. Several models are
+    """What to serve: reviews@production, reviews:7, reviews@sha256:..., or reviews for the latest; or the folder of a
+    version, ./reviews or /models, for which no registry is asked, and reviews=/models to name it. Several models are
     separated by blanks; the first one answers requests that name none."""
     poll_seconds: float = Field(default=10.0, ge=0, le=86400, allow_inf_nan=False)
     """Seconds between two looks at whether an alias, or the latest version, has moved, a fifth more or less; 0: never.

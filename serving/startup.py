@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tunewright.registry.address import shown_address
 from tunewright.registry.settings import RegistrySettings
-from tunewright.registry.versions.watch import name_of
+from tunewright.serving.bundle.folder import is_folder, name_of
 from tunewright.serving.doors.spans import open_tracing
 from tunewright.serving.doors.tls import Certificates
 from tunewright.serving.errors import SettingsError
@@ -57,8 +57,7 @@ def run(settings: ServingSettings, registry: RegistrySettings) -> None:
     web.start()
     try:
         emit("listening", f"listening at {places.url}, not ready before a model is loaded", **places.addresses)
-        model, where = shown_address(settings.model), shown_address(registry.uri)
-        emit("pulling", f"pulling {model} from {where}", model=model, registry=where)
+        _tell_of_the_start(settings, registry)
         follower.bring_all()
         # Until here a signal ends what the main thread does, whatever it is; from here on it only asks.
         stop = take_signals()
@@ -72,6 +71,15 @@ def run(settings: ServingSettings, registry: RegistrySettings) -> None:
         if tracing is not None:
             tracing.close()
     emit("stopped", "stopped", model=str(models))
+
+
+def _tell_of_the_start(settings: ServingSettings, registry: RegistrySettings) -> None:
+    pulled = [reference for reference in settings.references if not is_folder(reference)]
+    if not pulled:
+        emit("loading", f"loading {settings.model}, which is on this machine", model=settings.model)
+        return
+    model, where = shown_address(" ".join(pulled)), shown_address(registry.uri)
+    emit("pulling", f"pulling {model} from {where}", model=model, registry=where)
 
 
 class Places:

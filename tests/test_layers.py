@@ -27,8 +27,9 @@ ANSWERING |= {"predictor", "golden", "explain", "profile", "trial"}
 """What the job may know of serving: all that makes an answer, nothing of the web around it."""
 READING = set("errors plugins address variables settings stores command_line".split())
 PULLING = (["versions", "pull"], ["versions", "record"], ["versions", "watch"], ["versions", "canary"])
+PULLING += (["upkeep", "update"],)
 """What serving may know of the registry: how it is reached, how a version is pulled, what its record holds, whether a
-reference has moved, and what is tried beside it."""
+reference has moved, what is tried beside it, and what a pull has noted in a folder."""
 TESTED_BY = {
     "registry/errors.py": "registry/test_program.py",
     "registry/arguments.py": "registry/test_program.py",

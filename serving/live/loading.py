@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.versions.record import REPORT, Version
 from tunewright.registry.versions.watch import Seen, SeenTrial, has_moved, look, look_at_trial
 from tunewright.serving.bundle.fetch import fetch
+from tunewright.serving.bundle.folder import Folder, check_folder, is_folder, open_folder
 from tunewright.serving.errors import BundleError
 from tunewright.serving.events import emit
 from tunewright.serving.golden import replay
@@ -41,6 +43,8 @@ class Loader:
     def __init__(self, registry: RegistrySettings, settings: ServingSettings, meters: Meters) -> None:
         self.meters = meters
         self._registry, self._settings = registry, settings
+        self._folders: dict[Version, Folder] = {}
+        """Versions that are folders of this machine: of these no registry is asked."""
 
     @cached_property
     def store(self) -> Store:
@@ -49,10 +53,16 @@ class Loader:
 
     def look(self, reference: str) -> Seen:
         """Where a reference points now."""
+        if is_folder(reference):
+            folder = open_folder(reference)
+            self._folders[folder.version] = folder
+            return Seen(folder.version, None)
         return look(self.store, reference)
 
     def look_at_trial(self, reference: str) -> SeenTrial | None:
         """What the registry has on trial beside an alias; None for a reference that is none."""
+        if is_folder(reference):
+            return None
         seen = look_at_trial(self.store, reference)
         if seen is not None and seen.fault:
             emit("canary_unreadable", f"nothing is tried beside {reference}: {seen.fault}", level="warning")
@@ -69,25 +79,24 @@ class Loader:
         replayed. BundleError, RegistryError.
 
         `room`: makes place for so many bytes, which it will take."""
-        begun, settings = time.monotonic(), self._settings
-        wanted, cache = settings.variant, self._registry.cache
-        pulled, variant = fetch(self.store, version, cache=cache, variant=wanted, report=settings.report)
+        begun, settings, cache = time.monotonic(), self._settings, self._registry.cache
+        path, variant = self._bring(version)
         _check_variant(version, variant, settings.provider)
         between()
         # Before anything of it is run here: what somebody else has written may never end, or want all the memory.
-        tried = try_bundle(pulled.folder, variant, digest=version.digest, cache=cache)
+        tried = try_bundle(path, variant, digest=version.digest, cache=cache)
         between()
         if room is not None:
             room(tried.memory)
         _check_room(version, tried.memory)
         predictor = open_predictor(
-            pulled.folder,
+            path,
             variant=variant,
             capacity=Capacity(settings.threads, settings.tokens_per_run, settings.provider),
         )
         try:
             replay(predictor)
-            feedback = open_feedback(pulled.folder, predictor.model, version, settings.feedback)
+            feedback = open_feedback(path, predictor.model, version, settings.feedback)
             between()
         except BaseException:
             predictor.close()
@@ -99,9 +108,19 @@ class Loader:
             threads=settings.threads,
             meters=self.meters,
             feedback=feedback,
-            report=page if settings.report and (page := pulled.folder / REPORT).is_file() else None,
+            report=page if settings.report and (page := path / REPORT).is_file() else None,
         )
         return Loaded(service, tried, time.monotonic() - begun)
+
+    def _bring(self, version: Version) -> tuple[Path, str]:
+        """The folder of a version, its files checked, and the name of the variant to serve."""
+        settings = self._settings
+        if folder := self._folders.get(version):
+            return folder.path, check_folder(folder, settings.variant)
+        pulled, variant = fetch(
+            self.store, version, cache=self._registry.cache, variant=settings.variant, report=settings.report
+        )
+        return pulled.folder, variant
 
 
 def _check_variant(version: Version, variant: str, provider: Provider) -> None:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tunewright.registry.versions.watch import name_of
+from tunewright.serving.bundle.folder import name_of
 from tunewright.serving.errors import NotFound, NotLoaded, shown
 from tunewright.serving.live.canary import Canary
 from tunewright.serving.live.model import Model, Visit

@@ -4,7 +4,8 @@ import time
 from dataclasses import dataclass, field
 
 from tunewright.registry.versions.record import Version, now
-from tunewright.registry.versions.watch import Seen, moves
+from tunewright.registry.versions.watch import Seen
+from tunewright.serving.bundle.folder import moves
 from tunewright.serving.live.service import Service
 
 

@@ -85,6 +85,21 @@ def test_it_pulls_answers_and_ends(start):
     assert process.wait(timeout=30) == 0
 
 
+def test_a_folder_needs_no_registry_no_credentials_and_nothing_to_write(start, reviews):
+    nowhere = {"REGISTRY_URI": "s3://nowhere/x", "REGISTRY_CACHE": "/proc/none", "AWS_CONFIG_FILE": "/none"}
+    process = start(SERVING_MODEL=f"mine={reviews}", SERVING_POLL_SECONDS="0.1", HOME="/none", **nowhere)
+    assert event(process, "loading")["message"] == f"loading mine={reviews}, which is on this machine"
+    url = event(process, "ready")["url"]
+    assert httpx.get(f"{url}/readyz", timeout=30).status_code == 200
+    reply = httpx.post(f"{url}/predict", json={"inputs": "great"}, timeout=30)
+    assert reply.headers["X-Tunewright-Model"] == "mine:0/fp32"
+    assert [one["id"] for one in httpx.get(f"{url}/v1/models", timeout=30).json()["data"]] == ["mine"]
+    [told] = httpx.get(f"{url}/models", timeout=30).json()["models"]
+    assert (told["followed"], told["version"], told["last_failure"]) == (False, 0, None)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+
+
 def test_the_printed_example_works(start):
     ready = event(start(), "ready")
     answer = subprocess.run(

@@ -1,0 +1,117 @@
+"""A version as a folder of this machine: which one it is, what is checked, what is refused."""
+
+import json
+import shutil
+
+import pytest
+
+from tunewright.registry.errors import BadReference, CorruptObject
+from tunewright.registry.program import main as registry
+from tunewright.serving.bundle.folder import check_folder, is_folder, moves, name_of, open_folder
+from tunewright.serving.errors import BundleError
+
+
+@pytest.fixture
+def pulled(published, tmp_path, monkeypatch):
+    """reviews:1 as `tunewright pull --to` leaves it, without its weights."""
+    monkeypatch.setenv("REGISTRY_URI", str(published))
+    assert registry(["pull", "reviews", "--to", str(tmp_path / "pulled")]) == 0
+    shutil.rmtree(tmp_path / "pulled/weights")
+    return tmp_path / "pulled"
+
+
+@pytest.fixture
+def plain(reviews, tmp_path):
+    """The same files, and nothing that says whose they are."""
+    return shutil.copytree(reviews, tmp_path / "spam")
+
+
+@pytest.mark.parametrize("text", ["/models", "./reviews", "../a/b", ".", "..", "reviews=/models", "x=./y", "~/models"])
+def test_what_has_a_slash_is_a_folder(text):
+    assert is_folder(text)
+    assert not moves(text)
+
+
+@pytest.mark.parametrize("text", ["reviews", "reviews@production", "reviews:7", "models:/reviews/7", "s3://bucket/x"])
+def test_what_the_registry_names_is_none(text):
+    assert not is_folder(text)
+
+
+def test_the_record_of_a_pull_says_which_version_it_is(pulled):
+    folder = open_folder(str(pulled))
+    assert str(folder.version) == "reviews:1"
+    assert folder.version.digest == json.loads((pulled / ".tunewright-pull.json").read_text())["digest"]
+    assert check_folder(folder, "int8") == "int8"
+    assert name_of(f"mine={pulled}") == "mine"
+
+
+def test_a_folder_without_a_record_is_called_as_it_is_and_known_by_its_files(plain):
+    folder = open_folder(str(plain))
+    assert (str(folder.version), check_folder(folder, None)) == ("spam:0", "fp32")
+    (plain / ".lock").write_text("of whoever filled it")
+    assert open_folder(f"mine={plain}").version.digest == folder.version.digest
+    (plain / "labels.txt").write_text("more")
+    assert open_folder(str(plain)).version.digest != folder.version.digest
+
+
+def change(folder):
+    with (folder / "onnx/fp32/model.onnx").open("ab") as file:
+        file.write(b"x")
+    return "holds another onnx/fp32/model.onnx than reviews:1: its digest is not that of the pull"
+
+
+def remove(folder):
+    (folder / "tokenizer.json").unlink()
+    return "has no tokenizer.json, which reviews:1 holds"
+
+
+def add(folder):
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    return "holds chat_template.jinja, which reviews:1 does not"
+
+
+@pytest.mark.parametrize("damage", [change, remove, add])
+def test_a_file_that_is_not_the_one_of_the_version_is_named(pulled, damage):
+    said = damage(pulled)
+    with pytest.raises(BundleError) as caught:
+        check_folder(open_folder(str(pulled)), "fp32")
+    assert str(caught.value) == f"{pulled} {said}; pull the version again, into an empty folder"
+
+
+def test_what_is_not_served_may_be_missing(pulled):
+    shutil.rmtree(pulled / "onnx/int8")
+    assert check_folder(open_folder(str(pulled)), "fp32") == "fp32"
+
+
+def test_a_damaged_record_is_told(pulled):
+    (pulled / ".tunewright-pull.json").write_text("{}")
+    with pytest.raises(CorruptObject, match="pull into an empty folder"):
+        open_folder(str(pulled))
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "said"),
+    [
+        ([], "x", "{0}/x is not there; expected the folder of a version, with its model.json"),
+        (["x"], "x", "{0}/x is a file; expected the folder of a version, with its model.json"),
+        (["m/"], "m", "{0}/m holds no model.json, so it is no folder of a version; it is empty: was it pulled, or "
+         "mounted, at all?"),
+        (["m/a", "m/b"], "m", "{0}/m holds no model.json, so it is no folder of a version; it holds a, b"),
+        (["m/models/model.json"], "m", "{0}/m holds no model.json, so it is no folder of a version; did you mean "
+         "{0}/m/models?"),
+        (["My Model/model.json"], "My Model", "{0}/My Model tells no name: it has no record of a pull "
+         "(.tunewright-pull.json), and no model can be called as the folder is; say it, as in reviews={0}/My Model"),
+    ],
+)  # fmt: skip
+def test_what_is_no_folder_of_a_version_is_told_in_a_sentence(tmp_path, made, asked, said):
+    for name in made:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).write_text("{}")
+    with pytest.raises((BadReference, BundleError)) as caught:
+        open_folder(str(tmp_path / asked))
+    assert str(caught.value) == said.format(tmp_path)
+
+
+def test_what_stands_before_a_folder_is_a_name(plain):
+    with pytest.raises(BadReference, match="'reviews:7' is no name alone; what stands before a folder is a name"):
+        open_folder(f"reviews:7={plain}")
