@@ -111,6 +111,10 @@ class ServingSettings(BaseSettings):
     """What to serve: reviews@production, reviews:7, reviews@sha256:..., or reviews for the latest; or the folder of a
     version, ./reviews or /models, for which no registry is asked, and reviews=/models to name it. Several models are
     separated by blanks; the first one answers requests that name none."""
+    wait: bool = False
+    """Whether to wait, alive and not ready, for the first version of a model that nobody has registered yet, and for a
+    registry that does not answer: in a cluster, where to be started again brings neither. When not set the start ends
+    and tells what there is instead, as befits a name that is mistyped."""
     poll_seconds: float = Field(default=10.0, ge=0, le=86400, allow_inf_nan=False)
     """Seconds between two looks at whether an alias, or the latest version, has moved, a fifth more or less; 0: never.
     A look costs a small request, of an alias two."""

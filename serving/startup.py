@@ -49,7 +49,7 @@ def run(settings: ServingSettings, registry: RegistrySettings) -> None:
     loader = Loader(registry, settings, meters)
     settled = {name_of(reference) for reference, _ in settings.canaries}
     trials = Trials(loader, canaries(settings, meters), settled=settled)
-    follower = Follower(models, loader, pace, memory_bytes=settings.memory_bytes, trials=trials)
+    follower = Follower(models, loader, pace, memory_bytes=settings.memory_bytes, trials=trials, waits=settings.wait)
     tracing = open_tracing()
     app, tls = create_app(models, settings, tracing=tracing), _tls(settings)
     places = Places(settings, models)

@@ -41,9 +41,10 @@ async def alive(request: Request) -> Response:
 
 
 async def started(request: Request) -> Response:
-    """Whether there has been something to answer with: until then nothing else of this server need be asked."""
+    """Whether there has been something to answer with, or all that is missing is a version: to start again would not
+    bring it. Until then nothing else of this server need be asked."""
     models = _models(request)
-    if not models.is_started:
+    if not models.is_started and models.waits_for is None:
         return error_reply(503, "NotReady", str(models.why_not_ready))
     return json_reply(to_json({"status": "started"}))
 

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from tunewright.registry.errors import AccessDenied, RegistryError, Unreachable
+from tunewright.registry.versions.watch import Seen
 from tunewright.serving.errors import BundleError, NotLoaded, ServingError
 from tunewright.serving.events import emit
 from tunewright.serving.live.loading import Loader
@@ -24,6 +25,7 @@ from tunewright.serving.live.models import Models
 from tunewright.serving.live.service import Service
 from tunewright.serving.live.slot import Failure, Slot, Swap
 from tunewright.serving.live.trials import Trials
+from tunewright.serving.live.waiting import wait_for
 from tunewright.serving.runtime.large_pages import gather
 from tunewright.serving.runtime.priority import give_way
 from tunewright.serving.trial.parent import end_trials
@@ -75,11 +77,12 @@ class Follower:
         *,
         memory_bytes: int | None = None,
         trials: Trials | None = None,
+        waits: bool = False,
     ) -> None:
         """`memory_bytes`: what all models may take together; those longest not asked go out of memory. `trials`: the
-        canaries that the registry names."""
+        canaries that the registry names. `waits`: for the first version of each model, where there is none."""
         self._models, self._loader, self._pace, self._trials = models, loader, pace, trials
-        self._memory_bytes = memory_bytes
+        self._memory_bytes, self._waits = memory_bytes, waits
         self._wanted: dict[str, Future[None]] = {}
         self._changed = threading.Condition()
         self._stopping = False
@@ -109,12 +112,24 @@ class Follower:
 
     def bring_all(self) -> None:
         """The first version of each model, in the caller's thread. RegistryError, BundleError."""
+        look = self._wait_for if self._waits else self._loader.look
         for model in self._models.all:
             for slot in model.slots:
-                slot.seen = self._loader.look(slot.reference)
+                slot.seen = look(slot.reference)
                 self._bring(model, slot)
             self._try(model)
         _trim()
+
+    def _wait_for(self, reference: str) -> Seen:
+        return wait_for(self._models, reference, self._loader.look, pause=self._sleep)
+
+    def _sleep(self) -> float:
+        """Until it is time to ask the store again; the seconds that are."""
+        seconds = min(self._pace.pause() or _STORE_WAIT, _STORE_WAIT)
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping, seconds)
+        self._go_on()
+        return seconds
 
     def _run(self) -> None:
         give_way()

@@ -37,6 +37,8 @@ class Models:
         self.meters = meters
         self.draining = False
         """Set once the server is about to stop: it still answers, but is no longer ready for more."""
+        self.waits_for: str | None = None
+        """What this server waits for before it can load anything, in a sentence."""
         self.metrics_port: int | None = None
         """Where the metrics are, and nothing else is; None: beside everything else."""
         self.loads: Callable[[Model], Future[None]] | None = None
@@ -73,7 +75,7 @@ class Models:
         """Why a load balancer should send nothing here; None where it should."""
         if self.draining:
             return "this server is about to stop: send requests to another one"
-        return None if self.is_started else _LOADING
+        return None if self.is_started else self.waits_for or _LOADING
 
     def add(self, reference: str) -> Model:
         """A model more, which nobody can ask before it has a version. The first one is the default."""

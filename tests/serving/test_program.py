@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.alias import move
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
 from tunewright.serving.predictor import open_predictor
@@ -98,6 +99,23 @@ def test_a_folder_needs_no_registry_no_credentials_and_nothing_to_write(start, r
     assert (told["followed"], told["version"], told["last_failure"]) == (False, 0, None)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 0
+
+
+def test_it_waits_for_a_first_version_alive_and_not_ready(start, published, reviews):
+    process = start(SERVING_MODEL="later@production", SERVING_WAIT="true", SERVING_POLL_SECONDS="0.1")
+    url = event(process, "listening")["url"]
+    reason = f"waiting for later@production: there is no model 'later' in {published}; there are reviews"
+    assert event(process, "waiting")["message"] == reason
+    assert {page: httpx.get(url + page, timeout=30).status_code for page in ("/livez", "/startupz", "/readyz")} == {
+        "/livez": 200,
+        "/startupz": 200,
+        "/readyz": 503,
+    }
+    assert reason in httpx.get(f"{url}/readyz", timeout=30).text
+    store = open_store(str(published))
+    move(store, "later", "production", publish(store, "later", files_of(reviews), run_id="run-1").number)
+    assert event(process, "ready")["model"] == "later:1/fp32"
+    assert httpx.get(f"{url}/readyz", timeout=30).status_code == 200
 
 
 def test_the_printed_example_works(start):
