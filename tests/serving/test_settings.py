@@ -86,7 +86,7 @@ def test_the_one_that_hides_the_port_is_explained(mistakes):
 
 def test_the_names_of_the_settings_are_frozen():
     assert [setting.variable.removeprefix("SERVING_") for setting in reference()] == [
-        *("MODEL", "POLL_SECONDS", "MEMORY_BYTES", "CANARY", "SHADOW", "SHADOW_TEXTS"),
+        *("MODEL", "WAIT", "POLL_SECONDS", "MEMORY_BYTES", "CANARY", "SHADOW", "SHADOW_TEXTS"),
         *("STEP_BACK__REQUESTS", "STEP_BACK__ERRORS", "STEP_BACK__LATENCY", "STEP_BACK__DISAGREEMENT"),
         *("FEEDBACK__URI", "FEEDBACK__SHARE", "FEEDBACK__SECONDS", "FEEDBACK__REDACT"),
         *("VARIANT", "HOST", "PORT", "METRICS_PORT", "THREADS", "PROVIDER", "TOKENS_PER_RUN", "DRAIN_SECONDS"),
