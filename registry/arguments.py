@@ -15,6 +15,7 @@ _PLACES = {
     "publish": "moving:PUBLISH",
     "pull": "pulling:PULL",
     "push": "oci:PUSH",
+    "export": "exporting:EXPORT",
     "copy": "moving:COPY",
     "promote": "aliases:PROMOTE",
     "gates": "gates:GATES",

@@ -24,21 +24,21 @@ from tunewright.registry.versions.reference import resolve
 def _add(made: argparse.ArgumentParser) -> None:
     add_reference(made, "REF|OCI")
     said = "the folder; made when missing. Without it the files stay in the cache, and their folder is printed"
-    names_a(made.add_argument("--to", type=_folder, metavar="DIR", help=said), "directory")
+    names_a(made.add_argument("--to", type=a_folder, metavar="DIR", help=said), "directory")
     made.add_argument("--variant", help="of the folders in onnx/ only this one, as in fp32 or int8")
     made.add_argument("--update", action="store_true", help="where DIR holds an older version, make it this one")
     made.add_argument("--force", action="store_true", help="replace files that somebody has changed as well")
     add_json(made)
 
 
-def _folder(text: str) -> Path:
+def a_folder(text: str) -> Path:
     if not text.strip() or "://" in text:
         what = "an address" if text.strip() else "empty"
         raise argparse.ArgumentTypeError(f"{text!r} is {what}; expected a folder of this machine")
     return Path(text)
 
 
-def _refuse_ours(store: Store, folder: Path) -> None:
+def refuse_ours(store: Store, folder: Path) -> None:
     """BadReference for a folder in which a registry or the cache keeps what is its own."""
     for what, ours in (("registry", store.uri), ("cache", str(RegistrySettings().cache))):
         if "://" not in ours and folder.resolve().is_relative_to(Path(ours).resolve()):
@@ -49,7 +49,7 @@ def _refuse_ours(store: Store, folder: Path) -> None:
 
 def _pull(store: Store, options: argparse.Namespace) -> int:
     if options.to is not None:
-        _refuse_ours(store, options.to)
+        refuse_ours(store, options.to)
     if options.force and not options.update:
         raise BadReference("--force has no effect without --update: nothing else replaces a file")
     if is_oci(options.reference):

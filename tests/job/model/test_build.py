@@ -8,10 +8,12 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from tunewright.job.errors import BaseModelError, JobError
 from tunewright.job.export.graph import ARCHITECTURES, require_vector
+from tunewright.job.model import classifiers
 from tunewright.job.model.build import build_classifier
 from tunewright.job.model.classifiers import last_layer, scale_head, vectors_seen
 from tunewright.job.model.load import load_config, save_weights
 from tunewright.job.settings.train import TrainSettings
+from tunewright.registry.export.hub import NOT_OF_TRANSFORMERS
 
 LABELS = ["negative", "positive"]
 MEAN = TrainSettings(pooling="mean")
@@ -241,6 +243,11 @@ def test_saved_weights_are_read_by_transformers_itself(fetch, tiny_base, tmp_pat
     with torch.no_grad():
         assert loaded(**batch(2, 9))[0].equal(encoder(**batch(2, 9))[0])
     assert loaded.config.id2label == {0: "negative", 1: "positive"}
+
+
+def test_the_classes_that_transformers_does_not_have_are_known_to_exports():
+    ours = {name for name, kind in vars(classifiers).items() if getattr(kind, "__module__", "") == classifiers.__name__}
+    assert {name for name in ours if name[0].isupper()} == NOT_OF_TRANSFORMERS
 
 
 def test_weights_that_cannot_be_written_are_one_sentence(fetch, tiny_base, tmp_path):

@@ -1,0 +1,1 @@
+"""Versions as folders that other programs open: Hugging Face's, MLflow's, KServe's."""
