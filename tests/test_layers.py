@@ -16,14 +16,14 @@ ORDER = {
     "registry": "errors plugins address variables unique_keys settings stores transfer versions gates upkeep oci "
     "export command_line completion commands arguments program",
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
-    "predictor golden profile explain trial settings queue watch live protocols page doors http startup drift program "
-    "command_line",
+    "predictor golden pyfunc profile explain trial settings queue watch live protocols page doors http startup drift "
+    "program command_line",
     "job": "errors signals inside progress ranks settings checkpoints data batches model train export measure kinds "
     "learners tasks steps budget forecast report recipe commands arguments launcher program command_line",
 }
 """The wings of each room, and the modules beside them: each knows itself and what stands before it."""
 ANSWERING = set("errors events onnx_runtime runtime text request media bundle generation engines tasks".split())
-ANSWERING |= {"predictor", "golden", "explain", "profile", "trial"}
+ANSWERING |= {"predictor", "golden", "pyfunc", "explain", "profile", "trial"}
 """What the job may know of serving: all that makes an answer, nothing of the web around it."""
 READING = set("errors plugins address variables settings stores command_line".split())
 PULLING = (["versions", "pull"], ["versions", "record"], ["versions", "watch"], ["versions", "canary"])

@@ -1,6 +1,6 @@
 """What protocols share: whom a name means, a request made of plain values, and replies in JSON."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol, cast
 
@@ -11,7 +11,7 @@ from tunewright.serving.protocols.protocol import Call, Reply
 from tunewright.serving.request.json_text import kind_of, read_json, to_json
 from tunewright.serving.request.parameters import check_sizes
 from tunewright.serving.request.request import Request
-from tunewright.serving.request.schema import Schema, list_of, nullable
+from tunewright.serving.request.schema import Schema, inputs_of, list_of, nullable, parts_of
 
 
 def chosen(models: Models, name: object) -> Service:
@@ -65,26 +65,13 @@ def neutral_schema(legal: Sequence[object] | None) -> Schema:
 
 
 def parts(service: Service) -> list[str]:
-    """What an input is made of, by name: the properties of the first object that it may be."""
-    item = service.shapes.item
-    shapes = [item, *item.get("oneOf", ()), *item.get("anyOf", ())]
-    return next((list(shape["properties"]) for shape in shapes if shape.get("properties")), ["inputs"])
+    """What an input is made of, by name."""
+    return parts_of(service.shapes.item)
 
 
 def joined(service: Service, columns: Mapping[str, Sequence[object]]) -> list[object]:
-    """Inputs of columns, of which each holds one part. A column that is the only part may have any name."""
-    wanted = parts(service)
-    if len(wanted) == len(columns) == 1:
-        return [item for items in columns.values() for item in items]
-    if set(columns) != set(wanted):
-        raise InputError(f"'inputs' are {_listed(columns)}; this model reads: {_listed(wanted)}")
-    if len({len(items) for items in columns.values()}) > 1:
-        raise InputError(f"{_listed(wanted)} are of different lengths; send as many of each")
-    return [dict(zip(wanted, row, strict=True)) for row in zip(*(columns[name] for name in wanted), strict=True)]
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(map(shown, names))
+    """Inputs of columns, of which each holds one part."""
+    return inputs_of(parts(service), columns)
 
 
 def object_of(value: object, place: str) -> dict[str, object]:

@@ -1,11 +1,13 @@
 """JSON schemas in the dialect of OpenAPI 3.0, which the bundled Swagger page can read."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
+from tunewright.serving.errors import InputError, shown
 from tunewright.serving.meanings import described
 
 Schema = dict[str, Any]
@@ -99,3 +101,24 @@ def text_example(*, pair: bool) -> object:
 def file_item(name: str) -> Schema:
     """A file in base64, as `serving.request.files.read_files` reads it."""
     return {"oneOf": [FILE, closed({name: FILE})]}
+
+
+def parts_of(item: Schema) -> list[str]:
+    """What an input is made of, by name: the properties of the first object that it may be."""
+    shapes = [item, *item.get("oneOf", ()), *item.get("anyOf", ())]
+    return next((list(shape["properties"]) for shape in shapes if shape.get("properties")), ["inputs"])
+
+
+def inputs_of(wanted: Sequence[str], columns: Mapping[str, Sequence[object]]) -> list[object]:
+    """Inputs of columns, of which each holds one part. A column that is the only part may have any name."""
+    if len(wanted) == len(columns) == 1:
+        return [item for items in columns.values() for item in items]
+    if set(columns) != set(wanted):
+        raise InputError(f"'inputs' are {_listed(columns)}; this model reads: {_listed(wanted)}")
+    if len({len(items) for items in columns.values()}) > 1:
+        raise InputError(f"{_listed(wanted)} are of different lengths; send as many of each")
+    return [dict(zip(wanted, row, strict=True)) for row in zip(*(columns[name] for name in wanted), strict=True)]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(shown, names))
