@@ -1,35 +1,41 @@
 """`tunewright export`."""
 
 import argparse
+from pathlib import Path
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
 from tunewright.registry.commands.output import print_json, say
 from tunewright.registry.commands.pulling import a_folder, refuse_ours
 from tunewright.registry.completion import names_a
+from tunewright.registry.errors import BadReference
+from tunewright.registry.export.folder import Exported
 from tunewright.registry.export.hub import export_hub
+from tunewright.registry.export.kserve import Asked, export_kserve
 from tunewright.registry.export.mlflow import export_mlflow
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.reference import resolve
 
-_FORMS = {
-    "hf": (export_hub, "a folder for Hugging Face's programs: transformers opens its weights, optimum its graphs"),
-    "mlflow": (export_mlflow, "a folder that mlflow.pyfunc loads and scores, with the light predictor of the server"),
-}
-
 
 def _add(made: argparse.ArgumentParser) -> None:
     add_reference(made)
     forms = made.add_mutually_exclusive_group(required=True)
-    for name, (_, said) in _FORMS.items():
-        names_a(forms.add_argument(f"--{name}", type=a_folder, metavar="DIR", help=said), "directory")
+    said = "a folder for Hugging Face's programs: transformers opens its weights, optimum its graphs"
+    names_a(forms.add_argument("--hf", type=a_folder, metavar="DIR", help=said), "directory")
+    said = "a folder that mlflow.pyfunc loads and scores, with the light predictor of the server"
+    names_a(forms.add_argument("--mlflow", type=a_folder, metavar="DIR", help=said), "directory")
+    said = "model/, which KServe hands to the server, and kserve.yaml, which tells it so"
+    forms.add_argument("--kserve", metavar="DIR|s3://...", help=said)
+    said = "with --kserve DIR: where a cluster will find its model/, as in pvc://models/reviews"
+    made.add_argument("--storage-uri", metavar="URI", help=said)
+    made.add_argument(
+        "--image", help="with --kserve: the image of the server, as it is called where the cluster pulls it"
+    )
     add_json(made)
 
 
 def _export(store: Store, options: argparse.Namespace) -> int:
-    form, target = next((form, where) for name, (form, _) in _FORMS.items() if (where := vars(options)[name]))
-    refuse_ours(store, target)
-    done = form(store, resolve(store, options.reference), target, cache=RegistrySettings().cache)
+    done = _exported(store, options)
     if options.json:
         told = {"version": str(done.version), "place": done.place, "files": done.files, "remarks": done.remarks}
         print_json(told)
@@ -38,6 +44,31 @@ def _export(store: Store, options: argparse.Namespace) -> int:
     for remark in done.remarks:
         say(f"note: {remark}")
     return 0
+
+
+def _exported(store: Store, options: argparse.Namespace) -> Exported:
+    cache, place = RegistrySettings().cache, options.hf or options.mlflow
+    for flag in ("image", "storage_uri"):
+        if vars(options)[flag] is not None and options.kserve is None:
+            raise BadReference(f"--{flag.replace('_', '-')} has no effect without --kserve")
+    if place is None and not options.kserve.startswith("s3://"):
+        place = _folder_of(options.kserve)
+    if place is not None:
+        refuse_ours(store, place)
+    version = resolve(store, options.reference)
+    if options.hf:
+        return export_hub(store, version, place, cache=cache)
+    if options.mlflow:
+        return export_mlflow(store, version, place, cache=cache)
+    asked = Asked(image=options.image, storage_uri=options.storage_uri)
+    return export_kserve(store, version, options.kserve, cache=cache, asked=asked)
+
+
+def _folder_of(text: str) -> Path:
+    try:
+        return a_folder(text)
+    except argparse.ArgumentTypeError as error:
+        raise BadReference(f"--kserve: {error}, or s3://bucket/prefix") from None
 
 
 EXPORT = Command(_add, _export)

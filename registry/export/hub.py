@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from tunewright.registry.errors import BadReference
 from tunewright.registry.export.folder import Exported, files_in, whole
-from tunewright.registry.gates.evidence import Evidence, Json, evidence, listed, mapping
+from tunewright.registry.gates.evidence import MODEL, Evidence, Json, evidence, listed, mapping
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.document import parse
 from tunewright.registry.versions.pull import pull_into
@@ -67,7 +67,7 @@ _WEIGHTS = "model.safetensors"
 
 def export_hub(store: Store, version: Version, target: Path, *, cache: Path) -> Exported:
     """Write the folder. Raises BadReference for a version that these programs cannot open."""
-    found = evidence(store, version, cache=cache, rows=False)
+    found = evidence(store, version, cache=cache, files=(MODEL,), rows=False)
     opened = _opened(found)
     with whole(target) as folder:
         kept = folder / ".version"

@@ -14,7 +14,7 @@ import yaml
 
 from tunewright.registry.errors import BadReference
 from tunewright.registry.export.folder import Exported, files_in, whole
-from tunewright.registry.gates.evidence import Evidence, Json, evidence, listed, mapping
+from tunewright.registry.gates.evidence import LINEAGE, MODEL, Evidence, Json, evidence, listed, mapping
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.pull import Only, pull_into
 from tunewright.registry.versions.record import Version
@@ -27,7 +27,7 @@ _MEASURED_WITH = ("numpy", "onnxruntime", "tokenizers")
 def export_mlflow(store: Store, version: Version, target: Path, *, cache: Path) -> Exported:
     """Write the folder, with the variant that is served by default. Raises BadReference for a version that no job of
     this program has made, and one without an example of its inputs."""
-    found = evidence(store, version, cache=cache, rows=False)
+    found = evidence(store, version, cache=cache, files=(MODEL, LINEAGE), rows=False)
     variant = found.served
     if variant is None or not isinstance(found.model.get("task"), str):
         raise BadReference(

@@ -1,7 +1,7 @@
 """What a version's own files tell of it: the small ones that a job puts there. One of another program may lack them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -74,12 +74,14 @@ class Evidence:
         return number(mapping(self.measured(variant).get("metrics")).get(name))
 
 
-def evidence(store: Store, version: Version, *, cache: Path, rows: bool = True) -> Evidence:
-    """Fetch and read them; `rows`: the outcomes too. Raises CorruptObject."""
-    wanted = {*FILES, OUTCOMES} if rows else set(FILES)
+def evidence(
+    store: Store, version: Version, *, cache: Path, files: Sequence[str] = FILES, rows: bool = True
+) -> Evidence:
+    """Fetch and read these files; `rows`: the outcomes too. Raises CorruptObject."""
+    wanted = {*files, OUTCOMES} if rows else set(files)
     pulled = pull(store, version, cache=cache, only=wanted.__contains__)
     there = {layer.path for layer in pulled.manifest.layers} & wanted
-    found = {name: _parsed(pulled.folder / name, version) for name in FILES if name in there}
+    found = {name: _parsed(pulled.folder / name, version) for name in files if name in there}
     kept = read_outcomes(pulled.folder / OUTCOMES, str(version)) if OUTCOMES in there else None
     return Evidence(version, pulled.manifest, found, kept)
 

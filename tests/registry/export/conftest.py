@@ -15,7 +15,7 @@ def make_version(tmp_path, write, monkeypatch):
     monkeypatch.setenv("REGISTRY_CACHE", str(tmp_path / "cache"))
     store = open_store(str(tmp_path / "registry"))
 
-    def make(*, files=None, without=(), architecture="BertForSequenceClassification", **fields):
+    def make(*, name="reviews", files=None, without=(), architecture="BertForSequenceClassification", **fields):
         model = {
             "task": "text-classification",
             "problem": "single_label",
@@ -38,7 +38,7 @@ def make_version(tmp_path, write, monkeypatch):
             "weights/tokenizer_config.json": json.dumps({"model_max_length": 512}),
         } | (files or {})
         written = {path: write(f"made/{path}", text.encode()) for path, text in contents.items() if path not in without}
-        return publish(store, "reviews", written, run_id=f"run-{make.runs()}", config={})
+        return publish(store, name, written, run_id=f"run-{make.runs()}", config={})
 
     counted = iter(range(1, 100))
     make.runs = lambda: next(counted)

@@ -115,3 +115,15 @@ def test_what_is_no_folder_of_a_version_is_told_in_a_sentence(tmp_path, made, as
 def test_what_stands_before_a_folder_is_a_name(plain):
     with pytest.raises(BadReference, match="'reviews:7' is no name alone; what stands before a folder is a name"):
         open_folder(f"reviews:7={plain}")
+
+
+def test_what_is_exported_for_kserve_is_served_under_the_name_of_its_service(published, tmp_path, monkeypatch):
+    monkeypatch.setenv("REGISTRY_URI", str(published))
+    monkeypatch.setenv("REGISTRY_CACHE", str(tmp_path / "cache"))
+    words = ["--kserve", str(tmp_path / "kserve"), "--storage-uri", "pvc://models"]
+    assert registry(["export", "reviews", *words]) == 0
+    folder = open_folder(f"shop={tmp_path / 'kserve/model'}")
+    assert (str(folder.version), check_folder(folder, None)) == ("shop:1", "fp32")
+    change(folder.path)
+    with pytest.raises(BundleError, match="its digest is not that of the pull"):
+        check_folder(folder, None)
