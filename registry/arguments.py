@@ -26,6 +26,8 @@ _PLACES = {
     "tag": "upkeep.notes:TAG",
     "untag": "upkeep.notes:UNTAG",
     "describe": "upkeep.notes:DESCRIBE",
+    "yank": "upkeep.yanks:YANK",
+    "unyank": "upkeep.yanks:UNYANK",
     "search": "upkeep.notes:SEARCH",
     "verify": "upkeep.damage:VERIFY",
     "repair": "upkeep.damage:REPAIR",

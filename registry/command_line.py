@@ -104,6 +104,8 @@ GROUP = Group(
         "tag": "give a version tags, such as released",
         "untag": "take tags from a version",
         "describe": "say in a text what a version is",
+        "yank": "warn of a version: latest passes over it, what holds it goes on",
+        "unyank": "take that back",
         "search": "the versions of a task, above a figure, or with a tag",
         "verify": "read every byte of a version, a model or all again and compare the digests",
         "repair": "put back what fails its digest, from files or another registry",

@@ -10,8 +10,9 @@ from tunewright.registry.errors import RegistryError
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.folder import FolderStore
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.latest import latest_number
 from tunewright.registry.versions.pull import pull
-from tunewright.registry.versions.record import latest_number, model_names
+from tunewright.registry.versions.record import model_names
 from tunewright.serving.bundle.model_file import MODEL_FILE, read_model_file
 from tunewright.serving.errors import ServingError
 

@@ -2,21 +2,22 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
 from tunewright.registry.commands.output import answer, print_json, print_table, say
-from tunewright.registry.errors import BadReference, NotFound
+from tunewright.registry.errors import BadReference, Conflict, NotFound
 from tunewright.registry.gates.judge import judge
 from tunewright.registry.gates.policy import read_policy
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
-from tunewright.registry.versions.alias import Move, history, last_move, move, remove, rollback
+from tunewright.registry.versions.alias import Gate, Move, Verdict, held, history, last_move, move, remove, rollback
+from tunewright.registry.versions.latest import Yank, yank_of, yanked
 from tunewright.registry.versions.layout import check_alias
 from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import name_and_alias, resolve
-from tunewright.registry.versions.verdict import Gate, Verdict
+from tunewright.registry.versions.watch import warning_of
 
 
 def _add_promote(made: argparse.ArgumentParser) -> None:
@@ -34,6 +35,7 @@ def _promote(store: Store, options: argparse.Namespace) -> int:
     if (options.alias is None) == (options.to is None):
         raise BadReference(f"say one alias to move to {options.reference}, as in {options.reference} production")
     version, alias = resolve(store, options.reference), check_alias(options.alias or options.to)
+    _refuse_yanked(store, version, alias, options)
     entry = read_policy(store, version.name, alias)
     verdict = judge(store, entry, version, cache=RegistrySettings().cache) if entry else None
     missed, before = verdict.missed if verdict else [], _last(store, version.name, alias)
@@ -48,8 +50,16 @@ def _promote(store: Store, options: argparse.Namespace) -> int:
     said = f"{made.name}@{made.alias} -> {made.number} (before: {made.previous or 'nothing'})"
     if before and made.id == before.id:
         said = f"{made.name}@{made.alias} points at {made.number} already"
-    answer(said, asdict(made), as_json=options.json)
+    answer(said, _facts(made), as_json=options.json)
     return 0
+
+
+def _refuse_yanked(store: Store, version: Version, alias: str, options: argparse.Namespace) -> None:
+    gone = yank_of(store, version)
+    if gone and not options.force:
+        raise Conflict(f"{version} is {gone}; --force --why TEXT points {version.name}@{alias} at it all the same")
+    if gone and not options.why:
+        raise BadReference(f"{version} is {gone}: --force needs --why TEXT here, which is kept")
 
 
 def _last(store: Store, name: str, alias: str) -> Move | None:
@@ -108,7 +118,9 @@ def _rollback(store: Store, options: argparse.Namespace) -> int:
     name, alias = name_and_alias(options.reference)
     made = rollback(store, name, alias, reason=options.why, holder=options.holder, to=options.to)
     said = f"{made.name}@{made.alias}: {made.previous or 'nothing'} -> {made.number}"
-    answer(said, asdict(made), as_json=options.json)
+    if warning := warning_of(store, held(store, made)):
+        say(f"warning: {warning}", sys.stderr)
+    answer(said, _facts(made), as_json=options.json)
     return 0
 
 
@@ -123,7 +135,7 @@ def _unalias(store: Store, options: argparse.Namespace) -> int:
     before = _last(store, name, alias)
     made = remove(store, name, alias, reason=options.why)
     said = f"{name}@{alias}: {made.number} -> nothing" if before else f"{name}@{alias} points nowhere already"
-    answer(said, asdict(made), as_json=options.json)
+    answer(said, _facts(made), as_json=options.json)
     return 0
 
 
@@ -134,15 +146,34 @@ def _add_history(made: argparse.ArgumentParser) -> None:
 
 def _history(store: Store, options: argparse.Namespace) -> int:
     moves = history(store, *name_and_alias(options.reference))
+    out = yanked(store, moves[0].name)
     if options.json:
-        print_json([asdict(m) for m in moves])
-    else:
-        rows = [
-            (m.moved, m.number if m.points else "-", m.previous or "", _kind(m), m.who or "-", m.reason)
-            for m in reversed(moves)
-        ]
-        print_table(("MOVED", "TO", "FROM", "KIND", "WHO", "WHY"), rows)
+        told = {number: asdict(gone) for number, gone in out.items()}
+        print_json([_facts(made) | {"yanked": told.get(made.number)} for made in moves])
+        return 0
+    rows = [
+        (made.moved, _to(made, out), made.previous or "", _kind(made), made.who or "-", _where(made), made.reason)
+        for made in reversed(moves)
+    ]
+    print_table(("MOVED", "TO", "FROM", "KIND", "WHO", "WHERE", "WHY"), rows)
+    for number in sorted(out.keys() & {made.number for made in moves}):
+        say(f"{moves[0].name}:{number} is {out[number]}")
     return 0
+
+
+def _to(made: Move, out: Mapping[int, Yank]) -> str:
+    return f"{made.number}{' (yanked)' if made.number in out else ''}" if made.points else "-"
+
+
+def _facts(made: Move) -> dict[str, object]:
+    """An entry as programs are told of it; what is in the record of the version, `show` tells."""
+    facts = asdict(made)
+    del facts["record"]
+    return facts
+
+
+def _where(made: Move) -> str:
+    return "; ".join(filter(None, (f"job {made.run_id}" if made.run_id else None, made.where))) or "-"
 
 
 def _kind(made: Move) -> str:

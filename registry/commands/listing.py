@@ -9,6 +9,7 @@ from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
 from tunewright.registry.upkeep.notes import notes
 from tunewright.registry.versions.alias import aliases
+from tunewright.registry.versions.latest import yanked
 from tunewright.registry.versions.record import Version, model_names, no_model, read_or_tell, version_numbers
 from tunewright.registry.versions.reference import parse
 
@@ -29,10 +30,12 @@ def _list_models(store: Store, options: argparse.Namespace) -> int:
         known = version_numbers(store, name, on_fault=faults.append)
         pointing = aliases(store, name, on_fault=faults.append)
         if known:
-            latest = read_or_tell(store, name, known[-1], faults.append)
+            out = yanked(store, name, on_fault=faults.append)
+            number = max((one for one in known if one not in out), default=known[-1])
+            latest = read_or_tell(store, name, number, faults.append)
             summary = asdict(latest.summary) if latest and latest.summary else None
-            rows.append({"name": name, "latest": known[-1], "aliases": pointing, "summary": summary})
-            cells.append((name, known[-1], metric_of(latest), ", ".join(f"{a} -> {n}" for a, n in pointing.items())))
+            rows.append({"name": name, "latest": number, "aliases": pointing, "summary": summary})
+            cells.append((name, number, metric_of(latest), ", ".join(f"{a} -> {n}" for a, n in pointing.items())))
     if options.json:
         print_json(rows)
     elif rows:
@@ -52,12 +55,15 @@ def _list_versions(store: Store, options: argparse.Namespace) -> int:
     rows = {number: read_or_tell(store, name, number, faults.append) for number in known}
     said = notes(store, name, on_fault=faults.append)
     tags = {number: list(said[number].tags) if number in said else [] for number in known}
+    out = yanked(store, name, on_fault=faults.append)
+    why = {number: out[number].reason if number in out else None for number in known}
     names = {number: sorted(a for a, to in pointing.items() if to == number) for number in known}
     if options.json:
-        rest = {n: {"aliases": names[n], "tags": tags[n]} for n in known}
+        rest = {n: {"aliases": names[n], "tags": tags[n], "yanked": why[n]} for n in known}
         print_json([asdict(version) | rest[n] for n, version in rows.items() if version])
     else:
-        called = {number: ", ".join([*names[number], *(f"#{tag}" for tag in tags[number])]) for number in known}
+        told = {number: [f"yanked: {out[number].reason}"] if number in out else [] for number in known}
+        called = {n: ", ".join([*names[n], *(f"#{tag}" for tag in tags[n]), *told[n]]) for n in known}
         cells = [_row(f"{name}:{number}", rows[number], called[number]) for number in reversed(known)]
         print_table(("VERSION", "CREATED", "SIZE", "METRIC", "ALIASES", "RUN"), cells)
     return tell(faults)

@@ -19,6 +19,7 @@ from tunewright.registry.versions.manifest import Layer, Manifest
 from tunewright.registry.versions.pull import Only, pull, pull_into, put_files, read_manifest
 from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import resolve
+from tunewright.registry.versions.watch import warning_of
 
 
 def _add(made: argparse.ArgumentParser) -> None:
@@ -56,7 +57,7 @@ def _pull(store: Store, options: argparse.Namespace) -> int:
         return _pull_artifact(options)
     if options.to is None:
         return _pull_to_cache(store, options)
-    version = resolve(store, options.reference)
+    version = _asked(store, options)
     if options.update and (record := read_record(options.to)):
         return _update(store, version, record, options)
     if options.update and options.to.is_dir() and any(options.to.iterdir()):
@@ -72,11 +73,19 @@ def _pull(store: Store, options: argparse.Namespace) -> int:
     return _tell(str(version), _facts(version), files, folder, options)
 
 
+def _asked(store: Store, options: argparse.Namespace) -> Version:
+    """The version; of one that is yanked it is told on standard error."""
+    version = resolve(store, options.reference)
+    if said := warning_of(store, version):
+        say(f"warning: {said}", sys.stderr)
+    return version
+
+
 def _pull_to_cache(store: Store, options: argparse.Namespace) -> int:
     """The folder alone is printed, as scripts want it; the sentence goes where people read it too."""
     if options.update:
         raise BadReference("--update needs --to DIR, the folder that is to be brought up to date")
-    version = resolve(store, options.reference)
+    version = _asked(store, options)
     manifest = read_manifest(store, version)
     only = of_variant(options.variant, version, manifest)
     files = _chosen(manifest, only)

@@ -14,6 +14,7 @@ from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
 from tunewright.registry.upkeep.notes import note_on
 from tunewright.registry.versions.alias import aliases_of
+from tunewright.registry.versions.latest import yank_of
 from tunewright.registry.versions.pull import pull, read_manifest
 from tunewright.registry.versions.record import REPORT, Version, deletion_of
 from tunewright.registry.versions.reference import resolve
@@ -33,7 +34,9 @@ def _show(store: Store, options: argparse.Namespace) -> int:
     if options.json:
         layers = [asdict(layer) for layer in manifest.layers]
         note = note_on(store, version)
-        said = {"tags": note.tags if note else (), "description": note.description if note else ""}
+        said: dict[str, object] = {"tags": note.tags if note else (), "description": note.description if note else ""}
+        gone = yank_of(store, version)
+        said |= {"yanked": asdict(gone) if gone else None}
         print_json(asdict(version) | said | {"config": dict(manifest.config), "files": layers})
         return 0
     print_pairs(_facts(store, version) + [(k, short(v)) for k, v in sorted(manifest.config.items())])
@@ -69,6 +72,7 @@ def _facts(store: Store, version: Version) -> list[tuple[str, str]]:
         ("metric", metric_of(version)),
         ("before", version.previous or "-"),
         *_deleted(store, version),
+        *_yanked(store, version),
         *_said(store, version),
     ]
 
@@ -82,6 +86,11 @@ def _said(store: Store, version: Version) -> list[tuple[str, str]]:
 def _deleted(store: Store, version: Version) -> list[tuple[str, str]]:
     gone = deletion_of(store, version.name, version.number)
     return [("deleted", " ".join([gone.deleted, gone.who, gone.reason]).strip())] if gone else []
+
+
+def _yanked(store: Store, version: Version) -> list[tuple[str, str]]:
+    gone = yank_of(store, version)
+    return [("yanked", " ".join([gone.written, gone.who, gone.reason]).strip())] if gone else []
 
 
 SHOW = Command(_add, _show)

@@ -7,7 +7,7 @@ from statistics import fmean
 from tunewright.registry.gates.evidence import METRICS, MODEL, Evidence, mapping, number
 from tunewright.registry.gates.outcomes import OUTCOMES, Outcomes
 from tunewright.registry.gates.policy import Policy
-from tunewright.registry.versions.verdict import MOST_SAID, Gate
+from tunewright.registry.versions.alias import MOST_SAID, Gate
 
 LABEL = "label"
 """The slices by what is true."""

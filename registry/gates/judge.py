@@ -10,10 +10,9 @@ from tunewright.registry.gates.outcomes import OUTCOMES
 from tunewright.registry.gates.policy import NotWorse, PolicyEntry
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.parallel import each
-from tunewright.registry.versions.alias import held, last_move
+from tunewright.registry.versions.alias import Gate, Verdict, held, last_move
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Version, read_version, version_numbers
-from tunewright.registry.versions.verdict import Gate, Verdict
 
 _COUNTED = 100
 """Versions of which is looked up on which rows they were measured: the latest."""

@@ -23,7 +23,7 @@ from tunewright.registry.errors import (
     UnsafeStore,
 )
 from tunewright.registry.stores.disk_space import disk_full, flush, is_disk_full
-from tunewright.registry.stores.key import SMALL, Leftover, Stat, check_key
+from tunewright.registry.stores.key import PAGE, SMALL, Leftover, Stat, check_key
 
 _TEMPORARY = ".tmp-"  # a name that starts so is a file in the making, or what a crash left of one
 _EXPECTED = "a folder that can be written, or s3://bucket/prefix"
@@ -68,7 +68,7 @@ class FolderStore:
             return False
         return True
 
-    def list(self, prefix: str) -> Iterator[Stat]:
+    def list(self, prefix: str, *, after: str = "", page: int = PAGE) -> Iterator[Stat]:
         """See Store."""
         folder, _, _ = prefix.rpartition("/")
         if folder:
@@ -76,8 +76,15 @@ class FolderStore:
         with self._clear(prefix):
             if self._is_file:
                 raise NotADirectoryError(errno.ENOTDIR, "is a file", self.uri)
-            found = [s for s in self._walk(self._root / folder) if s.key.startswith(prefix)]
-        yield from sorted(found, key=lambda s: s.key.encode())
+            keys = [key for key in self._walk(self._root / folder) if key.startswith(prefix)]
+        start = after.encode()
+        for key in sorted((key for key in keys if key.encode() > start), key=str.encode):
+            with self._clear(key):
+                try:
+                    stat = _stat(key, (self._root / key).stat())
+                except FileNotFoundError:
+                    continue  # a broken link, or a file that went while we looked
+            yield stat
 
     def create(self, key: str, data: bytes) -> bool:
         """See Store."""
@@ -172,16 +179,12 @@ class FolderStore:
     def _name(self, key: str) -> str:
         return f"{key!r} in {self._root}"
 
-    def _walk(self, folder: Path) -> Iterator[Stat]:
+    def _walk(self, folder: Path) -> Iterator[str]:
         for where, _, names in os.walk(folder, onerror=_raise_unless_missing):
+            below = Path(where).relative_to(self._root).as_posix()
             for name in names:
-                path = Path(where, name)
-                if name.startswith(_TEMPORARY):
-                    continue
-                try:
-                    yield _stat(path.relative_to(self._root).as_posix(), path.stat())
-                except FileNotFoundError:
-                    continue  # a broken link, or a file that went while we looked
+                if not name.startswith(_TEMPORARY):
+                    yield name if below == "." else f"{below}/{name}"
 
     @contextmanager
     def _temporary(self, target: Path) -> Iterator[Path]:

@@ -6,6 +6,8 @@ from tunewright.registry.errors import AddressError
 
 SMALL = 16 * 1024 * 1024  # bytes: the largest object that is read into memory whole, unless told otherwise
 
+PAGE = 1000  # objects that a bucket tells of in one answer, at most
+
 
 @dataclass(frozen=True)
 class Stat:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from tunewright.registry.errors import Conflict, CorruptObject, NotFound, RegistryError, Unreachable, UnsafeStore
-from tunewright.registry.stores.key import SMALL, Leftover, Stat, check_key
+from tunewright.registry.stores.key import PAGE, SMALL, Leftover, Stat, check_key
 from tunewright.registry.stores.patience import Waiting, granted
 from tunewright.registry.stores.ranges import RANGE, sha256_of_object
 from tunewright.registry.stores.s3_client import connect
@@ -37,6 +37,8 @@ Answer = TypeVar("Answer")
 class _Further(TypedDict, total=False):
     """Where a listing goes on."""
 
+    StartAfter: str
+    MaxKeys: int
     ContinuationToken: str
 
 
@@ -114,18 +116,19 @@ class S3Store:
             raise self._why_not(key, error) from error
         return True
 
-    def list(self, prefix: str) -> Iterator[Stat]:
+    def list(self, prefix: str, *, after: str = "", page: int = PAGE) -> Iterator[Stat]:
         """See Store. Keys that end in `/` are how some consoles draw a folder, and are left out."""
-        further: _Further = {}
+        further: _Further = {"StartAfter": self._prefix + after} if after else {}
+        size: _Further = {"MaxKeys": page} if page != PAGE else {}
         while True:
-            page = self._page(prefix, further)
-            for entry in page.get("Contents", []):
+            answer = self._page(prefix, {**further, **size})
+            for entry in answer.get("Contents", []):
                 key = entry["Key"].removeprefix(self._prefix)
-                if not key.endswith("/"):
+                if not key.endswith("/") and (not after or key.encode() > after.encode()):  # not every server knows it
                     yield Stat(key, entry["Size"], entry["ETag"].strip('"'), entry["LastModified"].timestamp())
-            if not page.get("IsTruncated"):
+            if not answer.get("IsTruncated"):
                 return
-            further = {"ContinuationToken": page["NextContinuationToken"]}
+            further = {"ContinuationToken": answer["NextContinuationToken"]}
 
     def create(self, key: str, data: bytes) -> bool:
         """See Store.

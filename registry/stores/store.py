@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from tunewright.registry.address import shown_address
 from tunewright.registry.errors import AddressError
 from tunewright.registry.stores.folder import FolderStore
-from tunewright.registry.stores.key import SMALL, Leftover, check_key
+from tunewright.registry.stores.key import PAGE, SMALL, Leftover, check_key
 from tunewright.registry.stores.key import Stat as Stat
 from tunewright.registry.stores.s3 import S3Store
 
@@ -46,8 +46,11 @@ class Store(Protocol):
     def exists(self, key: str) -> bool:
         """Whether the object is there."""
 
-    def list(self, prefix: str) -> Iterator[Stat]:
-        """Every object whose key starts with `prefix`, in the byte order of the keys."""
+    def list(self, prefix: str, *, after: str = "", page: int = PAGE) -> Iterator[Stat]:
+        """Every object whose key starts with `prefix` and comes after `after`, in the byte order of the keys.
+
+        They are asked for as they are taken, `page` at a time, so that who takes a few asks for a few.
+        """
 
     def create(self, key: str, data: bytes) -> bool:
         """Commit a small object. True: this call made it; False: somebody else has, nothing was changed."""

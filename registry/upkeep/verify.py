@@ -8,7 +8,7 @@ from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.stores.ranges import sha256_of_object
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.parallel import each
-from tunewright.registry.versions.alias import held, history, last_entries
+from tunewright.registry.versions.alias import history, last_entries, promoted
 from tunewright.registry.versions.layout import aliases_prefix, blob_key, runs_prefix, versions_prefix
 from tunewright.registry.versions.manifest import Layer, Manifest
 from tunewright.registry.versions.numbered import OnFault
@@ -78,7 +78,7 @@ def _verify_logs(store: Store, name: str, on_fault: OnFault) -> None:
         try:
             history(store, name, last.alias)
             if last.points:
-                held(store, last)
+                promoted(store, last)
         except (CorruptObject, NotFound) as error:
             on_fault(str(error))
     for stat in store.list(runs_prefix(name)):

@@ -20,6 +20,7 @@ from tunewright.registry.errors import Conflict, CorruptObject, NotFound, Overta
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.versions.document import sha256_of
+from tunewright.registry.versions.latest import yank_of
 from tunewright.registry.versions.layout import (
     LATEST,
     Digest,
@@ -29,13 +30,29 @@ from tunewright.registry.versions.layout import (
     RunId,
     Seal,
     Time,
+    alias_marks,
     alias_prefix,
     aliases_prefix,
     is_name,
+    mark_key,
+    marked,
     move_key,
 )
-from tunewright.registry.versions.numbered import EXACT, FORMAT, OnFault, append, nobody, numbers, read_entry, stranger
+from tunewright.registry.versions.numbered import (
+    EXACT,
+    FORMAT,
+    HINTS,
+    OnFault,
+    append,
+    last_of,
+    mark,
+    nobody,
+    numbers,
+    read_entry,
+    stranger,
+)
 from tunewright.registry.versions.record import (
+    Figure,
     Version,
     check_version,
     no_model,
@@ -43,11 +60,53 @@ from tunewright.registry.versions.record import (
     now,
     read_version,
     version_numbers,
+    where,
     who,
 )
-from tunewright.registry.versions.verdict import Verdict
 
 Kind = Literal["move", "rollback", "remove"]
+MOST_SAID = 240
+"""Characters about a gate."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate, with the figures that decided."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    name: Line  # as in min.accuracy
+    passed: Annotated[bool, Field(strict=True)]
+    says: Annotated[str, Field(max_length=MOST_SAID)]
+    found: Figure | None = None  # None where it could not be told
+    asked: Figure | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All gates of an alias, held against one version."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = EXACT
+
+    policy: Number  # the entry of the log of the gates
+    holder: Number | None  # the version at which the alias pointed; None where it pointed nowhere
+    gates: tuple[Gate, ...]
+    test_rows: Line | None = None  # the digest of the rows on which the version was measured; None where it tells none
+    rows: Annotated[int, Field(strict=True, ge=0)] | None = None  # how many these are
+    decided: Annotated[int, Field(strict=True, ge=0)] = 0  # versions of the model measured on them, this one too
+
+    @property
+    def missed(self) -> list[Gate]:
+        """The gates that the version does not pass."""
+        return [gate for gate in self.gates if not gate.passed]
+
+    @property
+    def reuse(self) -> str:
+        """How often the test rows have been asked; empty where that is not known."""
+        if self.rows is None:
+            return ""
+        versions = f"{self.decided} version" + ("" if self.decided == 1 else "s")
+        return f"these {self.rows:,} test rows have measured {versions}"
 
 
 @dataclass(frozen=True)
@@ -71,6 +130,8 @@ class Move:
     who: Line | None = None  # who has moved it, as in ada@host; None in format 1
     run_id: RunId | None = None  # the job that has moved it; None where a person has, and in format 1
     verdict: Verdict | None = None  # what the alias's gates said of the version; None where nothing was asked
+    where: Line | None = None  # it was moved: the run of a CI or the pod, where that is known
+    record: Version | None = None  # of the version, so that who asks for it need not read that as well
 
     @property
     def points(self) -> bool:
@@ -82,14 +143,17 @@ class Move:
         """The entry as it is stored, but for its seal."""
         if self.who is None:
             return {"format": 1, **{name: value for name, value in asdict(self).items() if name not in _LATER}}
-        # One without a verdict is as it was before there were any, and so is what seals it.
-        return {"format": FORMAT, **{name: value for name, value in asdict(self).items() if name != _VERDICT or value}}
+        # One without these is as it was before there were any, and so is what seals it.
+        return {
+            "format": FORMAT,
+            **{name: value for name, value in asdict(self).items() if value or name not in _OPTIONAL},
+        }
 
 
 _MOVE = TypeAdapter(Move)
 _SINCE_2 = frozenset({"digest", "before", "highest", "who", "run_id"})
-_VERDICT = "verdict"
-_LATER = _SINCE_2 | {_VERDICT}
+_OPTIONAL = frozenset({"verdict", "where", "record"})
+_LATER = _SINCE_2 | _OPTIONAL
 
 
 def move(
@@ -113,9 +177,11 @@ def move(
     version = check_version(store, name, number)
     probe(store)
     while True:
-        last = _last(store, name, alias)
+        last = _end(store, name, alias)
         if last and last.points and last.number == number and last.digest in (None, version.digest):
             return last
+        if not force and (gone := yank_of(store, version)):
+            raise Conflict(f"{version} is {gone}; --force --why TEXT points {name}@{alias} at it all the same")
         if last and not force:
             _refuse(store, last, version, is_job=run_id is not None)
         if verdict and verdict.holder != (last.number if last and last.points else None):
@@ -163,7 +229,7 @@ def remove(store: Store, name: str, alias: str, *, reason: str = "") -> Move:
     """
     probe(store)
     while True:
-        last = _last(store, name, alias)
+        last = _end(store, name, alias)
         if last is None:
             raise _no_alias(store, name, alias)
         if not last.points:
@@ -180,14 +246,21 @@ def current(store: Store, name: str, alias: str) -> int:
 
 def last_move(store: Store, name: str, alias: str) -> Move:
     """The move that made an alias point where it does. Raises NotFound, CorruptObject."""
-    last = _last(store, name, alias)
+    last = _end(store, name, alias)
     if last is None or not last.points:
         raise _no_alias(store, name, alias)
     return last
 
 
 def held(store: Store, move: Move) -> Version:
-    """The version that an entry points at, with the bytes it had then. Raises NotFound, CorruptObject."""
+    """The version that an entry points at, as it was promoted. Raises NotFound, CorruptObject."""
+    if move.record:
+        return move.record
+    return promoted(store, move)
+
+
+def promoted(store: Store, move: Move) -> Version:
+    """The same as its record tells by now, which must be of the same bytes. Raises NotFound, CorruptObject."""
     try:
         version = read_version(store, move.name, move.number)
     except NotFound:
@@ -308,6 +381,8 @@ def _next(
         highest=max(version.number, _highest(store, last) if last else 0),
         who=who(),
         run_id=run_id,
+        where=where(),
+        record=version if isinstance(version, Version) else None,
     )
 
 
@@ -325,7 +400,10 @@ def _highest(store: Store, last: Move) -> int:
 def _append(store: Store, made: Move) -> Move | None:
     """The entry as stored; None when somebody else took its place in the log."""
     place = (made.name, made.alias, made.entry)
-    return append(store, move_key(*place), made, partial(_read, store, *place), fields=made.fields)
+    stored = append(store, move_key(*place), made, partial(_read, store, *place), fields=made.fields)
+    if stored:
+        mark(store, mark_key(alias_marks(made.name, made.alias), made.entry))
+    return stored
 
 
 def _logs(store: Store, name: str, listed: Iterable[Stat], on_fault: OnFault) -> dict[str, list[Stat]]:
@@ -339,6 +417,14 @@ def _logs(store: Store, name: str, listed: Iterable[Stat], on_fault: OnFault) ->
         else:
             on_fault(stranger(store, stat.key))
     return dict(sorted(logs.items()))
+
+
+def _end(store: Store, name: str, alias: str) -> Move | None:
+    """The last entry of a log: one listing and two reads, however long it is."""
+    told = (marked(stat.key) for stat in store.list(alias_marks(name, alias), page=HINTS))
+    hints = (number for number, _ in filter(None, told))
+    found = last_of(store, alias_prefix(name, alias), partial(_read, store, name, alias), hints)
+    return found[1] if found else None
 
 
 def _last(
@@ -358,7 +444,13 @@ def _entries(
 
 def _read(store: Store, name: str, alias: str, entry: int) -> Move:
     place = (name, alias, entry)
-    return read_entry(store, move_key(*place), _MOVE, "a move of an alias", place, since_2=_SINCE_2)
+    read = read_entry(store, move_key(*place), _MOVE, "a move of an alias", place, since_2=_SINCE_2)
+    if read.record and (read.record.name, read.record.number, read.record.digest) != (name, read.number, read.digest):
+        raise CorruptObject(
+            f"{move_key(*place)!r} in {store.uri} points at {name}:{read.number} and holds the record of "
+            f"{read.record}, which is another"
+        )
+    return read
 
 
 def _no_alias(store: Store, name: str, alias: str) -> NotFound:

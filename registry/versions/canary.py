@@ -15,6 +15,7 @@ from tunewright.registry.errors import BadReference, Conflict
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.alias import last_move
+from tunewright.registry.versions.latest import yank_of
 from tunewright.registry.versions.layout import Name, Number, Time, canary_prefix, trial_key
 from tunewright.registry.versions.numbered import EXACT, append, numbers, read_entry
 from tunewright.registry.versions.record import check_version, now
@@ -51,7 +52,9 @@ def begin(store: Store, name: str, alias: str, number: int, percent: float, *, r
     """Put a version that is there on trial, in place of any other. Raises BadReference, Conflict, NotFound."""
     if not 0 < percent <= 100:
         raise BadReference(f"{percent:g} is not a percentage of the requests; expected more than 0, and at most 100")
-    check_version(store, name, number)
+    version = check_version(store, name, number)
+    if gone := yank_of(store, version):
+        raise Conflict(f"{version} is {gone}; try another version beside {name}@{alias}")
     return _write(store, name, alias, number, percent, reason)
 
 

@@ -8,6 +8,12 @@ models/<name>/aliases/<alias>/<20 digits>.json   create-only log: the highest nu
 models/<name>/canaries/<alias>/<20 digits>.json  create-only log: the highest number is what is tried beside that
 models/<name>/gates/<alias>/<20 digits>.json     create-only log: the highest number is what the alias asks of versions
 notes/<name>/<20 digits>/<20 digits>.json        create-only log of a version: the highest number is what is said of it
+marks/<name>/versions/<20 digits, down>.at       create-only hint: there is a version of this number
+marks/<name>/versions/<20 digits, down>.deleted  create-only hint: it is deleted
+marks/<name>/versions/<20 digits, down>.yank.<20 digits>.json
+                                                 create-only log of a version: whether `latest` passes over it
+marks/<name>/aliases/<alias>/<20 digits, down>.at
+                                                 create-only hint: the log of this alias has this entry
 gc/begun                                         create-only: blobs are removed here from time to time
 gc/trash/<id>/begun                              create-only: a collection that has begun
 gc/trash/<id>/<digest>                           what it removes, for as long as somebody may turn out to need it
@@ -26,6 +32,9 @@ KINDS = ("versions", "runs", "aliases", "canaries", "gates")  # what lies below 
 BLOBS = "blobs/sha256/"
 GC_BEGUN = "gc/begun"
 TRASH = "gc/trash/"
+AT = "at"
+DELETED = "deleted"
+YANK = "yank"
 LATEST = "latest"  # computed, so no alias may be called so
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
@@ -33,6 +42,7 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NUMBERED = re.compile(r"[0-9]{20}\.json")
 _DELETED = ".deleted"
+_DOWN = re.compile(r"[0-9]{20}")
 _HIGHEST = 10**18  # the number that a reference can still name
 _RULE = "1 to 64 of a-z, 0-9, '.', '_', '-', the first and last a letter or digit"
 
@@ -125,6 +135,28 @@ def gates_prefix(name: str, alias: str) -> str:
 def policy_key(name: str, alias: str, entry: int) -> str:
     """One entry of that log."""
     return f"{gates_prefix(name, alias)}{_check_number(entry):020d}.json"
+
+
+def version_marks(name: str) -> str:
+    """The folder of what is known of a model's versions before one is read, the highest number first."""
+    return f"marks/{check_name(name)}/versions/"
+
+
+def alias_marks(name: str, alias: str) -> str:
+    """The folder of the same of the entries of an alias's log."""
+    return f"marks/{check_name(name)}/aliases/{check_alias(alias)}/"
+
+
+def mark_key(prefix: str, number: int, what: str = AT) -> str:
+    """A mark about a number. It counts down, so that the first one listed is about the highest."""
+    return f"{prefix}{_HIGHEST - _check_number(number):020d}.{what}"
+
+
+def marked(key: str) -> tuple[int, str] | None:
+    """The number that a mark is about, and what it says; None for a key that is none."""
+    down, _, what = key.rpartition("/")[2].partition(".")
+    number = _HIGHEST - int(down) if _DOWN.fullmatch(down) else 0
+    return (number, what) if 0 < number < _HIGHEST else None
 
 
 def blob_key(digest: str) -> str:

@@ -5,12 +5,14 @@ is believed all the same would make the next number a name that nobody can prono
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
+from itertools import islice
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from tunewright.registry.errors import CorruptObject, NotFound
+from tunewright.registry.errors import AccessDenied, CorruptObject, NotFound, Unreachable
 from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.versions.document import seal, unseal, wrong
 from tunewright.registry.versions.layout import check_line, deleted_in, number_in
@@ -43,6 +45,8 @@ AnEntry = TypeVar("AnEntry", bound=Entry)
 OnFault = Callable[[str], None]
 
 _LARGEST = 64 * 1024  # bytes of one record
+HINTS = 3  # that are tried before all is listed
+_STEPS = 4  # numbers that are read one after the other before those after them are listed
 WIDEST_GAP = 1000  # numbers that may be missing in a row, because somebody has removed their records
 
 
@@ -58,15 +62,16 @@ def numbers(
     on_fault: OnFault = nobody,
     listed: Iterable[Stat] | None = None,
     deleted: set[int] | None = None,
+    last: int = 0,
 ) -> Iterator[int]:
     """The numbers of the records under a prefix, ascending.
 
     One above a gap counts only when `readable` raises no CorruptObject for it, and the gap is not wide; what is missing
     below the first was removed, however much it is.
     `on_fault` is told of every object that does not count. `listed`: the objects there, where they are known. `deleted`
-    is filled with the numbers that are said to be deleted, whether or not there is a record of them.
+    is filled with the numbers that are said to be deleted, whether or not there is a record of them. `last`: the number
+    after which the listed objects begin.
     """
-    last = 0
     for stat in store.list(prefix) if listed is None else listed:
         is_here = stat.key.count("/") == prefix.count("/")
         gone = deleted_in(stat.key) if is_here and deleted is not None else None
@@ -84,6 +89,32 @@ def numbers(
             continue
         last = number
         yield number
+
+
+def last_of(
+    store: Store, prefix: str, read: Callable[[int], Record], hints: Iterable[int]
+) -> tuple[int, Record] | None:
+    """The highest of the records under a prefix, and its number; None where there is none.
+
+    The hints, the highest first, are where to begin; what they say is not believed, and without a true one all is
+    listed. From there on the next number is read until there is none, so that nothing is missed that a listing does
+    not show yet, or that nobody has hinted at. Raises CorruptObject where a record on the way is damaged.
+    """
+    tried = ((number, _there(read, number)) for number in islice(hints, HINTS))
+    found = next(((number, record) for number, record in tried if record is not None), None)
+    found = found or _last_listed(store, prefix, read, 0)
+    steps = 0
+    while (record := _there(read, number := found[0] + 1 if found else 1)) is not None:
+        found, steps = (number, record), steps + 1
+        if steps % _STEPS == 0:
+            found = _last_listed(store, prefix, read, number) or found
+    return found
+
+
+def mark(store: Store, key: str) -> None:
+    """Leave a hint. Whoever may not, or cannot now, leaves none: it is only ever missed by who would be faster."""
+    with suppress(AccessDenied, Unreachable):
+        store.create(key, b"")
 
 
 def stranger(store: Store, key: str) -> str:
@@ -150,6 +181,19 @@ def append(
     # It may be this one all the same, where the answer of the store was lost.
     stored = there()
     return stored if stored.id == made.id else None
+
+
+def _last_listed(store: Store, prefix: str, read: Callable[[int], Record], after: int) -> tuple[int, Record] | None:
+    listed = store.list(prefix, after=f"{prefix}{after:020d}.json" if after else "")
+    highest = max(numbers(store, prefix, read, listed=listed, deleted=set(), last=after), default=None)
+    return None if highest is None else (highest, read(highest))
+
+
+def _there(read: Callable[[int], Record], number: int) -> Record | None:
+    try:
+        return read(number)
+    except NotFound:
+        return None
 
 
 def _reads(readable: Callable[[int], object], number: int) -> bool:

@@ -46,25 +46,27 @@ from tunewright.registry.transfer.download import sha256_of
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.alias import last_entries
 from tunewright.registry.versions.document import seal
+from tunewright.registry.versions.latest import latest
 from tunewright.registry.versions.layout import (
     GC_BEGUN,
     RunId,
     Time,
     aliases_prefix,
     blob_key,
+    mark_key,
     model_prefix,
     run_key,
     runs_prefix,
     version_key,
+    version_marks,
     versions_prefix,
 )
 from tunewright.registry.versions.manifest import Layer, build, check_path, config_blob, digest_of, media_type_of, parse
-from tunewright.registry.versions.numbered import EXACT, WIDEST_GAP, read_record
+from tunewright.registry.versions.numbered import EXACT, WIDEST_GAP, mark, read_record
 from tunewright.registry.versions.pull import digests_of, read_manifest
 from tunewright.registry.versions.record import (
     Summary,
     Version,
-    latest_number,
     now,
     numbers_given,
     read_version,
@@ -221,6 +223,7 @@ def _claim(store: Store, wanted: Version, told: int) -> Version:
         if wanted.number > told:
             wanted = replace(wanted, created=now(), previous=before.digest if before else None)
             if store.create(version_key(wanted.name, wanted.number), to_bytes(wanted)):
+                mark(store, mark_key(version_marks(wanted.name), wanted.number))
                 return wanted
             before = read_version(store, wanted.name, wanted.number)
         else:
@@ -263,8 +266,8 @@ def kept(store: Store, name: str) -> Kept:
     if not store.exists(GC_BEGUN):
         return None
     try:
-        latest = read_version(store, name, latest_number(store, name))
-        return digests_of(latest, read_manifest(store, latest))
+        last = latest(store, name).version
+        return digests_of(last, read_manifest(store, last))
     except (CorruptObject, NotFound):  # it is the first, or another one cannot be read
         return ()
 

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, TypeAdapter
@@ -17,6 +18,7 @@ from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import (
     BLOBS,
+    DELETED,
     KINDS,
     MODELS,
     TRASH,
@@ -29,14 +31,18 @@ from tunewright.registry.versions.layout import (
     check_line,
     deletion_key,
     is_name,
+    mark_key,
     version_key,
+    version_marks,
     versions_prefix,
 )
 from tunewright.registry.versions.numbered import EXACT, FORMAT, OnFault, nobody, numbers, read_record, stranger
 
 REPORT = "report/report.html"
 """The page that a job puts into a version."""
-
+_PAGES = ("CI_JOB_URL", "BUILD_URL", "BUILDKITE_BUILD_URL", "CIRCLE_BUILD_URL")
+"""Where GitLab, Jenkins, Buildkite and CircleCI tell the page of a run."""
+_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 Figure = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -171,6 +177,7 @@ def delete_version(store: Store, version: Version, *, reason: str = "") -> Delet
     Raises BadReference for a reason of several lines.
     """
     made = Deletion(version.name, version.number, now(), who(), check_line(reason, "the reason"))
+    store.create(mark_key(version_marks(version.name), version.number, DELETED), b"")  # before it is so: see `latest`
     store.create(deletion_key(made.name, made.number), seal({"format": 1, **asdict(made)}))
     return deletion_of(store, made.name, made.number) or made
 
@@ -182,11 +189,6 @@ def read_or_tell(store: Store, name: str, number: int, on_fault: OnFault) -> Ver
     except CorruptObject as error:
         on_fault(str(error))
         return None
-
-
-def latest_number(store: Store, name: str) -> int:
-    """The highest version of a model. Raises NotFound, listing the models there are."""
-    return numbers_of(store, name)[0][-1]
 
 
 def model_names(store: Store, *, on_fault: OnFault = nobody) -> list[str]:
@@ -262,6 +264,28 @@ def who() -> str:
     except (OSError, KeyError):  # a user without a name, as in a container
         name = str(os.getuid())
     return "".join(c for c in f"{name}@{socket.gethostname()}" if c.isprintable())[:256]
+
+
+def where() -> str | None:
+    """Where this program runs, as far as its environment tells: the page of a CI's run, or the pod."""
+    told = os.environ
+    if told.get("GITHUB_ACTIONS") == "true":
+        place = "/".join(told.get(f"GITHUB_{part}", "") for part in ("SERVER_URL", "REPOSITORY"))
+        found = f"{place}/actions/runs/{told.get('GITHUB_RUN_ID', '')}"
+    elif page := next(filter(None, map(told.get, _PAGES)), None):
+        found = page
+    elif "KUBERNETES_SERVICE_HOST" in told:
+        found = f"pod {told.get('POD_NAMESPACE', _namespace())}/{socket.gethostname()}"
+    else:
+        return None
+    return "".join(c for c in found if c.isprintable())[:256]
+
+
+def _namespace() -> str:
+    try:
+        return _NAMESPACE.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):  # a pod without an account
+        return "-"
 
 
 def now() -> str:

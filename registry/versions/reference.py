@@ -14,10 +14,10 @@ from tunewright.registry.address import shown_address
 from tunewright.registry.errors import BadReference, CorruptObject, NotFound
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.alias import aliases, held, last_move
+from tunewright.registry.versions.latest import latest
 from tunewright.registry.versions.layout import LATEST, check_alias, check_digest, check_name, versions_prefix
 from tunewright.registry.versions.record import (
     Version,
-    latest_number,
     no_model,
     no_version,
     numbers_given,
@@ -68,11 +68,12 @@ def resolve(store: Store, asked: str | Version) -> Version:
         return _by_digest(store, reference.name, reference.digest)
     if reference.alias:
         return held(store, last_move(store, reference.name, reference.alias))
-    number = reference.number or latest_number(store, reference.name)
+    if reference.number is None:
+        return latest(store, reference.name).version
     try:
-        return read_version(store, reference.name, number)
+        return read_version(store, reference.name, reference.number)
     except NotFound:
-        raise no_version(store, reference.name, number) from None
+        raise no_version(store, reference.name, reference.number) from None
 
 
 def _parse_mlflow(text: str) -> Reference:

@@ -6,12 +6,13 @@ record of the next number is there. Nothing has to be listed or read to know tha
 
 from dataclasses import dataclass
 
-from tunewright.registry.errors import CorruptObject
+from tunewright.registry.errors import CorruptObject, RegistryError
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.alias import held, last_move
 from tunewright.registry.versions.canary import Trial, last_entry, read_trial
+from tunewright.registry.versions.latest import latest, yank_of
 from tunewright.registry.versions.layout import move_key, trial_key, version_key
-from tunewright.registry.versions.record import Version, numbers_of, read_version
+from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import parse, resolve
 
 
@@ -67,12 +68,21 @@ def look(store: Store, reference: str) -> Seen:
     if not moves(reference):
         return Seen(resolve(store, reference), None)
     if asked.alias is None:
-        live, highest = numbers_of(store, asked.name)
-        return Seen(read_version(store, asked.name, live[-1]), version_key(asked.name, highest + 1))
+        newest = latest(store, asked.name)
+        return Seen(newest.version, version_key(asked.name, newest.highest + 1))
     last = last_move(store, asked.name, asked.alias)
     # Read before the version is: a move in between is one that `has_moved` tells.
     next_key = move_key(asked.name, asked.alias, last.entry + 1)
     return Seen(held(store, last), next_key)
+
+
+def warning_of(store: Store, version: Version) -> str | None:
+    """What to tell who uses a version that is yanked; None of any other, and where that cannot be read."""
+    try:
+        gone = yank_of(store, version)
+    except RegistryError:  # nothing that answers depends on it
+        return None
+    return f"{version} is {gone}" if gone else None
 
 
 def has_moved(store: Store, seen: Seen | SeenTrial) -> bool:

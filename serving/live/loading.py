@@ -9,7 +9,7 @@ from pathlib import Path
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.versions.record import REPORT, Version
-from tunewright.registry.versions.watch import Seen, SeenTrial, has_moved, look, look_at_trial
+from tunewright.registry.versions.watch import Seen, SeenTrial, has_moved, look, look_at_trial, warning_of
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.bundle.folder import Folder, check_folder, is_folder, open_folder
 from tunewright.serving.errors import BundleError
@@ -82,6 +82,8 @@ class Loader:
         begun, settings, cache = time.monotonic(), self._settings, self._registry.cache
         path, variant = self._bring(version)
         _check_variant(version, variant, settings.provider)
+        if said := warning_of(self.store, version):
+            emit("yanked", said, level="warning", version=str(version))
         between()
         # Before anything of it is run here: what somebody else has written may never end, or want all the memory.
         tried = try_bundle(path, variant, digest=version.digest, cache=cache)

@@ -44,6 +44,8 @@ def registry(tmp_path, monkeypatch, publish_version):
         ("canary", ["--end", "--json", "--reason"]),
         ("delete", ["--json", "--why"]),
         ("history", ["--json"]),
+        ("yank", ["--json", "--why"]),
+        ("unyank", ["--json", "--why"]),
         ("tag", ["--json"]),
         ("untag", ["--json"]),
         ("describe", ["--json"]),
@@ -201,7 +203,7 @@ def test_an_alias_moves_and_comes_back(run, registry):
     assert run("rollback", "reviews@production", "--from", "2")[1] == "reviews@production: 2 -> 1\n"
     assert run("rollback", "reviews@production", "--from", "2")[1] == "reviews@production: 2 -> 1\n"
     lines = run("history", "reviews@production")[1].splitlines()
-    assert lines[0].split() == ["MOVED", "TO", "FROM", "KIND", "WHO", "WHY"]
+    assert lines[0].split() == ["MOVED", "TO", "FROM", "KIND", "WHO", "WHERE", "WHY"]
     assert [line.split()[1:] for line in lines[1:]] == [
         ["1", "2", "rollback", who(), "back", "from", "2"],
         ["2", "1", "move", who(), "better"],

@@ -10,9 +10,8 @@ from tunewright.registry.errors import Conflict, Overtaken
 from tunewright.registry.gates.judge import judge
 from tunewright.registry.gates.policy import read_policy
 from tunewright.registry.settings import RegistrySettings
-from tunewright.registry.versions.alias import aliases_of, move
+from tunewright.registry.versions.alias import Verdict, aliases_of, move
 from tunewright.registry.versions.record import Version
-from tunewright.registry.versions.verdict import Verdict
 
 
 def point_alias(

@@ -11,6 +11,7 @@ from tunewright.registry.commands.output import answer, metric_of, print_json, p
 from tunewright.registry.errors import BadReference
 from tunewright.registry.stores.store import Store
 from tunewright.registry.upkeep.notes import Note, check_tag, describe, notes, tag, untag
+from tunewright.registry.versions.latest import Yank, yanked
 from tunewright.registry.versions.record import Summary, Version, model_names, read_or_tell, version_numbers
 from tunewright.registry.versions.reference import resolve
 
@@ -67,9 +68,9 @@ def _search(store: Store, options: argparse.Namespace) -> int:
         check_tag(options.tag)
     holds = _bound(options.metric) if options.metric else lambda _: True
     faults: list[str] = []
-    found: list[tuple[Version, Note | None]] = []
+    found: list[tuple[Version, Note | None, Yank | None]] = []
     for name in model_names(store, on_fault=faults.append):
-        said = notes(store, name, on_fault=faults.append)
+        said, out = notes(store, name, on_fault=faults.append), yanked(store, name, on_fault=faults.append)
         for number in version_numbers(store, name, on_fault=faults.append):
             version, note = read_or_tell(store, name, number, faults.append), said.get(number)
             if version is None:
@@ -77,9 +78,10 @@ def _search(store: Store, options: argparse.Namespace) -> int:
             summary = version.summary or Summary()
             tags = note.tags if note else ()
             if options.task in (None, summary.task) and (not options.tag or options.tag in tags) and holds(summary):
-                found.append((version, note))
+                found.append((version, note, out.get(number)))
     if options.json:
-        print_json([asdict(one) | {"tags": note.tags if note else ()} for one, note in found])
+        rest = [{"tags": note.tags if note else (), "yanked": gone.reason if gone else None} for _, note, gone in found]
+        print_json([asdict(one) | more for (one, *_), more in zip(found, rest, strict=True)])
     elif found:
         print_table(("VERSION", "CREATED", "TASK", "METRIC", "TAGS"), [_row(*one) for one in found])
     else:
@@ -99,9 +101,10 @@ def _bound(text: str) -> Callable[[Summary], bool]:
     return lambda one: one.metric == name and one.value is not None and compare(one.value, least)
 
 
-def _row(version: Version, note: Note | None) -> tuple[str, ...]:
+def _row(version: Version, note: Note | None, gone: Yank | None) -> tuple[str, ...]:
     task = version.summary.task if version.summary else None
-    return (str(version), version.created, task or "-", metric_of(version), ", ".join(note.tags) if note else "")
+    said = [*(note.tags if note else ()), *([f"yanked: {gone.reason}"] if gone else [])]
+    return (str(version), version.created, task or "-", metric_of(version), ", ".join(said))
 
 
 TAG = Command(_add_tags, _tag)

@@ -7,9 +7,8 @@ import pytest
 from tunewright.registry.errors import Conflict
 from tunewright.registry.gates.policy import Policy, set_policy
 from tunewright.registry.program import main
-from tunewright.registry.versions.alias import current, history, last_move, move, rollback
+from tunewright.registry.versions.alias import Gate, Verdict, current, history, last_move, move, rollback
 from tunewright.registry.versions.layout import move_key
-from tunewright.registry.versions.verdict import Gate, Verdict
 
 
 @pytest.fixture

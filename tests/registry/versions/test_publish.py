@@ -11,7 +11,7 @@ from tunewright.registry.errors import BadReference, Conflict, CorruptObject, Re
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.upkeep.verify import verify
 from tunewright.registry.versions.alias import move
-from tunewright.registry.versions.layout import blob_key, run_key, version_key
+from tunewright.registry.versions.layout import blob_key, mark_key, run_key, version_key, version_marks
 from tunewright.registry.versions.numbered import FORMAT
 from tunewright.registry.versions.publish import find_run, publish
 from tunewright.registry.versions.record import Version, read_version, to_bytes, version_numbers
@@ -47,7 +47,8 @@ def test_equal_bytes_are_stored_once(store, publish_version):
 
 def test_every_key_and_record_has_the_frozen_form(store, publish_version):
     version = publish_version(store, "run-1")
-    keys = [stat.key for stat in store.list("") if not stat.key.startswith("blobs/")]
+    mark, *keys = [stat.key for stat in store.list("") if not stat.key.startswith("blobs/")]
+    assert mark == mark_key(version_marks("reviews"), 1) == "marks/reviews/versions/00999999999999999999.at"
     assert keys == [run_key("reviews", "run-1"), version_key("reviews", 1), "probe/create-only"]
     stored = {key: json.loads(store.read(key)) for key in keys[:2]}
     assert [fields["format"] for fields in stored.values()] == [1, FORMAT] == [1, 2]
@@ -174,9 +175,9 @@ def test_the_requests_of_a_publication_do_not_grow_with_the_versions(faulty_uri,
         if number == 1:
             move(store, "reviews", "production", 1)
         spent.append([method for method, path in faults.requests if "/blobs/" not in path])
-    # The run, the listing, then the run that began last and the alias, the version before; run and version are created.
-    # Twice it is asked whether blobs are collected here.
-    assert spent[1] == spent[2] == spent[3] == ["GET", "GET", "GET", "GET", "PUT", "HEAD", "GET", "PUT", "HEAD"]
+    # The run, the listing, then the run that began last and the alias, the version before; run, version and its mark
+    # are created. Twice it is asked whether blobs are collected here.
+    assert spent[1] == spent[2] == spent[3] == ["GET", "GET", "GET", "GET", "PUT", "HEAD", "GET", "PUT", "PUT", "HEAD"]
 
 
 def test_a_file_that_changes_while_it_is_published_is_refused(store, bundle, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tunewright.registry.versions.record import (
     summarize,
     to_bytes,
     version_numbers,
+    where,
     who,
 )
 from tunewright.registry.versions.reference import resolve
@@ -196,3 +198,26 @@ def test_a_user_without_a_name_has_a_number(monkeypatch):
 
     monkeypatch.setattr("getpass.getuser", nobody)
     assert who().partition("@")[0].isdigit()
+
+
+_CIS = ("GITHUB_ACTIONS", "CI_JOB_URL", "BUILD_URL", "BUILDKITE_BUILD_URL", "CIRCLE_BUILD_URL")
+_GITHUB = {"ACTIONS": "true", "SERVER_URL": "https://github.com", "REPOSITORY": "a/b", "RUN_ID": "7"}
+
+
+@pytest.mark.parametrize(
+    ("told", "place"),
+    [
+        ({}, None),
+        ({f"GITHUB_{name}": value for name, value in _GITHUB.items()}, "https://github.com/a/b/actions/runs/7"),
+        ({"BUILD_URL": "https://ci/job/7\n"}, "https://ci/job/7"),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "POD_NAMESPACE": "ml"}, f"pod ml/{socket.gethostname()}"),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, f"pod -/{socket.gethostname()}"),
+    ],
+)
+def test_where_a_program_runs_is_told_by_its_environment(monkeypatch, told, place):
+    for name in (*_CIS, "KUBERNETES_SERVICE_HOST", "POD_NAMESPACE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("tunewright.registry.versions.record._NAMESPACE", Path("/nowhere"))
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    assert where() == place
