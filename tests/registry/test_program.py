@@ -228,7 +228,7 @@ def test_an_alias_is_removed_and_brought_back(run, registry):
     lines = [line.split()[1:] for line in run("history", "reviews@production")[1].splitlines()[1:]]
     assert lines == [
         ["1", "rollback", who(), "-", "back", "from", "nowhere"],
-        ["-", "1", "remove", who(), "sold"],
+        ["-", "1", "remove", who(), "-", "sold"],
         ["1", "move", who(), "-"],
     ]
 
