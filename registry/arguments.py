@@ -16,6 +16,7 @@ _PLACES = {
     "pull": "pulling:PULL",
     "push": "oci:PUSH",
     "export": "exporting:EXPORT",
+    "site": "exporting:SITE",
     "copy": "moving:COPY",
     "promote": "aliases:PROMOTE",
     "gates": "gates:GATES",

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
 ORDER = {
     "registry": "errors plugins address variables unique_keys settings stores transfer versions gates upkeep oci "
-    "export command_line completion commands arguments program",
+    "export site command_line completion commands arguments program",
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
     "predictor golden pyfunc profile explain trial settings queue watch live protocols page doors http startup drift "
     "program command_line",
@@ -39,6 +39,10 @@ TESTED_BY = {
     "registry/commands/command.py": "registry/test_program.py",
     "registry/commands/comparing.py": "registry/upkeep/test_difference.py",
     "registry/commands/exporting.py": "registry/export/test_hub.py",
+    "registry/site/catalogue.py": "registry/site/test_site.py",
+    "registry/site/html.py": "registry/site/test_site.py",
+    "registry/site/pages.py": "registry/site/test_site.py",
+    "registry/site/plot.py": "registry/site/test_site.py",
     "registry/export/folder.py": "registry/export/test_hub.py",
     "registry/commands/gates.py": "registry/gates/test_promote.py",
     "registry/commands/listing.py": "registry/test_program.py",

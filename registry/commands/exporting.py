@@ -1,10 +1,10 @@
-"""`tunewright export`."""
+"""`tunewright export` and `site`: what programs of others, and people, open."""
 
 import argparse
 from pathlib import Path
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
-from tunewright.registry.commands.output import print_json, say
+from tunewright.registry.commands.output import answer, print_json, say, tell
 from tunewright.registry.commands.pulling import a_folder, refuse_ours
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import BadReference
@@ -13,6 +13,7 @@ from tunewright.registry.export.hub import export_hub
 from tunewright.registry.export.kserve import Asked, export_kserve
 from tunewright.registry.export.mlflow import export_mlflow
 from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.site.site import write_site
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.reference import resolve
 
@@ -71,4 +72,20 @@ def _folder_of(text: str) -> Path:
         raise BadReference(f"--kserve: {error}, or s3://bucket/prefix") from None
 
 
+def _add_site(made: argparse.ArgumentParser) -> None:
+    said = "a folder, new, empty or written by this command before"
+    names_a(made.add_argument("folder", type=a_folder, metavar="DIR", help=said), "directory")
+    add_json(made)
+
+
+def _site(store: Store, options: argparse.Namespace) -> int:
+    refuse_ours(store, options.folder)
+    done = write_site(store, options.folder, cache=RegistrySettings().cache)
+    said = f"{done.models} models and {done.versions} versions, in {done.folder / 'index.html'}"
+    facts = {"folder": str(done.folder), "models": done.models, "versions": done.versions, "faults": list(done.faults)}
+    answer(said, facts, as_json=options.json)
+    return tell(done.faults)
+
+
 EXPORT = Command(_add, _export)
+SITE = Command(_add_site, _site)

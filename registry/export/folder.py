@@ -25,24 +25,30 @@ class Exported:
 
 
 @contextmanager
-def whole(target: Path) -> Iterator[Path]:
+def whole(target: Path, *, replaces: str | None = None) -> Iterator[Path]:
     """A folder beside `target` that becomes it at the end, and of which nothing is left where something fails.
 
-    Raises BadReference where files are there already, AccessDenied and NoSpace.
+    `replaces`: a file that tells a folder whose place it takes. Raises BadReference where other files are there,
+    AccessDenied and NoSpace.
     """
     target = target.absolute()
     if target.exists() and not target.is_dir():
         raise BadReference(f"{target} is a file; expected a folder, new or empty")
-    if target.is_dir() and any(target.iterdir()):
+    is_older = replaces is not None and (target / replaces).is_file()
+    if target.is_dir() and any(target.iterdir()) and not is_older:
         raise BadReference(f"{target} holds files already; choose a folder that is new or empty")
     made = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    older = made.with_name(f"{made.name}.older")
     with writable(target):
         made.mkdir(parents=True)
         try:
             yield made
+            if is_older:
+                target.replace(older)
             made.replace(target)  # an empty folder is replaced too
         finally:
-            shutil.rmtree(made, ignore_errors=True)
+            for left in (made, older):
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def files_in(folder: Path) -> tuple[str, ...]:

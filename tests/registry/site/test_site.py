@@ -1,0 +1,151 @@
+"""A registry as pages: what they hold, that nothing of a registry is markup, that a folder is whole."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from tunewright.registry.site.plot import Point, course
+from tunewright.registry.site.site import MARK
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.layout import blob_key
+from tunewright.registry.versions.reference import resolve
+
+
+class Page(HTMLParser):
+    """The tags of a page and where its links go."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.words = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in ("href", "src") and not value.startswith("#")]
+
+    def handle_data(self, data):
+        self.words += data
+
+
+@pytest.fixture
+def site(store, run, tmp_path):
+    code, out, err = run("site", str(tmp_path / "site"))
+    assert (code, out, err) == (0, f"2 models and 4 versions, in {tmp_path / 'site/index.html'}\n", "")
+    return tmp_path / "site"
+
+
+def paths(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_every_page_is_there_and_every_link_leads_to_one(site):
+    assert paths(site) == [
+        MARK,
+        "index.html",
+        "models/churn/1/index.html",
+        "models/churn/index.html",
+        *("models/reviews/1/" + name for name in ("index.html", "report.html")),
+        *(f"models/reviews/{n}/{name}.html" for n in (2, 3) for name in ("difference", "index", "report")),
+        "models/reviews/index.html",
+    ]
+    for path in site.rglob("*.html"):
+        if path.name != "report.html":
+            links = [one for one in Page(path.read_text()).links if one != "data:,"]
+            assert [one for one in links if not (path.parent / one).is_file()] == []
+
+
+def test_what_a_registry_holds_is_text(site):
+    for path in site.rglob("*.html"):
+        if path.name != "report.html":
+            assert "script" not in Page(path.read_text()).tags, path
+    assert '<script>alert(1)</script> & "more" \'' in Page((site / "models/reviews/index.html").read_text()).words
+
+
+def test_a_report_of_whoever_has_published_it_runs_nothing(site):
+    text = (site / "models/reviews/2/report.html").read_text()
+    assert text.startswith(
+        '<!doctype html>\n<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src '
+    )
+
+
+def test_the_pages_tell_the_history_the_figures_and_what_changed(site):
+    model = Page((site / "models/reviews/index.html").read_text())
+    assert model.tags.count("svg") == 2
+    for said in ("accuracy 0.850 (0.750 to 0.900)", "rolled back", "#released", "Where production has pointed"):
+        assert said in model.words
+    version = Page((site / "models/reviews/2/index.html").read_text()).words
+    for said in ("int8 (served by default)", "0.8000 to 0.9500", "train.epochs", "What is different from version 1"):
+        assert said in version
+    assert "production" in version  # after the rollback
+    changed = Page((site / "models/reviews/2/difference.html").read_text()).words
+    assert re.search(r"settings\s*train.epochs\s*1\s*2", changed)
+    assert "auc" in Page((site / "models/churn/1/index.html").read_text()).words
+
+
+def test_a_yanked_version_is_told_and_not_the_latest(store, run, tmp_path):
+    run("yank", "reviews:3", "--why", "last year's prices")
+    run("site", str(tmp_path / "site"))
+    assert "yanked: last year's prices" in Page((tmp_path / "site/models/reviews/index.html").read_text()).words
+    assert ": last year's prices" in Page((tmp_path / "site/models/reviews/3/index.html").read_text()).words
+    assert "the latest 2 of" in Page((tmp_path / "site/models/reviews/index.html").read_text()).words
+
+
+def test_a_second_run_takes_the_place_of_the_first(site, run, tmp_path, write):
+    run("publish", str(write("other/model.bin", b"x").parent), "--name", "other")
+    write("site/models/gone/index.html", b"of an older run")
+    assert run("site", str(site), "--json")[0] == 0
+    assert "models/other/1/index.html" in paths(site)
+    assert "models/gone/index.html" not in paths(site)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_folder_of_somebody_is_left_alone(store, run, write):
+    theirs = write("theirs/notes.txt", b"mine").parent
+    said = f"error: {theirs} holds files already; choose a folder that is new or empty\n"
+    assert run("site", str(theirs)) == (2, "", said)
+    assert paths(theirs) == ["notes.txt"]
+
+
+def test_what_cannot_be_read_is_told_and_the_rest_is_there(store, run, tmp_path):
+    version = resolve(store, "reviews:2")
+    key = tmp_path / "registry" / blob_key(version.digest)
+    key.chmod(0o644)
+    key.write_bytes(b"{}")
+    code, out, err = run("site", str(tmp_path / "site"), "--json")
+    told = json.loads(out)
+    assert (code, told["versions"]) == (1, 4)
+    assert all("reviews:2" in fault and f"error: {fault}\n" in err for fault in told["faults"])
+    assert "Its files cannot be read" in (tmp_path / "site/models/reviews/2/index.html").read_text()
+    assert told["faults"][0] in Page((tmp_path / "site/index.html").read_text()).words
+    assert "models/reviews/3/report.html" in paths(tmp_path / "site")
+
+
+def test_a_place_without_a_registry_gets_no_pages(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("REGISTRY_URI", str(tmp_path / "nowhere"))
+    code, _, err = run("site", str(tmp_path / "site"))
+    assert (code, err.startswith("error: there is no registry in")) == (2, True)
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_bucket_becomes_pages_too(run, s3_uri, monkeypatch, tmp_path, write):
+    monkeypatch.setenv("REGISTRY_URI", s3_uri)
+    monkeypatch.setenv("REGISTRY_CACHE", str(tmp_path / "cache"))
+    run("publish", str(write("made/model.bin", b"x").parent), "--name", "trees", "--metric", "auc=0.5")
+    assert run("site", str(tmp_path / "site"))[0] == 0
+    assert s3_uri in Page((tmp_path / "site/index.html").read_text()).words
+    assert open_store(s3_uri).uri == s3_uri
+
+
+@pytest.mark.parametrize("values", [(0.5,), (0.5, 0.5), (0.0, 0.0), (-3.0, 1e6), (1, 2, 1, 300)])
+def test_a_drawing_stays_within_its_frame(values):
+    for steps in (False, True):
+        drawn = course("x", "y", [Point("2026-11-27", one, (one - 1, one + 1)) for one in values], steps=steps)
+        xs = [float(one) for one in re.findall(r'cx="([0-9.-]+)"', drawn)]
+        ys = [float(one) for one in re.findall(r'cy="([0-9.-]+)"', drawn)]
+        assert len(xs) == len(values)
+        assert xs == sorted(xs)
+        assert all(0 <= x <= 560 for x in xs)
+        assert all(0 <= y <= 240 for y in ys)
+        assert 1 <= drawn.count('class="grid"') <= 8
