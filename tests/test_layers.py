@@ -45,7 +45,7 @@ TESTED_BY = {
     "registry/site/plot.py": "registry/site/test_site.py",
     "registry/export/folder.py": "registry/export/test_hub.py",
     "registry/commands/gates.py": "registry/gates/test_promote.py",
-    "registry/commands/listing.py": "registry/test_program.py",
+    "registry/commands/listing.py": "registry/upkeep/test_listing.py",
     "registry/commands/moving.py": "registry/upkeep/test_folder.py",
     "registry/commands/upkeep/notes.py": "registry/upkeep/test_notes.py",
     "registry/commands/upkeep/yanks.py": "registry/upkeep/test_yanks.py",

@@ -126,7 +126,8 @@ _ENTRY = TypeAdapter(PolicyEntry)
 
 def read_policy(store: Store, name: str, alias: str) -> PolicyEntry | None:
     """The entry that holds; None where nothing is asked. Raises CorruptObject, also for a gate that is not known."""
-    entries = numbers(store, gates_prefix(name, alias), partial(_read, store, name, alias))
+    prefix = gates_prefix(name, alias)
+    entries = numbers(store, prefix, partial(_read, store, name, alias), store.list(prefix))
     last = max(entries, default=None)
     found = _read(store, name, alias, last) if last else None
     return found if found and found.policy.asks else None
@@ -138,7 +139,8 @@ def set_policy(store: Store, name: str, alias: str, policy: Policy, *, reason: s
         raise no_model(store, name)
     probe(store)
     while True:
-        entries = numbers(store, gates_prefix(name, alias), partial(_read, store, name, alias))
+        prefix = gates_prefix(name, alias)
+        entries = numbers(store, prefix, partial(_read, store, name, alias), store.list(prefix))
         entry = max(entries, default=0) + 1
         made = PolicyEntry(name, alias, entry, policy, reason, who(), now(), uuid.uuid4().hex)
         if append(store, policy_key(name, alias, entry), made, partial(_read, store, name, alias, entry)):

@@ -84,6 +84,17 @@ class Store(Protocol):
         """Bytes `start` to `stop` (exclusive). Raises Conflict when the object is no longer the one of `etag`."""
 
 
+class Reader(Protocol):
+    """What reads small objects: a store, or copies of what lies in one."""
+
+    @property
+    def uri(self) -> str:
+        """See Store."""
+
+    def read(self, key: str, *, limit: int = SMALL) -> bytes:
+        """See Store."""
+
+
 def open_store(uri: str, *, single_writer: bool = False, foreign: bool = False) -> Store:
     """The store at an address. Nothing is read or written yet.
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NoReturn
 
 from tunewright.registry.errors import CorruptObject, NotFound
@@ -12,21 +11,17 @@ from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.alias import last_entries
 from tunewright.registry.versions.canary import last_trial
 from tunewright.registry.versions.layout import (
-    KINDS,
-    MODELS,
     TRASH,
     aliases_prefix,
     canaries_prefix,
     deletion_key,
     digest_in,
-    is_name,
     runs_prefix,
     versions_prefix,
 )
 from tunewright.registry.versions.manifest import LARGEST, Manifest, digest_of, parse
-from tunewright.registry.versions.numbered import stranger
 from tunewright.registry.versions.pull import digests_of, read_manifest
-from tunewright.registry.versions.record import Version, numbers_given, read_version
+from tunewright.registry.versions.record import Version, below, by_model, numbers_given, read_version
 
 Refuse = Callable[[str], NoReturn]
 
@@ -73,7 +68,7 @@ class Mark:
         """
         needed: dict[Version, frozenset[str]] = {}
         deleted, in_flight = 0, False
-        for name, listed in _by_model(self._store, self._refuse):
+        for name, listed in by_model(self._store, on_fault=self._refuse).items():
             staying, gone, going = self._of_model(name, listed, until)
             each(self._read_parts, staying)
             needed |= {version: self._parts[version.digest] for version in staying}
@@ -82,19 +77,15 @@ class Mark:
 
     def _of_model(self, name: str, listed: list[Stat], until: float) -> tuple[list[Version], int, bool]:
         """The versions that stay, how many do not, and whether a run may claim one yet."""
-
-        def below(prefix: str) -> list[Stat]:
-            return [stat for stat in listed if stat.key.startswith(prefix)]
-
-        records = below(versions_prefix(name))
+        records = below(listed, versions_prefix(name))
         there, deleted = numbers_given(self._store, name, records, on_fault=self._refuse)
         when = {stat.key: stat.modified for stat in records}
         gone = {number for number in deleted if when[deletion_key(name, number)] < until}
         if gone:
-            gone -= self._pointed_at(name, below(aliases_prefix(name)), below(canaries_prefix(name)))
+            gone -= self._pointed_at(name, below(listed, aliases_prefix(name)), below(listed, canaries_prefix(name)))
         versions = [self._version(name, number) for number in there]
         done = {version.run_id for version in versions}
-        runs = [stat for stat in below(runs_prefix(name)) if stat.modified >= until]
+        runs = [stat for stat in below(listed, runs_prefix(name)) if stat.modified >= until]
         going = any(stat.key.rpartition("/")[2].removesuffix(".json") not in done for stat in runs)
         return [version for version in versions if version.number not in gone], len(gone), going
 
@@ -133,16 +124,3 @@ class Mark:
                         if digest_of(data) == version.digest:
                             return parse(data)
             raise
-
-
-def _by_model(store: Store, refuse: Refuse) -> list[tuple[str, list[Stat]]]:
-    """All that there is of each model, by its name."""
-    models = []
-    for name, stats in groupby(store.list(MODELS), key=lambda stat: stat.key.split("/")[1]):
-        listed = list(stats)
-        for stat in listed:
-            parts = stat.key.split("/")
-            if len(parts) < 4 or not is_name(name) or parts[2] not in KINDS:
-                refuse(stranger(store, stat.key))
-        models.append((name, listed))
-    return models

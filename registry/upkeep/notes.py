@@ -16,10 +16,11 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from tunewright.registry.errors import BadReference, CorruptObject
 from tunewright.registry.stores.probe import probe
-from tunewright.registry.stores.store import Stat, Store
+from tunewright.registry.stores.store import Reader, Stat, Store
 from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import (
     LATEST,
+    NOTES,
     Line,
     Name,
     Number,
@@ -79,8 +80,13 @@ def describe(store: Store, version: Version, description: str) -> Note | None:
 
 def notes(store: Store, name: str, *, on_fault: OnFault = nobody) -> dict[int, Note]:
     """What is said of each version of a model, by its number; `on_fault` is told of what cannot be read."""
+    return notes_in(store, name, store.list(notes_prefix(name)), on_fault)
+
+
+def notes_in(store: Reader, name: str, notes: Iterable[Stat], on_fault: OnFault) -> dict[int, Note]:
+    """The same among the objects that are listed where the notes on a model lie."""
     found = {}
-    for folder, stats in groupby(store.list(notes_prefix(name)), key=lambda stat: stat.key.rpartition("/")[0]):
+    for folder, stats in groupby(notes, key=lambda stat: stat.key.rpartition("/")[0]):
         listed, number = list(stats), number_in(f"{folder}.json")
         if number is None:
             on_fault(stranger(store, listed[0].key))
@@ -93,6 +99,11 @@ def notes(store: Store, name: str, *, on_fault: OnFault = nobody) -> dict[int, N
         if note and (note.tags or note.description):
             found[number] = note
     return found
+
+
+def by_noted(store: Store) -> dict[str, list[Stat]]:
+    """The objects that tell what is said of each model's versions, by its name."""
+    return {name: list(stats) for name, stats in groupby(store.list(NOTES), key=lambda stat: stat.key.split("/")[1])}
 
 
 def note_on(store: Store, version: Version) -> Note | None:
@@ -117,13 +128,13 @@ def _change(store: Store, version: Version, edit: Callable[[Note], Note]) -> Not
             return made
 
 
-def _last(store: Store, name: str, number: int, listed: Iterable[Stat], on_fault: OnFault) -> Note | None:
+def _last(store: Reader, name: str, number: int, listed: Iterable[Stat], on_fault: OnFault) -> Note | None:
     read = partial(_read, store, name, number)
-    entries = list(numbers(store, notes_prefix(name, number), read, listed=listed, on_fault=on_fault))
+    entries = list(numbers(store, notes_prefix(name, number), read, listed, on_fault=on_fault))
     return read(entries[-1]) if entries else None
 
 
-def _read(store: Store, name: str, number: int, entry: int) -> Note:
+def _read(store: Reader, name: str, number: int, entry: int) -> Note:
     key = note_key(name, number, entry)
     note = read_record(store, key, _NOTE, "a note on a version")
     if (note.name, note.number, note.entry) != (name, number, entry):

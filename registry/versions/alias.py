@@ -18,7 +18,8 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from tunewright.registry.errors import Conflict, CorruptObject, NotFound, Overtaken
 from tunewright.registry.stores.probe import probe
-from tunewright.registry.stores.store import Stat, Store
+from tunewright.registry.stores.store import Reader, Stat, Store
+from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.document import sha256_of
 from tunewright.registry.versions.latest import yank_of
 from tunewright.registry.versions.layout import (
@@ -271,7 +272,8 @@ def promoted(store: Store, move: Move) -> Version:
 
 def history(store: Store, name: str, alias: str) -> list[Move]:
     """Every move of an alias, the oldest first. Raises NotFound, CorruptObject."""
-    moves = [_read(store, name, alias, entry) for entry in _entries(store, name, alias)]
+    entries = _entries(store, name, alias, store.list(alias_prefix(name, alias)))
+    moves = each(partial(_read, store, name, alias), entries)
     if not moves:
         raise _no_alias(store, name, alias)
     for before, after in pairwise(moves):
@@ -294,17 +296,15 @@ def aliases_of(store: Store, version: Version) -> list[str]:
     return [alias for alias, number in aliases(store, version.name).items() if number == version.number]
 
 
-def last_entries(store: Store, name: str, listed: Iterable[Stat], *, on_fault: OnFault = nobody) -> list[Move]:
+def last_entries(store: Reader, name: str, listed: Iterable[Stat], *, on_fault: OnFault = nobody) -> list[Move]:
     """The last entry of each alias, among the objects where a model's aliases lie; one that cannot be read is told."""
     found = []
     for alias, objects in _logs(store, name, listed, on_fault).items():
         try:
-            last = _last(store, name, alias, on_fault, objects)
+            entries = _entries(store, name, alias, objects, on_fault)
+            found += [_read(store, name, alias, entries[-1])] if entries else []
         except CorruptObject as error:
             on_fault(str(error))
-            continue
-        if last:
-            found.append(last)
     return found
 
 
@@ -391,7 +391,7 @@ def _highest(store: Store, last: Move) -> int:
     if last.highest is not None:
         return last.highest
     highest = last.number
-    for entry in _entries(store, last.name, last.alias):
+    for entry in _entries(store, last.name, last.alias, store.list(alias_prefix(last.name, last.alias))):
         with suppress(CorruptObject, NotFound):  # an old entry is not worth a move
             highest = max(highest, _read(store, last.name, last.alias, entry).number)
     return highest
@@ -406,7 +406,7 @@ def _append(store: Store, made: Move) -> Move | None:
     return stored
 
 
-def _logs(store: Store, name: str, listed: Iterable[Stat], on_fault: OnFault) -> dict[str, list[Stat]]:
+def _logs(store: Reader, name: str, listed: Iterable[Stat], on_fault: OnFault) -> dict[str, list[Stat]]:
     """The objects of each alias that has a log, in the order of the names."""
     prefix = aliases_prefix(name)
     logs: dict[str, list[Stat]] = {}
@@ -427,22 +427,12 @@ def _end(store: Store, name: str, alias: str) -> Move | None:
     return found[1] if found else None
 
 
-def _last(
-    store: Store, name: str, alias: str, on_fault: OnFault = nobody, listed: Iterable[Stat] | None = None
-) -> Move | None:
-    entries = _entries(store, name, alias, on_fault, listed)
-    return _read(store, name, alias, entries[-1]) if entries else None
-
-
-def _entries(
-    store: Store, name: str, alias: str, on_fault: OnFault = nobody, listed: Iterable[Stat] | None = None
-) -> list[int]:
-    prefix = alias_prefix(name, alias)
+def _entries(store: Reader, name: str, alias: str, listed: Iterable[Stat], on_fault: OnFault = nobody) -> list[int]:
     read = partial(_read, store, name, alias)
-    return list(numbers(store, prefix, read, on_fault=on_fault, listed=listed))
+    return list(numbers(store, alias_prefix(name, alias), read, listed, on_fault=on_fault))
 
 
-def _read(store: Store, name: str, alias: str, entry: int) -> Move:
+def _read(store: Reader, name: str, alias: str, entry: int) -> Move:
     place = (name, alias, entry)
     read = read_entry(store, move_key(*place), _MOVE, "a move of an alias", place, since_2=_SINCE_2)
     if read.record and (read.record.name, read.record.number, read.record.digest) != (name, read.number, read.digest):

@@ -77,7 +77,8 @@ def last_trial(store: Store, name: str, alias: str) -> Trial | None:
 
 def last_entry(store: Store, name: str, alias: str) -> int:
     """The number of the last entry of the log; 0 where there is none."""
-    entries = numbers(store, canary_prefix(name, alias), lambda entry: read_trial(store, name, alias, entry))
+    prefix = canary_prefix(name, alias)
+    entries = numbers(store, prefix, lambda entry: read_trial(store, name, alias, entry), store.list(prefix))
     return max(entries, default=0)
 
 

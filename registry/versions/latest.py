@@ -20,6 +20,7 @@ from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import (
     AT,
+    MARKS,
     YANK,
     Line,
     Name,
@@ -27,6 +28,7 @@ from tunewright.registry.versions.layout import (
     Time,
     check_line,
     deletion_key,
+    is_name,
     mark_key,
     marked,
     number_in,
@@ -129,15 +131,29 @@ def yanked(store: Store, name: str, *, on_fault: OnFault | None = None) -> dict[
 
     `on_fault` is told of what cannot be read; without it CorruptObject is raised.
     """
+    return _yanked_in(store, name, store.list(version_marks(name)), on_fault)
+
+
+def all_yanked(store: Store, *, on_fault: OnFault) -> dict[str, dict[int, Yank]]:
+    """The same of every model, by its name."""
+    marks: dict[str, list[Stat]] = {}
+    for stat in store.list(MARKS):
+        name = stat.key.split("/")[1]
+        if is_name(name) and stat.key.startswith(version_marks(name)):
+            marks.setdefault(name, []).append(stat)
+    return {name: _yanked_in(store, name, listed, on_fault) for name, listed in marks.items()}
+
+
+def _yanked_in(store: Store, name: str, listed: Iterable[Stat], on_fault: OnFault | None) -> dict[int, Yank]:
     logs: dict[int, list[Stat]] = {}
-    for stat in store.list(version_marks(name)):
+    for stat in listed:
         told = marked(stat.key)
         if told and told[1].startswith(YANK):
             logs.setdefault(told[0], []).append(stat)
     found = {}
-    for number, listed in logs.items():
+    for number, entries in logs.items():
         try:
-            last = _last(store, name, number, listed)
+            last = _last(store, name, number, entries)
         except CorruptObject as error:
             if on_fault is None:
                 raise

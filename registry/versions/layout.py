@@ -14,6 +14,7 @@ marks/<name>/versions/<20 digits, down>.yank.<20 digits>.json
                                                  create-only log of a version: whether `latest` passes over it
 marks/<name>/aliases/<alias>/<20 digits, down>.at
                                                  create-only hint: the log of this alias has this entry
+index/<place>/<id>.json.gz                       create-only copies of small objects, held against each of them
 gc/begun                                         create-only: blobs are removed here from time to time
 gc/trash/<id>/begun                              create-only: a collection that has begun
 gc/trash/<id>/<digest>                           what it removes, for as long as somebody may turn out to need it
@@ -30,6 +31,8 @@ from tunewright.registry.errors import BadReference
 MODELS = "models/"
 KINDS = ("versions", "runs", "aliases", "canaries", "gates")  # what lies below a model
 BLOBS = "blobs/sha256/"
+MARKS = "marks/"
+NOTES = "notes/"
 GC_BEGUN = "gc/begun"
 TRASH = "gc/trash/"
 AT = "at"
@@ -119,7 +122,7 @@ def trial_key(name: str, alias: str, entry: int) -> str:
 def notes_prefix(name: str, number: int | None = None) -> str:
     """The folder of what is said of a model's versions, or of one."""
     below = "" if number is None else f"{_check_number(number):020d}/"
-    return f"notes/{check_name(name)}/{below}"
+    return f"{NOTES}{check_name(name)}/{below}"
 
 
 def note_key(name: str, number: int, entry: int) -> str:
@@ -139,12 +142,12 @@ def policy_key(name: str, alias: str, entry: int) -> str:
 
 def version_marks(name: str) -> str:
     """The folder of what is known of a model's versions before one is read, the highest number first."""
-    return f"marks/{check_name(name)}/versions/"
+    return f"{MARKS}{check_name(name)}/versions/"
 
 
 def alias_marks(name: str, alias: str) -> str:
     """The folder of the same of the entries of an alias's log."""
-    return f"marks/{check_name(name)}/aliases/{check_alias(alias)}/"
+    return f"{MARKS}{check_name(name)}/aliases/{check_alias(alias)}/"
 
 
 def mark_key(prefix: str, number: int, what: str = AT) -> str:

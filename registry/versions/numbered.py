@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tunewright.registry.errors import AccessDenied, CorruptObject, NotFound, Unreachable
-from tunewright.registry.stores.store import Stat, Store
+from tunewright.registry.stores.store import Reader, Stat, Store
 from tunewright.registry.versions.document import seal, unseal, wrong
 from tunewright.registry.versions.layout import check_line, deleted_in, number_in
 
@@ -55,24 +55,23 @@ def nobody(_: str) -> None:
 
 
 def numbers(
-    store: Store,
+    store: Reader,
     prefix: str,
     readable: Callable[[int], object],
+    listed: Iterable[Stat],
     *,
     on_fault: OnFault = nobody,
-    listed: Iterable[Stat] | None = None,
     deleted: set[int] | None = None,
     last: int = 0,
 ) -> Iterator[int]:
-    """The numbers of the records under a prefix, ascending.
+    """The numbers of the records under a prefix, ascending, among the objects that are listed there.
 
     One above a gap counts only when `readable` raises no CorruptObject for it, and the gap is not wide; what is missing
     below the first was removed, however much it is.
-    `on_fault` is told of every object that does not count. `listed`: the objects there, where they are known. `deleted`
-    is filled with the numbers that are said to be deleted, whether or not there is a record of them. `last`: the number
-    after which the listed objects begin.
+    `on_fault` is told of every object that does not count. `deleted` is filled with the numbers that are said to be
+    deleted, whether or not there is a record of them. `last`: the number after which the listed objects begin.
     """
-    for stat in store.list(prefix) if listed is None else listed:
+    for stat in listed:
         is_here = stat.key.count("/") == prefix.count("/")
         gone = deleted_in(stat.key) if is_here and deleted is not None else None
         if gone is not None and deleted is not None and gone - last <= WIDEST_GAP:
@@ -117,13 +116,13 @@ def mark(store: Store, key: str) -> None:
         store.create(key, b"")
 
 
-def stranger(store: Store, key: str) -> str:
+def stranger(store: Reader, key: str) -> str:
     """The sentence about an object that does not belong in a registry."""
     return f"{key!r} in {store.uri} is not an object of a registry; it is left out, remove it"
 
 
 def read_record(
-    store: Store, key: str, kind: TypeAdapter[Record], what: str, *, since_2: frozenset[str] | None = None
+    store: Reader, key: str, kind: TypeAdapter[Record], what: str, *, since_2: frozenset[str] | None = None
 ) -> Record:
     """The record at a key, of a known format and with every field of its type and in its range.
 
@@ -151,7 +150,7 @@ def read_record(
 
 
 def read_entry(
-    store: Store,
+    store: Reader,
     key: str,
     kind: TypeAdapter[AnEntry],
     what: str,
@@ -185,7 +184,7 @@ def append(
 
 def _last_listed(store: Store, prefix: str, read: Callable[[int], Record], after: int) -> tuple[int, Record] | None:
     listed = store.list(prefix, after=f"{prefix}{after:020d}.json" if after else "")
-    highest = max(numbers(store, prefix, read, listed=listed, deleted=set(), last=after), default=None)
+    highest = max(numbers(store, prefix, read, listed, deleted=set(), last=after), default=None)
     return None if highest is None else (highest, read(highest))
 
 
@@ -204,7 +203,7 @@ def _reads(readable: Callable[[int], object], number: int) -> bool:
     return True
 
 
-def _unsealed(store: Store, key: str, name: str, tries: int = 3) -> dict[str, Any]:
+def _unsealed(store: Reader, key: str, name: str, tries: int = 3) -> dict[str, Any]:
     try:
         return unseal(store.read(key, limit=_LARGEST), name)
     except CorruptObject:  # a bit may have flipped on the way

@@ -67,6 +67,7 @@ from tunewright.registry.versions.pull import digests_of, read_manifest
 from tunewright.registry.versions.record import (
     Summary,
     Version,
+    below,
     now,
     numbers_given,
     read_version,
@@ -188,14 +189,10 @@ def _highest_told(store: Store, name: str) -> int:
     last. One listing finds them all; of each alias, and of the runs, one object is read.
     """
     listed = list(store.list(model_prefix(name)))
-
-    def below(prefix: str) -> list[Stat]:
-        return [stat for stat in listed if stat.key.startswith(prefix)]
-
-    there, deleted = numbers_given(store, name, below(versions_prefix(name)))
+    there, deleted = numbers_given(store, name, below(listed, versions_prefix(name)))
     highest = max([0, *there, *deleted])
-    told = [_last_run(store, below(runs_prefix(name)))]
-    for entry in last_entries(store, name, below(aliases_prefix(name))):
+    told = [_last_run(store, below(listed, runs_prefix(name)))]
+    for entry in last_entries(store, name, below(listed, aliases_prefix(name))):
         told += [entry.number, entry.previous or 0, entry.highest or 0]
     # One far above the records was not given by a publisher, and a version of that number would be a stranger.
     return max(number for number in (highest, *told) if not highest or number - highest < WIDEST_GAP)

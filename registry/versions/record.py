@@ -4,7 +4,7 @@ import getpass
 import math
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,8 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.stores.probe import PROBE
-from tunewright.registry.stores.store import Stat, Store
+from tunewright.registry.stores.store import Reader, Stat, Store
+from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import (
     BLOBS,
@@ -121,7 +122,7 @@ def to_bytes(version: Version) -> bytes:
     return seal({"format": FORMAT, **fields})
 
 
-def read_version(store: Store, name: str, number: int) -> Version:
+def read_version(store: Reader, name: str, number: int) -> Version:
     """The record of one version. Raises NotFound, CorruptObject."""
     key = version_key(name, number)
     version = read_record(store, key, _VERSION, "a version's record", since_2=_SINCE_2)
@@ -150,7 +151,7 @@ def numbers_of(store: Store, name: str) -> tuple[list[int], int]:
 
 
 def numbers_given(
-    store: Store, name: str, listed: Iterable[Stat], *, on_fault: OnFault = nobody
+    store: Reader, name: str, listed: Iterable[Stat], *, on_fault: OnFault = nobody
 ) -> tuple[list[int], set[int]]:
     """The numbers that have a record, and those that are deleted, among the objects where a model's versions lie."""
     deleted: set[int] = set()
@@ -159,7 +160,7 @@ def numbers_given(
         return read_version(store, name, number)
 
     prefix = versions_prefix(name)
-    return list(numbers(store, prefix, readable, on_fault=on_fault, listed=listed, deleted=deleted)), deleted
+    return list(numbers(store, prefix, readable, listed, on_fault=on_fault, deleted=deleted)), deleted
 
 
 def deletion_of(store: Store, name: str, number: int) -> Deletion | None:
@@ -182,7 +183,7 @@ def delete_version(store: Store, version: Version, *, reason: str = "") -> Delet
     return deletion_of(store, made.name, made.number) or made
 
 
-def read_or_tell(store: Store, name: str, number: int, on_fault: OnFault) -> Version | None:
+def read_or_tell(store: Reader, name: str, number: int, on_fault: OnFault) -> Version | None:
     """The version; None, and `on_fault` is told in one sentence, where its record cannot be read."""
     try:
         return read_version(store, name, number)
@@ -191,16 +192,37 @@ def read_or_tell(store: Store, name: str, number: int, on_fault: OnFault) -> Ver
         return None
 
 
-def model_names(store: Store, *, on_fault: OnFault = nobody) -> list[str]:
-    """Every model that has an object where versions lie."""
-    names = set()
+def read_versions(store: Reader, name: str, numbers: Sequence[int], on_fault: OnFault) -> dict[int, Version | None]:
+    """Several versions, read at once; None for one whose record cannot be read, of which `on_fault` is told."""
+    told: list[list[str]] = [[] for _ in numbers]
+    read = each(lambda one: read_or_tell(store, name, one[0], one[1].append), zip(numbers, told, strict=True))
+    for faults in told:
+        for fault in faults:
+            on_fault(fault)
+    return dict(zip(numbers, read, strict=True))
+
+
+def by_model(store: Store, *, on_fault: OnFault = nobody) -> dict[str, list[Stat]]:
+    """All that there is of each model, by its name; `on_fault` is told of strangers."""
+    models: dict[str, list[Stat]] = {}
     for stat in store.list(MODELS):
         parts = stat.key.split("/")
         if len(parts) < 4 or not is_name(parts[1]) or parts[2] not in KINDS:
             on_fault(stranger(store, stat.key))
-        elif parts[2] == "versions":
-            names.add(parts[1])
-    return sorted(names)
+        else:
+            models.setdefault(parts[1], []).append(stat)
+    return models
+
+
+def below(listed: Iterable[Stat], prefix: str) -> list[Stat]:
+    """Those of the objects that begin so."""
+    return [stat for stat in listed if stat.key.startswith(prefix)]
+
+
+def model_names(store: Store, *, on_fault: OnFault = nobody) -> list[str]:
+    """Every model that has an object where versions lie."""
+    models = by_model(store, on_fault=on_fault)
+    return sorted(name for name, listed in models.items() if below(listed, versions_prefix(name)))
 
 
 def require_registry(store: Store) -> None:

@@ -10,9 +10,18 @@ from tunewright.registry.commands.command import Command, add_json, add_referenc
 from tunewright.registry.commands.output import answer, metric_of, print_json, print_table, say, tell
 from tunewright.registry.errors import BadReference
 from tunewright.registry.stores.store import Store
-from tunewright.registry.upkeep.notes import Note, check_tag, describe, notes, tag, untag
-from tunewright.registry.versions.latest import Yank, yanked
-from tunewright.registry.versions.record import Summary, Version, model_names, read_or_tell, version_numbers
+from tunewright.registry.transfer.compacted import Compacted
+from tunewright.registry.upkeep.notes import Note, by_noted, check_tag, describe, notes_in, tag, untag
+from tunewright.registry.versions.latest import Yank, all_yanked
+from tunewright.registry.versions.layout import versions_prefix
+from tunewright.registry.versions.record import (
+    Summary,
+    Version,
+    below,
+    by_model,
+    numbers_given,
+    read_versions,
+)
 from tunewright.registry.versions.reference import resolve
 
 _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
@@ -69,16 +78,24 @@ def _search(store: Store, options: argparse.Namespace) -> int:
     holds = _bound(options.metric) if options.metric else lambda _: True
     faults: list[str] = []
     found: list[tuple[Version, Note | None, Yank | None]] = []
-    for name in model_names(store, on_fault=faults.append):
-        said, out = notes(store, name, on_fault=faults.append), yanked(store, name, on_fault=faults.append)
-        for number in version_numbers(store, name, on_fault=faults.append):
-            version, note = read_or_tell(store, name, number, faults.append), said.get(number)
+    models = sorted(by_model(store, on_fault=faults.append).items())
+    noted = by_noted(store)
+    out = all_yanked(store, on_fault=faults.append)
+    those = [stat for name, listed in models for stat in [*below(listed, versions_prefix(name)), *noted.get(name, ())]]
+    reader = Compacted(store, "search", those)
+    for name, listed in models:
+        records = below(listed, versions_prefix(name))
+        there, deleted = numbers_given(reader, name, records, on_fault=faults.append)
+        read = read_versions(reader, name, [one for one in there if one not in deleted], faults.append)
+        said = notes_in(reader, name, noted.get(name, ()), faults.append)
+        for number, version in read.items():
             if version is None:
                 continue
-            summary = version.summary or Summary()
+            summary, note = version.summary or Summary(), said.get(number)
             tags = note.tags if note else ()
             if options.task in (None, summary.task) and (not options.tag or options.tag in tags) and holds(summary):
-                found.append((version, note, out.get(number)))
+                found.append((version, note, out.get(name, {}).get(number)))
+    reader.keep()
     if options.json:
         rest = [{"tags": note.tags if note else (), "yanked": gone.reason if gone else None} for _, note, gone in found]
         print_json([asdict(one) | more for (one, *_), more in zip(found, rest, strict=True)])
