@@ -21,6 +21,10 @@ BASE        ?= python:3.11-slim
 # Build secrets, never in a layer: a file of certificates, and a pip configuration for an index of your own.
 CA          ?= $(SSL_CERT_FILE)
 PIP_CONF    ?=
+# What the images stand on instead of Python alone, such as BASE where a shell is wanted in them.
+RUNTIME_BASE ?=
+# The time of every file of an image (podman), so that two builds are equal: SOURCE_DATE_EPOCH=$(git log -1 --format=%ct).
+SOURCE_DATE_EPOCH ?=
 # Anything else for `build`, such as a volume with wheels that PIP_CONF names.
 BUILD_FLAGS ?=
 OVERLAY     ?= k8s/overlays/local
@@ -129,9 +133,12 @@ comma := ,
 BUILD = $(if $(filter docker,$(ENGINE)),DOCKER_BUILDKIT=1) $(ENGINE) build --build-arg BASE=$(BASE) \
 	--build-arg DEVICE=$(DEVICE) --build-arg PROVIDER=$(PROVIDER) \
 	--build-arg TUNEWRIGHT_COMMIT=$$(git rev-parse --verify -q HEAD) \
+	--build-arg CREATED=$$(date -u -d @$(or $(SOURCE_DATE_EPOCH),$$(date +%s)) +%Y-%m-%dT%H:%M:%SZ) \
+	$(if $(RUNTIME_BASE),--build-arg RUNTIME_BASE=$(RUNTIME_BASE)) \
+	$(if $(SOURCE_DATE_EPOCH),$(if $(filter docker,$(ENGINE)),--build-arg SOURCE_DATE_EPOCH=,--timestamp )$(SOURCE_DATE_EPOCH)) \
 	$(if $(CA),--secret id=ca$(comma)src=$(CA)) $(if $(PIP_CONF),--secret id=pip_conf$(comma)src=$(PIP_CONF)) $(BUILD_FLAGS)
 
-images: ## build both images with docker or podman (BASE, DEVICE=cpu or cuda, PROVIDER=cuda to serve on GPUs, REPOSITORY, TAG, CA, PIP_CONF)
+images: ## build both images with docker or podman (BASE, RUNTIME_BASE, DEVICE=cpu or cuda, PROVIDER=cuda to serve on GPUs, REPOSITORY, TAG, CA, PIP_CONF, SOURCE_DATE_EPOCH)
 	$(BUILD) --target serving -t $(REPOSITORY)/tunewright-serving:$(TAG) .
 	$(BUILD) --target job -t $(REPOSITORY)/tunewright-job:$(TAG) .
 

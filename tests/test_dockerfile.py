@@ -31,7 +31,16 @@ def test_the_last_stages_are_job_and_serving():
 
 
 def test_the_base_is_a_build_argument():
-    assert set(re.findall(r"^FROM (\S+)", TEXT, re.MULTILINE)) - set(stages()) == {"${BASE}"}
+    assert set(re.findall(r"^FROM (\S+)", TEXT, re.MULTILINE)) - set(stages()) == {
+        "${BASE}",
+        "${RUNTIME_BASE}",
+        "scratch",
+    }
+
+
+def test_the_images_stand_on_python_alone_unless_told_otherwise():
+    assert re.search(r"^ARG RUNTIME_BASE=python-alone$", TEXT, re.MULTILINE)
+    assert "python-alone" in stages()
 
 
 def test_the_syntax_is_what_docker_and_podman_share():
@@ -68,17 +77,29 @@ def test_both_images_end_as_the_same_ordinary_user():
 def test_the_build_sees_only_what_it_copies():
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = re.findall(r"^COPY (?!--from)(.*) \S+$", "\n".join(LINES), re.MULTILINE)
-    assert allowed == {word for sources in copied for word in sources.split()}
+    mounted = re.findall(r"--mount=type=bind,source=([^, ]+)", TEXT)
+    assert allowed == {word for sources in [*copied, *mounted] for word in sources.split()}
 
 
 def test_whoever_runs_an_image_may_write_where_it_writes():
-    assert "install -d -o 10001 -g 0 -m 2775 /var/lib/tunewright" in stages()["runtime"]
+    assert "install -d -o 10001 -g 0 -m 2775 /python/var/lib/tunewright" in stages()["root"]
+    assert "COPY --from=python-alone /var/lib/tunewright /var/lib/tunewright" in stages()["runtime"]
+
+
+def test_what_the_serving_image_leaves_out_is_what_nothing_of_it_imports():
+    names = set((ROOT / "requirements/serving-unused.txt").read_text().splitlines()[1:])
+    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/serving.txt").read_text(), re.MULTILINE))
+    assert names <= locked
+    modules = "|".join(name.replace("-", "_") for name in names)
+    for room in ("serving", "registry"):
+        for path in (ROOT / room).rglob("*.py"):
+            assert not re.search(rf"^\s*(import|from) ({modules})\b", path.read_text(), re.MULTILINE), path
 
 
 def test_every_package_of_both_images_has_a_hash():
     assert "install --no-deps --require-hashes" in stages()["job-packages"]
     for path in (ROOT / "requirements").glob("*.txt"):
-        if path.name not in ("dev.txt", "optimum.txt", "trackers.txt"):
+        if path.name not in ("dev.txt", "optimum.txt", "trackers.txt", "serving-unused.txt"):
             packages = re.split(r"\n(?=\S)", path.read_text().strip())
             assert packages
             assert all("--hash=sha256:" in package for package in packages), path.name
