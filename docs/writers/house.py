@@ -34,6 +34,7 @@ def _indented(folder: Path) -> str:
 
 FILES = {
     "Dockerfile": "One file; its last stages are `job` and `serving`.",
+    "docker/": "Programs that the Dockerfile runs: the root of Python alone, what is left out, and whether all imports.",
     "Makefile": "Every command of the house; `make` alone lists them.",
     "pyproject.toml": "One distribution: the core is the registry's, extras `serving`, `job`, `quickstart`, `dev`.",
     "mkdocs.yml": "The site that `make site` makes of docs/.",
