@@ -90,9 +90,13 @@ def _description(found: Evidence, example: Mapping[str, str], python: str) -> di
 def _example(found: Evidence) -> dict[str, str]:
     """The columns of an input, each with what the first golden case has there. BadReference where there is none."""
     first = next((mapping(one).get("inputs") for one in listed(found.model.get("golden"))), None)
-    columns: Mapping[str, Json] = {}
+    task, columns = str(found.model["task"]), dict[str, Json]()
+    if words := listed(mapping(first).get("tokens")):
+        first = " ".join(map(str, words))  # a caller may send the sentence
+    if task == "masked-language-modelling" and isinstance(first, str):
+        first = f"{first} {mapping(found.model.get('options')).get('mask_token')}"
     if isinstance(first, str):
-        columns = {_NAMES.get(str(found.model["task"]).partition("-")[0], "text"): first}
+        columns = {_NAMES.get(task.partition("-")[0], "text"): first}
     elif isinstance(first, list) and len(first) == 2:
         columns = dict(zip(("text", "text_pair"), first, strict=True))
     elif isinstance(first, dict):

@@ -42,10 +42,12 @@ def test_the_folder_holds_what_answers_and_what_it_needs(exported):
         ("text-classification", ["It works.", "It is dear."], {"text": "It works.", "text_pair": "It is dear."}),
         ("question-answering", {"question": "Who?", "context": "Ada."}, {"question": "Who?", "context": "Ada."}),
         ("image-classification", "aGVsbG8=", {"image": "aGVsbG8="}),
+        ("token-classification", {"tokens": ["Ada", "codes"]}, {"text": "Ada codes"}),
+        ("masked-language-modelling", "It is", {"text": "It is [MASK]"}),
     ],
 )
 def test_the_signature_names_the_parts_of_an_input_and_shows_one(exported, task, inputs, columns):
-    folder = exported(task=task, golden=[{"inputs": inputs, "outputs": {}}])
+    folder = exported(task=task, golden=[{"inputs": inputs, "outputs": {}}], options={"mask_token": "[MASK]"})
     signature = yaml.safe_load((folder / "MLmodel").read_text())["signature"]
     assert [one["name"] for one in json.loads(signature["inputs"])] == list(columns)
     table = json.loads((folder / "input_example.json").read_text())
