@@ -41,6 +41,7 @@ from tunewright.job.train.distributed import world
 from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
+from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Summary, Version, summarize
@@ -69,6 +70,7 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
     store, run_id = begun.store, begun.run_id
     if done := begun.done:
         say("registry", f"run {run_id} has already published {done.name}:{done.number}")
+        open_trust(registry).sign(store, done)
         # What the first try found is part of the version.
         short = read_manifest(store, done).config.get("short_of_baseline")
         missed = point_alias(begun, done, settings, registry, short=str(short) if short else None)
@@ -120,8 +122,10 @@ def _published(begun: Begun, released: Release, plan: Plan, registry: RegistrySe
         summary=_line(released),
         single_writer=registry.single_writer,
     )
+    key = open_trust(registry).sign(store, version)
     facts = {"model": version.name, "version": version.number, "digest": version.digest}
-    say("registry", f"registered {version.name}:{version.number} ({version.digest}) in {store.uri}", **facts)
+    signed = f", signed by {key}" if key else ""
+    say("registry", f"registered {version.name}:{version.number} ({version.digest}) in {store.uri}{signed}", **facts)
     return version
 
 

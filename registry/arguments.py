@@ -31,6 +31,7 @@ _PLACES = {
     "unyank": "upkeep.yanks:UNYANK",
     "search": "upkeep.notes:SEARCH",
     "verify": "upkeep.damage:VERIFY",
+    "sign": "upkeep.signing:SIGN",
     "repair": "upkeep.damage:REPAIR",
     "delete": "upkeep.damage:DELETE",
     "gc": "upkeep.room:GC",
@@ -51,6 +52,8 @@ settings (environment):
   REGISTRY_URI            s3://bucket/prefix or a folder (default ./var/registry)
   REGISTRY_CACHE          folder for the files that are pulled, kept and shared by processes (default ./var/cache)
   REGISTRY_SINGLE_WRITER  true: accept a server without conditional writes
+  REGISTRY_SIGNING_KEY    PEM file of an ed25519 private key: what is made here is signed with it
+  REGISTRY_TRUSTED_KEYS   public keys, a folder or a file: what none of them has signed is refused
   AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE ...: as for the aws tools
 """
 _COMPLETION = """\

@@ -8,6 +8,7 @@ RegistryError
 ├── AccessDenied     credentials are missing or wrong, or do not allow this
 ├── Unreachable      no usable answer: network, TLS, time-out, server errors after every retry
 ├── UnsafeStore      the store does not keep a promise that the registry stands on
+├── Untrusted        it is not signed by a key that is trusted here
 ├── CorruptObject    bytes are not what their digest or their format says
 ├── Conflict         somebody else changed it in the meantime, or the change would undo theirs
 │   └── Overtaken    what was decided by is not so any more: deciding anew helps
@@ -45,6 +46,10 @@ class Unreachable(RegistryError):
 
 class UnsafeStore(RegistryError):
     """The store does not keep a promise that the registry stands on (create-only writes)."""
+
+
+class Untrusted(RegistryError):
+    """A version, or the move of an alias, is not signed by a key that is trusted here."""
 
 
 class CorruptObject(RegistryError):

@@ -15,11 +15,12 @@ from tunewright.registry.errors import (
     NotFound,
     RegistryError,
     SettingsError,
+    Untrusted,
 )
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 
-_USER_ERRORS = (AccessDenied, AddressError, BadReference, Conflict, NotFound, SettingsError)
+_USER_ERRORS = (AccessDenied, AddressError, BadReference, Conflict, NotFound, SettingsError, Untrusted)
 
 
 def main(arguments: Sequence[str]) -> int:

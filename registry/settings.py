@@ -1,10 +1,10 @@
-"""The registry's settings: three variables, read once at the edge."""
+"""The registry's settings: five variables, read once at the edge."""
 
 import os
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, field_validator, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tunewright.registry.errors import SettingsError
@@ -24,12 +24,22 @@ class RegistrySettings(BaseSettings):
         default=False,
         description="Accept a store without create-only writes: no two processes may write to it at once.",
     )
+    signing_key: Path | None = Field(
+        default=None,
+        description="PEM file of an ed25519 private key: versions and moves that are made here are signed with it.",
+    )
+    trusted_keys: Path | None = Field(
+        default=None,
+        description="Public keys: a folder, a PEM file, or a YAML file of who is trusted with which model or alias. "
+        "What none of them has signed is refused.",
+    )
 
-    @field_validator("cache", mode="before")
+    @field_validator("cache", "signing_key", "trusted_keys", mode="before")
     @classmethod
-    def _is_named(cls, value: object) -> object:
+    def _is_named(cls, value: object, info: ValidationInfo) -> object:
         if value == "":  # which would mean the folder that the program was started in
-            raise ValueError("expected a folder, or leave it out")
+            what = "a folder" if info.field_name == "cache" else "a file"
+            raise ValueError(f"expected {what}, or leave it out")
         return value
 
     @model_validator(mode="after")

@@ -12,9 +12,18 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tunewright.registry.command_line import Parser
-from tunewright.registry.errors import AccessDenied, AddressError, BadReference, NotFound, RegistryError, SettingsError
+from tunewright.registry.errors import (
+    AccessDenied,
+    AddressError,
+    BadReference,
+    NotFound,
+    RegistryError,
+    SettingsError,
+    Untrusted,
+)
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.trust.trust import trusted
 from tunewright.registry.versions.pull import pull
 from tunewright.registry.versions.record import Version
 from tunewright.serving.bundle.model_file import MODEL_FILE
@@ -24,7 +33,7 @@ from tunewright.serving.profile.profile import PROFILE_FILE, Profile, Tally, rea
 from tunewright.serving.watch.feedback import prefix, time_name
 
 FEEDBACK = "SERVING_FEEDBACK__URI"
-_USER_ERRORS = (AccessDenied, AddressError, BadReference, NotFound, SettingsError, ServingError)
+_USER_ERRORS = (AccessDenied, AddressError, BadReference, NotFound, SettingsError, ServingError, Untrusted)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -70,8 +79,8 @@ def _run(asked: argparse.Namespace, registry: RegistrySettings) -> int:
         raise AddressError(f"nothing says where the servers leave their counts: give --feedback URI, or set {FEEDBACK}")
     if not 0 < asked.days < 10_000:
         raise BadReference(f"--days is {asked.days:g}; expected a number of days above 0")
-    store, wanted = open_store(registry.uri), (MODEL_FILE, PROFILE_FILE)
-    pulled = pull(store, asked.model, cache=registry.cache, only=lambda path: path in wanted)
+    wanted = (MODEL_FILE, PROFILE_FILE)
+    pulled = pull(*trusted(registry, asked.model), cache=registry.cache, only=lambda path: path in wanted)
     reference, version = read_profile(pulled.folder), pulled.version
     if reference is None:
         raise BundleError(f"{version} holds no {PROFILE_FILE}: it was registered before versions kept one")

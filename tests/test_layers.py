@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
 ORDER = {
-    "registry": "errors plugins address variables unique_keys settings stores transfer versions gates upkeep oci "
+    "registry": "errors plugins address variables unique_keys settings stores transfer versions trust gates upkeep oci "
     "export site command_line completion commands arguments program",
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
     "predictor golden pyfunc profile explain trial settings queue watch live protocols page doors http startup drift "
@@ -27,9 +27,9 @@ ANSWERING |= {"predictor", "golden", "pyfunc", "explain", "profile", "trial"}
 """What the job may know of serving: all that makes an answer, nothing of the web around it."""
 READING = set("errors plugins address variables settings stores command_line".split())
 PULLING = (["versions", "pull"], ["versions", "record"], ["versions", "watch"], ["versions", "canary"])
-PULLING += (["upkeep", "update"],)
+PULLING += (["upkeep", "update"], ["trust", "trust"])
 """What serving may know of the registry: how it is reached, how a version is pulled, what its record holds, whether a
-reference has moved, what is tried beside it, and what a pull has noted in a folder."""
+reference has moved, what is tried beside it, what a pull has noted in a folder, and whom to believe."""
 TESTED_BY = {
     "registry/errors.py": "registry/test_program.py",
     "registry/arguments.py": "registry/test_program.py",
@@ -49,6 +49,7 @@ TESTED_BY = {
     "registry/commands/moving.py": "registry/upkeep/test_folder.py",
     "registry/commands/upkeep/notes.py": "registry/upkeep/test_notes.py",
     "registry/commands/upkeep/yanks.py": "registry/upkeep/test_yanks.py",
+    "registry/commands/upkeep/signing.py": "registry/trust/test_trust.py",
     "registry/commands/output.py": "registry/test_program.py",
     "registry/commands/oci.py": "registry/oci/test_push.py",
     "registry/oci/address.py": "registry/oci/test_push.py",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tunewright.job.errors import SettingsError
 from tunewright.registry.settings import RegistrySettings
-from tunewright.registry.stores.store import open_store
+from tunewright.registry.trust.trust import trusted
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.errors import InputError
 from tunewright.serving.predictor import open_predictor
@@ -14,7 +14,7 @@ from tunewright.serving.trial.trials import try_bundle
 
 def predict(reference: str, inputs: Sequence[str], variant: str | None, registry: RegistrySettings) -> list[object]:
     """One answer per input; an input that is a JSON list or object is read as such."""
-    pulled, name = fetch(open_store(registry.uri), reference, cache=registry.cache, variant=variant)
+    pulled, name = fetch(*trusted(registry, reference), cache=registry.cache, variant=variant)
     try_bundle(pulled.folder, name, digest=pulled.version.digest, cache=registry.cache)
     predictor = open_predictor(pulled.folder, variant=name)
     try:

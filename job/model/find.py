@@ -12,6 +12,7 @@ from tunewright.registry.address import shown_address
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.transfer.download import download
+from tunewright.registry.trust.trust import trusted
 from tunewright.registry.versions.pull import pull
 
 FILES_OF_ENCODERS = (
@@ -62,12 +63,7 @@ def _find_package(address: str) -> Path:
 
 
 def _find_version(address: str, registry: RegistrySettings) -> Path:
-    pulled = pull(
-        open_store(registry.uri),
-        address,
-        cache=registry.cache,
-        only=lambda path: path.startswith("weights/"),
-    )
+    pulled = pull(*trusted(registry, address), cache=registry.cache, only=lambda path: path.startswith("weights/"))
     return pulled.folder / "weights"
 
 

@@ -26,6 +26,7 @@ from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.patience import Patience, granting
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.publish import find_run
 from tunewright.registry.versions.record import Version
 
@@ -76,7 +77,7 @@ def begin(settings: JobSettings, registry: RegistrySettings) -> Iterator[Begun]:
     check_settings(settings)
     output = local_folder(settings.output, registry.cache)
     with granting(Patience(60 * settings.wait_minutes, lambda line: warn("store", line), signals.is_asked)):
-        store = _open_writable(registry)
+        store = _open_writable(settings, registry)
         mirrored = _open_output(settings, registry)
 
         def begun(run_id: str, ready: Ready | None, work: Path) -> Begun:
@@ -124,9 +125,14 @@ def _try_out(store: Store | None, run_id: str) -> None:
         store.delete(f"{run_id}/begun")
 
 
-def _open_writable(registry: RegistrySettings) -> Store:
-    """The registry's store, proven before any training to take versions without losing them."""
+def _open_writable(settings: JobSettings, registry: RegistrySettings) -> Store:
+    """The registry's store, proven before any training to take versions without losing them, and signed ones where only
+    these are believed."""
     store = open_store(registry.uri, single_writer=registry.single_writer)
+    trust = open_trust(registry)
+    trust.require_signer(settings.model_name)
+    if settings.alias:
+        trust.require_signer(settings.model_name, settings.alias)
     if not registry.single_writer:
         probe(store)
     return store

@@ -12,6 +12,7 @@ from tunewright.registry.gates.judge import judge
 from tunewright.registry.gates.policy import read_policy
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
+from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.alias import Gate, Move, Verdict, held, history, last_move, move, remove, rollback
 from tunewright.registry.versions.latest import Yank, yank_of, yanked
 from tunewright.registry.versions.layout import check_alias
@@ -34,7 +35,10 @@ def _add_promote(made: argparse.ArgumentParser) -> None:
 def _promote(store: Store, options: argparse.Namespace) -> int:
     if (options.alias is None) == (options.to is None):
         raise BadReference(f"say one alias to move to {options.reference}, as in {options.reference} production")
-    version, alias = resolve(store, options.reference), check_alias(options.alias or options.to)
+    alias, trust = check_alias(options.alias or options.to), open_trust(RegistrySettings())
+    version = resolve(store, options.reference)
+    trust.require_version(store, version)
+    trust.require_signer(version.name, alias)
     _refuse_yanked(store, version, alias, options)
     entry = read_policy(store, version.name, alias)
     verdict = judge(store, entry, version, cache=RegistrySettings().cache) if entry else None
@@ -47,6 +51,7 @@ def _promote(store: Store, options: argparse.Namespace) -> int:
         raise BadReference(f"{version} misses {_named(missed)}: --force needs --why TEXT here, which is kept")
     reason, force = options.why, options.force
     made = move(store, version.name, alias, version.number, reason=reason, force=force, verdict=verdict)
+    trust.sign(store, made)
     said = f"{made.name}@{made.alias} -> {made.number} (before: {made.previous or 'nothing'})"
     if before and made.id == before.id:
         said = f"{made.name}@{made.alias} points at {made.number} already"
@@ -116,7 +121,10 @@ def _add_rollback(made: argparse.ArgumentParser) -> None:
 
 def _rollback(store: Store, options: argparse.Namespace) -> int:
     name, alias = name_and_alias(options.reference)
+    trust = open_trust(RegistrySettings())
+    trust.require_signer(name, alias)
     made = rollback(store, name, alias, reason=options.why, holder=options.holder, to=options.to)
+    trust.sign(store, made)
     said = f"{made.name}@{made.alias}: {made.previous or 'nothing'} -> {made.number}"
     if warning := warning_of(store, held(store, made)):
         say(f"warning: {warning}", sys.stderr)
@@ -132,8 +140,9 @@ def _add_unalias(made: argparse.ArgumentParser) -> None:
 
 def _unalias(store: Store, options: argparse.Namespace) -> int:
     name, alias = name_and_alias(options.reference)
-    before = _last(store, name, alias)
+    before, trust = _last(store, name, alias), open_trust(RegistrySettings())
     made = remove(store, name, alias, reason=options.why)
+    trust.sign(store, made)
     said = f"{name}@{alias}: {made.number} -> nothing" if before else f"{name}@{alias} points nowhere already"
     answer(said, _facts(made), as_json=options.json)
     return 0

@@ -5,7 +5,9 @@ import argparse
 from tunewright.registry.commands.command import Command, add_json, add_reference
 from tunewright.registry.commands.output import answer
 from tunewright.registry.errors import BadReference, Conflict
+from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
+from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.alias import current
 from tunewright.registry.versions.canary import begin, end, running
 from tunewright.registry.versions.reference import name_and_alias, resolve
@@ -24,16 +26,21 @@ def _canary(store: Store, options: argparse.Namespace) -> int:
     name, alias = name_and_alias(options.reference)
     if options.end and options.version:
         raise BadReference("--end is given with a version; say one of the two")
+    trust = open_trust(RegistrySettings())
+    if options.end or options.version:
+        trust.require_signer(name, alias)
     if options.end:
-        if end(store, name, alias, reason=options.reason) is None:
+        if (ended := end(store, name, alias, reason=options.reason)) is None:
             raise Conflict(f"nothing is tried beside {name}@{alias}: there is nothing to end")
+        trust.sign(store, ended)
     elif options.version:
         if options.percent is None:
             raise BadReference(f"no percentage is given; say {options.version} 10 for a tenth of the requests")
         version = resolve(store, options.version)
         if version.name != name:
             raise BadReference(f"{version} is no version of {name}, which {options.reference} is about")
-        begin(store, name, alias, version.number, options.percent, reason=options.reason)
+        trust.require_version(store, version)
+        trust.sign(store, begin(store, name, alias, version.number, options.percent, reason=options.reason))
     trial = running(store, name, alias)
     weights = trial.weights if trial else {current(store, name, alias): 100.0}
     said = f"{name}@{alias} -> " + ", ".join(f"{number}: {percent:g} %" for number, percent in weights.items())

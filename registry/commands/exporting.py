@@ -15,7 +15,7 @@ from tunewright.registry.export.mlflow import export_mlflow
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.site.site import write_site
 from tunewright.registry.stores.store import Store
-from tunewright.registry.versions.reference import resolve
+from tunewright.registry.trust.trust import open_trust
 
 
 def _add(made: argparse.ArgumentParser) -> None:
@@ -56,7 +56,7 @@ def _exported(store: Store, options: argparse.Namespace) -> Exported:
         place = _folder_of(options.kserve)
     if place is not None:
         refuse_ours(store, place)
-    version = resolve(store, options.reference)
+    version = open_trust(RegistrySettings()).resolve(store, options.reference)
     if options.hf:
         return export_hub(store, version, place, cache=cache)
     if options.mlflow:

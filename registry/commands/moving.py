@@ -11,8 +11,12 @@ from tunewright.registry.commands.command import Command, add_json, add_referenc
 from tunewright.registry.commands.output import answer
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import BadReference, Conflict
+from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.trust.keys import PublicKey
+from tunewright.registry.trust.signature import carry
+from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.upkeep.copying import copy
 from tunewright.registry.upkeep.folder import files_of, refuse_registry, run_id_of
 from tunewright.registry.versions.layout import check_line, check_name, check_run_id
@@ -50,8 +54,10 @@ def _publish(store: Store, options: argparse.Namespace) -> int:
     files = files_of(options.folder)
     run_id = run_id_of(files) if options.run_id is None else check_run_id(options.run_id)
     said = {"task": options.task, "metrics": metrics, "why": options.why}
+    trust = open_trust(RegistrySettings())
+    trust.require_signer(name)
     if done := find_run(store, name, run_id):
-        return _tell_before(store, _not_deleted(store, done), said, options)
+        return _tell_before(store, _not_deleted(store, done), said, options, trust.sign(store, done))
     headline = next(iter(metrics.items()), (None, None))
     version = publish(
         store,
@@ -61,7 +67,7 @@ def _publish(store: Store, options: argparse.Namespace) -> int:
         config={key: value for key, value in said.items() if value},
         summary=Summary(options.task, *headline),
     )
-    return _tell(store, version, "is published", options, made=True)
+    return _tell(store, version, "is published", options, made=True, key=trust.sign(store, version))
 
 
 def _metrics(texts: Sequence[str]) -> dict[str, float]:
@@ -91,21 +97,32 @@ def _not_deleted(store: Store, done: Version) -> Version:
     return done
 
 
-def _tell_before(store: Store, version: Version, said: Mapping[str, object], options: argparse.Namespace) -> int:
+def _tell_before(
+    store: Store, version: Version, said: Mapping[str, object], options: argparse.Namespace, key: PublicKey | None
+) -> int:
     """Tell of what was published before, and what is said of it now and was not then."""
     given = {key: value for key, value in said.items() if value}
     config = read_manifest(store, version).config if given else {}
     lost = [key for key, value in given.items() if config.get(key) != value]
     flags = ", ".join(f"--{key.removesuffix('s')}" for key in lost)
     what = "was published before" + (f", and what {flags} says now is not kept: versions never change" if lost else "")
-    return _tell(store, version, what, options, made=False, not_kept=lost)
+    return _tell(store, version, what, options, made=False, not_kept=lost, key=key)
 
 
 def _tell(
-    store: Store, version: Version, what: str, options: argparse.Namespace, *, made: bool, not_kept: Sequence[str] = ()
+    store: Store,
+    version: Version,
+    what: str,
+    options: argparse.Namespace,
+    *,
+    made: bool,
+    not_kept: Sequence[str] = (),
+    key: PublicKey | None,
 ) -> int:
     said = f"{version} {what}: {size_text(version.size)}, {version.digest}, run {version.run_id}, in {store.uri}"
+    said += f", signed by {key}" if key else ""
     facts = {"made": made, "registry": store.uri} | ({"not_kept": not_kept} if not_kept else {})
+    facts |= {"signed_by": key.id} if key else {}
     answer(said, asdict(version) | facts, as_json=options.json)
     return 0
 
@@ -119,10 +136,12 @@ def _add_copy(made: argparse.ArgumentParser) -> None:
 
 
 def _copy(store: Store, options: argparse.Namespace) -> int:
-    target = open_store(options.to)
+    target, trust = open_store(options.to), open_trust(RegistrySettings())
     asked = resolve(store, options.reference)
     version, made = copy(store, asked, target, name=options.name)
-    return _tell(target, version, "is copied" if made else "is there already", options, made=made)
+    carry(store, asked, target, version)
+    key = trust.sign(target, version)
+    return _tell(target, version, "is copied" if made else "is there already", options, made=made, key=key)
 
 
 PUBLISH = Command(_add_publish, _publish)

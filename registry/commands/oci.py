@@ -12,8 +12,8 @@ from tunewright.registry.oci.push import push
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
+from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.pull import pull, read_manifest
-from tunewright.registry.versions.reference import resolve
 
 
 def _add(made: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def _push(store: Store, options: argparse.Namespace) -> int:
     address = parse_oci(options.address)
     if options.variant and not options.image:
         raise BadReference("--variant is given without --image: an artifact has the version's digest, so all its files")
-    version = resolve(store, options.reference)
+    version = open_trust(RegistrySettings()).resolve(store, options.reference)
     chosen = of_variant(options.variant, version, read_manifest(store, version))
 
     def only(path: str) -> bool:

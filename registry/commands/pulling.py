@@ -14,11 +14,11 @@ from tunewright.registry.oci.fetch import open_artifact
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
+from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.upkeep.update import Record, read_record, update, write_record
 from tunewright.registry.versions.manifest import Layer, Manifest
 from tunewright.registry.versions.pull import Only, pull, pull_into, put_files, read_manifest
 from tunewright.registry.versions.record import Version
-from tunewright.registry.versions.reference import resolve
 from tunewright.registry.versions.watch import warning_of
 
 
@@ -75,7 +75,7 @@ def _pull(store: Store, options: argparse.Namespace) -> int:
 
 def _asked(store: Store, options: argparse.Namespace) -> Version:
     """The version; of one that is yanked it is told on standard error."""
-    version = resolve(store, options.reference)
+    version = open_trust(RegistrySettings()).resolve(store, options.reference)
     if said := warning_of(store, version):
         say(f"warning: {said}", sys.stderr)
     return version
@@ -102,6 +102,7 @@ def _pull_artifact(options: argparse.Namespace) -> int:
         raise BadReference(
             "what is pulled from an OCI registry goes to an empty folder; say --to DIR, and not --update"
         )
+    open_trust(RegistrySettings()).require_none(options.reference)
     if record := read_record(options.to):
         raise BadReference(
             f"{options.to} holds {record.name}:{record.number}; pull {options.reference} into an empty folder"

@@ -12,6 +12,8 @@ from tunewright.registry.errors import NotFound
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
+from tunewright.registry.trust.signature import of_version, signers
+from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.upkeep.notes import note_on
 from tunewright.registry.versions.alias import aliases_of
 from tunewright.registry.versions.latest import yank_of
@@ -37,6 +39,7 @@ def _show(store: Store, options: argparse.Namespace) -> int:
         said: dict[str, object] = {"tags": note.tags if note else (), "description": note.description if note else ""}
         gone = yank_of(store, version)
         said |= {"yanked": asdict(gone) if gone else None}
+        said |= {"signatures": signers(store, of_version(version))}
         print_json(asdict(version) | said | {"config": dict(manifest.config), "files": layers})
         return 0
     print_pairs(_facts(store, version) + [(k, short(v)) for k, v in sorted(manifest.config.items())])
@@ -47,6 +50,7 @@ def _show(store: Store, options: argparse.Namespace) -> int:
 
 def _open(store: Store, version: Version) -> int:
     """Fetch the page of a version and show it; where there is no screen its path is all that is told."""
+    open_trust(RegistrySettings()).require_version(store, version)
     pulled = pull(store, version, cache=RegistrySettings().cache, only=lambda path: path == REPORT)
     path = pulled.folder / REPORT
     if not path.is_file():
@@ -74,6 +78,7 @@ def _facts(store: Store, version: Version) -> list[tuple[str, str]]:
         *_deleted(store, version),
         *_yanked(store, version),
         *_said(store, version),
+        *[("signature", key) for key in signers(store, of_version(version))],
     ]
 
 

@@ -10,7 +10,9 @@ from tunewright.registry.gates.outcomes import OUTCOMES
 from tunewright.registry.gates.policy import NotWorse, PolicyEntry
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.parallel import each
-from tunewright.registry.versions.alias import Gate, Verdict, held, last_move
+from tunewright.registry.trust.keys import parse_line
+from tunewright.registry.trust.signature import of_version, signer_of
+from tunewright.registry.versions.alias import MOST_SAID, Gate, Verdict, held, last_move
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Version, read_version, version_numbers
 
@@ -28,9 +30,17 @@ def judge(store: Store, entry: PolicyEntry, version: Version, *, cache: Path) ->
         before = evidence(store, holder, cache=cache) if holder and is_other else None
         alone = f"no other version holds {entry.name}@{entry.alias}"
         gates.append(_not_worse(policy.not_worse, before, of) if before else gate("not_worse", passed=True, says=alone))
+    gates += [_signed(store, version, who, line) for who, line in policy.signed_by.items()]
     digest, rows = of.test_rows
     decided = _measured_on(store, version, digest) if digest else 0
     return Verdict(entry.entry, holder.number if holder else None, tuple(gates), digest, rows, decided)
+
+
+def _signed(store: Store, version: Version, who: str, line: str) -> Gate:
+    key = parse_line(line)
+    found, faults = signer_of(store, of_version(version), [key] if key else [])
+    says = f"by {key}" if found else (faults[0][:MOST_SAID] if faults else f"{key} has not signed {version}")
+    return gate(f"signed_by.{who}", passed=found is not None, says=says)
 
 
 def _holder(store: Store, entry: PolicyEntry) -> Version | None:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 import yaml
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 from yaml.reader import ReaderError
 
 from tunewright.registry.errors import BadReference
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store
+from tunewright.registry.trust.keys import parse_line
 from tunewright.registry.unique_keys import UniqueKeys
 from tunewright.registry.versions.document import wrong
 from tunewright.registry.versions.layout import Line, Name, Number, Time, gates_prefix, policy_key
@@ -38,11 +39,19 @@ def _no_truth(value: object) -> object:
     return value
 
 
+def _is_key(line: str) -> str:
+    if parse_line(line) is None:
+        said = "Input should be the middle line of the PEM file of an ed25519 public key"
+        raise PydanticCustomError("key", said)
+    return line
+
+
 Real = Annotated[Figure, BeforeValidator(_no_truth)]
 Share = Annotated[Real, Field(ge=0, le=1)]
 Positive = Annotated[Real, Field(gt=0)]
 _What = Annotated[str, Field(min_length=1, max_length=64)]
 Bounds = dict[_What, Real]
+SigningKey = Annotated[str, Field(max_length=128), AfterValidator(_is_key)]
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,8 @@ class Policy:
     """Surely better than an answer without a model."""
     max_overlap: Annotated[int, Field(strict=True, ge=0)] | None = None
     """The most test rows whose inputs may stand among the training rows too."""
+    signed_by: dict[_What, SigningKey] = field(default_factory=dict)
+    """Who must all have signed the version: a name for each, to the middle line of the PEM file of the public key."""
 
     @property
     def asks(self) -> dict[str, object]:
@@ -200,7 +211,8 @@ def _fault(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"]]
     if first["type"] in ("dict_type", "dataclass_type"):
-        example = "{margin: 0.02}, or {}" if place == [_NOT_WORSE] else "{accuracy: 0.9}"
+        examples = {_NOT_WORSE: "{margin: 0.02}, or {}", "signed_by": "{quality: MCowBQYDK2VwAyEA...}"}
+        example = examples.get(place[0], "{accuracy: 0.9}")
         return f"{'.'.join(place)} is {repr(first['input'])[:100]}: it takes names with values, as in {example}"
     known = _known(place[0] if len(place) > 1 else "")
     if first["type"] == "unexpected_keyword_argument":

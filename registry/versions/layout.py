@@ -15,6 +15,7 @@ marks/<name>/versions/<20 digits, down>.yank.<20 digits>.json
 marks/<name>/aliases/<alias>/<20 digits, down>.at
                                                  create-only hint: the log of this alias has this entry
 index/<place>/<id>.json.gz                       create-only copies of small objects, held against each of them
+signatures/<name>/<sha256>/<key id>.json         create-only: what a key has signed, by the sha256 of what it says
 gc/begun                                         create-only: blobs are removed here from time to time
 gc/trash/<id>/begun                              create-only: a collection that has begun
 gc/trash/<id>/<digest>                           what it removes, for as long as somebody may turn out to need it
@@ -44,6 +45,7 @@ _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _NUMBERED = re.compile(r"[0-9]{20}\.json")
+_SIGNATURE = re.compile(rf"signatures/{_NAME.pattern}/[0-9a-f]{{64}}/[0-9a-f]{{64}}\.json")
 _DELETED = ".deleted"
 _DOWN = re.compile(r"[0-9]{20}")
 _HIGHEST = 10**18  # the number that a reference can still name
@@ -128,6 +130,21 @@ def notes_prefix(name: str, number: int | None = None) -> str:
 def note_key(name: str, number: int, entry: int) -> str:
     """One entry of the log of a version."""
     return f"{notes_prefix(name, number)}{_check_number(entry):020d}.json"
+
+
+def signatures_prefix(name: str) -> str:
+    """The folder of all that is signed of a model."""
+    return f"signatures/{check_name(name)}/"
+
+
+def signature_key(name: str, statement: str, key: str) -> str:
+    """One signature. `statement`: the sha256 of what is signed, `key`: the id of who signs, both in hexadecimal."""
+    return f"{signatures_prefix(name)}{statement}/{key}.json"
+
+
+def is_signature(key: str) -> bool:
+    """Whether a signature may lie under this key."""
+    return _SIGNATURE.fullmatch(key) is not None
 
 
 def gates_prefix(name: str, alias: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tunewright.registry.errors import CorruptObject, RegistryError
 from tunewright.registry.stores.store import Store
-from tunewright.registry.versions.alias import held, last_move
+from tunewright.registry.versions.alias import Move, held, last_move
 from tunewright.registry.versions.canary import Trial, last_entry, read_trial
 from tunewright.registry.versions.latest import latest, yank_of
 from tunewright.registry.versions.layout import move_key, trial_key, version_key
@@ -23,6 +23,8 @@ class Seen:
     version: Version
     next_key: str | None
     """The record that the next move writes; None where there is none: `reviews:7` and a digest never move."""
+    move: Move | None = None
+    """Of an alias: what made it point there."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def look(store: Store, reference: str) -> Seen:
     last = last_move(store, asked.name, asked.alias)
     # Read before the version is: a move in between is one that `has_moved` tells.
     next_key = move_key(asked.name, asked.alias, last.entry + 1)
-    return Seen(held(store, last), next_key)
+    return Seen(held(store, last), next_key, last)
 
 
 def warning_of(store: Store, version: Version) -> str | None:

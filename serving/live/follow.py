@@ -15,7 +15,7 @@ import weakref
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from tunewright.registry.errors import AccessDenied, RegistryError, Unreachable
+from tunewright.registry.errors import AccessDenied, RegistryError, Unreachable, Untrusted
 from tunewright.registry.versions.watch import Seen
 from tunewright.serving.errors import BundleError, NotLoaded, ServingError
 from tunewright.serving.events import emit
@@ -365,6 +365,6 @@ def _outcome(error: Exception) -> str:
     """Why a version was not taken, in a word for the metrics."""
     if isinstance(error, _UNREACHED):
         return "unreachable"
-    if isinstance(error, RegistryError):
+    if isinstance(error, RegistryError) and not isinstance(error, Untrusted):
         return "damaged"
-    return "refused" if isinstance(error, ServingError) else "fault"
+    return "refused" if isinstance(error, Untrusted | ServingError) else "fault"

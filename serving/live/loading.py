@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from tunewright.registry.errors import Untrusted
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.trust.trust import Trust, open_trust
 from tunewright.registry.versions.record import REPORT, Version
 from tunewright.registry.versions.watch import Seen, SeenTrial, has_moved, look, look_at_trial, warning_of
 from tunewright.serving.bundle.fetch import fetch
@@ -51,19 +53,30 @@ class Loader:
         """Where versions come from."""
         return open_store(self._registry.uri)
 
+    @cached_property
+    def trust(self) -> Trust:
+        """Whom to believe."""
+        return open_trust(self._registry)
+
     def look(self, reference: str) -> Seen:
-        """Where a reference points now."""
+        """Where a reference points now. Raises Untrusted where that is not signed by a key that is trusted."""
         if is_folder(reference):
             folder = open_folder(reference)
+            self.trust.require_none(reference)
             self._folders[folder.version] = folder
             return Seen(folder.version, None)
-        return look(self.store, reference)
+        return self.trust.believed(self.store, look(self.store, reference))
 
     def look_at_trial(self, reference: str) -> SeenTrial | None:
         """What the registry has on trial beside an alias; None for a reference that is none."""
         if is_folder(reference):
             return None
         seen = look_at_trial(self.store, reference)
+        if seen is not None and seen.trial is not None:
+            try:
+                self.trust.require_trial(self.store, seen.trial)
+            except Untrusted as error:
+                seen = replace(seen, trial=None, fault=str(error))
         if seen is not None and seen.fault:
             emit("canary_unreadable", f"nothing is tried beside {reference}: {seen.fault}", level="warning")
         return seen

@@ -1,5 +1,6 @@
 """Real tiny base models: a few thousand weights of every kind of encoder, and a tokenizer trained on the example."""
 
+import base64
 import csv
 import io
 import json
@@ -30,6 +31,7 @@ from tunewright.job.settings import job as job_settings
 from tunewright.job.settings.job import JobSettings
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.trust.keys import Signer
 from tunewright.registry.versions.pull import pull
 from tunewright.serving.text.cleaning import Cleaning
 from tunewright.serving.text.encoding import Encoder, Padding
@@ -146,6 +148,19 @@ def copied_base(tiny_base, tmp_path):
 def registry(tmp_path):
     """Settings of an empty registry in a folder, with a cache of its own."""
     return RegistrySettings(uri=str(tmp_path / "registry"), cache=tmp_path / "cache")
+
+
+@pytest.fixture
+def signer():
+    return Signer(bytes(range(32)))
+
+
+@pytest.fixture
+def signing(registry, signer, write):
+    """The same settings with a key."""
+    der = bytes.fromhex("302e020100300506032b657004220420") + signer.seed
+    pem = b"-----BEGIN PRIVATE KEY-----\n%s\n-----END PRIVATE KEY-----\n" % base64.b64encode(der)
+    return registry.model_copy(update={"signing_key": write("signing.pem", pem)})
 
 
 @pytest.fixture

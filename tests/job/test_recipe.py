@@ -132,13 +132,14 @@ def test_a_run_that_is_tried_again_publishes_once(made, capsys):
     assert "run first has already published tiny:1" in capsys.readouterr().out
 
 
-def test_a_run_that_was_stopped_before_its_alias_moved_moves_it(make_settings, registry, write):
+def test_a_run_that_was_stopped_before_its_alias_moved_moves_it_and_signs(make_settings, registry, signing, write):
     settings = make_settings(alias="production", run_id="late", keep_bundle=False)
     store = open_store(registry.uri)
     publish(store, "tiny", {"model.json": write("model.json", b"{}")}, run_id="late")
     left = settings.output / "late/checkpoints/train/000001"
     left.mkdir(parents=True)
-    assert run(settings, registry).version.number == 1
+    assert run(settings, signing).version.number == 1
+    assert len(list(store.list("signatures/tiny/"))) == 2
     assert alias.current(store, "tiny", "production") == 1
     assert not (settings.output / "late").exists()
 

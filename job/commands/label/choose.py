@@ -24,7 +24,7 @@ from tunewright.job.steps.teachers.unlabelled import InputsOnly
 from tunewright.job.tasks import TASKS
 from tunewright.job.tasks.token_classification import WORDS
 from tunewright.registry.settings import RegistrySettings
-from tunewright.registry.stores.store import open_store
+from tunewright.registry.trust.trust import trusted
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.predictor import Predictor, open_predictor
 from tunewright.serving.runtime.scores import tempered
@@ -73,7 +73,7 @@ def choose(asked: Asked, registry: RegistrySettings, work: Path) -> tuple[list[I
 
 @contextmanager
 def _opened(reference: str, registry: RegistrySettings) -> Iterator[_Version]:
-    pulled, variant = fetch(open_store(registry.uri), reference, cache=registry.cache)
+    pulled, variant = fetch(*trusted(registry, reference), cache=registry.cache)
     try_bundle(pulled.folder, variant, digest=pulled.version.digest, cache=registry.cache)
     with closing(open_predictor(pulled.folder, variant=variant)) as predictor:
         yield _Version(f"{pulled.version.name}:{pulled.version.number}", predictor)

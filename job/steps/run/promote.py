@@ -10,6 +10,7 @@ from tunewright.registry.errors import Conflict, Overtaken
 from tunewright.registry.gates.judge import judge
 from tunewright.registry.gates.policy import read_policy
 from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.alias import Verdict, aliases_of, move
 from tunewright.registry.versions.record import Version
 
@@ -33,9 +34,10 @@ def point_alias(
             return f"{version} is registered, and {name} is not moved to it: it misses {missed}"
         try:
             reason, run_id = f"run {begun.run_id} passed its gates", begun.run_id
-            move(
+            made = move(
                 begun.store, version.name, settings.alias, version.number, reason=reason, run_id=run_id, verdict=verdict
             )
+            open_trust(registry).sign(begun.store, made)
         except Overtaken:  # what it was held against does not hold the alias any more
             continue
         except Conflict as error:

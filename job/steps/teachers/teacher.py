@@ -17,7 +17,7 @@ from tunewright.job.kinds.plan import Prepared, TeacherFacts
 from tunewright.job.progress.events import bar, say
 from tunewright.job.settings.job import JobSettings
 from tunewright.registry.settings import RegistrySettings
-from tunewright.registry.stores.store import open_store
+from tunewright.registry.trust.trust import trusted
 from tunewright.registry.versions.record import Version
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.bundle.model_file import ModelFile, read_model_file
@@ -39,7 +39,7 @@ def find_teacher(prepared: Prepared, settings: JobSettings, registry: RegistrySe
     asked = settings.train.distill
     if asked is None:
         return None
-    pulled, _ = fetch(open_store(registry.uri), asked.teacher, cache=registry.cache, variant=VARIANT)
+    pulled, _ = fetch(*trusted(registry, asked.teacher), cache=registry.cache, variant=VARIANT)
     model = read_model_file(pulled.folder)
     if fault := _unlike(model, prepared, settings):
         raise SettingsError(f"train.distill.teacher is {asked.teacher!r}, {fault}")
@@ -81,7 +81,7 @@ def answers(prepared: Prepared, registry: RegistrySettings) -> Array:
     where the teacher's tokenizer makes nothing of it."""
     sets = [one.data for one in (prepared.train, prepared.unlabelled) if one is not None]
     facts, count = prepared.facts["teacher"], sum(map(_words if is_by_word(prepared) else len, sets))
-    pulled, _ = fetch(open_store(registry.uri), facts["reference"], cache=registry.cache, variant=VARIANT)
+    pulled, _ = fetch(*trusted(registry, facts["reference"]), cache=registry.cache, variant=VARIANT)
     labels = read_model_file(pulled.folder).labels
     asked = digest([facts["digest"], prepared.facts["files"], *(one.digest() for one in sets)])
     path = registry.cache / "answers" / f"{asked[:32]}.npy"
@@ -100,7 +100,7 @@ def open_version(facts: TeacherFacts, registry: RegistrySettings) -> "Predictor"
     # Imported here: most jobs have no teacher.
     from tunewright.serving.predictor import open_predictor
 
-    pulled, _ = fetch(open_store(registry.uri), facts["reference"], cache=registry.cache, variant=VARIANT)
+    pulled, _ = fetch(*trusted(registry, facts["reference"]), cache=registry.cache, variant=VARIANT)
     try_bundle(pulled.folder, VARIANT, digest=pulled.version.digest, cache=registry.cache)
     return open_predictor(pulled.folder, variant=VARIANT)
 

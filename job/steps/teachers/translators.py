@@ -22,7 +22,7 @@ from tunewright.job.progress.events import bar, say
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.teachers.teacher import VARIANT, facts_of, open_version
 from tunewright.registry.settings import RegistrySettings
-from tunewright.registry.stores.store import open_store
+from tunewright.registry.trust.trust import trusted
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.bundle.model_file import read_model_file
 from tunewright.serving.text.cleaning import clean
@@ -47,7 +47,7 @@ def find_translators(settings: JobSettings, registry: RegistrySettings) -> list[
 
 
 def _found(way: str, reference: str, registry: RegistrySettings) -> TeacherFacts:
-    pulled, _ = fetch(open_store(registry.uri), reference, cache=registry.cache, variant=VARIANT)
+    pulled, _ = fetch(*trusted(registry, reference), cache=registry.cache, variant=VARIANT)
     task = read_model_file(pulled.folder).task
     if task != _TASK:
         raise SettingsError(

@@ -8,8 +8,10 @@ from tunewright.registry.commands.command import Command, add_json, add_referenc
 from tunewright.registry.commands.output import answer, print_json, say, tell
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import Conflict
+from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
+from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.upkeep.repair import open_source, repair
 from tunewright.registry.upkeep.verify import Verified, sharers, verify, verify_model
 from tunewright.registry.versions.alias import aliases_of
@@ -27,14 +29,17 @@ def _add_verify(made: argparse.ArgumentParser) -> None:
 def _verify(store: Store, options: argparse.Namespace) -> int:
     require_registry(store)
     faults: list[str] = []
+    trust = open_trust(RegistrySettings())
     if options.reference is None or not set("@:") & set(options.reference):
         names = [check_name(options.reference)] if options.reference else model_names(store, on_fault=faults.append)
         if options.reference and not version_numbers(store, options.reference):
             raise no_model(store, options.reference)
         known: dict[str, str | None] = {}
         found = [one for name in names for one in verify_model(store, name, known=known, on_fault=faults.append)]
+        faults += [fault for name in names for fault in trust.audit(store, name)]
     else:
         found = [verify(store, options.reference)]
+        faults += trust.faults(store, options.reference)
     damaged = {digest for one in found for digest in one.damaged}
     held = sharers(store, damaged) if damaged else {}
     shared = {digest: versions for digest, versions in sorted(held.items()) if len(versions) > 1}

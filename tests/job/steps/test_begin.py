@@ -8,6 +8,7 @@ import pytest
 from tunewright.job.errors import BaseModelError, DataError
 from tunewright.job.recipe import open_base
 from tunewright.job.steps.begin import begin, get_ready
+from tunewright.registry.errors import SettingsError, Untrusted
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.publish import publish
 
@@ -50,6 +51,18 @@ def test_nothing_is_read_again_for_a_run_that_has_published(make_settings, regis
     with begin(settings, registry) as begun:
         assert begun.done is not None
         assert begun.ready is None
+
+
+def test_a_job_whose_versions_nobody_would_believe_reads_nothing(make_settings, registry, signer, write, bad):
+    pem = f"-----BEGIN PUBLIC KEY-----\n{signer.public.line}\n-----END PUBLIC KEY-----\n"
+    key = write("key.pem", pem.encode())
+    closed = registry.model_copy(update={"trusted_keys": key})
+    said = "^REGISTRY_TRUSTED_KEYS is set and REGISTRY_SIGNING_KEY is not"
+    with pytest.raises(Untrusted, match=said), begin(make_settings(data=bad), closed):
+        pass
+    unread = registry.model_copy(update={"signing_key": key})
+    with pytest.raises(SettingsError, match="holds a public key"), begin(make_settings(data=bad), unread):
+        pass
 
 
 def test_a_base_that_is_not_there_is_told_once_the_data_is_good(make_settings, registry, tmp_path):

@@ -44,9 +44,9 @@ def test_a_gate_of_a_later_release_is_not_overlooked(store, make):
     entry = set_policy(store, "reviews", "production", POLICY)
     fields = json.loads(store.read(policy_key("reviews", "production", 1), limit=9999))
     del fields["sha256"]
-    fields |= {"entry": 2, "policy": {"signed_by": "ada"}}
+    fields |= {"entry": 2, "policy": {"seen_by": "ada"}}
     store.create(policy_key("reviews", "production", 2), seal(fields))
-    with pytest.raises(CorruptObject, match="signed_by: unexpected keyword argument"):
+    with pytest.raises(CorruptObject, match="seen_by: unexpected keyword argument"):
         read_policy(store, "reviews", "production")
     assert entry.entry == 1
 
@@ -74,7 +74,7 @@ def test_the_example_of_the_guide_is_read(tmp_path):
 
 KNOWN = (
     "known are min, max, not_worse, slices, max_drop, max_flip, max_mib, max_ms_per_text, parity_tolerance, "
-    "beat_baseline, max_overlap"
+    "beat_baseline, max_overlap, signed_by"
 )
 KNOWN_THERE = "known in not_worse are alpha, margin, rows"
 

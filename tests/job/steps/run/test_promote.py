@@ -12,6 +12,7 @@ from tunewright.job.steps.run.promote import point_alias, require
 from tunewright.registry.gates.policy import Policy, set_policy
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.trust.signature import of_move, signer_of
 from tunewright.registry.versions.alias import current, last_move
 from tunewright.registry.versions.publish import publish
 
@@ -33,7 +34,7 @@ def promoted(registry, store, tmp_path):
     settings = JobSettings(model_name="reviews", data={"train": "train.csv"}, alias="production")
     made = []
 
-    def one(accuracy, again=False):
+    def one(accuracy, again=False, registry=registry):
         made.append(None)
         run_id = "run-1" if again else f"run-{len(made)}"
         metrics = tmp_path / f"{len(made)}.json"
@@ -55,6 +56,12 @@ def test_an_alias_that_asks_is_moved_with_the_verdict_in_its_log(promoted, store
     made = last_move(store, "reviews", "production")
     assert (made.run_id, made.verdict.holder, made.verdict.missed) == ("run-2", 1, [])
     assert "reviews@production: min.accuracy passed: 0.9500, at least 0.9" in capsys.readouterr().out
+
+
+def test_the_move_of_a_job_with_a_key_is_signed(promoted, signing, signer, store):
+    assert promoted(0.8, registry=signing) is None
+    made = of_move(last_move(store, "reviews", "production"))
+    assert signer_of(store, made, [signer.public])[0] == signer.public
 
 
 def test_a_version_that_misses_what_the_alias_asks_stays_without_it(promoted, store):

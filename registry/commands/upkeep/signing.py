@@ -1,0 +1,50 @@
+"""`tunewright sign`: say with a key that a version is what it is, and that an alias points there."""
+
+import argparse
+from pathlib import Path
+
+from tunewright.registry.commands.command import Command, add_json, add_reference
+from tunewright.registry.commands.output import answer
+from tunewright.registry.completion import names_a
+from tunewright.registry.errors import BadReference
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.probe import probe
+from tunewright.registry.stores.store import Store
+from tunewright.registry.trust.keys import read_signer
+from tunewright.registry.trust.trust import KEY, Trust, statement_of
+from tunewright.registry.versions.alias import Move, held, last_move
+from tunewright.registry.versions.canary import Trial, running
+from tunewright.registry.versions.record import Version
+from tunewright.registry.versions.reference import parse, resolve
+
+
+def _add(made: argparse.ArgumentParser) -> None:
+    add_reference(made)
+    said = f"PEM file of an ed25519 private key; without it that of {KEY}"
+    names_a(made.add_argument("--key", type=Path, metavar="FILE", help=said), "file")
+    add_json(made)
+
+
+def _sign(store: Store, options: argparse.Namespace) -> int:
+    settings = RegistrySettings()
+    path = options.key or settings.signing_key
+    if path is None:
+        raise BadReference(f"no key is named; say --key FILE, or set {KEY}")
+    trust = Trust(read_signer(path, "--key" if options.key else KEY))
+    asked = parse(options.reference)
+    made: list[Version | Move | Trial] = []
+    if asked.alias:
+        last, trial = last_move(store, asked.name, asked.alias), running(store, asked.name, asked.alias)
+        made = [held(store, last), last, *([trial] if trial else [])]
+    else:
+        made = [resolve(store, options.reference)]
+    if not store.single_writer:
+        probe(store)
+    keys = [trust.sign(store, one) for one in made]
+    signed = [statement_of(one).what.rstrip(",") for one in made]
+    facts = {"signed": signed, "signed_by": keys[0].id if keys[0] else None}
+    answer(f"signed by {keys[0]}: {', and '.join(signed)}", facts, as_json=options.json)
+    return 0
+
+
+SIGN = Command(_add, _sign)

@@ -1,0 +1,1 @@
+"""Who has made a version, moved an alias, and whom to believe: signatures, trusted keys."""

@@ -1,0 +1,170 @@
+"""Trust: what a program signs, and what it believes.
+
+Without `REGISTRY_TRUSTED_KEYS` everything is believed, as long as its digests match. With it a version counts only
+when one of the keys for its model has signed its number, its bytes and its predecessor, and an alias only when one of
+the keys for it has signed the move that it follows; nothing else is pulled or served.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from tunewright.registry.errors import CorruptObject, NotFound, Untrusted
+from tunewright.registry.settings import RegistrySettings
+from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.trust.keys import PublicKey, Signer, read_signer
+from tunewright.registry.trust.signature import (
+    Statement,
+    envelope_fault,
+    of_move,
+    of_trial,
+    of_version,
+    sign,
+    signer_of,
+)
+from tunewright.registry.trust.trusted import SETTING, TrustedKeys, read_trusted
+from tunewright.registry.versions.alias import Move, aliases, last_move
+from tunewright.registry.versions.canary import Trial
+from tunewright.registry.versions.layout import is_signature, signatures_prefix
+from tunewright.registry.versions.numbered import stranger
+from tunewright.registry.versions.record import Version, read_version, version_numbers
+from tunewright.registry.versions.reference import resolve
+from tunewright.registry.versions.watch import Seen, look
+
+KEY = "REGISTRY_SIGNING_KEY"
+Place = TypeVar("Place")
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The keys of this program."""
+
+    signer: Signer | None = None
+    trusted: TrustedKeys | None = None
+
+    def resolve(self, store: Store, wanted: str | Version) -> Version:
+        """The version that a reference means, believed. Raises what `resolve` raises, and Untrusted."""
+        if self.trusted is None or isinstance(wanted, Version):
+            version = resolve(store, wanted)
+            self.require_version(store, version)
+            return version
+        return self.believed(store, look(store, wanted)).version
+
+    def faults(self, store: Store, reference: str) -> list[str]:
+        """Why a reference is not believed; empty where it is."""
+        try:
+            self.resolve(store, reference)
+        except Untrusted as error:
+            return [str(error)]
+        return []
+
+    def believed(self, store: Store, seen: Seen) -> Seen:
+        """Where a reference points, believed. Raises Untrusted."""
+        if seen.move:
+            self._require(store, of_move(seen.move), seen.move.name, seen.move.alias)
+        self.require_version(store, seen.version)
+        return seen
+
+    def require_version(self, store: Store, version: Version) -> None:
+        """Untrusted for a version that is not signed by a key for its model."""
+        self._require(store, of_version(version), version.name)
+
+    def require_trial(self, store: Store, trial: Trial) -> None:
+        """Untrusted for a trial that is not signed by a key for its alias."""
+        self._require(store, of_trial(trial), trial.name, trial.alias)
+
+    def require_none(self, what: str) -> None:
+        """Untrusted for what carries no signature, where signatures are asked for."""
+        if self.trusted is not None:
+            raise Untrusted(
+                f"{what} carries no signature that is read here, and {SETTING} is set; take the version from its "
+                "registry, or unset that for a place which you trust"
+            )
+
+    def require_signer(self, name: str, alias: str | None = None) -> None:
+        """Untrusted where what this program is about to write would not be believed afterwards."""
+        if self.trusted is None:
+            return
+        what = f"{name}@{alias}" if alias else name
+        if self.signer is None:
+            raise Untrusted(
+                f"{SETTING} is set and {KEY} is not: nothing that is written to {what} without a signature would be "
+                "believed; name the file of a private key"
+            )
+        if self.signer.public not in self.trusted.of(name, alias):
+            raise Untrusted(
+                f"the key {self.signer.public} ({KEY}) is not trusted for {what} by {self.trusted.path}: what it signs "
+                "would not be believed"
+            )
+
+    def sign(self, store: Store, made: Version | Move | Trial) -> PublicKey | None:
+        """Sign what was written, where there is a key; done twice, it is done once."""
+        if self.signer is None:
+            return None
+        sign(store, statement_of(made), self.signer)
+        return self.signer.public
+
+    def audit(self, store: Store, name: str) -> Iterator[str]:
+        """What is wrong with the signatures of a model, and what of it is not believed."""
+        for stat in store.list(signatures_prefix(name)):
+            if not is_signature(stat.key):
+                yield stranger(store, stat.key)
+            elif fault := envelope_fault(store, stat.key):
+                yield fault
+        if self.trusted is None:
+            return
+        for number in version_numbers(store, name):
+            yield from _told(self._require_number, store, name, number)
+        for alias in aliases(store, name):
+            yield from _told(self._require_alias, store, name, alias)
+
+    def _require_number(self, store: Store, name: str, number: int) -> None:
+        self.require_version(store, read_version(store, name, number))
+
+    def _require_alias(self, store: Store, name: str, alias: str) -> None:
+        self._require(store, of_move(last_move(store, name, alias)), name, alias)
+
+    def _require(self, store: Store, statement: Statement, name: str, alias: str | None = None) -> None:
+        if self.trusted is None:
+            return
+        what, place = statement.what, f"{name}@{alias}" if alias else name
+        keys = self.trusted.of(name, alias)
+        if not keys:
+            raise Untrusted(f"{self.trusted.path} ({SETTING}) names no key for {place}: nothing of it is believed")
+        key, faults = signer_of(store, statement, keys)
+        if key is None:
+            known = ", ".join(map(str, keys))
+            why = f": {faults[0]}" if faults else ""
+            reference = place if alias else what
+            raise Untrusted(
+                f"{what} in {store.uri} is not signed by a key that is trusted for {place} ({known}){why}; "
+                f"whoever stands behind it says `tunewright sign {reference} --key FILE`"
+            )
+
+
+def open_trust(settings: RegistrySettings) -> Trust:
+    """The keys that the settings name. Raises SettingsError."""
+    signer = read_signer(settings.signing_key, KEY) if settings.signing_key else None
+    return Trust(signer, read_trusted(settings.trusted_keys) if settings.trusted_keys else None)
+
+
+def trusted(settings: RegistrySettings, wanted: str) -> tuple[Store, str | Version]:
+    """The registry, and a version of it that may be opened: a believed one where keys are named."""
+    store, trust = open_store(settings.uri), open_trust(settings)
+    return store, wanted if trust.trusted is None else trust.resolve(store, wanted)
+
+
+def statement_of(made: Version | Move | Trial) -> Statement:
+    """What is signed of it."""
+    if isinstance(made, Version):
+        return of_version(made)
+    return of_move(made) if isinstance(made, Move) else of_trial(made)
+
+
+def _told(require: Callable[[Store, str, Place], None], store: Store, name: str, place: Place) -> Iterator[str]:
+    try:
+        require(store, name, place)
+    except Untrusted as error:
+        yield str(error)
+    except (CorruptObject, NotFound):  # what cannot be read is told of elsewhere
+        return
