@@ -157,6 +157,11 @@ def _remarks(found: Evidence, opened: _Opened, *, has_weights: bool) -> Iterator
         )
     if opened.ort is None:
         yield "optimum knows no graph of this shape: there is no onnx/, and transformers opens the weights"
+    if model.get("task") == "feature-extraction":
+        yield (
+            "transformers gives a vector for each token; that of a text is their mean, or the first one, as "
+            "tunewright_pooling in config.json says"
+        )
     if steps := [name for name, is_on in mapping(model.get("cleaning")).items() if is_on is True]:
         yield f"the server cleans texts first ({', '.join(steps)}), these programs take them as they come"
     temperature = served.get("temperature")

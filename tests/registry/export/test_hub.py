@@ -65,6 +65,12 @@ def test_a_graph_keeps_the_file_that_it_names(run, make_version, tmp_path):
     assert 'subfolder="onnx/int8", file_name="model.onnx"' in (tmp_path / "hf/README.md").read_text()
 
 
+def test_vectors_of_tokens_are_told_to_be_pooled(run, make_version, tmp_path):
+    make_version(task="feature-extraction", problem="frozen", labels=[])
+    told = json.loads(run("export", "reviews", "--hf", str(tmp_path / "hf"), "--json")[1])
+    assert told["remarks"][1].startswith("transformers gives a vector for each token; that of a text is their mean")
+
+
 def test_a_graph_of_which_optimum_knows_no_class_stays_out(run, make_version, tmp_path):
     make_version(task="translation", problem="text", labels=[])
     told = json.loads(run("export", "reviews", "--hf", str(tmp_path / "hf"), "--json")[1])
