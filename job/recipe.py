@@ -46,6 +46,7 @@ from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Summary, Version, summarize
 from tunewright.registry.versions.reference import resolve
+from tunewright.registry.webhook import tell_published
 from tunewright.serving.runtime.capacity import available_cpus
 
 
@@ -126,6 +127,8 @@ def _published(begun: Begun, released: Release, plan: Plan, registry: RegistrySe
     facts = {"model": version.name, "version": version.number, "digest": version.digest}
     signed = f", signed by {key}" if key else ""
     say("registry", f"registered {version.name}:{version.number} ({version.digest}) in {store.uri}{signed}", **facts)
+    if untold := tell_published(registry, version):
+        warn("registry", untold)
     return version
 
 

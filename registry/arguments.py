@@ -54,6 +54,7 @@ settings (environment):
   REGISTRY_SINGLE_WRITER  true: accept a server without conditional writes
   REGISTRY_SIGNING_KEY    PEM file of an ed25519 private key: what is made here is signed with it
   REGISTRY_TRUSTED_KEYS   public keys, a folder or a file: what none of them has signed is refused
+  REGISTRY_WEBHOOK_URL    where publications and moves of aliases are told, signed by REGISTRY_WEBHOOK_SECRET
   AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_PROFILE ...: as for the aws tools
 """
 _COMPLETION = """\

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
-from tunewright.registry.commands.output import answer, print_json, print_table, say
+from tunewright.registry.commands.output import answer, print_json, print_table, say, warn
 from tunewright.registry.errors import BadReference, Conflict, NotFound
 from tunewright.registry.gates.judge import judge
 from tunewright.registry.gates.policy import read_policy
@@ -19,6 +19,7 @@ from tunewright.registry.versions.layout import check_alias
 from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import name_and_alias, resolve
 from tunewright.registry.versions.watch import warning_of
+from tunewright.registry.webhook import tell_moved
 
 
 def _add_promote(made: argparse.ArgumentParser) -> None:
@@ -53,7 +54,9 @@ def _promote(store: Store, options: argparse.Namespace) -> int:
     made = move(store, version.name, alias, version.number, reason=reason, force=force, verdict=verdict)
     trust.sign(store, made)
     said = f"{made.name}@{made.alias} -> {made.number} (before: {made.previous or 'nothing'})"
-    if before and made.id == before.id:
+    if before is None or made.id != before.id:
+        warn(tell_moved(RegistrySettings(), made))
+    else:
         said = f"{made.name}@{made.alias} points at {made.number} already"
     answer(said, _facts(made), as_json=options.json)
     return 0
@@ -126,8 +129,8 @@ def _rollback(store: Store, options: argparse.Namespace) -> int:
     made = rollback(store, name, alias, reason=options.why, holder=options.holder, to=options.to)
     trust.sign(store, made)
     said = f"{made.name}@{made.alias}: {made.previous or 'nothing'} -> {made.number}"
-    if warning := warning_of(store, held(store, made)):
-        say(f"warning: {warning}", sys.stderr)
+    warn(warning_of(store, held(store, made)))
+    warn(tell_moved(RegistrySettings(), made))
     answer(said, _facts(made), as_json=options.json)
     return 0
 
@@ -143,6 +146,8 @@ def _unalias(store: Store, options: argparse.Namespace) -> int:
     before, trust = _last(store, name, alias), open_trust(RegistrySettings())
     made = remove(store, name, alias, reason=options.why)
     trust.sign(store, made)
+    if before:
+        warn(tell_moved(RegistrySettings(), made))
     said = f"{name}@{alias}: {made.number} -> nothing" if before else f"{name}@{alias} points nowhere already"
     answer(said, _facts(made), as_json=options.json)
     return 0

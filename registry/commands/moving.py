@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
-from tunewright.registry.commands.output import answer
+from tunewright.registry.commands.output import answer, warn
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import BadReference, Conflict
 from tunewright.registry.settings import RegistrySettings
@@ -24,6 +24,7 @@ from tunewright.registry.versions.publish import find_run, publish
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Summary, Version, deletion_of
 from tunewright.registry.versions.reference import resolve
+from tunewright.registry.webhook import tell_published
 
 _WORD = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")
 """The name of a task or of a figure."""
@@ -67,7 +68,9 @@ def _publish(store: Store, options: argparse.Namespace) -> int:
         config={key: value for key, value in said.items() if value},
         summary=Summary(options.task, *headline),
     )
-    return _tell(store, version, "is published", options, made=True, key=trust.sign(store, version))
+    key = trust.sign(store, version)
+    warn(tell_published(RegistrySettings(), version))
+    return _tell(store, version, "is published", options, made=True, key=key)
 
 
 def _metrics(texts: Sequence[str]) -> dict[str, float]:

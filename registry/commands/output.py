@@ -15,6 +15,12 @@ def say(text: str, stream: TextIO | None = None) -> None:
     (stream or sys.stdout).write(clean + "\n")
 
 
+def warn(text: str | None) -> None:
+    """Say what went wrong beside what was asked for; None is nothing."""
+    if text:
+        say(f"warning: {text}", sys.stderr)
+
+
 def tell(faults: Sequence[str]) -> int:
     """Say what was found that does not belong there; the exit code."""
     for fault in dict.fromkeys(faults):

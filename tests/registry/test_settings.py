@@ -1,4 +1,4 @@
-"""Three variables; a misspelt one is never ignored."""
+"""The variables; a misspelt one is never ignored."""
 
 from pathlib import Path
 

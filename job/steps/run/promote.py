@@ -13,6 +13,7 @@ from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.alias import Verdict, aliases_of, move
 from tunewright.registry.versions.record import Version
+from tunewright.registry.webhook import tell_moved
 
 
 def point_alias(
@@ -45,6 +46,8 @@ def point_alias(
             warn("registry", str(error))
         else:
             say("registry", f"{name} is now {version}")
+            if untold := tell_moved(registry, made):
+                warn("registry", untold)
         return None
 
 
