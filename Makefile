@@ -27,7 +27,8 @@ RUNTIME_BASE ?=
 SOURCE_DATE_EPOCH ?=
 # Anything else for `build`, such as a volume with wheels that PIP_CONF names.
 BUILD_FLAGS ?=
-OVERLAY     ?= k8s/overlays/local
+OVERLAY     ?= k8s/overlays/local/job
+SUBMIT      ?=
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,7 +50,7 @@ check: $(VENV)/.dev site ## ruff, mypy, shellcheck, hadolint, and the site witho
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/shellcheck .ci/* k8s/submit
+	$(BIN)/shellcheck .ci/*
 	$(BIN)/hadolint Dockerfile
 
 docs: $(VENV)/.dev ## write the generated pages and the wings in the README
@@ -142,8 +143,8 @@ images: ## build both images with docker or podman (BASE, RUNTIME_BASE, DEVICE=c
 	$(BUILD) --target serving -t $(REPOSITORY)/tunewright-serving:$(TAG) .
 	$(BUILD) --target job -t $(REPOSITORY)/tunewright-job:$(TAG) .
 
-submit: ## run the job and the server on Kubernetes (OVERLAY=k8s/overlays/gpu, CONFIG=your.yaml)
-	@k8s/submit $(OVERLAY) $(if $(filter file,$(origin CONFIG)),,$(CONFIG))
+submit: $(VENV)/.job ## run a job on Kubernetes and follow it (CONFIG=your.yaml, OVERLAY=k8s/overlays/gpu/job, SUBMIT="--detach")
+	@$(BIN)/tunewright submit --overlay $(OVERLAY) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG)) $(SUBMIT)
 
 install: $(VENV)/.dev ## make .venv with everything a developer needs
 

@@ -206,7 +206,7 @@ def _exit_codes() -> str:
     lines = command_line.EXIT_CODES.splitlines()[1:]
     parts += [f"| {code} | {when} |\n" for code, when in (line.split(maxsplit=1) for line in lines)]
     parts.append(
-        "\nWhich error of the job gives which is in [Errors](errors.md#job). In `k8s/base/job.yaml` 2, 3 and 4 end\n"
+        "\nWhich error of the job gives which is in [Errors](errors.md#job). In `k8s/job/job.yaml` 2, 3 and 4 end\n"
         "the Job at once, as the same again would end the same; 75 runs it again and is not counted.\n"
     )
     return "".join(parts)

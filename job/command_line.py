@@ -2,6 +2,16 @@
 
 from tunewright.registry.command_line import Group
 
+_CLUSTER = Group(
+    title="jobs on Kubernetes",
+    main="tunewright.job.cluster.program:main",
+    parser="tunewright.job.cluster.program:parser",
+    commands={
+        "submit": "run a job on a cluster through your own kubectl, follow its log, end with its exit code",
+        "jobs": "how the jobs of a namespace stand",
+        "cancel": "end one of them",
+    },
+)
 GROUP = Group(
     title="make a model",
     main="tunewright.job.program:main",
@@ -18,4 +28,5 @@ GROUP = Group(
         "runs": "compare the last runs of an output folder or bucket: settings, figures, curves",
         "predict": "answer with a registered version",
     },
+    beside=(_CLUSTER,),
 )

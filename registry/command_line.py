@@ -53,6 +53,8 @@ class Group:
     """What brings the packages it needs: `pip install 'tunewright[extra]'`; empty where the core is enough."""
     needs: tuple[str, ...] = ()
     """Modules without which it cannot start."""
+    beside: tuple["Group", ...] = ()
+    """Commands of the same room that need other packages, or none."""
 
     @property
     def hint(self) -> str:
@@ -154,7 +156,8 @@ def found() -> list[Group]:
     groups = []
     for entry in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
         try:
-            groups.append(entry.load())
+            group = entry.load()
+            groups += [group, *group.beside]
         except ModuleNotFoundError:  # an image that holds some of the rooms
             continue
         except (Exception, SystemExit) as error:  # another package raises whatever its code raises

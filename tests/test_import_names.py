@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = ["LICENSE", "README.md", "pyproject.toml", "job", "registry", "serving", "src"]
+SOURCES = ["LICENSE", "README.md", "pyproject.toml", "job", "registry", "serving", "k8s", "src"]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def test_a_regular_install_brings_one_name(wheel):
         kept = {path.relative_to(ROOT).as_posix() for path in (ROOT / room).rglob("*.py")}
         assert {f"tunewright/{name}" for name in kept} <= set(names)
     assert "tunewright/job/examples/reviews/job.yaml" in names
+    assert {"tunewright/k8s/job/kustomization.yaml", "tunewright/k8s/components/registry/environment.env"} <= set(names)
 
 
 def test_an_editable_install_is_a_plain_path_that_holds_one_name():

@@ -1,11 +1,9 @@
 """The manifests as written and as kustomize renders them: schemas, pod security, exit codes, settings."""
 
 import functools
-import json
 import os
 import shutil
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -23,9 +21,14 @@ from tunewright.serving.http.app import PAGES
 from tunewright.serving.settings import ServingSettings
 
 ROOT = Path(__file__).parents[1]
-BASE = ROOT / "k8s/base"
+K8S = ROOT / "k8s"
+SITES = ["", "overlays/local/", "overlays/gpu/"]
+"""Where a folder for the job and one for the server lie."""
+COMPONENTS = sorted(path.parent.name for path in K8S.glob("components/*/kustomization.yaml"))
+OF_THE_JOB = {"gpu", "kueue", "cache", "shared-memory", "hub-token", "nodes"}
+OF_THE_SERVER = {"autoscale"}
 OLDEST = "1.29"
-"""The first Kubernetes whose schema takes a rule for exit codes alone; k8s/base/kustomization.yaml says so too."""
+"""The first Kubernetes whose schema takes a rule for exit codes alone; k8s/job/kustomization.yaml says so too."""
 
 
 def read(text):
@@ -33,12 +36,18 @@ def read(text):
 
 
 def as_written():
-    files = [path for path in sorted(BASE.glob("*.yaml")) if path.name != "kustomization.yaml"]
+    files = [path for room in ("job", "serving") for path in sorted((K8S / room).glob("*.yaml"))]
+    files = [path for path in files if path.name != "kustomization.yaml"]
     return [document for path in files for document in read(path.read_text())]
 
 
 KUBECTLS = os.environ.get("TUNEWRIGHT_KUBECTLS", "").split(":") if os.environ.get("TUNEWRIGHT_KUBECTLS") else []
 """Paths of the oldest and the newest kubectl that are promised; .ci/run brings them."""
+
+
+def both(site):
+    """What a site applies and submits."""
+    return [*rendered(f"{site}job"), *rendered(f"{site}serving")]
 
 
 @functools.cache
@@ -50,16 +59,16 @@ def rendered(folder, program="kubectl"):
 
 
 @pytest.mark.skipif(not KUBECTLS, reason="TUNEWRIGHT_KUBECTLS names no programs, which .ci/run brings")
-@pytest.mark.parametrize("folder", ["base", "overlays/local", "overlays/gpu"])
+@pytest.mark.parametrize("folder", [f"{site}{room}" for site in SITES for room in ("job", "serving")])
 def test_every_kubectl_that_is_promised_renders_the_same(folder):
     oldest, *others = [rendered(folder, program) for program in KUBECTLS]
     assert oldest
     assert all(other == oldest for other in others)
 
 
-@pytest.fixture(params=["as written", "base", "overlays/local", "overlays/gpu"])
+@pytest.fixture(params=["as written", *SITES])
 def manifests(request):
-    return as_written() if request.param == "as written" else rendered(request.param)
+    return as_written() if request.param == "as written" else both(request.param)
 
 
 def of_kind(manifests, kind, name=None):
@@ -87,14 +96,32 @@ def environment(manifests, pod):
 
 @pytest.mark.parametrize("version", [OLDEST, kubernetes_validate.latest_version()])
 def test_every_manifest_matches_the_published_schema(manifests, version):
-    assert {"Namespace", "Job", "Deployment", "Service", "PodDisruptionBudget"} <= {one["kind"] for one in manifests}
+    assert {"Job", "Deployment", "Service", "PodDisruptionBudget"} <= {one["kind"] for one in manifests}
     for manifest in manifests:
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def test_every_manifest_is_applied_but_the_example_of_a_secret():
-    applied = yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"]
-    assert {path.name for path in BASE.glob("*.yaml")} - set(applied) == {"kustomization.yaml", "secret.yaml"}
+@pytest.mark.parametrize("room", ["job", "serving"])
+def test_every_manifest_is_applied(room):
+    applied = yaml.safe_load((K8S / room / "kustomization.yaml").read_text())["resources"]
+    assert {path.name for path in (K8S / room).glob("*.yaml")} - set(applied) == {"kustomization.yaml"}
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_the_job_and_the_server_are_applied_apart(site):
+    def names(room):
+        rest = [one for one in rendered(f"{site}{room}") if one["kind"] not in ("Namespace", "ConfigMap")]
+        return {(one["kind"], one["metadata"]["name"]) for one in rest}
+
+    assert not names("job") & names("serving")
+    assert not [kind for kind, _ in names("serving") if kind == "Job"]
+
+
+def test_a_namespace_is_made_where_an_overlay_asks_for_it():
+    assert of_kind(rendered("job"), "Namespace") == of_kind(rendered("serving"), "Namespace") == []
+    assert of_kind(rendered("overlays/gpu/job"), "Namespace") == []
+    [namespace] = of_kind(rendered("overlays/local/job"), "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
 def test_every_pod_is_restricted(manifests):
@@ -114,9 +141,9 @@ def test_every_pod_is_restricted(manifests):
 
 
 def test_no_pod_holds_a_token_of_the_cluster_or_service_links(manifests):
-    [account] = of_kind(manifests, "ServiceAccount")
-    assert account["automountServiceAccountToken"] is False
-    for pod in pods(manifests).values():
+    for kind, pod in pods(manifests).items():
+        [account] = of_kind(manifests, "ServiceAccount", f"tunewright-{'job' if kind == 'Job' else 'serving'}")
+        assert account["automountServiceAccountToken"] is False
         assert pod["spec"]["automountServiceAccountToken"] is False
         assert pod["spec"]["enableServiceLinks"] is False
         assert pod["spec"]["serviceAccountName"] == account["metadata"]["name"]
@@ -126,12 +153,13 @@ def test_only_the_named_folders_are_writable_and_each_is_bounded(manifests):
     for pod in pods(manifests).values():
         volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
         writable = {mount["mountPath"]: mount for mount in container(pod)["volumeMounts"] if not mount.get("readOnly")}
-        assert set(writable) == {"/tmp", "/var/lib/tunewright"}
+        assert {"/tmp", "/var/lib/tunewright"} <= set(writable) <= {"/tmp", "/var/lib/tunewright", "/dev/shm"}
         assert all("sizeLimit" in volumes[mount["name"]]["emptyDir"] for mount in writable.values())
         limits = container(pod)["resources"]["limits"]
         assert {"cpu", "memory", "ephemeral-storage"} <= set(limits)
         # A volume that is filled to its limit is named as the cause; one beyond the pod's limit would not be.
-        sizes = [volumes[mount["name"]]["emptyDir"]["sizeLimit"] for mount in writable.values()]
+        bounds = [volumes[mount["name"]]["emptyDir"] for mount in writable.values()]
+        sizes = [bound["sizeLimit"] for bound in bounds if bound.get("medium") != "Memory"]
         assert sum(map(gibibytes, sizes)) < gibibytes(limits["ephemeral-storage"])
 
 
@@ -152,7 +180,7 @@ def test_each_program_has_keys_of_its_own_as_a_file(manifests):
 
 
 def test_the_examples_of_secrets_are_those_the_pods_look_for():
-    examples = {one["metadata"]["name"]: one["stringData"] for one in read((BASE / "secret.yaml").read_text())}
+    examples = {one["metadata"]["name"]: one["stringData"] for one in read((K8S / "secrets.yaml").read_text())}
     assert examples.keys() == {"s3-job", "s3-serving"}
     assert all(set(content) == {"credentials"} for content in examples.values())
 
@@ -181,11 +209,6 @@ def test_metrics_are_on_a_port_that_only_the_watchers_reach(manifests):
     assert open_to["metrics"]
     [service] = of_kind(manifests, "Service", "serving")
     assert [port["targetPort"] for port in service["spec"]["ports"]] == ["http"]
-
-
-def test_the_namespace_refuses_pods_that_are_not_restricted(manifests):
-    [namespace] = of_kind(manifests, "Namespace")
-    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
 def test_the_exit_codes_of_the_job_mean_the_same_to_kubernetes(manifests):
@@ -224,15 +247,15 @@ def test_every_variable_is_a_setting(manifests):
         }  # fmt: skip
 
 
-@pytest.mark.parametrize("folder", ["base", "overlays/local", "overlays/gpu"])
-def test_every_pod_is_told_a_registry_in_a_bucket(folder):
-    manifests = rendered(folder)
+@pytest.mark.parametrize("site", SITES)
+def test_every_pod_is_told_a_registry_in_a_bucket(site):
+    manifests = both(site)
     for pod in pods(manifests).values():
         assert environment(manifests, pod)["REGISTRY_URI"].startswith("s3://")
 
 
 def test_the_server_serves_what_the_job_registers():
-    settings = load_settings(["--config", str(BASE / "settings/job.yaml")], "test")
+    settings = load_settings(["--config", str(K8S / "job/settings/job.yaml")], "test")
     variables = {one["name"]: one.get("value") for one in container(pods(as_written())["Deployment"])["env"]}
     model = variables["SERVING_MODEL"]
     assert model == f"{settings.model_name}@{settings.alias}"
@@ -242,7 +265,7 @@ def test_the_server_serves_what_the_job_registers():
 def test_the_job_reads_the_settings_that_are_mounted(manifests):
     pod = pods(manifests)["Job"]
     [mount] = [mount for mount in container(pod)["volumeMounts"] if mount["name"] == "settings"]
-    generated = yaml.safe_load((BASE / "kustomization.yaml").read_text())["configMapGenerator"]
+    generated = yaml.safe_load((K8S / "job/kustomization.yaml").read_text())["configMapGenerator"]
     [file] = next(one["files"] for one in generated if one["name"] == "job")
     assert container(pod)["args"] == ["train", "--config", f"{mount['mountPath']}/{Path(file).name}"]
 
@@ -283,6 +306,7 @@ def test_every_selector_finds_its_pods(manifests):
     assert all(selector.items() <= labels["Deployment"].items() for selector in selectors)
     assert not any(selector.items() <= labels["Job"].items() for selector in selectors)
     [closed] = of_kind(manifests, "NetworkPolicy", "job")
+    assert "Ingress" in closed["spec"]["policyTypes"]
     assert closed["spec"]["podSelector"]["matchLabels"].items() <= labels["Job"].items()
     assert "ingress" not in closed["spec"]
 
@@ -294,30 +318,90 @@ def test_the_images_are_those_that_this_version_builds(manifests):
 
 
 def test_the_gpu_overlay_asks_for_one_gpu_for_the_job_only():
-    both = pods(rendered("overlays/gpu"))
-    assert container(both["Job"])["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert "nvidia.com/gpu" not in container(both["Deployment"])["resources"]["limits"]
-    assert "nvidia.com/gpu" in [one["key"] for one in both["Job"]["spec"]["tolerations"]]
+    made = pods(both("overlays/gpu/"))
+    assert container(made["Job"])["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert "nvidia.com/gpu" not in container(made["Deployment"])["resources"]["limits"]
+    assert "nvidia.com/gpu" in [one["key"] for one in made["Job"]["spec"]["tolerations"]]
 
 
 def test_the_local_overlay_fits_a_laptop_and_never_pulls_what_is_there():
-    for pod in pods(rendered("overlays/local")).values():
+    for pod in pods(both("overlays/local/")).values():
         assert container(pod)["imagePullPolicy"] == "IfNotPresent"
         assert float(container(pod)["resources"]["limits"]["cpu"]) <= 2
 
 
 @pytest.fixture
 def with_component(tmp_path):
-    """with_component("openshift"): the base with one of the components, as an overlay of the user's would have it."""
+    """with_component("openshift"): the bases that it is for with one of the components, as an overlay has it."""
 
-    def render(name):
-        place = {key: os.path.relpath(ROOT / "k8s" / path, tmp_path) for key, path in
-                 {"resources": "base", "components": f"components/{name}"}.items()}  # fmt: skip
-        content = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
-        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(content | {k: [v] for k, v in place.items()}))
-        return rendered(str(tmp_path))
+    def render(name, program="kubectl"):
+        made = []
+        for room in ("job", "serving"):
+            if name in (OF_THE_SERVER if room == "job" else OF_THE_JOB):
+                continue
+            folder = tmp_path / name / room
+            folder.mkdir(parents=True, exist_ok=True)
+            places = {"resources": room, "components": f"components/{name}"}
+            content = {key: [os.path.relpath(K8S / path, folder)] for key, path in places.items()}
+            content |= {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+            (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
+            made += rendered(str(folder), program)
+        return made
 
     return render
+
+
+@pytest.mark.parametrize("name", [name for name in COMPONENTS if name != "registry"])
+def test_pods_with_a_component_are_as_locked_down_and_match_the_schema(with_component, name):
+    manifests = with_component(name)
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, OLDEST, strict=True)
+    for pod in pods(manifests).values():
+        spec, security = pod["spec"], container(pod)["securityContext"]
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert (security["readOnlyRootFilesystem"], security["capabilities"]) == (True, {"drop": ["ALL"]})
+        assert (security["allowPrivilegeEscalation"], spec["automountServiceAccountToken"]) == (False, False)
+        bounds = [volume["emptyDir"] for volume in spec["volumes"] if "emptyDir" in volume]
+        assert all("sizeLimit" in bound for bound in bounds)
+        mounted = {mount["name"] for mount in container(pod)["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in spec["volumes"]}
+
+
+@pytest.mark.skipif(not KUBECTLS, reason="TUNEWRIGHT_KUBECTLS names no programs, which .ci/run brings")
+@pytest.mark.parametrize("name", [name for name in COMPONENTS if name != "registry"])
+def test_every_kubectl_renders_each_component_the_same(with_component, name):
+    oldest, *others = [with_component(name, program) for program in KUBECTLS]
+    assert all(other == oldest for other in others)
+
+
+def test_a_queue_lets_the_job_begin(with_component):
+    [job] = of_kind(with_component("kueue"), "Job")
+    assert job["spec"]["suspend"] is True
+    assert "kueue.x-k8s.io/queue-name" in job["metadata"]["labels"]
+
+
+def test_downloads_can_outlive_a_pod(with_component):
+    manifests = with_component("cache")
+    [claim] = of_kind(manifests, "PersistentVolumeClaim")
+    [files] = [one for one in pods(manifests)["Job"]["spec"]["volumes"] if one["name"] == "files"]
+    assert files == {"name": "files", "persistentVolumeClaim": {"claimName": claim["metadata"]["name"]}}
+
+
+def test_a_private_authority_is_believed_by_both(with_component):
+    for pod in pods(with_component("private-ca")).values():
+        variables = {one["name"]: one.get("value") for one in container(pod)["env"]}
+        [mount] = [one for one in container(pod)["volumeMounts"] if one["name"] == "ca"]
+        assert variables["AWS_CA_BUNDLE"] == variables["SSL_CERT_FILE"] == f"{mount['mountPath']}/ca.crt"
+
+
+def test_an_autoscaler_has_the_number_of_replicas_to_itself(with_component):
+    manifests = with_component("autoscale")
+    [deployment], [scaler] = of_kind(manifests, "Deployment"), of_kind(manifests, "HorizontalPodAutoscaler")
+    assert "replicas" not in deployment["spec"]
+    assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    [budget] = of_kind(manifests, "PodDisruptionBudget")
+    assert budget["spec"]["minAvailable"] < scaler["spec"]["minReplicas"]
 
 
 def test_keys_can_come_as_variables(with_component):
@@ -344,96 +428,13 @@ def test_several_pods_of_one_job_find_each_other(with_component):
     assert is_to_start({name: one["value"] for name, one in given.items() if "value" in one})
     assert (job["spec"]["completionMode"], job["spec"]["completions"], job["spec"]["parallelism"]) == ("Indexed", 2, 2)
     assert given["PET_NNODES"]["value"] == "2"
-    assert given["PET_MASTER_ADDR"]["value"] == f"{job['metadata']['name']}-0.{pod['spec']['subdomain']}"
+    place = given["SUBMISSION"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert place == "metadata.labels['batch.kubernetes.io/job-name']"
+    assert given["PET_MASTER_ADDR"]["value"] == f"$(SUBMISSION)-0.{pod['spec']['subdomain']}"
+    names = list(given)
+    assert names.index("SUBMISSION") < names.index("PET_MASTER_ADDR")
     assert pod["spec"]["subdomain"] == service["metadata"]["name"]
     [policy] = of_kind(manifests, "NetworkPolicy", "nodes")
     [[one], [other]] = policy["spec"]["ingress"][0]["from"], policy["spec"]["egress"][0]["to"]
     for labels in (service["spec"]["selector"], one["podSelector"]["matchLabels"], other["podSelector"]["matchLabels"]):
         assert labels.items() <= pod["metadata"]["labels"].items()
-
-
-KUBECTL = """#!{python}
-import json, os, subprocess, sys
-from pathlib import Path
-state = Path({state!r})
-arguments = [word for word in sys.argv[1:] if word not in ("-n", "tunewright")]
-with (state / "asked").open("a") as log:
-    log.write(json.dumps(arguments) + chr(10))
-cluster = json.loads((state / "cluster").read_text())
-if arguments[:2] == ["get", "job"] and cluster["job"]:
-    print("job.batch/job" if "name" in arguments else " ".join(cluster["conditions"]))
-elif arguments[0] in ("kustomize", "apply"):
-    folder = arguments[-1]
-    done = subprocess.run([{kubectl!r}, "kustomize", folder], capture_output=True, text=True)
-    (state / arguments[0]).write_text(done.stdout)
-    sys.exit(done.returncode)
-"""
-
-
-@pytest.fixture
-def submit(tmp_path):
-    """submit(job, conditions, "CONFIG=..."): what `make submit` asked of a cluster whose Job is in that state."""
-
-    def run(job, conditions=(), *settings):
-        kubectl = shutil.which("kubectl") or pytest.skip("kubectl is not installed")
-        (tmp_path / "bin").mkdir(exist_ok=True)
-        program = tmp_path / "bin/kubectl"
-        program.write_text(KUBECTL.format(python=sys.executable, state=str(tmp_path), kubectl=kubectl))
-        program.chmod(0o755)
-        (tmp_path / "cluster").write_text(json.dumps({"job": job, "conditions": list(conditions)}))
-        (tmp_path / "asked").write_text("")
-        environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
-        command = ["make", "-s", "-C", str(ROOT), "submit", *settings]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        return done, [json.loads(line)[0] for line in (tmp_path / "asked").read_text().splitlines()]
-
-    return run
-
-
-def test_the_first_submission_applies_the_overlay(submit, tmp_path):
-    done, asked = submit(False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert asked == ["get", "kustomize", "apply"]
-    [settings] = [one for one in read((tmp_path / "apply").read_text()) if "job.yaml" in (one.get("data") or {})]
-    assert settings["data"]["job.yaml"] == (BASE / "settings/job.yaml").read_text()
-
-
-@pytest.mark.parametrize("condition", ["Complete", "Failed"])
-def test_a_job_that_has_ended_is_replaced(submit, condition):
-    done, asked = submit(True, [condition])
-    assert done.returncode == 0
-    assert asked == ["get", "get", "kustomize", "delete", "apply"]
-
-
-@pytest.mark.parametrize("conditions", [(), ("Suspended",), ("SuccessCriteriaMet",), ("FailureTarget",)])
-def test_a_job_that_waits_or_runs_is_never_deleted(submit, conditions):
-    done, asked = submit(True, conditions)
-    assert done.returncode != 0
-    assert asked == ["get", "get"]
-    assert "error: a job is there that has not ended: it runs, is suspended, or waits for room or for its next try" in (
-        done.stderr
-    )
-
-
-def test_the_settings_that_are_named_are_those_that_are_submitted(submit, tmp_path):
-    mine = tmp_path / "mine.yaml"
-    mine.write_text("model_name: mine\n")
-    done, _ = submit(False, (), f"CONFIG={mine}")
-    assert done.returncode == 0, done.stderr
-    applied = read((tmp_path / "apply").read_text())
-    [settings] = [one for one in applied if "job.yaml" in (one.get("data") or {})]
-    assert settings["data"] == {"job.yaml": "model_name: mine\n"}
-    [volume] = [one for one in pods(applied)["Job"]["spec"]["volumes"] if one["name"] == "settings"]
-    assert volume["configMap"]["name"] == settings["metadata"]["name"]
-    assert not list((ROOT / "k8s/overlays").glob(".submit-*"))
-
-
-@pytest.mark.parametrize("setting", ["CONFIG=no-such.yaml", "OVERLAY=k8s/overlays/none"])
-def test_settings_or_an_overlay_that_are_not_there_are_named(submit, setting):
-    done, asked = submit(True, ["Complete"], setting)
-    assert done.returncode != 0
-    assert asked == []
-    assert (
-        f"error: there {'are no settings' if 'CONFIG' in setting else 'is no overlay'} {setting.partition('=')[2]}"
-        in (done.stderr)
-    )

@@ -18,8 +18,8 @@ ORDER = {
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
     "predictor golden pyfunc profile explain trial settings queue watch live protocols page doors http startup drift "
     "program command_line",
-    "job": "errors signals inside progress ranks settings checkpoints data batches model train export measure kinds "
-    "learners tasks steps budget forecast report recipe commands arguments launcher program command_line",
+    "job": "errors signals inside progress ranks settings cluster checkpoints data batches model train export measure "
+    "kinds learners tasks steps budget forecast report recipe commands arguments launcher program command_line",
 }
 """The wings of each room, and the modules beside them: each knows itself and what stands before it."""
 ANSWERING = set("errors events onnx_runtime runtime text request media bundle generation engines tasks".split())
@@ -261,6 +261,10 @@ TESTED_BY = {
     "job/commands/label/command.py": "job/commands/label/test_choose.py",
     "job/commands/label/read_back.py": "job/commands/label/test_tools.py",
     "job/commands/label/write.py": "job/commands/label/test_tools.py",
+    "job/cluster/kubectl.py": "job/cluster/test_create.py",
+    "job/cluster/place.py": "job/cluster/test_create.py",
+    "job/cluster/rendered.py": "job/cluster/test_create.py",
+    "job/cluster/state.py": "job/cluster/test_follow.py",
     "job/commands/candidates.py": "job/commands/test_suggest.py",
 }
 """What has no test file of its own name, and the file that tests it."""

@@ -101,7 +101,7 @@ def test_every_alert_says_what_it_is_and_how_grave():
 
 def test_what_is_scraped_is_what_the_server_has():
     [endpoint] = yaml.safe_load((FOLDER / "podmonitor.yaml").read_text())["spec"]["podMetricsEndpoints"]
-    deployment = next(yaml.safe_load_all((FOLDER.parent / "base/serving.yaml").read_text()))
+    deployment = next(yaml.safe_load_all((FOLDER.parent / "serving/serving.yaml").read_text()))
     [container] = deployment["spec"]["template"]["spec"]["containers"]
     assert endpoint["port"] in {port["name"] for port in container["ports"]}
     assert endpoint["path"] == "/metrics"

@@ -22,8 +22,8 @@ def test_the_command_says_it():
     [
         ("Makefile", r"^TAG +\?= (\S+)"),
         ("Dockerfile", r'org\.opencontainers\.image\.version="([^"]*)"'),
-        ("k8s/base/job.yaml", r"image: \S+/tunewright-job:(\S+)"),
-        ("k8s/base/serving.yaml", r"image: \S+/tunewright-serving:(\S+)"),
+        ("k8s/job/job.yaml", r"image: \S+/tunewright-job:(\S+)"),
+        ("k8s/serving/serving.yaml", r"image: \S+/tunewright-serving:(\S+)"),
         ("docs/guides/run-on-kubernetes.md", r"tunewright-(?:job|serving):([\w.]+\w)"),
     ],
 )

@@ -34,14 +34,14 @@ def _indented(folder: Path) -> str:
 
 FILES = {
     "Dockerfile": "One file; its last stages are `job` and `serving`.",
-    "docker/": "Programs that the Dockerfile runs: the root of Python alone, what is left out, and whether all imports.",
+    "docker/": "Programs that the Dockerfile runs: the root of Python alone, what is left out, whether all imports.",
     "Makefile": "Every command of the house; `make` alone lists them.",
     "pyproject.toml": "One distribution: the core is the registry's, extras `serving`, `job`, `quickstart`, `dev`.",
     "mkdocs.yml": "The site that `make site` makes of docs/.",
     "src/": "The package `tunewright`: a link to each room, so that nothing else is imported from outside.",
     "requirements/": "Every package pinned; with hashes for the images.",
     "job/examples/": "The bundled reviews and the settings that `make train` runs.",
-    "k8s/": "The job and the server on Kubernetes: a base, and overlays for a CPU cluster and a GPU node.",
+    "k8s/": "The job and the server on Kubernetes: a base of each, components, and overlays for two kinds of cluster.",
     "docs/": "Getting started, guides, concepts, reference (written from the code), decisions.",
     "tests/": "The same tree again, tests of the whole, and `tests/bench/` for measurements.",
     ".ci/": "What continuous integration runs.",

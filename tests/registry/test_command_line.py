@@ -65,7 +65,7 @@ def test_the_version_is_that_of_the_distribution():
         (
             "--verison",
             "unknown command '--verison'; the commands are init, train, check, tune, suggest, label, runs, predict, "
-            "serve",
+            "submit, jobs, cancel, serve",
         ),
     ],
 )

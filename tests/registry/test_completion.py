@@ -89,6 +89,7 @@ def test_the_script_names_the_settings(written, shell):
 
 def test_a_room_whose_packages_are_missing_has_its_commands_without_flags():
     job, *others = command_line.found()
+    assert "train" in job.commands
     said = script("bash", [replace(job, needs=("no_such_package",)), *others])
     assert "train" in said
     assert "--data.columns" not in said

@@ -1,0 +1,1 @@
+"""Jobs on Kubernetes from any machine, through the user's own kubectl: submitted, followed, listed, cancelled."""

@@ -1,0 +1,133 @@
+"""Bring a submission into the cluster: what it needs beside it where that is missing, its settings, the job.
+
+Nothing that is there is changed, and of what has not ended nothing is removed. The order: the settings, then the job,
+then the settings are the job's, so that they go with it.
+"""
+
+from dataclasses import dataclass
+
+from tunewright.job.cluster import place
+from tunewright.job.cluster.kubectl import AlreadyThere, ClusterError, Document, Forbidden, Kubectl, NotThere
+from tunewright.job.cluster.rendered import Submission, inner, run_id_of
+from tunewright.job.cluster.state import JobSeen, State, read_job, read_pods, state_of
+from tunewright.job.errors import SettingsError
+
+_SPACE: Document = {
+    "apiVersion": "v1",
+    "kind": "Namespace",
+    "metadata": {
+        "labels": {
+            "app.kubernetes.io/name": "tunewright",
+            "pod-security.kubernetes.io/enforce": "restricted",
+            "pod-security.kubernetes.io/warn": "restricted",
+        }
+    },
+}
+"""Where an overlay has none: the cluster refuses any pod here that is not restricted."""
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that is in the cluster."""
+
+    job: JobSeen
+    is_new: bool
+    state: State
+    """Of one that was there before, how it stood."""
+
+
+def create(
+    kubectl: Kubectl, submission: Submission, namespace: str, *, again: bool = False, make_namespace: bool = False
+) -> Submitted:
+    """The job of a submission in a namespace: a new one, or that which was submitted before.
+
+    `again`: one that has ended is made anew. A run that failed goes on under its own id, from its last checkpoint where
+    it keeps them; one that is complete gets another. ClusterError.
+    """
+    if make_namespace:
+        _make(kubectl, {**(submission.space or _SPACE)}, namespace, name=namespace)
+    run_id = run_id_of(submission.name)
+    there = job_of(kubectl, namespace, submission.name)
+    if there is not None:
+        state = state_of(there, read_pods(kubectl.get(place.pods(namespace, submission.name))))
+        if there.digest != submission.digest:
+            raise ClusterError(
+                f"a job {submission.name} is in {namespace} that was not submitted like this one; remove it, or rename "
+                "the model"
+            )
+        if not (again and there.end):
+            return Submitted(there, False, state)
+        run_id = there.run_id if state.word == "failed" and there.run_id else run_id
+        kubectl.delete(place.job(namespace, submission.name))
+    try:
+        made = _create_all(kubectl, submission, namespace, run_id)
+    except AlreadyThere:  # somebody else submitted the same at the same moment
+        there = job_of(kubectl, namespace, submission.name)
+        if there is None:
+            raise
+        return Submitted(there, False, state_of(there, []))
+    return Submitted(made, True, state_of(made, []))
+
+
+def job_of(kubectl: Kubectl, namespace: str, name: str) -> JobSeen | None:
+    """A job by its name; None where it is not there. ClusterError."""
+    try:
+        return read_job(kubectl.get(place.job(namespace, name)))
+    except NotThere:
+        return None
+
+
+def _create_all(kubectl: Kubectl, submission: Submission, namespace: str, run_id: str) -> JobSeen:
+    for document in submission.beside:
+        _make(kubectl, document, namespace)
+    is_first = _make(kubectl, submission.settings, namespace)
+    try:
+        job = read_job(kubectl.create(place.jobs(namespace), _placed(submission.with_run(run_id), namespace)))
+    except AlreadyThere:
+        raise
+    except ClusterError:
+        if is_first:
+            kubectl.delete(_path(submission.settings, namespace))
+        raise
+    _give(kubectl, submission.settings, job, namespace)
+    return job
+
+
+def _make(kubectl: Kubectl, document: Document, namespace: str, *, name: str | None = None) -> bool:
+    """Create an object where there is none of its name; whether it was created."""
+    if name is not None:
+        document = {**document, "metadata": {**inner(document, "metadata"), "name": name}}
+    try:
+        kubectl.create(place.kind_of(document, namespace), _placed(document, namespace))
+    except AlreadyThere:
+        return False
+    except NotThere:
+        raise SettingsError(
+            f"there is no namespace {namespace} in the cluster; name yours with --namespace, or say --create-namespace"
+        ) from None
+    except Forbidden:  # whoever may not make one need not, where it is there
+        kubectl.get(_path(document, namespace))
+        return False
+    return True
+
+
+def _give(kubectl: Kubectl, settings: Document, job: JobSeen, namespace: str) -> None:
+    """The settings are the job's: the cluster removes them with it."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job.metadata.name, "uid": job.metadata.uid}
+    owned = _placed(settings, namespace)
+    inner(owned, "metadata")["ownerReferences"] = [owner]
+    try:
+        kubectl.replace(_path(settings, namespace), owned)
+    except NotThere:  # they went with an older job of that name
+        kubectl.create(place.kind_of(settings, namespace), owned)
+
+
+def _path(document: Document, namespace: str) -> str:
+    return f"{place.kind_of(document, namespace)}/{inner(document, 'metadata')['name']}"
+
+
+def _placed(document: Document, namespace: str) -> Document:
+    metadata = dict(inner(document, "metadata"))
+    if document["kind"] != "Namespace":
+        metadata["namespace"] = namespace
+    return {**document, "metadata": metadata}
