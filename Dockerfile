@@ -55,6 +55,7 @@ COPY serving /app/tunewright/serving
 COPY docker/trim.py /docker/
 # The root is read-only later, and file times differ between checkouts: byte code is made now and not compared.
 RUN python3 /docker/trim.py serving /opt/venv/lib/python3*/site-packages \
+ && rm -rf /opt/venv/bin/__pycache__ \
  && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/venv/lib /app
 
 FROM pip AS job-packages
@@ -76,6 +77,7 @@ COPY job /app/tunewright/job
 COPY docker/trim.py /docker/
 # One file of torch's own tests is in the grammar of a newer Python.
 RUN python3 /docker/trim.py job /opt/venv/lib/python3*/site-packages \
+ && rm -rf /opt/venv/bin/__pycache__ \
  && /opt/venv/bin/python -m compileall -q -x py312_ --invalidation-mode unchecked-hash /opt/venv/lib /app
 
 # Trains on processors in about a twentieth less time than glibc's allocator, and takes less memory (docs/decisions/0005).
