@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.stores.store import Store
+from tunewright.registry.trust.signature import all_signers, of_version
 from tunewright.registry.upkeep.notes import Note, notes
 from tunewright.registry.versions.alias import Move, history, last_entries
 from tunewright.registry.versions.latest import Yank, yanked
@@ -25,6 +26,8 @@ class Model:
     notes: Mapping[int, Note]
     yanks: Mapping[int, Yank]
     """Of the versions that nobody should begin to use."""
+    signatures: Mapping[int, Sequence[str]]
+    """The ids of the keys under which a signature of a version lies there; nobody has looked whether it holds."""
 
     @property
     def latest(self) -> Version:
@@ -53,4 +56,6 @@ def _model(store: Store, name: str, on_fault: OnFault) -> Model:
         except (CorruptObject, NotFound) as error:
             on_fault(str(error))
     said, out = notes(store, name, on_fault=on_fault), yanked(store, name, on_fault=on_fault)
-    return Model(name, versions, logs, said, out)
+    signed = all_signers(store, name)
+    keys = {one.number: signed[digest] for one in versions if (digest := of_version(one).digest) in signed}
+    return Model(name, versions, logs, said, out, keys)

@@ -79,6 +79,7 @@ def version_page(model: Model, version: Version, found: Evidence | None, *, repo
             ("by", version.who),
             ("run", version.run_id),
             ("digest", version.digest),
+            ("signed under the keys", ", ".join(model.signatures.get(version.number, ()))),
             ("size", size_text(version.size)),
         ]
     )

@@ -19,7 +19,7 @@ from tunewright.registry.trust.keys import PublicKey, Signer
 from tunewright.registry.versions.alias import Move
 from tunewright.registry.versions.canary import Trial
 from tunewright.registry.versions.document import canonical, parse, sha256_of
-from tunewright.registry.versions.layout import signature_key, signatures_prefix
+from tunewright.registry.versions.layout import is_signature, signature_key, signatures_prefix
 from tunewright.registry.versions.record import Version
 
 _TYPE = "https://in-toto.io/Statement/v1"
@@ -100,6 +100,16 @@ def signers(store: Store, statement: Statement) -> list[str]:
     """The ids of the keys under which a signature lies there. It is not looked whether they have made it."""
     listed = store.list(f"{signatures_prefix(statement.name)}{statement.digest}/")
     return [stat.key.rpartition("/")[2].removesuffix(".json") for stat in listed]
+
+
+def all_signers(store: Store, name: str) -> dict[str, list[str]]:
+    """The same for all that is signed of a model, by the digests of the statements: one listing."""
+    found: dict[str, list[str]] = {}
+    for stat in store.list(signatures_prefix(name)):
+        if is_signature(stat.key):
+            *_, digest, key = stat.key.split("/")
+            found.setdefault(digest, []).append(key.removesuffix(".json"))
+    return found
 
 
 def envelope_fault(store: Store, key: str) -> str | None:

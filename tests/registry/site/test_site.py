@@ -9,6 +9,8 @@ import pytest
 from tunewright.registry.site.plot import Point, course
 from tunewright.registry.site.site import MARK
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.trust.keys import Signer
+from tunewright.registry.trust.signature import of_version, sign
 from tunewright.registry.versions.layout import blob_key
 from tunewright.registry.versions.reference import resolve
 
@@ -61,6 +63,16 @@ def test_what_a_registry_holds_is_text(site):
         if path.name != "report.html":
             assert "script" not in Page(path.read_text()).tags, path
     assert '<script>alert(1)</script> & "more" \'' in Page((site / "models/reviews/index.html").read_text()).words
+
+
+def test_a_version_names_the_keys_under_which_it_is_signed(store, run, tmp_path):
+    signer = Signer(bytes(32))
+    sign(store, of_version(resolve(store, "reviews:2")), signer)
+    store.create("signatures/reviews/x.json", b"{}")
+    assert run("site", str(tmp_path / "site"))[0] == 0
+    told = {n: Page((tmp_path / f"site/models/reviews/{n}/index.html").read_text()).words for n in (1, 2)}
+    assert signer.public.id in told[2]
+    assert "signed under" not in told[1]
 
 
 def test_a_report_of_whoever_has_published_it_runs_nothing(site):
