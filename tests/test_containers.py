@@ -286,6 +286,26 @@ def test_the_serving_container_holds_no_privilege(engine, server):
         assert engine("exec", name, "python", "-c", f"open('{place}', 'w')").returncode == code, place
 
 
+def test_a_server_without_credentials_serves_what_a_container_before_it_has_pulled(engine, images, trained, tmp_path):
+    """As with an init container and a volume: the first reaches the bucket, the second reads the volume alone."""
+    shared = tmp_path / "models"
+    shared.mkdir()
+    shared.chmod(0o777)
+    words = ("pull", "reviews@production", "--to", "/models/reviews")
+    pulled = engine.run(images.serving, *words, options=[f"--volume={shared}:/models"], environment=trained.environment)
+    assert pulled.returncode == 0, pulled.stderr
+    name = f"tunewright-{uuid.uuid4().hex[:8]}"
+    options = [f"--name={name}", *LOCKED, f"--volume={shared}:/models:ro", "--env=SERVING_HOST=127.0.0.1"]
+    started = engine("run", "--detach", *options, "--env=SERVING_PORT=0", images.serving, "serve", "/models/reviews")
+    assert started.returncode == 0, started.stderr
+    try:
+        url = address(engine, name)
+        assert ask(f"{url}/predict", {"inputs": "This product is amazing!"})[0] == 200
+        assert "reviews" in json.dumps(ask(f"{url}/v1/models")[1])
+    finally:
+        engine("rm", "--force", "--volumes", name)
+
+
 def test_the_serving_container_drains_when_it_is_stopped(engine, server):
     url, name = server
     stopping = subprocess.Popen([engine.program, "stop", "--time=60", name], stdout=subprocess.DEVNULL)
