@@ -43,7 +43,6 @@ TESTED_BY = {
     "registry/site/html.py": "registry/site/test_site.py",
     "registry/site/pages.py": "registry/site/test_site.py",
     "registry/site/plot.py": "registry/site/test_site.py",
-    "registry/export/folder.py": "registry/export/test_hub.py",
     "registry/commands/gates.py": "registry/gates/test_promote.py",
     "registry/commands/listing.py": "registry/upkeep/test_listing.py",
     "registry/commands/moving.py": "registry/upkeep/test_folder.py",

@@ -14,7 +14,7 @@ from tunewright.registry.export.kserve import Asked, export_kserve
 from tunewright.registry.export.mlflow import export_mlflow
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.site.site import write_site
-from tunewright.registry.stores.store import Store
+from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.trust.trust import open_trust
 
 
@@ -56,6 +56,8 @@ def _exported(store: Store, options: argparse.Namespace) -> Exported:
         place = _folder_of(options.kserve)
     if place is not None:
         refuse_ours(store, place)
+    else:
+        _refuse_bucket(store, options.kserve)
     version = open_trust(RegistrySettings()).resolve(store, options.reference)
     if options.hf:
         return export_hub(store, version, place, cache=cache)
@@ -63,6 +65,16 @@ def _exported(store: Store, options: argparse.Namespace) -> Exported:
         return export_mlflow(store, version, place, cache=cache)
     asked = Asked(image=options.image, storage_uri=options.storage_uri)
     return export_kserve(store, version, options.kserve, cache=cache, asked=asked)
+
+
+def _refuse_bucket(store: Store, address: str) -> None:
+    """BadReference for a prefix in the registry, or one that has the registry in it."""
+    there, ours = (f"{uri}/" for uri in (open_store(address, foreign=True).uri, store.uri))
+    if there.startswith(ours) or ours.startswith(there):
+        word = "lies in" if there.startswith(ours) else "has in it"
+        raise BadReference(
+            f"{address} {word} the registry {store.uri}, which keeps objects of its own; choose another prefix"
+        )
 
 
 def _folder_of(text: str) -> Path:

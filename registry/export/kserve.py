@@ -17,6 +17,7 @@ from tunewright.registry.errors import BadReference
 from tunewright.registry.export.folder import Exported, files_in, whole
 from tunewright.registry.export.mlflow import to_answer
 from tunewright.registry.gates.evidence import MODEL, evidence
+from tunewright.registry.oci.address import check_image
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.transfer.download import sha256_of
 from tunewright.registry.upkeep.update import write_record
@@ -25,6 +26,7 @@ from tunewright.registry.versions.pull import pull_into, writable
 from tunewright.registry.versions.record import Version
 
 FILES, OBJECTS = "model", "kserve.yaml"
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 _LABELS = {"app.kubernetes.io/name": "tunewright", "app.kubernetes.io/component": "serving"}
 
 
@@ -51,7 +53,9 @@ def export_kserve(store: Store, version: Version, target: str, *, cache: Path, a
             "its server cannot answer with it"
         )
     is_bucket = target.startswith("s3://")
-    storage_uri = asked.storage_uri or (f"{target.rstrip('/')}/{FILES}" if is_bucket else None)
+    storage_uri = asked.storage_uri
+    if storage_uri is None and is_bucket:
+        storage_uri = f"{target.rstrip('/')}/{FILES}"
     if storage_uri is None:
         raise BadReference(
             f"no cluster reaches the folder {target}; say where its {FILES}/ will lie, as in --storage-uri "
@@ -71,8 +75,14 @@ def export_kserve(store: Store, version: Version, target: str, *, cache: Path, a
 
 
 def objects(version: Version, storage_uri: str, image: str | None) -> list[dict[str, object]]:
-    """The ServingRuntime and the InferenceService. Raises BadReference for an address of several lines."""
+    """The ServingRuntime and the InferenceService. Raises BadReference, AddressError for what is no address."""
     check_line(storage_uri, "the address")
+    if not _URI.fullmatch(storage_uri):
+        raise BadReference(
+            f"--storage-uri is {storage_uri!r}; expected an address without blanks, as in pvc://models/reviews"
+        )
+    if image is not None:
+        check_image(image)
     service: dict[str, object] = {
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",

@@ -106,5 +106,8 @@ def listed(value: Json) -> list[Json]:
 
 
 def number(value: Json) -> float | None:
-    """The value, where it is a number."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """The value, where it is a number that has room in 64 bits."""
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    except OverflowError:
+        return None

@@ -17,6 +17,7 @@ _REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _LOOPBACK = re.compile(r"(localhost|127\.[0-9.]+|\[::1\])(:[0-9]+)?")
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*")
 _SHAPE = "oci://host/repository:tag, as in oci://registry.example.com/models/reviews:8"
 
 
@@ -72,3 +73,13 @@ def parse_oci(text: str) -> OciAddress:
     if "@" in text and not _DIGEST.fullmatch(digest):
         raise AddressError(f"{digest!r} is not a digest; expected sha256: and 64 hexadecimal digits")
     return OciAddress(host, repository, tag or None, digest or None)
+
+
+def check_image(text: str) -> str:
+    """An image as a cluster pulls it. Raises AddressError for what no image could be called."""
+    if not _IMAGE.fullmatch(text):
+        raise AddressError(
+            f"--image is {text!r}; expected the name of an image without blanks, as in "
+            "registry.example.com/tunewright:1"
+        )
+    return text

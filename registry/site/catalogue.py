@@ -42,7 +42,12 @@ class Model:
 
 def models(store: Store, on_fault: OnFault) -> list[Model]:
     """Every model that has a version."""
-    found = (_model(store, name, on_fault) for name in model_names(store, on_fault=on_fault))
+    found = []
+    for name in model_names(store, on_fault=on_fault):
+        try:
+            found.append(_model(store, name, on_fault))
+        except (CorruptObject, NotFound) as error:  # it is being removed, or its notes cannot be read
+            on_fault(f"{name} is left out: {error}")
     return [one for one in found if one.versions]
 
 

@@ -6,13 +6,14 @@ from itertools import groupby
 from tunewright.registry.gates.evidence import Evidence, Json, listed, mapping, number
 from tunewright.registry.site.catalogue import Model
 from tunewright.registry.site.html import Html, facts, folded, joined, link, page, section, table, text
-from tunewright.registry.site.plot import Point, course
+from tunewright.registry.site.plot import Point, course, fits
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.upkeep.difference import Difference
 from tunewright.registry.upkeep.difference_page import HEADS, MOST_ROWS, cells_of, cells_of_change, summary
 from tunewright.registry.variables import flat
 from tunewright.registry.versions.alias import Move
 from tunewright.registry.versions.document import as_text
+from tunewright.registry.versions.numbered import OnFault
 from tunewright.registry.versions.record import Version
 
 _HOME = "Models"
@@ -39,8 +40,9 @@ def home(registry: str, models: Sequence[Model], made: str, faults: Sequence[str
     return page(_HOME, about, (), [section(_HOME, listed_models), section("What could not be read", told)])
 
 
-def model_page(model: Model) -> str:
-    """One model: its figures over its versions, where its aliases have been, and all versions."""
+def model_page(model: Model, on_fault: OnFault) -> str:
+    """One model: its figures over its versions, where its aliases have been, and all versions. `on_fault`: told of a
+    figure that cannot be drawn."""
     versions = [
         (
             link(f"{one.number}/index.html", f"{one.number}"),
@@ -54,7 +56,7 @@ def model_page(model: Model) -> str:
         for one in reversed(model.versions)
     ]
     heads = ("version", "made", "by", "figure (95 % interval)", "size", "aliases and tags", "description")
-    plots = [*_figures(model), *_ways(model)]
+    plots = [*_figures(model, on_fault), *_ways(model)]
     about = f"{len(model.versions):,} versions, the latest {model.latest.number} of {model.latest.created}"
     content = [
         section("Over time", Html(f'<div class="figures">{joined(plots)}</div>') if plots else Html("")),
@@ -115,7 +117,7 @@ def difference_page(found: Difference) -> str:
     return page(f"{before} and {after}", "What is different between two versions", above, content)
 
 
-def _figures(model: Model) -> Iterator[Html]:
+def _figures(model: Model, on_fault: OnFault) -> Iterator[Html]:
     """The headline figure over the versions, one drawing for each name that it has had."""
     known = [one for one in model.versions if one.summary and one.summary.metric and one.summary.value is not None]
     by_name = sorted(known, key=lambda one: (str(one.summary and one.summary.metric), one.number))
@@ -126,6 +128,10 @@ def _figures(model: Model) -> Iterator[Html]:
             if one.summary and one.summary.value is not None
         ]
         if len(points) < 2:
+            continue
+        if not fits(points):
+            said = f"from {min(one.value for one in points):g} to {max(one.value for one in points):g}"
+            on_fault(f"{name} of {model.name} goes {said}, which no drawing can show; it is left out")
             continue
         whiskers = ", with its interval of 95 %" if any(one.interval for one in points) else ""
         yield course(

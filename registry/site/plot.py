@@ -10,6 +10,8 @@ _WIDTH, _HEIGHT = 560, 240
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 12, 34
 _LETTER = 6.5
 """Mean width of a letter."""
+_LEAST = 1e-300
+"""Below it a part of the height is no number."""
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,15 @@ class Point:
     interval: tuple[float, float] | None = None
 
 
+def fits(points: Sequence[Point]) -> bool:
+    """Whether the numbers lie near enough to each other, and to others, for a drawing."""
+    low, high = _span(min(_ends(points)), max(_ends(points)), whole=False)
+    return _LEAST < high - low < math.inf
+
+
 def course(title: str, described: str, points: Sequence[Point], *, steps: bool = False) -> Html:
-    """Values one after the other. `steps`: each holds until the next, and is a whole number."""
-    ends = [end for one in points for end in (one.interval or (one.value, one.value))]
-    low, high = _span(min(ends), max(ends), whole=steps)
+    """Values that fit, one after the other. `steps`: each holds until the next, and is a whole number."""
+    low, high = _span(min(_ends(points)), max(_ends(points)), whole=steps)
 
     def y(value: float) -> float:
         return round(_HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
@@ -62,6 +69,10 @@ def course(title: str, described: str, points: Sequence[Point], *, steps: bool =
         f'<figure><figcaption>{text(title)}</figcaption><svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
         f'aria-label="{label}">{content}</svg></figure>'
     )
+
+
+def _ends(points: Sequence[Point]) -> list[float]:
+    return [end for one in points for end in (*(one.interval or ()), one.value)]
 
 
 def _span(low: float, high: float, *, whole: bool) -> tuple[float, float]:

@@ -1,5 +1,6 @@
-"""A registry as a folder of pages, written whole or not at all. A second run takes the place of the first."""
+"""A registry as a folder of pages. A second run takes the place of the first."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,12 @@ from tunewright.registry.versions.pull import pull
 from tunewright.registry.versions.record import REPORT, Version, now, require_registry
 
 MARK = ".tunewright-site"
-"""Tells a folder of pages from one with files of somebody's."""
+"""Lists the pages, and tells them from files of somebody's."""
 _GUARD = f'<!doctype html>\n<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
 """Before a report, which is a page of whoever has published the version: no script of it runs, and it asks nobody."""
+
+_UNFORESEEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What a record that is valid may come to nevertheless."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +42,30 @@ def write_site(store: Store, target: Path, *, cache: Path) -> Written:
     other files."""
     require_registry(store)
     faults: list[str] = []
-    with whole(target, replaces=MARK) as folder:
-        found = models(store, faults.append)
-        for model in found:
-            below = folder / "models" / model.name
-            below.mkdir(parents=True)
-            _write(below / "index.html", model_page(model))
-            for before, version in zip([None, *model.versions], model.versions, strict=False):
-                (below / str(version.number)).mkdir()
-                _write_version(store, model, version, before, below / str(version.number), cache, faults.append)
+    with whole(target, mark=MARK) as folder:
+        found = [
+            one
+            for one in models(store, faults.append)
+            if _write_model(store, one, folder / "models" / one.name, cache, faults.append)
+        ]
         faults = list(dict.fromkeys(faults))
         _write(folder / "index.html", home(store.uri, found, now(), faults))
-        (folder / MARK).touch()
     return Written(target.absolute(), len(found), sum(len(one.versions) for one in found), faults)
+
+
+def _write_model(store: Store, model: Model, folder: Path, cache: Path, on_fault: OnFault) -> bool:
+    """Whether its pages are there: what one publisher has written stops none of the others."""
+    folder.mkdir(parents=True)
+    try:
+        _write(folder / "index.html", model_page(model, on_fault))
+        for before, version in zip([None, *model.versions], model.versions, strict=False):
+            (folder / str(version.number)).mkdir()
+            _write_version(store, model, version, before, folder / str(version.number), cache, on_fault)
+    except _UNFORESEEN as error:
+        shutil.rmtree(folder)
+        on_fault(f"{model.name} is left out: what it holds makes no page ({type(error).__name__}: {error})")
+        return False
+    return True
 
 
 def _write_version(

@@ -58,9 +58,28 @@ def test_a_bucket_holds_the_same_and_is_safe_to_repeat(run, make_version, bucket
     assert run("export", "reviews", "--kserve", place) == (2, "", said)
 
 
+def test_a_registry_keeps_its_bucket_to_itself(run, make_version, s3_uri, monkeypatch):
+    made = open_store(f"{s3_uri}/of/us")
+    monkeypatch.setenv("REGISTRY_URI", made.uri)
+    for place, word in ((f"{made.uri}/kserve/", "lies in"), (made.uri, "lies in"), (s3_uri, "has in it")):
+        said = f"{place} {word} the registry {made.uri}, which keeps objects of its own; choose another prefix"
+        assert run("export", "reviews", "--kserve", place) == (2, "", f"error: {said}\n")
+    beside = run("export", "reviews", "--kserve", f"{s3_uri}/of/us-too")
+    assert "keeps objects" not in beside[2]
+    assert list(made.list("")) == []
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (
+            ("--kserve", "made", "--storage-uri", "not a uri"),
+            "--storage-uri is 'not a uri'; expected an address without blanks, as in pvc://models/reviews",
+        ),
+        (
+            ("--kserve", "made", *URI, "--image", "a b"),
+            "--image is 'a b'; expected the name of an image without blanks, as in registry.example.com/tunewright:1",
+        ),
         (
             ("--kserve", "made"),
             "no cluster reaches the folder made; say where its model/ will lie, as in --storage-uri "
