@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -42,6 +43,7 @@ from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
 from tunewright.registry.trust.trust import open_trust
+from tunewright.registry.versions.manifest import Layer
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Summary, Version, summarize
@@ -100,19 +102,21 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         facts = lineage(plan, taught.trained, taught.parameters, run_id)
         facts["adaptation"] = asdict(adaptation) if adaptation else None
         facts["times"] = {"started": begun.started, "seconds": round(time.time() - begun.started, 1)}
-        write_report(released, plan, taught.trained, facts, adaptation, _holder(store, settings))
+        hashed = write_report(released, plan, taught.trained, facts, adaptation, _holder(store, settings))
         _say_report(released)
         _keep_rows(plan.prepared, begun.folder / ROWS)
         shutil.rmtree(begun.work, ignore_errors=True)
         signals.check()
-        version = _published(begun, released, plan, registry)
+        version = _published(begun, released, plan, registry, hashed)
     missed = point_alias(begun, version, settings, registry, short=released.short)
     leave(begun.folder, begun.mirror, keep_bundle=settings.keep_bundle, left_out=released.model.left_out)
     require(missed)
     return Outcome(version, released, taught.trained.pace)
 
 
-def _published(begun: Begun, released: Release, plan: Plan, registry: RegistrySettings) -> Version:
+def _published(
+    begun: Begun, released: Release, plan: Plan, registry: RegistrySettings, hashed: Iterable[Layer]
+) -> Version:
     store = begun.store
     version = publish(
         store,
@@ -122,6 +126,7 @@ def _published(begun: Begun, released: Release, plan: Plan, registry: RegistrySe
         config=_summary(released, plan.prepared),
         summary=_line(released),
         single_writer=registry.single_writer,
+        hashed=hashed,
     )
     key = open_trust(registry).sign(store, version)
     facts = {"model": version.name, "version": version.number, "digest": version.digest}

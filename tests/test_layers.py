@@ -18,8 +18,8 @@ ORDER = {
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
     "predictor golden pyfunc profile explain trial settings queue watch live protocols page doors http startup drift "
     "program command_line",
-    "job": "errors signals inside progress ranks settings cluster checkpoints data batches model train export measure "
-    "kinds learners tasks steps budget forecast report recipe commands arguments launcher program command_line",
+    "job": "errors signals inside licence progress ranks settings cluster checkpoints data batches model train export "
+    "measure kinds learners tasks steps budget forecast report recipe commands arguments launcher program command_line",
 }
 """The wings of each room, and the modules beside them: each knows itself and what stands before it."""
 ANSWERING = set("errors events onnx_runtime runtime text request media bundle generation engines tasks".split())
@@ -154,6 +154,7 @@ TESTED_BY = {
     "job/report/parts/numbers.py": "job/report/test_parts.py",
     "job/report/parts/tags.py": "job/report/test_parts.py",
     "job/report/parts/written.py": "job/report/test_parts.py",
+    "job/report/sbom.py": "job/report/test_provenance.py",
     "job/report/media.py": "job/report/test_parts.py",
     "job/report/parts/rows.py": "job/report/test_parts.py",
     "job/report/parts/robustness.py": "job/report/test_parts.py",

@@ -21,6 +21,8 @@ onnx/<variant>/       the graph of each variant: fp32, int8
 weights/              safetensors and config, to continue training from
 report/               metrics.json for programs, README.md and report.html for people, outcomes.jsonl.gz
 lineage.json          data, base model, settings, code, packages and hardware it was made of
+provenance.json       the same for other tools: in-toto statement with SLSA provenance, about all other files
+sbom.json             base model, data and every installed package, as CycloneDX
 ```
 
 A server refuses a field that it does not know, and a `format` other than its own.

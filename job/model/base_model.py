@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from tunewright.job.errors import BaseModelError
 from tunewright.job.inside import leaves
+from tunewright.job.licence import licence_of
 from tunewright.job.model.configuration import allowed_keys, refuse_code
 from tunewright.job.model.find import FILES, INDEX, find, is_wanted, shown_names, weightless
 from tunewright.job.model.tokenizer import check_tokenizer
@@ -54,6 +55,8 @@ class BaseCheckpoint:
     """Keys of its configuration that are not on the allow-list and were left out."""
     cache: Path
     """Where verdicts on its programs are kept."""
+    licence: str | None = None
+    """What its card says; None where it says nothing."""
 
     @property
     def mean_pooling(self) -> bool:
@@ -101,7 +104,13 @@ def fetch_base_model(
     digests |= {name: hashlib.sha256(data).hexdigest() for name, data in made.items()}
     folder, digest = _copy(found, made, digests, registry.cache / "base"), _digest(digests)
     return BaseCheckpoint(
-        address, folder, f"sha256:{digest}", _pretrained_pooling(found, allowed), tuple(dropped), registry.cache
+        address,
+        folder,
+        f"sha256:{digest}",
+        _pretrained_pooling(found, allowed),
+        tuple(dropped),
+        registry.cache,
+        licence_of(found),
     )
 
 

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from tunewright.job.errors import BaseModelError, first_line
+from tunewright.job.licence import CARD, LINEAGE
 from tunewright.registry.address import shown_address
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
@@ -63,7 +64,11 @@ def _find_package(address: str) -> Path:
 
 
 def _find_version(address: str, registry: RegistrySettings) -> Path:
-    pulled = pull(*trusted(registry, address), cache=registry.cache, only=lambda path: path.startswith("weights/"))
+    pulled = pull(
+        *trusted(registry, address),
+        cache=registry.cache,
+        only=lambda path: path.startswith("weights/") or path == LINEAGE,
+    )
     return pulled.folder / "weights"
 
 
@@ -73,14 +78,14 @@ def _fetch_bucket(address: str, cache: Path) -> Path:
     prefix = prefix.rstrip("/") + "/" if prefix else ""
     folder = cache / hashlib.sha256(address.encode()).hexdigest()[:32]
     names = [stat.key.removeprefix(prefix) for stat in store.list(prefix)]
-    wanted = [name for name in names if is_wanted(name)]
+    wanted = [name for name in names if is_wanted(name) or name == CARD]
     if not any(name.endswith(".safetensors") for name in wanted):
         raise weightless(names, shown_address(address))
     for name in wanted:
         download(store, prefix + name, folder / name)
     # What an earlier job fetched and the bucket no longer has would be taken for a part of the model.
     for left in [path for path in folder.rglob("*") if path.is_file()]:
-        if left.suffix in (".json", ".safetensors") and left.relative_to(folder).as_posix() not in wanted:
+        if left.suffix in (".json", ".safetensors", ".md") and left.relative_to(folder).as_posix() not in wanted:
             left.unlink()
     return folder
 
@@ -103,7 +108,7 @@ def _fetch_hub(address: str) -> Path:
         found = snapshot_download(
             name,
             revision=revision or None,
-            allow_patterns=[*FILES, INDEX, "*.safetensors", "1_Pooling/config.json"],
+            allow_patterns=[*FILES, INDEX, CARD, "*.safetensors", "1_Pooling/config.json"],
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""

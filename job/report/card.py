@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from typing import cast
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from tunewright.job.report.metadata import front_matter
 from tunewright.job.report.page import write_page
 from tunewright.job.report.parts.robustness import SAID, WAYS, flipped
 from tunewright.job.report.parts.why import NO_BETTER
+from tunewright.job.report.provenance import PROVENANCE, Facts, provenance
+from tunewright.job.report.sbom import SBOM, sbom
 from tunewright.job.report.subject import Holder
 from tunewright.job.settings.search import Searched
 from tunewright.job.steps.adapt import Adaptation, sentence
@@ -20,6 +23,8 @@ from tunewright.job.steps.release import Release
 from tunewright.job.steps.remedies.rounding import sentence as rounding
 from tunewright.job.steps.teachers.pseudo_labels import sentence as rounds
 from tunewright.job.train.state import Trained
+from tunewright.registry.versions.manifest import Layer
+from tunewright.registry.versions.publish import describe
 from tunewright.serving.bundle.model_file import ModelFile
 
 
@@ -30,9 +35,10 @@ def write_report(
     lineage: dict[str, object],
     adaptation: Adaptation | None = None,
     holder: Holder | None = None,
-) -> None:
-    """Write `report/` (`metrics.json`, `outcomes.jsonl.gz`, `README.md`, `report.html`) and `lineage.json` into the
-    bundle. `holder`: the version at which the alias of the run points so far."""
+) -> list[Layer]:
+    """Write `report/` (`metrics.json`, `outcomes.jsonl.gz`, `README.md`, `report.html`), `lineage.json`, `sbom.json`
+    and `provenance.json` into the bundle; gives the digests that the last is about, those of all files but itself.
+    `holder`: the version at which the alias of the run points so far."""
     folder = release.folder / "report"
     folder.mkdir(exist_ok=True)
     (folder / "metrics.json").write_text(_json(_metrics(release, plan, trained, adaptation)))
@@ -40,6 +46,11 @@ def write_report(
     (release.folder / "lineage.json").write_text(_json(lineage))
     _keep_outcomes(release, plan)
     write_page(release, plan, trained, lineage, holder)
+    facts = cast(Facts, lineage)
+    (release.folder / SBOM).write_text(_json(sbom(facts)))
+    hashed = describe({path: file for path, file in release.files.items() if path != PROVENANCE})
+    (release.folder / PROVENANCE).write_text(_json(provenance(facts, hashed)))
+    return hashed
 
 
 def _keep_outcomes(release: Release, plan: Plan) -> None:

@@ -29,7 +29,12 @@ def lineage(plan: Plan, trained: Trained, parameters: Parameters, run_id: str) -
     return {
         "run_id": run_id,
         "data": plan.prepared.facts,
-        "base_model": {"address": base.address, "digest": base.digest, "dropped_config_keys": list(base.dropped)},
+        "base_model": {
+            "address": base.address,
+            "digest": base.digest,
+            "dropped_config_keys": list(base.dropped),
+            **({"licence": base.licence} if base.licence else {}),
+        },
         "plug_ins": _plug_ins(plan),
         "settings": plan.settings.model_dump(mode="json"),
         "parameters": {"total": parameters.total, "learning": parameters.learning},

@@ -1,11 +1,12 @@
 """Hold a version against what an alias asks, and against the version that the alias points at."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.gates.bounds import bounds, gate, missing
 from tunewright.registry.gates.comparison import compare
-from tunewright.registry.gates.evidence import Evidence, evidence
+from tunewright.registry.gates.evidence import Evidence, evidence, mapping
 from tunewright.registry.gates.outcomes import OUTCOMES
 from tunewright.registry.gates.policy import NotWorse, PolicyEntry
 from tunewright.registry.stores.store import Store
@@ -30,10 +31,19 @@ def judge(store: Store, entry: PolicyEntry, version: Version, *, cache: Path) ->
         before = evidence(store, holder, cache=cache) if holder and is_other else None
         alone = f"no other version holds {entry.name}@{entry.alias}"
         gates.append(_not_worse(policy.not_worse, before, of) if before else gate("not_worse", passed=True, says=alone))
+    gates += [_licensed(policy.licence, of)] if policy.licence else []
     gates += [_signed(store, version, who, line) for who, line in policy.signed_by.items()]
     digest, rows = of.test_rows
     decided = _measured_on(store, version, digest) if digest else 0
     return Verdict(entry.entry, holder.number if holder else None, tuple(gates), digest, rows, decided)
+
+
+def _licensed(allowed: Sequence[str], of: Evidence) -> Gate:
+    told = mapping(of.lineage.get("base_model")).get("licence")
+    if not isinstance(told, str):
+        return missing("licence", of, "does not tell the licence of its base model")
+    says = f"the base model is under {told[:64]}, allowed are {', '.join(allowed)}"
+    return gate("licence", passed=told.lower() in map(str.lower, allowed), says=says)
 
 
 def _signed(store: Store, version: Version, who: str, line: str) -> Gate:

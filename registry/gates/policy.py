@@ -98,6 +98,8 @@ class Policy:
     """Surely better than an answer without a model."""
     max_overlap: Annotated[int, Field(strict=True, ge=0)] | None = None
     """The most test rows whose inputs may stand among the training rows too."""
+    licence: tuple[_What, ...] = ()
+    """What the base model may be under, as its card names it."""
     signed_by: dict[_What, SigningKey] = field(default_factory=dict)
     """Who must all have signed the version: a name for each, to the middle line of the PEM file of the public key."""
 

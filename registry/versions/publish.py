@@ -107,18 +107,21 @@ def publish(
     config: Mapping[str, object] | None = None,
     summary: Summary | None = None,
     single_writer: bool = False,
+    hashed: Iterable[Layer] = (),
 ) -> Version:
     """Make the next version of a model out of local files (path in the version -> file).
 
     A run id that has published before gets that version again, whatever the files are now. `config` is any
     JSON-able description (task, metrics, variants ...); it is part of the manifest, so of the digest. `summary` is
-    what lists tell of it; it is part of the record.
+    what lists tell of it; it is part of the record. `hashed`: those of the files that `describe` was asked for already.
     Raises BadReference, UnsafeStore, AccessDenied, Unreachable, Conflict when a file changes meanwhile.
     """
     done = find_run(store, name, run_id)
     if done:
         return done
-    layers = describe(files)
+    known = {layer.path: layer for layer in hashed}
+    rest = describe({path: file for path, file in files.items() if path not in known})
+    layers = sorted([*known.values(), *rest], key=lambda layer: layer.path)
     manifest = build(layers, config or {})
     size = sum(layer.size for layer in layers)
     told = Version(name, 1, digest_of(manifest), run_id, now(), size, who=who(), summary=summary or Summary())

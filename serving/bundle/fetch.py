@@ -7,7 +7,7 @@ from tunewright.registry.versions.pull import Pulled, pull
 from tunewright.registry.versions.record import REPORT, Version
 from tunewright.serving.bundle.model_file import choose_variant, read_model_file
 
-_HEAVY = ("onnx/", "weights/", "report/")
+_HEAVY = ("onnx/", "weights/", "report/", "sbom.json", "provenance.json")
 """Not needed to choose a variant, and of `onnx/` only the chosen one to serve it."""
 
 

@@ -49,7 +49,7 @@ def test_every_shape_becomes_a_version_with_all_its_parts(made, shape):
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     carried = set() if shape == "single" else {"neighbours/vectors.npy", "neighbours/rows.jsonl"}
     assert files == carried | {
-        "model.json", "tokenizer.json", "profile.json", "lineage.json",
+        "model.json", "tokenizer.json", "profile.json", "lineage.json", "sbom.json", "provenance.json",
         "onnx/fp32/model.onnx", "onnx/int8/model.onnx",
         "report/README.md", "report/metrics.json", "report/outcomes.jsonl.gz", "report/report.html",
         "weights/config.json", "weights/model.safetensors", "weights/tokenizer.json", "weights/tokenizer_config.json",

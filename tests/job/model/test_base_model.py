@@ -239,9 +239,12 @@ def test_what_a_bucket_no_longer_has_is_no_part_of_the_model(tiny_base, registry
     upload(tiny_base, bucket, "tiny")
     index = b'{"weight_map": {"a": "model.safetensors"}}'
     boto3.client("s3").put_object(Bucket=bucket, Key="tiny/model.safetensors.index.json", Body=index)
-    fetch_base_model(f"s3://{bucket}/tiny", registry)
-    boto3.client("s3").delete_object(Bucket=bucket, Key="tiny/model.safetensors.index.json")
+    boto3.client("s3").put_object(Bucket=bucket, Key="tiny/README.md", Body=b"---\nlicense: mit\n---\n")
+    assert fetch_base_model(f"s3://{bucket}/tiny", registry).licence == "mit"
+    for name in ("model.safetensors.index.json", "README.md"):
+        boto3.client("s3").delete_object(Bucket=bucket, Key=f"tiny/{name}")
     base = fetch_base_model(f"s3://{bucket}/tiny", registry)
+    assert base.licence is None
     assert base.digest == fetch_base_model(str(tiny_base), registry).digest
 
 
@@ -276,10 +279,12 @@ def _respond(folder, path):
     """A listing, or a file of the folder."""
     parts = path.strip("/").split("/")
     if parts[:4] == ["api", "models", "org", "tiny"]:
-        names = [*(path.name for path in folder.iterdir()), "pytorch_model.bin", "modeling_evil.py"]
+        names = [*(path.name for path in folder.iterdir()), "pytorch_model.bin", "modeling_evil.py", "README.md"]
         listed = {"id": "org/tiny", "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
         tree = [{"type": "file", "path": name, "size": _size(folder / name), "oid": name} for name in names]
         return json.dumps(tree if parts[4:5] == ["tree"] else listed).encode(), 200, ""
+    if parts[:2] == ["org", "tiny"] and parts[-1] == "README.md":
+        return b"---\nlicense: mit\n---\n", 200, ""
     if parts[:2] == ["org", "tiny"] and (folder / parts[-1]).is_file():
         return (folder / parts[-1]).read_bytes(), 200, ""
     return b'{"error": "Repository not found"}', 404, "RepoNotFound"
@@ -293,6 +298,7 @@ def test_a_base_model_is_fetched_from_the_hub_without_its_pickles_and_code(tiny_
     base = fetch_base_model("org/tiny", registry)
     assert capsys.readouterr().err == ""
     assert base.digest == fetch_base_model(str(tiny_base), registry).digest
+    assert base.licence == "mit"
     assert any(path.endswith("model.safetensors") for path in hub.requests)
     assert not any(path.endswith((".bin", ".py")) for path in hub.requests)
 

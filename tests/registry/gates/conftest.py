@@ -83,6 +83,7 @@ def make(store, tmp_path):
         files = {"model.json": json.dumps(model).encode()}
         if metrics != {}:
             files["report/metrics.json"] = json.dumps(metrics or _metrics_of()).encode()
+            files["lineage.json"] = b'{"base_model": {"licence": "apache-2.0"}}'
         if rows is not None:
             files["report/outcomes.jsonl.gz"] = rows if isinstance(rows, bytes) else _outcomes_of(rows)
         paths = {}

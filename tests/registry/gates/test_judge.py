@@ -54,6 +54,8 @@ def gate(judged):
         (Policy(parity_tolerance=1e-6), False, "fp32 differs from torch by 2e-06, at most 1e-06"),
         (Policy(beat_baseline=True), True, "surely better than an answer without a model"),
         (Policy(max_overlap=0), True, "0 of 20 test rows stand among the training rows, at most 0"),
+        (Policy(licence=("mit", "MIT-0")), False, "the base model is under apache-2.0, allowed are mit, MIT-0"),
+        (Policy(licence=("Apache-2.0",)), True, "the base model is under apache-2.0, allowed are Apache-2.0"),
     ],
 )  # fmt: skip
 def test_a_gate_tells_the_figures_that_decided(make, rights, gate, policy, passed, says):
@@ -70,6 +72,7 @@ def test_a_gate_tells_the_figures_that_decided(make, rights, gate, policy, passe
         (Policy(parity_tolerance=9), "does not tell it in report/metrics.json"),
         (Policy(beat_baseline=True), "tells of no answer without a model in report/metrics.json"),
         (Policy(max_overlap=9), "carries no report/outcomes.jsonl.gz"),
+        (Policy(licence=("mit",)), "does not tell the licence of its base model"),
         (Policy(slices={"label": 0}), "keeps no scores of single rows in report/outcomes.jsonl.gz"),
     ],
 )

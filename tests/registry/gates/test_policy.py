@@ -74,7 +74,7 @@ def test_the_example_of_the_guide_is_read(tmp_path):
 
 KNOWN = (
     "known are min, max, not_worse, slices, max_drop, max_flip, max_mib, max_ms_per_text, parity_tolerance, "
-    "beat_baseline, max_overlap, signed_by"
+    "beat_baseline, max_overlap, licence, signed_by"
 )
 KNOWN_THERE = "known in not_worse are alpha, margin, rows"
 

@@ -13,7 +13,7 @@ from tunewright.registry.upkeep.verify import verify
 from tunewright.registry.versions.alias import move
 from tunewright.registry.versions.layout import blob_key, mark_key, run_key, version_key, version_marks
 from tunewright.registry.versions.numbered import FORMAT
-from tunewright.registry.versions.publish import find_run, publish
+from tunewright.registry.versions.publish import describe, find_run, publish
 from tunewright.registry.versions.record import Version, read_version, to_bytes, version_numbers
 
 
@@ -192,6 +192,18 @@ def test_a_file_that_changes_while_it_is_published_is_refused(store, bundle, mon
         publish(store, "reviews", bundle, run_id="run-1")
     assert version_numbers(store, "reviews") == []
     assert list(store.list("blobs/")) == []
+
+
+def test_what_was_hashed_before_is_not_hashed_again_and_must_not_have_changed(store, bundle):
+    hashed = describe(bundle)[:1]
+    first = bundle[hashed[0].path]
+    whole = first.read_bytes()
+    first.write_bytes(whole + b"!")
+    with pytest.raises(Conflict, match="changed while it was published"):
+        publish(store, "reviews", bundle, run_id="run-1", hashed=hashed)
+    first.write_bytes(whole)
+    made = publish(store, "reviews", bundle, run_id="run-1", hashed=hashed)
+    assert made.digest == publish(store, "others", bundle, run_id="run-1").digest
 
 
 def test_a_blob_of_the_wrong_size_is_sent_again(store, publish_version, bundle, write):
