@@ -2,8 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
 from tunewright.registry.commands.output import answer, print_json, print_table, say, warn
@@ -12,12 +13,14 @@ from tunewright.registry.gates.judge import judge
 from tunewright.registry.gates.policy import read_policy
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
+from tunewright.registry.transfer.parallel import each
+from tunewright.registry.trust.keys import PublicKey
 from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.alias import Gate, Move, Verdict, held, history, last_move, move, remove, rollback
 from tunewright.registry.versions.latest import Yank, yank_of, yanked
 from tunewright.registry.versions.layout import check_alias
 from tunewright.registry.versions.record import Version
-from tunewright.registry.versions.reference import name_and_alias, resolve
+from tunewright.registry.versions.reference import name_and_alias
 from tunewright.registry.versions.watch import warning_of
 from tunewright.registry.webhook import tell_moved
 
@@ -37,9 +40,9 @@ def _promote(store: Store, options: argparse.Namespace) -> int:
     if (options.alias is None) == (options.to is None):
         raise BadReference(f"say one alias to move to {options.reference}, as in {options.reference} production")
     alias, trust = check_alias(options.alias or options.to), open_trust(RegistrySettings())
-    version = resolve(store, options.reference)
-    trust.require_version(store, version)
+    version = trust.resolve(store, options.reference)
     trust.require_signer(version.name, alias)
+    warn(trust.passed_over(store, options.reference, version))
     _refuse_yanked(store, version, alias, options)
     entry = read_policy(store, version.name, alias)
     verdict = judge(store, entry, version, cache=RegistrySettings().cache) if entry else None
@@ -126,7 +129,7 @@ def _rollback(store: Store, options: argparse.Namespace) -> int:
     name, alias = name_and_alias(options.reference)
     trust = open_trust(RegistrySettings())
     trust.require_signer(name, alias)
-    made = rollback(store, name, alias, reason=options.why, holder=options.holder, to=options.to)
+    made = rollback(store, name, alias, reason=options.why, holder=options.holder, to=options.to, believer=trust)
     trust.sign(store, made)
     said = f"{made.name}@{made.alias}: {made.previous or 'nothing'} -> {made.number}"
     warn(warning_of(store, held(store, made)))
@@ -144,6 +147,7 @@ def _add_unalias(made: argparse.ArgumentParser) -> None:
 def _unalias(store: Store, options: argparse.Namespace) -> int:
     name, alias = name_and_alias(options.reference)
     before, trust = _last(store, name, alias), open_trust(RegistrySettings())
+    trust.require_signer(name, alias)
     made = remove(store, name, alias, reason=options.why)
     trust.sign(store, made)
     if before:
@@ -160,19 +164,30 @@ def _add_history(made: argparse.ArgumentParser) -> None:
 
 def _history(store: Store, options: argparse.Namespace) -> int:
     moves = history(store, *name_and_alias(options.reference))
-    out = yanked(store, moves[0].name)
+    out, signed = yanked(store, moves[0].name), _signed(store, moves)
     if options.json:
         told = {number: asdict(gone) for number, gone in out.items()}
-        print_json([_facts(made) | {"yanked": told.get(made.number)} for made in moves])
+        by = {entry: {"signed_by": key.id if key else None} for entry, key in signed.items()}
+        print_json([_facts(made) | {"yanked": told.get(made.number)} | by.get(made.entry, {}) for made in moves])
         return 0
+    strange = {entry for entry, key in signed.items() if key is None}
     rows = [
-        (made.moved, _to(made, out), made.previous or "", _kind(made), made.who or "-", _where(made), made.reason)
-        for made in reversed(moves)
+        (x.moved, _to(x, out), x.previous or "", _kind(x, strange), x.who or "-", _where(x), x.reason)
+        for x in reversed(moves)
     ]
     print_table(("MOVED", "TO", "FROM", "KIND", "WHO", "WHERE", "WHY"), rows)
     for number in sorted(out.keys() & {made.number for made in moves}):
         say(f"{moves[0].name}:{number} is {out[number]}")
     return 0
+
+
+def _signed(store: Store, moves: Sequence[Move]) -> dict[int, PublicKey | None]:
+    """By which trusted key each entry is signed, None for none; nothing where no keys are named."""
+    trust = open_trust(RegistrySettings())
+    if trust.trusted is None:
+        return {}
+    keys = each(partial(trust.key_of, store), moves)
+    return {made.entry: key for made, key in zip(moves, keys, strict=True)}
 
 
 def _to(made: Move, out: Mapping[int, Yank]) -> str:
@@ -190,8 +205,9 @@ def _where(made: Move) -> str:
     return "; ".join(filter(None, (f"job {made.run_id}" if made.run_id else None, made.where))) or "-"
 
 
-def _kind(made: Move) -> str:
-    return f"{made.kind}, gates missed" if made.verdict and made.verdict.missed else made.kind
+def _kind(made: Move, strange: Collection[int]) -> str:
+    missed = ", gates missed" if made.verdict and made.verdict.missed else ""
+    return f"{made.kind}{missed}{', not signed' if made.entry in strange else ''}"
 
 
 def _add_why(made: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from tunewright.registry.stores.store import Store
 from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.alias import current
 from tunewright.registry.versions.canary import begin, end, running
-from tunewright.registry.versions.reference import name_and_alias, resolve
+from tunewright.registry.versions.reference import name_and_alias
 
 
 def _add(made: argparse.ArgumentParser) -> None:
@@ -36,10 +36,9 @@ def _canary(store: Store, options: argparse.Namespace) -> int:
     elif options.version:
         if options.percent is None:
             raise BadReference(f"no percentage is given; say {options.version} 10 for a tenth of the requests")
-        version = resolve(store, options.version)
+        version = trust.resolve(store, options.version)
         if version.name != name:
             raise BadReference(f"{version} is no version of {name}, which {options.reference} is about")
-        trust.require_version(store, version)
         trust.sign(store, begin(store, name, alias, version.number, options.percent, reason=options.reason))
     trial = running(store, name, alias)
     weights = trial.weights if trial else {current(store, name, alias): 100.0}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
-from tunewright.registry.commands.output import answer, say
+from tunewright.registry.commands.output import answer, say, warn
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import BadReference, NotFound
 from tunewright.registry.oci.address import is_oci, parse_oci
@@ -75,9 +75,10 @@ def _pull(store: Store, options: argparse.Namespace) -> int:
 
 def _asked(store: Store, options: argparse.Namespace) -> Version:
     """The version; of one that is yanked it is told on standard error."""
-    version = open_trust(RegistrySettings()).resolve(store, options.reference)
-    if said := warning_of(store, version):
-        say(f"warning: {said}", sys.stderr)
+    trust = open_trust(RegistrySettings())
+    version = trust.resolve(store, options.reference)
+    warn(warning_of(store, version))
+    warn(trust.passed_over(store, options.reference, version))
     return version
 
 

@@ -48,6 +48,7 @@ class PublicKey:
     def has_signed(self, message: bytes, signature: bytes) -> bool:
         """Whether the signature was made of exactly this message."""
         # Imported here: it takes 50 ms, which programs without keys need not wait for.
+        require_library()
         from nacl.exceptions import CryptoError
         from nacl.signing import VerifyKey
 
@@ -67,19 +68,33 @@ class Signer:
     @property
     def public(self) -> PublicKey:
         """What belongs to it."""
+        require_library()
         from nacl.signing import SigningKey
 
         return PublicKey(bytes(SigningKey(self.seed).verify_key))
 
     def sign(self, message: bytes) -> bytes:
         """The signature of a message: always the same 64 bytes."""
+        require_library()
         from nacl.signing import SigningKey
 
         return bytes(SigningKey(self.seed).sign(message).signature)
 
 
+def require_library() -> None:
+    """SettingsError where nothing can be signed or checked here."""
+    try:
+        import nacl.signing  # noqa: F401
+    except ImportError as error:
+        raise SettingsError(
+            f"signing, and looking at signatures, needs pynacl, which is not to be had here ({error}); "
+            "`pip install pynacl` brings it"
+        ) from None
+
+
 def read_signer(path: Path, setting: str) -> Signer:
-    """The private key in a PEM file. `setting` is what named it. Raises SettingsError."""
+    """The private key in a PEM file, for use here. `setting`: what named it. Raises SettingsError."""
+    require_library()
     blocks = _blocks(path, setting)
     for kind, der in blocks:
         if kind == "PRIVATE KEY" and der[_BEFORE:].startswith(_PRIVATE):
@@ -97,7 +112,8 @@ def read_signer(path: Path, setting: str) -> Signer:
 
 
 def read_public_keys(path: Path, setting: str) -> list[PublicKey]:
-    """The public keys in a PEM file, at least one. Raises SettingsError."""
+    """The public keys in a PEM file, at least one, and what they are asked with. Raises SettingsError."""
+    require_library()
     keys = []
     for kind, der in _blocks(path, setting):
         if kind != "PUBLIC KEY":

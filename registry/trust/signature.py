@@ -9,7 +9,9 @@ signature of another version, number, name or predecessor is not even looked at.
 
 import base64
 import hashlib
+import tempfile
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from pydantic import TypeAdapter
 
@@ -57,7 +59,8 @@ def of_move(move: Move) -> Statement:
     move = _MOVE.validate_python(asdict(move))  # as it is read again: a 10 that was given is 10.0 then
     predicate = {"name": move.name, "alias": move.alias, "entry": move.entry, "number": move.number}
     predicate |= {"digest": move.digest, "kind": move.kind, "before": move.before}
-    what = f"entry {move.entry} of {move.name}@{move.alias}, which points at {move.name}:{move.number},"
+    where = f"points at {move.name}:{move.number}" if move.points else "lets it point nowhere"
+    what = f"entry {move.entry} of {move.name}@{move.alias}, which {where},"
     return _statement("move", move.name, what, sha256_of(move.fields), predicate)
 
 
@@ -71,15 +74,17 @@ def of_trial(trial: Trial) -> Statement:
 
 
 def sign(store: Store, statement: Statement, signer: Signer) -> None:
-    """Have the signature in the store. Raises CorruptObject where something else lies in its place."""
+    """Have the signature in the store, in place of a damaged one too. Raises CorruptObject where that cannot be."""
     key = signer.public
     place = signature_key(statement.name, statement.digest, key.id)
     sent = {"payload": _base64(statement.payload), "payloadType": _PAYLOAD_TYPE}
     signature = _base64(signer.sign(_encoded(statement.payload)))
-    if store.create(place, canonical({**sent, "signatures": [{"keyid": key.id, "sig": signature}]})):
+    made = canonical({**sent, "signatures": [{"keyid": key.id, "sig": signature}]})
+    if store.create(place, made) or _fault(store, statement, key) is None:
         return
+    _put(store, place, made)
     if fault := _fault(store, statement, key):
-        raise CorruptObject(f"{fault}; remove it, and sign again")
+        raise CorruptObject(f"{fault}; remove {place!r} with the tools of the store, and sign again")
 
 
 def signer_of(store: Store, statement: Statement, keys: list[PublicKey]) -> tuple[PublicKey | None, list[str]]:
@@ -146,6 +151,14 @@ def _statement(kind: str, name: str, what: str, sha256: str, predicate: dict[str
         "predicate": predicate,
     }
     return Statement(name, what, canonical(payload))
+
+
+def _put(store: Store, place: str, data: bytes) -> None:
+    """Replace what is damaged. A key signs a statement in one way alone, so nothing is lost by doing that twice."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "signature.json"
+        path.write_bytes(data)
+        store.upload(place, path, sha256=hashlib.sha256(data).hexdigest())
 
 
 def _fault(store: Store, statement: Statement, key: PublicKey) -> str | None:

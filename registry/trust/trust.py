@@ -5,13 +5,14 @@ when one of the keys for its model has signed its number, its bytes and its pred
 the keys for it has signed the move that it follows; nothing else is pulled or served.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TypeVar
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
-from tunewright.registry.errors import CorruptObject, NotFound, Untrusted
+from tunewright.registry.errors import CorruptObject, NotFound, RegistryError, Untrusted
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store, open_store
+from tunewright.registry.transfer.parallel import each
 from tunewright.registry.trust.keys import PublicKey, Signer, read_signer
 from tunewright.registry.trust.signature import (
     Statement,
@@ -23,16 +24,16 @@ from tunewright.registry.trust.signature import (
     signer_of,
 )
 from tunewright.registry.trust.trusted import SETTING, TrustedKeys, read_trusted
-from tunewright.registry.versions.alias import Move, aliases, last_move
+from tunewright.registry.versions.alias import Move, history, last_entries, removal
 from tunewright.registry.versions.canary import Trial
-from tunewright.registry.versions.layout import is_signature, signatures_prefix
+from tunewright.registry.versions.latest import passed_over
+from tunewright.registry.versions.layout import aliases_prefix, is_signature, signatures_prefix
 from tunewright.registry.versions.numbered import stranger
 from tunewright.registry.versions.record import Version, read_version, version_numbers
-from tunewright.registry.versions.reference import resolve
+from tunewright.registry.versions.reference import parse, resolve
 from tunewright.registry.versions.watch import Seen, look
 
 KEY = "REGISTRY_SIGNING_KEY"
-Place = TypeVar("Place")
 
 
 @dataclass(frozen=True)
@@ -48,22 +49,67 @@ class Trust:
             version = resolve(store, wanted)
             self.require_version(store, version)
             return version
-        return self.believed(store, look(store, wanted)).version
+        return self.look(store, wanted).version
 
     def faults(self, store: Store, reference: str) -> list[str]:
-        """Why a reference is not believed; empty where it is."""
+        """Why a reference is not believed, or how it came to point there; empty where all is."""
+        faults, asked = [], parse(reference)
         try:
             self.resolve(store, reference)
         except Untrusted as error:
-            return [str(error)]
-        return []
+            faults.append(str(error))
+        return faults + (self._faults_of_log(store, asked.name, asked.alias) if asked.alias else [])
 
-    def believed(self, store: Store, seen: Seen) -> Seen:
-        """Where a reference points, believed. Raises Untrusted."""
+    def look(self, store: Store, reference: str) -> Seen:
+        """Where a reference points, believed. Raises what `look` raises, and Untrusted.
+
+        That an alias was removed is believed no sooner.
+        """
+        try:
+            seen = look(store, reference)
+        except NotFound:
+            asked = parse(reference)
+            if self.trusted and asked.alias and (gone := removal(store, asked.name, asked.alias)):
+                self._require_move(store, gone)
+            raise
         if seen.move:
-            self._require(store, of_move(seen.move), seen.move.name, seen.move.alias)
+            self._require_move(store, seen.move)
         self.require_version(store, seen.version)
         return seen
+
+    def passed_over(self, store: Store, reference: str, version: Version) -> str | None:
+        """What to tell where only signed versions are believed and `latest` is another one for a yank, which is not
+        signed; None else."""
+        asked = parse(reference)
+        if self.trusted is None or asked.alias or asked.number or asked.digest:
+            return None
+        try:
+            told = "; ".join(passed_over(store, version))
+        except RegistryError:  # nothing that answers depends on it
+            return None
+        return f"{version.name}@latest is {version} now, and {told}; yanks are not signed" if told else None
+
+    def key_of(self, store: Store, move: Move) -> PublicKey | None:
+        """Which key that is trusted for its alias has signed a move; None where none has."""
+        keys = self.trusted.of(move.name, move.alias) if self.trusted else []
+        return signer_of(store, of_move(move), keys)[0]
+
+    def counted(self, store: Store, log: list[Move]) -> list[Move]:
+        """See Believer: the entries that are signed, each after the one before that is. Raises Untrusted."""
+        if self.trusted is None:
+            return log
+        found: list[Move] = []
+        for move, key in zip(log, each(partial(self.key_of, store), log), strict=True):
+            last = found[-1] if found else None
+            if key is None:
+                continue
+            if last and (last.points, last.number) == (move.points, move.number):  # what was between does not count
+                found[-1] = replace(move, previous=last.previous, kind=last.kind)
+            else:
+                found.append(replace(move, previous=last.number if last and last.points else None))
+        if not found:
+            self._require_move(store, log[-1])
+        return found or log[-1:]
 
     def require_version(self, store: Store, version: Version) -> None:
         """Untrusted for a version that is not signed by a key for its model."""
@@ -114,17 +160,43 @@ class Trust:
         if self.trusted is None:
             return
         for number in version_numbers(store, name):
-            yield from _told(self._require_number, store, name, number)
-        for alias in aliases(store, name):
-            yield from _told(self._require_alias, store, name, alias)
+            yield from self._faults_of_number(store, name, number)
+        for last in last_entries(store, name, store.list(aliases_prefix(name))):
+            yield from self._faults_of_log(store, name, last.alias)
 
-    def _require_number(self, store: Store, name: str, number: int) -> None:
-        self.require_version(store, read_version(store, name, number))
+    def _faults_of_number(self, store: Store, name: str, number: int) -> list[str]:
+        try:
+            self.require_version(store, read_version(store, name, number))
+        except Untrusted as error:
+            return [str(error)]
+        except (CorruptObject, NotFound):  # what cannot be read is told of elsewhere
+            pass
+        return []
 
-    def _require_alias(self, store: Store, name: str, alias: str) -> None:
-        self._require(store, of_move(last_move(store, name, alias)), name, alias)
+    def _faults_of_log(self, store: Store, name: str, alias: str) -> list[str]:
+        """Which entries of an alias are not believed."""
+        if self.trusted is None:
+            return []
+        try:
+            log = history(store, name, alias)
+        except (CorruptObject, NotFound):
+            return []
+        return [fault for fault in each(partial(self._fault_of, store, log[-1]), log) if fault]
 
-    def _require(self, store: Store, statement: Statement, name: str, alias: str | None = None) -> None:
+    def _fault_of(self, store: Store, end: Move, move: Move) -> str | None:
+        try:
+            self._require_move(store, move, is_end=move is end)
+        except Untrusted as error:
+            return str(error)
+        return None
+
+    def _require_move(self, store: Store, move: Move, *, is_end: bool = True) -> None:
+        option = "" if is_end and move.points else f" --entry {move.entry}"
+        self._require(store, of_move(move), move.name, move.alias, option=option)
+
+    def _require(
+        self, store: Store, statement: Statement, name: str, alias: str | None = None, *, option: str = ""
+    ) -> None:
         if self.trusted is None:
             return
         what, place = statement.what, f"{name}@{alias}" if alias else name
@@ -138,7 +210,7 @@ class Trust:
             reference = place if alias else what
             raise Untrusted(
                 f"{what} in {store.uri} is not signed by a key that is trusted for {place} ({known}){why}; "
-                f"whoever stands behind it says `tunewright sign {reference} --key FILE`"
+                f"whoever stands behind it says `tunewright sign {reference}{option} --key FILE`"
             )
 
 
@@ -159,12 +231,3 @@ def statement_of(made: Version | Move | Trial) -> Statement:
     if isinstance(made, Version):
         return of_version(made)
     return of_move(made) if isinstance(made, Move) else of_trial(made)
-
-
-def _told(require: Callable[[Store, str, Place], None], store: Store, name: str, place: Place) -> Iterator[str]:
-    try:
-        require(store, name, place)
-    except Untrusted as error:
-        yield str(error)
-    except (CorruptObject, NotFound):  # what cannot be read is told of elsewhere
-        return

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Protocol
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
@@ -192,32 +192,55 @@ def move(
             return made
 
 
+class Believer(Protocol):
+    """Who tells what counts when it is chosen where to go back."""
+
+    def counted(self, store: Store, log: list[Move]) -> list[Move]:
+        """The entries of a log that count, at least one, as if there were no others."""
+
+    def require_version(self, store: Store, version: Version) -> None:
+        """Raises where nobody should be given a version."""
+
+
 def rollback(
-    store: Store, name: str, alias: str, *, reason: str = "", holder: int | None = None, to: int | None = None
+    store: Store,
+    name: str,
+    alias: str,
+    *,
+    reason: str = "",
+    holder: int | None = None,
+    to: int | None = None,
+    believer: Believer | None = None,
 ) -> Move:
     """Point an alias at where it was before, or at `to`, where it has been; a second rollback goes one step further.
 
-    With `holder`, the version that the alias must point at, or with `to`, doing it twice is doing it once.
+    With `holder`, the version that the alias must point at, or with `to`, doing it twice is doing it once. `believer`:
+    without one, every entry counts.
     Raises NotFound, and Conflict when there is nothing to go back to, another version is the holder, or somebody moved
     the alias meanwhile.
     """
     log = history(store, name, alias)
+    end, every = log[-1], len(log)
+    log = believer.counted(store, log) if believer else log
     last = log[-1]
-    if to is not None and last.points and last.number == to:
-        return last
+    is_end = last.entry == end.entry  # else what has come after it does not count
+    if is_end and to is not None and last.points and last.number == to:
+        return end
     if holder is not None and (not last.points or last.number != holder):
-        if last.kind == "rollback" and last.previous == holder:
-            return last
+        if is_end and last.kind == "rollback" and last.previous == holder:
+            return end
         raise Conflict(
             f"{name}@{alias} points {f'at version {last.number}' if last.points else 'nowhere'}, not at {holder}: "
             f"nothing was moved; `tunewright history {name}@{alias}` tells what has"
         )
-    target = _target(log, to)
+    target = _target(log, to, hint="" if len(log) == every else "; moves that no trusted key has signed do not count")
     version = check_version(store, name, target.number)
     _require_promoted(store, target, version)
+    if believer:
+        believer.require_version(store, version)
     probe(store)
     reason = reason or (f"back from {last.number}" if last.points else "back from nowhere")
-    made = _append(store, _next(store, log[-1], alias, version, "rollback", reason, None))
+    made = _append(store, _next(store, end, alias, version, "rollback", reason, None))
     if made is None:
         raise Conflict(f"{name}@{alias} was moved by somebody else just now; look at its history and try again")
     return made
@@ -251,6 +274,12 @@ def last_move(store: Store, name: str, alias: str) -> Move:
     if last is None or not last.points:
         raise _no_alias(store, name, alias)
     return last
+
+
+def removal(store: Store, name: str, alias: str) -> Move | None:
+    """What has let an alias point nowhere; None where it points somewhere, or there has never been one."""
+    last = _end(store, name, alias)
+    return None if last is None or last.points else last
 
 
 def held(store: Store, move: Move) -> Version:
@@ -335,7 +364,7 @@ def _require_promoted(store: Store, move: Move, version: Version) -> None:
         )
 
 
-def _target(log: list[Move], to: int | None) -> Move:
+def _target(log: list[Move], to: int | None, *, hint: str) -> Move:
     """The entry that a rollback goes back to: the last that has pointed at the version. Conflict."""
     alias = f"{log[0].name}@{log[0].alias}"
     number = _before(log) if to is None else to
@@ -343,9 +372,11 @@ def _target(log: list[Move], to: int | None) -> Move:
     if found:
         return found[-1]
     if to is None:
-        raise Conflict(f"{alias} has nothing to go back to: {log[0].number} is the first version it pointed at")
+        raise Conflict(f"{alias} has nothing to go back to: {log[0].number} is the first version it pointed at{hint}")
     been = ", ".join(map(str, sorted({entry.number for entry in log})))
-    raise Conflict(f"{alias} has never pointed at version {to}, but at {been}; promote {log[0].name}:{to} instead")
+    raise Conflict(
+        f"{alias} has never pointed at version {to}, but at {been}; promote {log[0].name}:{to} instead{hint}"
+    )
 
 
 def _before(log: list[Move]) -> int | None:

@@ -8,7 +8,7 @@ ones are passed over (see `docs/decisions/0033-constant-requests.md`).
 
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Annotated, ClassVar
 
@@ -99,6 +99,14 @@ def latest(store: Store, name: str) -> Latest:
     if not offered:
         raise NotFound(f"every version of {name!r} in {store.uri} is yanked; {name}:{live[-1]} was {out[live[-1]]}")
     return Latest(read_version(store, name, offered[-1]), highest)
+
+
+def passed_over(store: Store, version: Version) -> list[str]:
+    """What of a model is yanked above a version, in words, as far as one listing of the highest marks tells."""
+    marks = _marks(islice(store.list(version_marks(version.name), page=_PAGE), _PAGE))
+    above = [replace(version, number=number) for number in sorted(marks, reverse=True) if number > version.number]
+    said = [one for one in above if any(what.startswith(YANK) for what in marks[one.number])]
+    return [f"{one} is {gone}" for one in said if (gone := yank_of(store, one))]
 
 
 def latest_number(store: Store, name: str) -> int:

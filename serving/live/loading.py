@@ -11,7 +11,7 @@ from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.trust.trust import Trust, open_trust
 from tunewright.registry.versions.record import REPORT, Version
-from tunewright.registry.versions.watch import Seen, SeenTrial, has_moved, look, look_at_trial, warning_of
+from tunewright.registry.versions.watch import Seen, SeenTrial, has_moved, look_at_trial, warning_of
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.bundle.folder import Folder, check_folder, is_folder, open_folder
 from tunewright.serving.errors import BundleError
@@ -65,7 +65,10 @@ class Loader:
             self.trust.require_none(reference)
             self._folders[folder.version] = folder
             return Seen(folder.version, None)
-        return self.trust.believed(self.store, look(self.store, reference))
+        seen = self.trust.look(self.store, reference)
+        if said := self.trust.passed_over(self.store, reference, seen.version):
+            emit("passed_over", said, level="warning", version=str(seen.version))
+        return seen
 
     def look_at_trial(self, reference: str) -> SeenTrial | None:
         """What the registry has on trial beside an alias; None for a reference that is none."""

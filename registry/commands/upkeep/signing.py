@@ -6,34 +6,40 @@ from pathlib import Path
 from tunewright.registry.commands.command import Command, add_json, add_reference
 from tunewright.registry.commands.output import answer
 from tunewright.registry.completion import names_a
-from tunewright.registry.errors import BadReference
+from tunewright.registry.errors import BadReference, NotFound
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store
 from tunewright.registry.trust.keys import read_signer
 from tunewright.registry.trust.trust import KEY, Trust, statement_of
-from tunewright.registry.versions.alias import Move, held, last_move
+from tunewright.registry.versions.alias import Move, held, history, last_move
 from tunewright.registry.versions.canary import Trial, running
 from tunewright.registry.versions.record import Version
-from tunewright.registry.versions.reference import parse, resolve
+from tunewright.registry.versions.reference import name_and_alias, parse, resolve
 
 
 def _add(made: argparse.ArgumentParser) -> None:
     add_reference(made)
     said = f"PEM file of an ed25519 private key; without it that of {KEY}"
-    names_a(made.add_argument("--key", type=Path, metavar="FILE", help=said), "file")
+    names_a(made.add_argument("--key", metavar="FILE", help=said), "file")
+    said = "of an alias only this entry of its history, whichever it is"
+    made.add_argument("--entry", type=int, metavar="N", help=said)
     add_json(made)
 
 
 def _sign(store: Store, options: argparse.Namespace) -> int:
     settings = RegistrySettings()
-    path = options.key or settings.signing_key
+    if options.key == "":
+        raise BadReference("--key is '': expected a file, or leave it out")
+    path = Path(options.key) if options.key else settings.signing_key
     if path is None:
         raise BadReference(f"no key is named; say --key FILE, or set {KEY}")
     trust = Trust(read_signer(path, "--key" if options.key else KEY))
     asked = parse(options.reference)
     made: list[Version | Move | Trial] = []
-    if asked.alias:
+    if options.entry is not None:
+        made = [_entry(store, options.reference, options.entry)]
+    elif asked.alias:
         last, trial = last_move(store, asked.name, asked.alias), running(store, asked.name, asked.alias)
         made = [held(store, last), last, *([trial] if trial else [])]
     else:
@@ -45,6 +51,16 @@ def _sign(store: Store, options: argparse.Namespace) -> int:
     facts = {"signed": signed, "signed_by": keys[0].id if keys[0] else None}
     answer(f"signed by {keys[0]}: {', and '.join(signed)}", facts, as_json=options.json)
     return 0
+
+
+def _entry(store: Store, reference: str, entry: int) -> Move:
+    """One entry of the log of an alias. Raises BadReference, NotFound."""
+    log = history(store, *name_and_alias(reference))
+    if found := [move for move in log if move.entry == entry]:
+        return found[0]
+    raise NotFound(
+        f"{reference} has no entry {entry} in {store.uri}; its entries are {log[0].entry} to {log[-1].entry}"
+    )
 
 
 SIGN = Command(_add, _sign)

@@ -1,5 +1,7 @@
 """Keys as OpenSSL writes them, and each file that is none."""
 
+import sys
+
 import pytest
 
 from tunewright.registry.errors import SettingsError
@@ -31,6 +33,26 @@ def test_the_files_of_openssl_are_read_and_belong_together(write):
     assert parse_line(PUBLIC.splitlines()[1]) == key
     assert key.line == PUBLIC.splitlines()[1]
     assert "seed" not in repr(signer)
+
+
+def test_where_the_library_is_missing_a_key_is_refused_with_what_brings_it(write, monkeypatch):
+    signer = read_signer(write("signing.pem", PRIVATE.encode()), "--key")
+    write("signing.pub.pem", PUBLIC.encode())
+    public = signer.public
+    for name in ("nacl", "nacl.signing"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for step in (
+        lambda: read_signer(write("signing.pem", PRIVATE.encode()), "--key"),
+        lambda: read_public_keys(write("signing.pub.pem", PUBLIC.encode()), "--key"),
+        lambda: signer.sign(b""),
+        lambda: public.has_signed(b"", b""),
+    ):
+        with pytest.raises(SettingsError) as raised:
+            step()
+        assert str(raised.value) == (
+            "signing, and looking at signatures, needs pynacl, which is not to be had here (import of nacl.signing "
+            "halted; None in sys.modules); `pip install pynacl` brings it"
+        )
 
 
 def test_a_signature_is_that_of_rfc_8032():

@@ -134,8 +134,24 @@ def test_a_damaged_signature_is_none_and_is_told(store, key, spoil):
     found, (fault,) = signer_of(store, statement, [signer.public])
     assert (found, repr(stat.key) in fault) == (None, True)
     assert envelope_fault(store, stat.key) is not None
-    with pytest.raises(CorruptObject, match=r"; remove it, and sign again$"):
+    # It is written anew, and what is whole is not.
+    sign(store, statement, signer)
+    assert store.read(stat.key) == data
+    assert signer_of(store, statement, [signer.public]) == (signer.public, [])
+
+
+def test_a_signature_that_stays_damaged_is_named_with_what_to_do(store, key, monkeypatch):
+    """As where what was written is not what is read back."""
+    signer, statement = key("ci"), of_version(VERSION)
+    place = signature_key("reviews", statement.digest, signer.public.id)
+    store.create(place, b"{}")
+    monkeypatch.setattr(type(store), "upload", lambda *_, **__: None)
+    with pytest.raises(CorruptObject) as raised:
         sign(store, statement, signer)
+    assert str(raised.value) == (
+        f"{place!r} in {store.uri} is not a DSSE envelope of an in-toto statement; remove {place!r} with the tools of "
+        "the store, and sign again"
+    )
 
 
 def test_a_signature_of_somebody_else_is_no_signature_of_a_key(store, key):

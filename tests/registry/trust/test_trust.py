@@ -1,6 +1,7 @@
 """What is believed: by pull, by promote, by canary; each refusal in one sentence, with its exit code."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -9,10 +10,12 @@ from tunewright.registry.errors import Untrusted
 from tunewright.registry.program import main
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.trust.signature import of_version
 from tunewright.registry.trust.trust import open_trust, trusted
-from tunewright.registry.versions.alias import current, last_move, move
+from tunewright.registry.versions.alias import current, last_move, move, remove
+from tunewright.registry.versions.latest import yank
 from tunewright.registry.versions.layout import move_key
-from tunewright.registry.versions.record import read_version, to_bytes
+from tunewright.registry.versions.record import read_version, to_bytes, version_numbers
 
 
 @pytest.fixture
@@ -127,6 +130,162 @@ def test_an_alias_that_was_moved_without_a_signature_is_not_followed(signed, use
     assert run("pull", "reviews@production")[0] == 0
 
 
+@pytest.fixture
+def seized(signed, use, publish, run):
+    """Moves 1 to 3 are signed and lead from reviews:1 to 3; 4 and 5 go to 1 and to 3, by somebody without a key."""
+    publish("three")
+    for number in (2, 3):
+        assert run("promote", f"reviews:{number}", "production")[0] == 0
+    for number in (1, 3):
+        move(signed, "reviews", "production", number, force=True)
+    return signed
+
+
+def kinds(run):
+    return [entry["kind"] if entry["signed_by"] else None for entry in entries(run)]
+
+
+def entries(run):
+    return json.loads(run("history", "reviews@production", "--json")[1])
+
+
+def test_a_rollback_follows_signed_moves_alone(seized, run):
+    code, out, _ = run("rollback", "reviews@production")
+    assert (code, out) == (0, "reviews@production: 3 -> 2\n")
+    assert kinds(run) == ["move", "move", "move", None, None, "rollback"]
+    assert run("pull", "reviews@production")[0] == 0
+    assert run("rollback", "reviews@production", "--to", "2")[0] == 0
+    assert len(entries(run)) == 6
+    # What is promoted over an unsigned move does not lead back to where that pointed.
+    move(seized, "reviews", "production", 1, force=True)
+    assert run("promote", "reviews:3", "production")[0] == 0
+    assert run("rollback", "reviews@production")[0] == 0
+    assert current(seized, "reviews", "production") == 2
+
+
+def test_a_rollback_to_where_an_alias_was_signs_no_entry_of_somebody_else(seized, run):
+    assert run("rollback", "reviews@production", "--to", "3")[0] == 0
+    assert kinds(run)[3:] == [None, None, "rollback"]
+    assert run("rollback", "reviews@production", "--to", "3")[0] == 0
+    assert len(entries(run)) == 6
+    # 4 to 6 are nothing, since the alias points where it did.
+    assert run("rollback", "reviews@production", "--from", "3")[0] == 0
+    assert current(seized, "reviews", "production") == 2
+    assert run("rollback", "reviews@production", "--from", "3")[0] == 0
+    assert len(entries(run)) == 7
+
+
+def test_a_rollback_is_refused_where_nothing_signed_leads_back(store, use, publish, run, key):
+    for text in ("one", "two"):
+        publish(text)
+    for number in (1, 2):
+        assert run("promote", f"reviews:{number}", "production")[0] == 0
+    use(signing="ci", trusted=["ci"])
+    assert "entry 2 of reviews@production, which points at reviews:2" in refused(run("rollback", "reviews@production"))
+    for number in (1, 2):
+        assert run("sign", f"reviews:{number}")[0] == 0
+    assert run("sign", "reviews@production")[0] == 0
+    code, _, err = run("rollback", "reviews@production")
+    assert (code, err) == (
+        2,
+        "error: reviews@production has nothing to go back to: 2 is the first version it pointed at; moves that no "
+        "trusted key has signed do not count\n",
+    )
+    # Who has looked at it signs the entry.
+    said = refused(run("sign", "reviews@production", "--entry", "3"))
+    assert said == f"reviews@production has no entry 3 in {store.uri}; its entries are 1 to 2"
+    assert "names no alias" in refused(run("sign", "reviews", "--entry", "1"))
+    assert run("sign", "reviews@production", "--entry", "1")[:2] == (
+        0,
+        f"signed by {key('ci').public}: entry 1 of reviews@production, which points at reviews:1\n",
+    )
+    assert run("verify")[0] == 0
+    assert run("rollback", "reviews@production")[0] == 0
+
+
+def test_a_rollback_goes_to_no_version_that_is_not_believed(signed, run):
+    assert run("promote", "reviews:2", "production")[0] == 0
+    (stat,) = signed.list(f"signatures/reviews/{of_version(read_version(signed, 'reviews', 1)).digest}/")
+    signed.delete(stat.key)
+    assert refused(run("rollback", "reviews@production")).startswith(f"reviews:1 in {signed.uri} is not signed by ")
+    assert current(signed, "reviews", "production") == 2
+
+
+def test_history_and_verify_tell_unsigned_moves_below_signed_ones(seized, use, run, key):
+    assert run("rollback", "reviews@production")[0] == 0
+    rows = run("history", "reviews@production")[1].splitlines()[1:]
+    assert ["move, not signed" in row for row in rows] == [False, True, True, False, False, False]
+    assert [entry["signed_by"] is None for entry in entries(run)] == [False, False, False, True, True, False]
+    said = [
+        f"error: entry {entry} of reviews@production, which points at reviews:{number}, in {seized.uri} is not signed "
+        f"by a key that is trusted for reviews@production ({key('ci').public}); whoever stands behind it says "
+        f"`tunewright sign reviews@production --entry {entry} --key FILE`\n"
+        for entry, number in ((4, 1), (5, 3))
+    ]
+    for words in (("verify",), ("verify", "reviews"), ("verify", "reviews@production")):
+        code, _, err = run(*words)
+        assert (code, err) == (1, "".join(said))
+    use()
+    assert not any("signed_by" in entry for entry in entries(run))
+    assert "not signed" not in run("history", "reviews@production")[1]
+
+
+def test_a_removal_that_nobody_has_signed_is_refused_like_a_move(signed, run, key):
+    remove(signed, "reviews", "production")
+    said = (
+        f"entry 2 of reviews@production, which lets it point nowhere, in {signed.uri} is not signed by a key that is "
+        f"trusted for reviews@production ({key('ci').public}); whoever stands behind it says `tunewright sign "
+        "reviews@production --entry 2 --key FILE`"
+    )
+    assert refused(run("pull", "reviews@production")) == said
+    assert run("verify")[::2] == (1, f"error: {said}\n")
+    with pytest.raises(Untrusted, match="which lets it point nowhere"):
+        open_trust(RegistrySettings()).look(signed, "reviews@production")
+    # A rollback brings it back, and then it is a signed removal that is believed.
+    assert run("rollback", "reviews@production", "--to", "1")[0] == 0
+    assert run("pull", "reviews@production")[0] == 0
+    assert run("unalias", "reviews@production")[0] == 0
+    assert refused(run("pull", "reviews@production")).startswith("there is no alias 'production' of 'reviews'")
+
+
+def test_an_alias_whose_move_is_not_signed_is_no_way_to_another(signed, run):
+    move(signed, "reviews", "staging", 2)
+    for words in (
+        ("promote", "reviews@staging", "production"),
+        ("canary", "reviews@production", "reviews@staging", "1"),
+    ):
+        assert "entry 1 of reviews@staging" in refused(run(*words))
+
+
+def test_it_is_told_when_latest_passes_over_a_version_since_nobody_signs_that(signed, use, run):
+    gone = yank(signed, read_version(signed, "reviews", 2), "it is slow")
+    said = f"warning: reviews@latest is reviews:1 now, and reviews:2 is {gone}; yanks are not signed\n"
+    for words in (("pull", "reviews"), ("promote", "reviews@latest", "staging")):
+        code, _, err = run(*words)
+        assert (code, said in err) == (0, True)
+    assert "yanks are not signed" not in run("pull", "reviews:1")[2]
+    assert "yanks are not signed" not in run("pull", "reviews@production")[2]
+    use()
+    assert "yanks are not signed" not in run("pull", "reviews")[2]
+
+
+def test_without_the_library_nothing_is_published_or_moved_unsigned(store, use, publish, run, tmp_path, monkeypatch):
+    publish("one")
+    use(signing="ci")
+    for name in ("nacl", "nacl.signing"):
+        monkeypatch.setitem(sys.modules, name, None)
+    (tmp_path / "model-two").mkdir()
+    (tmp_path / "model-two/model.bin").write_text("two")
+    for words in (
+        ("publish", str(tmp_path / "model-two"), "--name", "reviews"),
+        ("promote", "reviews:1", "production"),
+        ("sign", "reviews:1"),
+    ):
+        assert refused(run(*words)).endswith("; `pip install pynacl` brings it")
+    assert version_numbers(store, "reviews") == [1]
+    assert not list(store.list("models/reviews/aliases/"))
+
+
 def test_an_old_move_is_no_new_one(signed, run):
     assert run("promote", "reviews:2", "production")[0] == 0
     assert run("promote", "reviews:1", "production", "--force")[0] == 0
@@ -154,6 +313,7 @@ def test_nothing_is_written_that_would_not_be_believed(signed, use, run, key, tm
     for place, *words in (
         ("reviews@production", "promote", "reviews:2", "production"),
         ("reviews@production", "rollback", "reviews@production"),
+        ("reviews@production", "unalias", "reviews@production"),
         ("reviews@production", "canary", "reviews@production", "reviews:2", "10"),
         ("reviews", "publish", str(tmp_path / "model"), "--name", "reviews"),
     ):
@@ -200,6 +360,7 @@ def test_a_key_is_changed_without_a_moment_in_which_nothing_is_believed(signed, 
 
 def test_sign_tells_what_it_has_signed(signed, use, run, key, tmp_path):
     use()
+    assert refused(run("sign", "reviews:1", "--key", "")) == "--key is '': expected a file, or leave it out"
     assert refused(run("sign", "reviews:1")) == "no key is named; say --key FILE, or set REGISTRY_SIGNING_KEY"
     file, public = key("other") and tmp_path / "keys/other.pem", key("other").public
     assert run("sign", "reviews:1", "--key", str(file)) == (0, f"signed by {public}: reviews:1\n", "")

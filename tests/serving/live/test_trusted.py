@@ -8,8 +8,10 @@ import pytest
 from tunewright.registry.errors import Untrusted
 from tunewright.registry.trust.keys import Signer
 from tunewright.registry.trust.trust import Trust
-from tunewright.registry.versions.alias import last_move, move
+from tunewright.registry.versions.alias import last_move, move, remove
 from tunewright.registry.versions.canary import begin
+from tunewright.registry.versions.latest import yank
+from tunewright.registry.versions.record import read_version
 
 CI = Trust(Signer(hashlib.sha256(b"ci").digest()))
 
@@ -43,6 +45,20 @@ def test_a_move_without_a_signature_changes_nothing_until_it_is_signed(house, ca
     assert 'tunewright_swaps_total{model="reviews",outcome="refused"} ' in house.models.meters.page().decode()
     CI.sign(house.store, moved)
     assert (house.step(), house.version()) == ("good", "reviews:2")
+
+
+def test_a_removal_without_a_signature_is_none(house):
+    remove(house.store, "reviews", "production")
+    assert (house.step(), house.version()) == ("positive", "reviews:1")
+    reason = house.status()["last_failure"]["reason"]
+    assert reason.startswith("entry 2 of reviews@production, which lets it point nowhere, in ")
+
+
+def test_a_server_of_the_latest_tells_of_a_yank_since_nobody_signs_it(make_house, house, capsys):
+    yank(house.store, read_version(house.store, "reviews", 2), "it swears")
+    make_house("reviews").follower.bring_all()
+    (told,) = events(capsys, "passed_over")
+    assert told["message"].startswith("reviews@latest is reviews:1 now, and reviews:2 is yanked by ")
 
 
 def test_a_version_without_a_signature_does_not_answer_though_its_move_is_signed(house, reviews):
