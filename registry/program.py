@@ -1,11 +1,12 @@
 """`tunewright list|show|pull|promote|...`: look at the registry, fetch from it, move its aliases."""
 
+import argparse
 import sys
 from collections.abc import Sequence
 
 from tunewright.registry.arguments import command_of, parser
 from tunewright.registry.command_line import found
-from tunewright.registry.commands.output import say
+from tunewright.registry.commands.output import say, write
 from tunewright.registry.completion import script
 from tunewright.registry.errors import (
     AccessDenied,
@@ -27,12 +28,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command that the first word names; the exit code."""
     options = parser(arguments[0]).parse_args(arguments[1:])
     try:
-        if arguments[0] == "completion":
-            sys.stdout.write(script(options.shell, found()))
-            return 0
-        settings = RegistrySettings()
-        store = open_store(settings.uri, single_writer=settings.single_writer)
-        return command_of(arguments[0]).run(store, options)
+        code = _run(arguments[0], options)
+        write("", sys.stdout, flushed=True)
     except RegistryError as error:
         say(f"error: {error}", sys.stderr)
         return 2 if isinstance(error, _USER_ERRORS) else 1
@@ -40,5 +37,14 @@ def main(arguments: Sequence[str]) -> int:
         say("error: interrupted", sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output (`| head`) has seen enough
-        sys.stderr.close()
         return 0
+    return code
+
+
+def _run(command: str, options: argparse.Namespace) -> int:
+    if command == "completion":
+        write(script(options.shell, found()), sys.stdout)
+        return 0
+    settings = RegistrySettings()
+    store = open_store(settings.uri, single_writer=settings.single_writer)
+    return command_of(command).run(store, options)

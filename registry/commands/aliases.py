@@ -17,7 +17,7 @@ from tunewright.registry.transfer.parallel import each
 from tunewright.registry.trust.keys import PublicKey
 from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.alias import Gate, Move, Verdict, held, history, last_move, move, remove, rollback
-from tunewright.registry.versions.latest import Yank, yank_of, yanked
+from tunewright.registry.versions.latest import Passed, yank_of, yanked
 from tunewright.registry.versions.layout import check_alias
 from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import name_and_alias
@@ -164,7 +164,7 @@ def _add_history(made: argparse.ArgumentParser) -> None:
 
 def _history(store: Store, options: argparse.Namespace) -> int:
     moves = history(store, *name_and_alias(options.reference))
-    out, signed = yanked(store, moves[0].name), _signed(store, moves)
+    out, signed = yanked(store, moves[0].name, on_fault=warn), _signed(store, moves)
     if options.json:
         told = {number: asdict(gone) for number, gone in out.items()}
         by = {entry: {"signed_by": key.id if key else None} for entry, key in signed.items()}
@@ -190,14 +190,14 @@ def _signed(store: Store, moves: Sequence[Move]) -> dict[int, PublicKey | None]:
     return {made.entry: key for made, key in zip(moves, keys, strict=True)}
 
 
-def _to(made: Move, out: Mapping[int, Yank]) -> str:
+def _to(made: Move, out: Mapping[int, Passed]) -> str:
     return f"{made.number}{' (yanked)' if made.number in out else ''}" if made.points else "-"
 
 
 def _facts(made: Move) -> dict[str, object]:
     """An entry as programs are told of it; what is in the record of the version, `show` tells."""
     facts = asdict(made)
-    del facts["record"]
+    del facts["record"], facts["format"]
     return facts
 
 

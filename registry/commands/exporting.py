@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
-from tunewright.registry.commands.output import answer, print_json, say, tell
+from tunewright.registry.commands.output import answer, print_json, say, tell, warn
 from tunewright.registry.commands.pulling import a_folder, refuse_ours
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import BadReference
@@ -16,6 +16,7 @@ from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.site.site import write_site
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.trust.trust import open_trust
+from tunewright.registry.versions.watch import warning_of
 
 
 def _add(made: argparse.ArgumentParser) -> None:
@@ -59,6 +60,7 @@ def _exported(store: Store, options: argparse.Namespace) -> Exported:
     else:
         _refuse_bucket(store, options.kserve)
     version = open_trust(RegistrySettings()).resolve(store, options.reference)
+    warn(warning_of(store, version))
     if options.hf:
         return export_hub(store, version, place, cache=cache)
     if options.mlflow:

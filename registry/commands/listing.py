@@ -18,6 +18,7 @@ from tunewright.registry.versions.record import (
     Version,
     below,
     by_model,
+    deleted_of,
     no_model,
     numbers_given,
     read_or_tell,
@@ -38,7 +39,8 @@ def _list(store: Store, options: argparse.Namespace) -> int:
 def _list_models(store: Store, options: argparse.Namespace) -> int:
     faults: list[str] = []
     models = sorted(by_model(store, on_fault=faults.append).items())
-    out = all_yanked(store, on_fault=faults.append)
+    gone = {name: deleted_of(below(listed, versions_prefix(name))) for name, listed in models}
+    out = all_yanked(store, on_fault=faults.append, deleted=gone)
     reader = Compacted(store, "models", (stat for _, listed in models for stat in listed))
     found = each(lambda one: _look(reader, *one, out.get(one[0], {})), models)
     reader.keep()
@@ -102,7 +104,7 @@ def _list_versions(store: Store, options: argparse.Namespace) -> int:
     said = notes_in(reader, name, noted, faults.append)
     reader.keep()
     tags = {number: list(said[number].tags) if number in said else [] for number in known}
-    out = yanked(store, name, on_fault=faults.append)
+    out = yanked(store, name, on_fault=faults.append, deleted=deleted)
     names = {number: sorted(a for a, to in pointing.items() if to == number) for number in known}
     if options.json:
         why = {number: out[number].reason if number in out else None for number in known}

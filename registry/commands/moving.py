@@ -24,6 +24,7 @@ from tunewright.registry.versions.publish import find_run, publish
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Summary, Version, deletion_of
 from tunewright.registry.versions.reference import resolve
+from tunewright.registry.versions.watch import warning_of
 from tunewright.registry.webhook import tell_published
 
 _WORD = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")
@@ -142,6 +143,8 @@ def _copy(store: Store, options: argparse.Namespace) -> int:
     target, trust = open_store(options.to), open_trust(RegistrySettings())
     asked = resolve(store, options.reference)
     version, made = copy(store, asked, target, name=options.name)
+    if said := warning_of(store, asked):
+        warn(f"{said}; {version} in {target.uri} does not carry that: `tunewright yank` says it there")
     carry(store, asked, target, version)
     key = trust.sign(target, version)
     return _tell(target, version, "is copied" if made else "is there already", options, made=made, key=key)

@@ -1,10 +1,13 @@
 """What the commands print: tables, pairs, JSON, and sentences."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TextIO
 
+from tunewright.registry.errors import RegistryError
 from tunewright.registry.versions.document import as_text
 from tunewright.registry.versions.record import Version
 
@@ -12,7 +15,27 @@ from tunewright.registry.versions.record import Version
 def say(text: str, stream: TextIO | None = None) -> None:
     # What a publisher wrote may hold control sequences for the terminal.
     clean = "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
-    (stream or sys.stdout).write(clean + "\n")
+    write(clean + "\n", stream or sys.stdout)
+
+
+def write(text: str, stream: TextIO | None, *, flushed: bool = False) -> None:
+    """Write a text as it is. Raises RegistryError, BrokenPipeError."""
+    if stream is None:
+        raise RegistryError("there is no standard output to write to: it is closed; look where it goes")
+    try:
+        stream.write(text)
+        if flushed:
+            stream.flush()
+    except OSError as error:
+        with suppress(OSError):  # so that the end of the program does not fail on what is left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        if stream is sys.stderr:  # there is nowhere to tell it
+            return
+        if isinstance(error, BrokenPipeError):
+            raise
+        raise RegistryError(
+            f"what was found cannot be written to standard output ({error.strerror}); look where it goes"
+        ) from None
 
 
 def warn(text: str | None) -> None:
@@ -47,7 +70,8 @@ def _line(text: str) -> str:
 
 
 def print_json(value: object) -> None:
-    say(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    say("".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text))
 
 
 def answer(sentence: str, facts: Mapping[str, object], *, as_json: bool) -> None:

@@ -16,7 +16,7 @@ from tunewright.registry.trust.signature import of_version, signers
 from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.upkeep.notes import note_on
 from tunewright.registry.versions.alias import aliases_of
-from tunewright.registry.versions.latest import yank_of
+from tunewright.registry.versions.latest import Unread, yank_of
 from tunewright.registry.versions.pull import pull, read_manifest
 from tunewright.registry.versions.record import REPORT, Version, deletion_of
 from tunewright.registry.versions.reference import resolve
@@ -95,6 +95,8 @@ def _deleted(store: Store, version: Version) -> list[tuple[str, str]]:
 
 def _yanked(store: Store, version: Version) -> list[tuple[str, str]]:
     gone = yank_of(store, version)
+    if isinstance(gone, Unread):
+        return [("yanked", str(gone))]
     return [("yanked", " ".join([gone.written, gone.who, gone.reason]).strip())] if gone else []
 
 

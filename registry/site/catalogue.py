@@ -8,7 +8,7 @@ from tunewright.registry.stores.store import Store
 from tunewright.registry.trust.signature import all_signers, of_version
 from tunewright.registry.upkeep.notes import Note, notes
 from tunewright.registry.versions.alias import Move, history, last_entries
-from tunewright.registry.versions.latest import Yank, yanked
+from tunewright.registry.versions.latest import Passed, yanked
 from tunewright.registry.versions.layout import aliases_prefix
 from tunewright.registry.versions.numbered import OnFault
 from tunewright.registry.versions.record import Version, model_names, read_or_tell, version_numbers
@@ -24,7 +24,7 @@ class Model:
     logs: Mapping[str, Sequence[Move]]
     """Of each alias all moves, the oldest first."""
     notes: Mapping[int, Note]
-    yanks: Mapping[int, Yank]
+    yanks: Mapping[int, Passed]
     """Of the versions that nobody should begin to use."""
     signatures: Mapping[int, Sequence[str]]
     """The ids of the keys under which a signature of a version lies there; nobody has looked whether it holds."""

@@ -17,7 +17,6 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from tunewright.registry.errors import BadReference, CorruptObject
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Reader, Stat, Store
-from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import (
     LATEST,
     NOTES,
@@ -31,7 +30,7 @@ from tunewright.registry.versions.layout import (
     notes_prefix,
     number_in,
 )
-from tunewright.registry.versions.numbered import EXACT, OnFault, nobody, numbers, read_record, stranger
+from tunewright.registry.versions.numbered import EXACT, OnFault, nobody, numbers, read_record, sealed, stranger
 from tunewright.registry.versions.record import Version, check_version, now, who
 
 
@@ -72,9 +71,7 @@ def untag(store: Store, version: Version, *tags: str) -> Note | None:
 
 def describe(store: Store, version: Version, description: str) -> Note | None:
     """Say what a version is, in place of what was said; "" says nothing. Raises BadReference, NotFound."""
-    if len(description) > LONGEST:
-        raise BadReference(f"the description has {len(description)} characters; at most {LONGEST} are kept")
-    check_line(description, "the description")
+    check_line(description, "the description", most=LONGEST)
     return _change(store, version, lambda note: replace(note, description=description))
 
 
@@ -124,7 +121,8 @@ def _change(store: Store, version: Version, edit: Callable[[Note], Note]) -> Not
             return last
         entry = last.entry + 1 if last else 1
         made = replace(made, entry=entry, written=now(), who=who(), id=uuid.uuid4().hex)
-        if store.create(note_key(made.name, made.number, entry), seal({"format": 1, **asdict(made)})):
+        key = note_key(made.name, made.number, entry)
+        if store.create(key, sealed(key, {"format": 1, **asdict(made)})):
             return made
 
 

@@ -8,19 +8,22 @@ from tunewright.registry.upkeep.mark import refuse
 from tunewright.registry.upkeep.notes import notes
 from tunewright.registry.versions.alias import Move, history, last_entries
 from tunewright.registry.versions.canary import last_trial
+from tunewright.registry.versions.latest import yanked
 from tunewright.registry.versions.layout import aliases_prefix
 from tunewright.registry.versions.record import Version, model_names, read_version, version_numbers
 
 
 def out_of_use(store: Store, *, keep_last: int, held_within: float, now: float) -> list[Version]:
     """Of every model the versions below its last `keep_last`, but tagged ones and those that an alias has held within
-    so many seconds.
+    so many seconds. A yanked one is none of those last, which are to go back to.
 
     `now` in seconds since 1970. Raises CorruptObject where that cannot be told.
     """
     found = []
     for name in model_names(store):
-        below = version_numbers(store, name)[:-keep_last]
+        there, out = version_numbers(store, name), yanked(store, name, on_fault=refuse)
+        offered = [number for number in there if number not in out]
+        below = [number for number in there if number < offered[-keep_last]] if len(offered) >= keep_last else []
         if below:
             held = _held(store, name, now - held_within)
             found += [read_version(store, name, number) for number in below if number not in held]

@@ -9,6 +9,7 @@ from tunewright.registry.stores.ranges import sha256_of_object
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.alias import history, last_entries, promoted
+from tunewright.registry.versions.latest import yanked
 from tunewright.registry.versions.layout import aliases_prefix, blob_key, runs_prefix, versions_prefix
 from tunewright.registry.versions.manifest import Layer, Manifest
 from tunewright.registry.versions.numbered import OnFault
@@ -51,7 +52,7 @@ def verify(store: Store, wanted: str | Version, *, known: dict[str, str | None] 
 
 
 def verify_model(store: Store, name: str, *, known: dict[str, str | None], on_fault: OnFault) -> Iterator[Verified]:
-    """Each version of a model; `on_fault` is told what is wrong with records, aliases, runs and numbers."""
+    """Each version of a model; `on_fault` is told what is wrong with records, aliases, runs, yanks and numbers."""
     there, deleted = numbers_given(store, name, store.list(versions_prefix(name)), on_fault=on_fault)
     versions = []
     for number in there:
@@ -68,6 +69,7 @@ def verify_model(store: Store, name: str, *, known: dict[str, str | None], on_fa
                 f"in {store.uri} names {before.digest}: one of them was exchanged"
             )
     _verify_logs(store, name, on_fault)
+    yanked(store, name, on_fault=on_fault, deleted=deleted)
     for version in versions:
         if version.number not in deleted:
             yield verify(store, version, known=known)

@@ -45,6 +45,7 @@ from tunewright.registry.versions.numbered import (
     HINTS,
     OnFault,
     append,
+    hinted,
     last_of,
     mark,
     nobody,
@@ -66,6 +67,8 @@ from tunewright.registry.versions.record import (
 )
 
 Kind = Literal["move", "rollback", "remove"]
+_NEWEST = 3
+"""Format of an entry that has a verdict, a place or a record, which programs of format 2 do not know."""
 MOST_SAID = 240
 """Characters about a gate."""
 
@@ -133,6 +136,7 @@ class Move:
     verdict: Verdict | None = None  # what the alias's gates said of the version; None where nothing was asked
     where: Line | None = None  # it was moved: the run of a CI or the pod, where that is known
     record: Version | None = None  # of the version, so that who asks for it need not read that as well
+    format: Annotated[int, Field(strict=True, ge=1, le=_NEWEST)] = FORMAT  # as it is stored; 3 has what is optional
 
     @property
     def points(self) -> bool:
@@ -142,13 +146,10 @@ class Move:
     @property
     def fields(self) -> dict[str, object]:
         """The entry as it is stored, but for its seal."""
-        if self.who is None:
-            return {"format": 1, **{name: value for name, value in asdict(self).items() if name not in _LATER}}
+        if self.format == 1:
+            return {name: value for name, value in asdict(self).items() if name not in _LATER}
         # One without these is as it was before there were any, and so is what seals it.
-        return {
-            "format": FORMAT,
-            **{name: value for name, value in asdict(self).items() if value or name not in _OPTIONAL},
-        }
+        return {name: value for name, value in asdict(self).items() if value or name not in _OPTIONAL}
 
 
 _MOVE = TypeAdapter(Move)
@@ -397,6 +398,7 @@ def _next(
 ) -> Move:
     """The entry after the last one. `version`: what it is about; of a removal the last entry itself."""
     entry, previous = (last.entry + 1, last.number if last.points else None) if last else (1, None)
+    place, record = where(), version if isinstance(version, Version) else None
     return Move(
         version.name,
         alias,
@@ -412,8 +414,9 @@ def _next(
         highest=max(version.number, _highest(store, last) if last else 0),
         who=who(),
         run_id=run_id,
-        where=where(),
-        record=version if isinstance(version, Version) else None,
+        where=place,
+        record=record,
+        format=_NEWEST if place or record else FORMAT,
     )
 
 
@@ -452,7 +455,7 @@ def _logs(store: Reader, name: str, listed: Iterable[Stat], on_fault: OnFault) -
 
 def _end(store: Store, name: str, alias: str) -> Move | None:
     """The last entry of a log: one listing and two reads, however long it is."""
-    told = (marked(stat.key) for stat in store.list(alias_marks(name, alias), page=HINTS))
+    told = (marked(stat.key) for stat in hinted(store, alias_marks(name, alias), HINTS))
     hints = (number for number, _ in filter(None, told))
     found = last_of(store, alias_prefix(name, alias), partial(_read, store, name, alias), hints)
     return found[1] if found else None
@@ -465,7 +468,7 @@ def _entries(store: Reader, name: str, alias: str, listed: Iterable[Stat], on_fa
 
 def _read(store: Reader, name: str, alias: str, entry: int) -> Move:
     place = (name, alias, entry)
-    read = read_entry(store, move_key(*place), _MOVE, "a move of an alias", place, since_2=_SINCE_2)
+    read = read_entry(store, move_key(*place), _MOVE, "a move of an alias", place, since_2=_SINCE_2, newest=_NEWEST)
     if read.record and (read.record.name, read.record.number, read.record.digest) != (name, read.number, read.digest):
         raise CorruptObject(
             f"{move_key(*place)!r} in {store.uri} points at {name}:{read.number} and holds the record of "

@@ -7,19 +7,21 @@ ones are passed over (see `docs/decisions/0033-constant-requests.md`).
 """
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from tunewright.registry.errors import CorruptObject, NotFound
+from tunewright.registry.errors import AccessDenied, CorruptObject, NotFound
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Stat, Store
-from tunewright.registry.versions.document import seal
+from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.layout import (
     AT,
+    DELETED,
+    LONGEST_LINE,
     MARKS,
     YANK,
     Line,
@@ -35,11 +37,24 @@ from tunewright.registry.versions.layout import (
     version_marks,
     versions_prefix,
 )
-from tunewright.registry.versions.numbered import EXACT, OnFault, last_of, read_record
+from tunewright.registry.versions.numbered import (
+    EXACT,
+    WIDEST_GAP,
+    OnFault,
+    hinted,
+    last_of,
+    mark,
+    nobody,
+    read_record,
+    sealed,
+    stranger,
+    warn,
+)
 from tunewright.registry.versions.record import Version, check_version, no_model, now, numbers_of, read_version, who
 
 _PAGE = 100  # marks that are asked for
 _STEPS = 50  # versions that are passed over before all are listed
+_MOST = 16  # deletions that one listing leaves marks of
 
 Marks = Mapping[int, frozenset[str]]
 """What is marked of versions, by their numbers."""
@@ -65,6 +80,30 @@ class Yank:
         return f"yanked by {self.who} ({self.written}){f': {self.reason}' if self.reason else ''}"
 
 
+@dataclass(frozen=True)
+class Unread:
+    """The last entry of such a log, where it cannot be read: `latest` passes over the version, as if it was yanked."""
+
+    name: str
+    number: int
+    entry: int
+    fault: str
+
+    @property
+    def reason(self) -> str:
+        """In the place of that of a yank."""
+        return "its entry cannot be read"
+
+    def __str__(self) -> str:
+        """`passed over by latest: <what is wrong>; ...`."""
+        return (
+            f"passed over by latest: {self.fault}; `tunewright yank {self.name}:{self.number}` or `unyank` makes the "
+            "next entry"
+        )
+
+
+Passed = Yank | Unread
+"""Why `latest` passes over a version."""
 _KIND = TypeAdapter(Yank)
 
 
@@ -76,13 +115,19 @@ class Latest:
     highest: int  # the highest that there is
 
 
-def latest(store: Store, name: str) -> Latest:
+def latest(store: Store, name: str, *, on_fault: OnFault = warn) -> Latest:
     """The latest version of a model: one listing and two reads, however many versions there are.
 
     A few more requests where the highest are passed over, or were published by programs that leave no marks.
+    `on_fault` is told of versions that are passed over for an entry that cannot be read, and of marks that may not be.
     Raises NotFound, CorruptObject.
     """
-    listed = list(islice(store.list(version_marks(name), page=_PAGE), _PAGE))
+    try:
+        listed = list(islice(store.list(version_marks(name), page=_PAGE), _PAGE))
+    except AccessDenied as error:
+        on_fault(f"{error}; without them yanked versions are not passed over")
+        live, highest = numbers_of(store, name)
+        return Latest(read_version(store, name, live[-1]), highest)
     marks = _marks(listed)
     top = last_of(store, versions_prefix(name), lambda number: read_version(store, name, number), marks)
     if top is None:
@@ -91,19 +136,19 @@ def latest(store: Store, name: str) -> Latest:
     told = min(marks) if len(listed) == _PAGE else 0  # of what is above this one, all marks are known
     for number in range(highest, max(highest - _STEPS, told, 0), -1):
         version = top[1] if number == highest else _find(store, name, number)
-        if version and _is_offered(store, version, marks.get(number, frozenset())):
+        if version and _is_offered(store, version, marks.get(number, frozenset()), on_fault):
             return Latest(version, highest)
     live, highest = numbers_of(store, name)
-    out = yanked(store, name)
+    out = yanked(store, name, on_fault=on_fault)
     offered = [number for number in live if number not in out]
     if not offered:
-        raise NotFound(f"every version of {name!r} in {store.uri} is yanked; {name}:{live[-1]} was {out[live[-1]]}")
+        raise NotFound(f"every version of {name!r} in {store.uri} is yanked; {name}:{live[-1]} is {out[live[-1]]}")
     return Latest(read_version(store, name, offered[-1]), highest)
 
 
 def passed_over(store: Store, version: Version) -> list[str]:
     """What of a model is yanked above a version, in words, as far as one listing of the highest marks tells."""
-    marks = _marks(islice(store.list(version_marks(version.name), page=_PAGE), _PAGE))
+    marks = _marks(hinted(store, version_marks(version.name), _PAGE))
     above = [replace(version, number=number) for number in sorted(marks, reverse=True) if number > version.number]
     said = [one for one in above if any(what.startswith(YANK) for what in marks[one.number])]
     return [f"{one} is {gone}" for one in said if (gone := yank_of(store, one))]
@@ -117,10 +162,12 @@ def latest_number(store: Store, name: str) -> int:
 def yank(store: Store, version: Version, reason: str) -> Yank:
     """Have `latest` pass over a version that is not deleted; said twice, it is written once.
 
-    Raises BadReference for a reason of several lines, NotFound.
+    Raises BadReference for a reason of several lines or of more than 256 characters, NotFound.
     """
     last = yank_of(store, version)
-    return last if last and reason in ("", last.reason) else _say(store, version, is_yanked=True, reason=reason)
+    if isinstance(last, Yank) and reason in ("", last.reason):
+        return last
+    return _say(store, version, is_yanked=True, reason=reason)
 
 
 def unyank(store: Store, version: Version, reason: str = "") -> Yank | None:
@@ -128,57 +175,76 @@ def unyank(store: Store, version: Version, reason: str = "") -> Yank | None:
     return _say(store, version, is_yanked=False, reason=reason) if yank_of(store, version) else None
 
 
-def yank_of(store: Store, version: Version) -> Yank | None:
-    """What tells that a version is yanked; None where it is not. Raises CorruptObject."""
-    last = _last(store, version.name, version.number, store.list(_log(version)))
-    return last if last and last.yanked else None
+def yank_of(store: Store, version: Version) -> Passed | None:
+    """What tells that a version is yanked, or that this cannot be told; None where it is not.
 
-
-def yanked(store: Store, name: str, *, on_fault: OnFault | None = None) -> dict[int, Yank]:
-    """The versions of a model that are yanked, by their numbers.
-
-    `on_fault` is told of what cannot be read; without it CorruptObject is raised.
+    Whoever may not read the marks is warned.
     """
-    return _yanked_in(store, name, store.list(version_marks(name)), on_fault)
+    return _last(store, version.name, version.number, _told(store, _log(version), warn))
 
 
-def all_yanked(store: Store, *, on_fault: OnFault) -> dict[str, dict[int, Yank]]:
+def yanked(store: Store, name: str, *, on_fault: OnFault = warn, deleted: Collection[int] = ()) -> dict[int, Passed]:
+    """The versions of a model that are yanked, or of which that cannot be told, by their numbers.
+
+    `on_fault` is told of what cannot be read. `deleted`: versions that are; earlier programs leave no mark of that, so
+    one is left here.
+    """
+    return _yanked_in(store, name, _told(store, version_marks(name), on_fault), on_fault, deleted)
+
+
+def all_yanked(
+    store: Store, *, on_fault: OnFault, deleted: Mapping[str, Collection[int]] | None = None
+) -> dict[str, dict[int, Passed]]:
     """The same of every model, by its name."""
-    marks: dict[str, list[Stat]] = {}
-    for stat in store.list(MARKS):
+    marks: dict[str, list[Stat]] = {name: [] for name in deleted or ()}
+    for stat in _told(store, MARKS, on_fault):
         name = stat.key.split("/")[1]
         if is_name(name) and stat.key.startswith(version_marks(name)):
             marks.setdefault(name, []).append(stat)
-    return {name: _yanked_in(store, name, listed, on_fault) for name, listed in marks.items()}
+    gone = deleted or {}
+    return {name: _yanked_in(store, name, listed, on_fault, gone.get(name, ())) for name, listed in marks.items()}
 
 
-def _yanked_in(store: Store, name: str, listed: Iterable[Stat], on_fault: OnFault | None) -> dict[int, Yank]:
+def _told(store: Store, prefix: str, on_fault: OnFault) -> Iterator[Stat]:
+    """The marks below a prefix; none for whoever may not read them, which is told."""
+    try:
+        yield from store.list(prefix)
+    except AccessDenied as error:
+        on_fault(f"{error}; without them it cannot be told which versions are yanked")
+
+
+def _yanked_in(
+    store: Store, name: str, listed: Iterable[Stat], on_fault: OnFault, deleted: Collection[int]
+) -> dict[int, Passed]:
     logs: dict[int, list[Stat]] = {}
+    known: set[int] = set()
     for stat in listed:
         told = marked(stat.key)
         if told and told[1].startswith(YANK):
             logs.setdefault(told[0], []).append(stat)
+        known |= {told[0]} if told and told[1] == DELETED else set()
+    missing = sorted(set(deleted) - known)[-_MOST:]
+    each(lambda number: mark(store, mark_key(version_marks(name), number, DELETED)), missing)
     found = {}
     for number, entries in logs.items():
-        try:
-            last = _last(store, name, number, entries)
-        except CorruptObject as error:
-            if on_fault is None:
-                raise
-            on_fault(str(error))
-            continue
-        if last and last.yanked:
+        last = _last(store, name, number, entries, on_fault)
+        if last:
             found[number] = last
+        if isinstance(last, Unread):
+            on_fault(f"{name}:{number} is {last}")
     return found
 
 
-def _is_offered(store: Store, version: Version, said: frozenset[str]) -> bool:
+def _is_offered(store: Store, version: Version, said: frozenset[str], on_fault: OnFault) -> bool:
     """Whether a version is neither deleted nor yanked. Who publishes, deletes or yanks marks it before."""
     if said == {AT}:
         return True
     if store.exists(deletion_key(version.name, version.number)):
         return False
-    return not any(what.startswith(YANK) for what in said) or yank_of(store, version) is None
+    gone = yank_of(store, version) if any(what.startswith(YANK) for what in said) else None
+    if isinstance(gone, Unread):
+        on_fault(f"{version} is {gone}")
+    return gone is None
 
 
 def _marks(listed: Iterable[Stat]) -> Marks:
@@ -191,27 +257,56 @@ def _marks(listed: Iterable[Stat]) -> Marks:
 
 def _say(store: Store, version: Version, *, is_yanked: bool, reason: str) -> Yank:
     check_version(store, version.name, version.number)
-    check_line(reason, "the reason")
+    check_line(reason, "the reason", most=LONGEST_LINE)
     probe(store)
-    last = _last(store, version.name, version.number, store.list(_log(version)))
-    entry = last.entry + 1 if last else 1
+    entry = _end(store, version.name, version.number, store.list(_log(version)), nobody) + 1
     while True:
         made = Yank(version.name, version.number, entry, is_yanked, reason, now(), who(), uuid.uuid4().hex)
-        if store.create(f"{_log(version)}{entry:020d}.json", seal({"format": 1, **asdict(made)})):
+        key = f"{_log(version)}{entry:020d}.json"
+        if store.create(key, sealed(key, {"format": 1, **asdict(made)})):
             return made
         entry += 1
 
 
-def _last(store: Store, name: str, number: int, listed: Iterable[Stat]) -> Yank | None:
-    entries = (number_in(stat.key.rpartition(f"{YANK}.")[2]) for stat in listed)
-    entry = max((one for one in entries if one), default=0)
+def _last(store: Store, name: str, number: int, listed: Iterable[Stat], on_fault: OnFault = nobody) -> Passed | None:
+    """What the log of a version ends with; None where it is not yanked."""
+    entry = _end(store, name, number, listed, on_fault)
     if not entry:
         return None
-    key = f"{mark_key(version_marks(name), number, YANK)}.{entry:020d}.json"
-    last = read_record(store, key, _KIND, "an entry about a yank")
-    if (last.name, last.number, last.entry) != (name, number, entry):
-        raise CorruptObject(f"{key!r} in {store.uri} is about {last.name}:{last.number}, which does not belong there")
+    try:
+        last = _read(store, name, number, entry)
+    except (CorruptObject, NotFound) as error:
+        return Unread(name, number, entry, str(error))
+    return last if last.yanked else None
+
+
+def _end(store: Store, name: str, number: int, listed: Iterable[Stat], on_fault: OnFault) -> int:
+    """The last entry of a log, 0 where there is none. One above a gap counts as in any log: see `numbers`."""
+    last = 0
+    for stat in listed:
+        entry = number_in(stat.key.rpartition(f"{YANK}.")[2])
+        if entry is None:
+            continue
+        if entry > last + 1 and ((last and entry - last > WIDEST_GAP) or not _reads(store, name, number, entry)):
+            on_fault(stranger(store, stat.key))
+            continue
+        last = entry
     return last
+
+
+def _reads(store: Store, name: str, number: int, entry: int) -> bool:
+    try:
+        return bool(_read(store, name, number, entry))
+    except (CorruptObject, NotFound):
+        return False
+
+
+def _read(store: Store, name: str, number: int, entry: int) -> Yank:
+    key = f"{mark_key(version_marks(name), number, YANK)}.{entry:020d}.json"
+    read = read_record(store, key, _KIND, "an entry about a yank")
+    if (read.name, read.number, read.entry) != (name, number, entry):
+        raise CorruptObject(f"{key!r} in {store.uri} is about {read.name}:{read.number}, which does not belong there")
+    return read
 
 
 def _log(version: Version) -> str:

@@ -57,7 +57,8 @@ RunId = Annotated[str, Field(pattern=f"^({_RUN_ID.pattern})$")]
 Digest = Annotated[str, Field(pattern=f"^({_DIGEST.pattern})$")]
 Number = Annotated[int, Field(strict=True, ge=1, lt=_HIGHEST)]
 Seal = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # the sha256 that a document carries of itself
-Line = Annotated[str, Field(max_length=256)]
+LONGEST_LINE = 256
+Line = Annotated[str, Field(max_length=LONGEST_LINE)]
 Time = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$")]
 
 
@@ -252,8 +253,13 @@ def check_digest(digest: str) -> str:
     return digest
 
 
-def check_line(text: str, what: str) -> str:
-    """What a person says in one line, without characters that steer a terminal. Raises BadReference."""
+def check_line(text: str, what: str, *, most: int | None = None) -> str:
+    """What a person says in one line, without characters that steer a terminal, and at most so many of others.
+
+    Raises BadReference.
+    """
+    if most is not None and len(text) > most:
+        raise BadReference(f"{what} has {len(text)} characters; at most {most} are kept: say it shorter")
     if bad := [c for c in text if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")]:
         raise BadReference(f"{what} holds the character {bad[0]!r}; expected one line of text, without line breaks")
     return text

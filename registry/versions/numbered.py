@@ -4,21 +4,23 @@ Numbers are given one after the other, so an object far above the others was not
 is believed all the same would make the next number a name that nobody can pronounce.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from functools import lru_cache
 from itertools import islice
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from tunewright.registry.errors import AccessDenied, CorruptObject, NotFound, Unreachable
+from tunewright.registry.errors import AccessDenied, BadReference, CorruptObject, NotFound, Unreachable
 from tunewright.registry.stores.store import Reader, Stat, Store
 from tunewright.registry.versions.document import seal, unseal, wrong
 from tunewright.registry.versions.layout import check_line, deleted_in, number_in
 
 FORMAT = 2
-"""Of the version records and alias entries that this program writes; it reads 1 too. Other records are of format 1."""
+"""Of the version records that this program writes; it reads 1 too. Moves have one more, all others only format 1."""
 EXACT = ConfigDict(extra="forbid")
 
 Record = TypeVar("Record")
@@ -52,6 +54,13 @@ WIDEST_GAP = 1000  # numbers that may be missing in a row, because somebody has 
 
 def nobody(_: str) -> None:
     """For those who do not want to hear of strangers."""
+
+
+@lru_cache(64)
+def warn(fault: str) -> None:
+    """Say on standard error, once, what does not keep anybody from an answer."""
+    if sys.stderr:
+        sys.stderr.write(f"warning: {''.join(c if c.isprintable() else '?' for c in fault)}\n")
 
 
 def numbers(
@@ -110,6 +119,13 @@ def last_of(
     return found
 
 
+def hinted(store: Store, prefix: str, most: int) -> list[Stat]:
+    """The first of the marks below a prefix; none for whoever may not read them, who goes without."""
+    with suppress(AccessDenied):
+        return list(islice(store.list(prefix, page=most), most))
+    return []
+
+
 def mark(store: Store, key: str) -> None:
     """Leave a hint. Whoever may not, or cannot now, leaves none: it is only ever missed by who would be faster."""
     with suppress(AccessDenied, Unreachable):
@@ -121,28 +137,46 @@ def stranger(store: Reader, key: str) -> str:
     return f"{key!r} in {store.uri} is not an object of a registry; it is left out, remove it"
 
 
+def sealed(key: str, fields: Mapping[str, object]) -> bytes:
+    """A record as it is written under a key, which must be one that can be read again. Raises BadReference."""
+    data = seal(fields)
+    if len(data) > _LARGEST:
+        raise BadReference(
+            f"the record {key!r} would hold {len(data):,} bytes, and at most {_LARGEST:,} can be read: say it shorter"
+        )
+    return data
+
+
 def read_record(
-    store: Reader, key: str, kind: TypeAdapter[Record], what: str, *, since_2: frozenset[str] | None = None
+    store: Reader,
+    key: str,
+    kind: TypeAdapter[Record],
+    what: str,
+    *,
+    since_2: frozenset[str] | None = None,
+    newest: int = FORMAT,
 ) -> Record:
     """The record at a key, of a known format and with every field of its type and in its range.
 
     `since_2`: the fields that format 2 has more than format 1; None for a kind of which there is only format 1.
+    `newest`: the highest format of the kind; one of which there are three keeps which it is, in a field `format`.
     A damaged one is read again before it is believed. Raises NotFound, CorruptObject.
     """
     fields = _unsealed(store, key, f"{key!r} in {store.uri}")
     stated = fields.pop("format", None)
-    known = (1,) if since_2 is None else (1, FORMAT)
+    known = (1,) if since_2 is None else tuple(range(1, newest + 1))
     if type(stated) is not int or stated not in known:
         raise CorruptObject(
-            f"{key!r} in {store.uri} has format {stated!r}; this program reads format {' and '.join(map(str, known))}; "
-            "update it"
+            f"{key!r} in {store.uri} has format {stated!r}; this program reads format {_listed(known)}; update it"
         )
-    differing = (since_2 or frozenset()) & fields.keys() ^ (since_2 if since_2 and stated == FORMAT else frozenset())
+    differing = (since_2 or frozenset()) & fields.keys() ^ (since_2 if since_2 and stated >= FORMAT else frozenset())
     if differing:
         raise CorruptObject(
-            f"{key!r} in {store.uri} is not {what}: format {stated} has {'a' if stated == FORMAT else 'no'} field "
+            f"{key!r} in {store.uri} is not {what}: format {stated} has {'a' if stated >= FORMAT else 'no'} field "
             f"{min(differing)!r}"
         )
+    if newest > FORMAT:
+        fields["format"] = stated
     try:
         return kind.validate_python(fields)
     except ValidationError as error:
@@ -157,9 +191,10 @@ def read_entry(
     place: tuple[str, str, int],
     *,
     since_2: frozenset[str] | None = None,
+    newest: int = FORMAT,
 ) -> AnEntry:
     """The entry of a log at a key, which is that of `place`: name, alias, number. Raises NotFound, CorruptObject."""
-    read = read_record(store, key, kind, what, since_2=since_2)
+    read = read_record(store, key, kind, what, since_2=since_2, newest=newest)
     if (read.name, read.alias, read.entry) != place:
         raise CorruptObject(
             f"{key!r} in {store.uri} is entry {read.entry} of {read.name}@{read.alias}, not of this log"
@@ -172,14 +207,20 @@ def append(
 ) -> AnEntry | None:
     """The entry as stored; None when somebody else, whose entry is `there`, took its place in the log.
 
-    `fields`: what is stored of it, where that is not format 1. Raises BadReference for a reason of several lines.
+    `fields`: what is stored of it, where that is not format 1. Raises BadReference for a reason of several lines, or
+    one with which the entry could not be read.
     """
     check_line(made.reason, "the reason")
-    if store.create(key, seal(fields or {"format": 1, **asdict(made)})):
+    if store.create(key, sealed(key, fields or {"format": 1, **asdict(made)})):
         return made
     # It may be this one all the same, where the answer of the store was lost.
     stored = there()
     return stored if stored.id == made.id else None
+
+
+def _listed(known: tuple[int, ...]) -> str:
+    *most, last = map(str, known)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _last_listed(store: Store, prefix: str, read: Callable[[int], Record], after: int) -> tuple[int, Record] | None:

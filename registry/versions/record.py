@@ -30,6 +30,7 @@ from tunewright.registry.versions.layout import (
     RunId,
     Time,
     check_line,
+    deleted_in,
     deletion_key,
     is_name,
     mark_key,
@@ -37,7 +38,17 @@ from tunewright.registry.versions.layout import (
     version_marks,
     versions_prefix,
 )
-from tunewright.registry.versions.numbered import EXACT, FORMAT, OnFault, nobody, numbers, read_record, stranger
+from tunewright.registry.versions.numbered import (
+    EXACT,
+    FORMAT,
+    OnFault,
+    mark,
+    nobody,
+    numbers,
+    read_record,
+    sealed,
+    stranger,
+)
 
 REPORT = "report/report.html"
 """The page that a job puts into a version."""
@@ -175,11 +186,13 @@ def delete_version(store: Store, version: Version, *, reason: str = "") -> Delet
     """Say that a version is deleted: its record stays, so that its number is never another version's.
 
     What says so already is the answer. Whoever calls this has seen that no alias points there.
-    Raises BadReference for a reason of several lines.
+    Raises BadReference for a reason of several lines, or one with which the deletion could not be read.
     """
     made = Deletion(version.name, version.number, now(), who(), check_line(reason, "the reason"))
+    key = deletion_key(made.name, made.number)
+    data = sealed(key, {"format": 1, **asdict(made)})
     store.create(mark_key(version_marks(version.name), version.number, DELETED), b"")  # before it is so: see `latest`
-    store.create(deletion_key(made.name, made.number), seal({"format": 1, **asdict(made)}))
+    store.create(key, data)
     return deletion_of(store, made.name, made.number) or made
 
 
@@ -217,6 +230,11 @@ def by_model(store: Store, *, on_fault: OnFault = nobody) -> dict[str, list[Stat
 def below(listed: Iterable[Stat], prefix: str) -> list[Stat]:
     """Those of the objects that begin so."""
     return [stat for stat in listed if stat.key.startswith(prefix)]
+
+
+def deleted_of(listed: Iterable[Stat]) -> set[int]:
+    """The numbers that are said to be deleted among the objects where a model's versions lie."""
+    return {number for stat in listed if (number := deleted_in(stat.key))}
 
 
 def model_names(store: Store, *, on_fault: OnFault = nobody) -> list[str]:
@@ -269,12 +287,16 @@ def deleted_sentence(gone: Deletion) -> str:
 
 
 def check_version(store: Store, name: str, number: int) -> Version:
-    """A version that is there and not deleted. Raises NotFound, which tells what is."""
+    """A version that is there and not deleted. Raises NotFound, which tells what is.
+
+    One whose deletion an earlier program has left no mark of is marked, so that `latest` passes over it from then on.
+    """
     try:
         version = read_version(store, name, number)
     except NotFound:
         raise no_version(store, name, number) from None
     if gone := deletion_of(store, name, number):
+        mark(store, mark_key(version_marks(name), number, DELETED))
         raise NotFound(deleted_sentence(gone))
     return version
 

@@ -12,6 +12,7 @@ from tunewright.registry.versions.alias import Move, held, last_move
 from tunewright.registry.versions.canary import Trial, last_entry, read_trial
 from tunewright.registry.versions.latest import latest, yank_of
 from tunewright.registry.versions.layout import move_key, trial_key, version_key
+from tunewright.registry.versions.numbered import OnFault, warn
 from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import parse, resolve
 
@@ -64,13 +65,13 @@ def moves(reference: str) -> bool:
     return asked.number is None and asked.digest is None
 
 
-def look(store: Store, reference: str) -> Seen:
-    """Where a reference points now. Raises BadReference, NotFound, CorruptObject."""
+def look(store: Store, reference: str, *, on_fault: OnFault = warn) -> Seen:
+    """Where a reference points now; `on_fault` as for `latest`. Raises BadReference, NotFound, CorruptObject."""
     asked = parse(reference)
     if not moves(reference):
         return Seen(resolve(store, reference), None)
     if asked.alias is None:
-        newest = latest(store, asked.name)
+        newest = latest(store, asked.name, on_fault=on_fault)
         return Seen(newest.version, version_key(asked.name, newest.highest + 1))
     last = last_move(store, asked.name, asked.alias)
     # Read before the version is: a move in between is one that `has_moved` tells.

@@ -69,6 +69,18 @@ def test_the_options_of_each_command_are_frozen(capsys, command, options):
     assert sorted({word for word in words if word.startswith("--")}) == sorted({*options, "--help"})
 
 
+def test_an_output_that_takes_nothing_is_one_sentence(registry, monkeypatch, capsys):
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["list"]) == 1
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["list"]) == 1
+    assert capsys.readouterr().err == (
+        "error: what was found cannot be written to standard output (No space left on device); look where it goes\n"
+        "error: there is no standard output to write to: it is closed; look where it goes\n"
+    )
+
+
 def test_an_empty_registry_says_so(run, tmp_path, monkeypatch):
     monkeypatch.setenv("REGISTRY_URI", str(tmp_path / "none"))
     assert run("list") == (0, f"there are no models in {tmp_path / 'none'} yet\n", "")

@@ -12,7 +12,7 @@ from tunewright.registry.errors import BadReference
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.compacted import Compacted
 from tunewright.registry.upkeep.notes import Note, by_noted, check_tag, describe, notes_in, tag, untag
-from tunewright.registry.versions.latest import Yank, all_yanked
+from tunewright.registry.versions.latest import Passed, all_yanked
 from tunewright.registry.versions.layout import versions_prefix
 from tunewright.registry.versions.record import (
     Summary,
@@ -77,7 +77,7 @@ def _search(store: Store, options: argparse.Namespace) -> int:
         check_tag(options.tag)
     holds = _bound(options.metric) if options.metric else lambda _: True
     faults: list[str] = []
-    found: list[tuple[Version, Note | None, Yank | None]] = []
+    found: list[tuple[Version, Note | None, Passed | None]] = []
     models = sorted(by_model(store, on_fault=faults.append).items())
     noted = by_noted(store)
     out = all_yanked(store, on_fault=faults.append)
@@ -118,7 +118,7 @@ def _bound(text: str) -> Callable[[Summary], bool]:
     return lambda one: one.metric == name and one.value is not None and compare(one.value, least)
 
 
-def _row(version: Version, note: Note | None, gone: Yank | None) -> tuple[str, ...]:
+def _row(version: Version, note: Note | None, gone: Passed | None) -> tuple[str, ...]:
     task = version.summary.task if version.summary else None
     said = [*(note.tags if note else ()), *([f"yanked: {gone.reason}"] if gone else [])]
     return (str(version), version.created, task or "-", metric_of(version), ", ".join(said))

@@ -30,7 +30,7 @@ def _add_gc(made: argparse.ArgumentParser) -> None:
     made.add_argument("--delete", action="store_true", help="do it; without it, tell what would be done")
     said = "leave alone what is younger, as in 36h; at least 1d (7d)"
     made.add_argument("--grace", default="7d", metavar="TIME", help=said)
-    said = "of every model delete all versions but the last K"
+    said = "of every model delete all versions but the last K that are not yanked"
     made.add_argument("--keep-last", type=int, metavar="K", help=said)
     said = "and those beside the last K that an alias has held within this time, as in 90d (30d)"
     made.add_argument("--held-within", metavar="TIME", help=said)

@@ -11,6 +11,7 @@ from tunewright.registry.upkeep.notes import tag, untag
 from tunewright.registry.upkeep.retention import out_of_use
 from tunewright.registry.versions.alias import move, remove
 from tunewright.registry.versions.canary import begin
+from tunewright.registry.versions.latest import yank
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.record import read_version, version_numbers
 
@@ -36,6 +37,13 @@ def numbers(store, keep_last, days, later=0.0):
 def test_the_last_versions_of_each_model_stay(store):
     assert numbers(store, 2, 30) == [1, 2, 3, 4]
     assert numbers(store, 6, 30) == []
+
+
+def test_what_is_yanked_is_none_of_the_last(store):
+    for number in (2, 5, 6):
+        yank(store, read_version(store, "m", number), "bad data")
+    assert numbers(store, 2, 30) == [1, 2]
+    assert numbers(store, 3, 30) == numbers(store, 4, 30) == []
 
 
 def test_what_an_alias_holds_or_held_not_long_ago_stays(store):

@@ -90,7 +90,35 @@ def test_what_cannot_be_meant_is_one_sentence(local, run, words, sentence):
 def test_a_yank_that_cannot_be_read_stops_nobody_who_is_pinned(local, run, tmp_path):
     run("yank", "reviews:2", "--why", "it swears")
     (tmp_path / "registry" / f"{mark_key(version_marks('reviews'), 2, 'yank')}.{1:020d}.json").write_bytes(b"rubbish")
-    assert run("pull", "reviews@production", "--to", str(tmp_path / "there"))[::2] == (0, "")
-    code, out, err = run("list", "reviews")
-    assert (code, len(out.splitlines())) == (1, 3)
+    for number, reference in enumerate(("reviews@production", "reviews:2")):
+        code, _, err = run("pull", reference, "--to", str(tmp_path / f"there-{number}"))
+        assert (code, err) == (0, f"warning: {warning_of(local, read_version(local, 'reviews', 2))}\n")
     assert "is not a valid JSON document" in err
+    for words in (["list", "reviews"], ["list"], ["verify", "reviews"], ["verify"]):
+        code, out, err = run(*words)
+        assert (code, bool(out), err.count("is passed over by latest: "), err.count("\n")) == (1, True, 1, 1)
+    assert run("show", "reviews", "--json")[0] == run("show", "reviews:2")[0] == 0
+    assert run("promote", "reviews:2", "staging")[0] == 2
+    assert run("promote", "reviews:2", "staging", "--force", "--why", "it is good")[0] == 0
+    assert run("history", "reviews@staging")[0] == 0
+    assert run("unyank", "reviews:2")[1] == "reviews:2 is not yanked any more\n"
+    assert run("verify")[::2] == (0, "")
+
+
+def test_a_copy_and_an_export_warn_and_the_copy_is_not_yanked(local, run, tmp_path):
+    run("yank", "reviews:2", "--why", "it swears")
+    said = f"warning: {warning_of(local, read_version(local, 'reviews', 2))}"
+    code, _, err = run("copy", "reviews:2", "--to", str(tmp_path / "other"))
+    goes_on = f"; reviews:1 in {tmp_path / 'other'} does not carry that: `tunewright yank` says it there\n"
+    assert (code, err) == (0, said + goes_on)
+    assert run("export", "reviews:2", "--kserve", str(tmp_path / "kserve"))[2].startswith(f"{said}\n")
+
+
+def test_a_long_reason_is_refused_and_json_tells_every_character(local, run):
+    code, out, err = run("yank", "reviews:2", "--why", "x" * 257)
+    assert (code, out, err) == (2, "", "error: the reason has 257 characters; at most 256 are kept: say it shorter\n")
+    reason = "it \u202eswears\U000e0001 \u00fc"
+    run("yank", "reviews:2", "--why", reason)
+    out = run("show", "reviews:2", "--json")[1]
+    assert (json.loads(out)["yanked"]["reason"], "\\u202eswears\\udb40\\udc01 \u00fc" in out) == (reason, True)
+    assert "it ?swears? \u00fc" in run("show", "reviews:2")[1]

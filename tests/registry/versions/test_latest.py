@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from tunewright.registry.errors import BadReference, CorruptObject, NotFound
+from tunewright.registry.errors import AccessDenied, BadReference, Conflict, CorruptObject, NotFound
 from tunewright.registry.stores.folder import FolderStore
 from tunewright.registry.stores.store import open_store
-from tunewright.registry.versions.alias import current, move
+from tunewright.registry.upkeep.notes import tag
+from tunewright.registry.versions.alias import current, history, move
 from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.latest import latest, unyank, yank, yank_of, yanked
 from tunewright.registry.versions.layout import (
@@ -177,7 +178,7 @@ def test_far_down_all_versions_are_listed(store, monkeypatch):
         yank(store, version(number), "bad data")
     assert latest(store, "reviews").version.number == 1
     yank(store, version(1), "bad data")
-    with pytest.raises(NotFound, match=r"every version of 'reviews' in .* is yanked; reviews:3 was yanked by .*: bad"):
+    with pytest.raises(NotFound, match=r"every version of 'reviews' in .* is yanked; reviews:3 is yanked by .*: bad"):
         latest(store, "reviews")
 
 
@@ -198,16 +199,91 @@ def test_a_yank_is_a_log_with_who_and_why(store):
         yank(store, read_version(store, "reviews", 1), "")
 
 
-def test_a_damaged_yank_is_told(store, write):
+def test_a_damaged_yank_is_passed_over_told_and_written_over(store, write):
     write_versions(store, 1, 2)
     yank(store, version(2), "too slow")
     [key] = [stat.key for stat in store.list(version_marks("reviews")) if ".yank." in stat.key]
     store.upload(key, write("damaged", store.read(key).replace(b"slow", b"fast")))
-    with pytest.raises(CorruptObject, match="was changed or damaged"):
-        latest(store, "reviews")
-    faults = []
+    said = "was changed or damaged: its content does not match its own checksum; `tunewright yank reviews:2` or"
+    for ask in (latest, yanked):
+        faults = []
+        found = ask(store, "reviews", on_fault=faults.append)
+        assert len(faults) == 1
+        assert faults[0].startswith(f"reviews:2 is passed over by latest: {key!r} in {store.uri} {said}")
+    assert (latest(store, "reviews").version.number, found[2].reason) == (1, "its entry cannot be read")
+    with pytest.raises(Conflict, match=r"reviews:2 is passed over by latest: .* at it all the same"):
+        move(store, "reviews", "production", 2)
+    assert unyank(store, version(2)).entry == 2
+    assert latest(store, "reviews").version.number == 2
+    store.upload(key.replace("1.json", "2.json"), write("rubbish", b"rubbish"))
+    assert yank(store, version(2), "too slow").entry == 3
+
+
+def test_an_entry_of_a_yank_above_a_gap_blocks_nobody(store):
+    write_versions(store, 1)
+    log, faults = f"{mark_key(version_marks('reviews'), 1, 'yank')}.", []
+    store.create(f"{log}{999:020d}.json", b"rubbish")
+    assert latest(store, "reviews").version.number == 1
     assert yanked(store, "reviews", on_fault=faults.append) == {}
-    assert "was changed or damaged" in faults[0]
+    assert [fault.endswith("is not an object of a registry; it is left out, remove it") for fault in faults] == [True]
+    assert (yank(store, version(1), "bad").entry, yank_of(store, version(1)).reason) == (1, "bad")
+
+
+def test_what_is_said_can_be_read_or_is_not_written(store):
+    write_versions(store, 1, 2)
+    before = sorted(stat.key for stat in store.list(""))
+    with pytest.raises(BadReference, match=r"^the reason has 257 characters; at most 256 are kept: say it shorter$"):
+        yank(store, version(2), "x" * 257)
+    for say in (
+        lambda reason: delete_version(store, version(2), reason=reason),
+        lambda reason: move(store, "reviews", "production", 1, reason=reason),
+        lambda reason: tag(store, version(1), *(f"{number:04}{reason[:60]}" for number in range(1100))),
+    ):
+        with pytest.raises(BadReference, match=r"^the record '.*' would hold [67]\d,\d{3} bytes, and at most"):
+            say("x" * 65_500)
+    made = {stat.key for stat in store.list("")} - {*before}
+    assert [key for key in made if "reviews" in key] == []
+    assert yank(store, version(2), "x" * 256) == yank_of(store, version(2))
+    move(store, "reviews", "production", 1, reason="x" * 60_000)
+    assert history(store, "reviews", "production")[0].reason == "x" * 60_000
+
+
+def test_a_deletion_without_a_mark_is_marked_by_who_meets_it(store):
+    def delete_as_earlier_programs_do(number):
+        gone = {"name": "reviews", "number": number, "deleted": FIRST.created, "who": "a@b", "reason": ""}
+        store.create(deletion_key("reviews", number), seal({"format": 1, **gone}))
+
+    write_versions(store, 1, 2, 3, 4)
+    delete_as_earlier_programs_do(4)
+    assert latest(store, "reviews").version.number == 4
+    with pytest.raises(NotFound, match="reviews:4 was deleted"):
+        move(store, "reviews", "production", 4)
+    assert latest(store, "reviews").version.number == 3
+    delete_as_earlier_programs_do(3)
+    yanked(store, "reviews", deleted={3, 4})
+    assert latest(store, "reviews").version.number == 2
+
+
+class Closed(FolderStore):
+    """A store whose marks nobody may list."""
+
+    def list(self, prefix, *, after="", page=1000):
+        if prefix.startswith("marks/"):
+            raise AccessDenied(f"you may not list {prefix!r}")
+        return super().list(prefix, after=after, page=page)
+
+
+def test_who_may_not_read_the_marks_finds_versions_and_aliases(tmp_path, capsys):
+    store = Closed(tmp_path)
+    write_versions(store, 1, 2, 3)
+    delete_version(store, version(3))
+    yank(open_store(str(tmp_path)), version(2), "bad")
+    move(store, "reviews", "production", 1)
+    move(store, "reviews", "production", 2)
+    capsys.readouterr()
+    assert [resolve(store, one).number for one in ("reviews", "reviews@production", "reviews")] == [2, 2, 2]
+    said = "you may not list 'marks/reviews/versions/'; without them yanked versions are not passed over"
+    assert capsys.readouterr().err == f"warning: {said}\n"
 
 
 def test_a_server_that_follows_the_latest_version_hears_of_the_next_one(store):

@@ -11,7 +11,7 @@ import pytest
 from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.upkeep.verify import verify, verify_model
-from tunewright.registry.versions.alias import current, held, history, last_move, move, promoted, rollback
+from tunewright.registry.versions.alias import current, held, history, last_move, move, promoted, remove, rollback
 from tunewright.registry.versions.canary import running
 from tunewright.registry.versions.document import seal
 from tunewright.registry.versions.layout import deletion_key, move_key, run_key, version_key
@@ -71,7 +71,23 @@ def test_a_registry_of_format_1_is_read_moved_and_published_to_and_nothing_there
     assert rollback(old, "reviews", "production").number == 1
     assert [entry.highest for entry in history(old, "reviews", "production")] == [None] * 4 + [3, 4, 4]
     assert before.items() <= contents(folder).items()
-    assert fields(folder / move_key("reviews", "production", 5))["format"] == 2
+    assert fields(folder / move_key("reviews", "production", 5))["format"] == 3
+
+
+def test_moves_of_each_format_stay_as_they_are_and_what_is_newer_is_refused(old, folder):
+    move(old, "reviews", "staging", 3)
+    for entry, form in ((2, 2), (3, 3)):
+        path = folder / move_key("reviews", "staging", entry)
+        move(old, "reviews", "staging", 4 - entry, force=True)
+        path.write_bytes(seal(fields(path) | {"format": form}))  # 2 with a record, as it was written for some hours
+    assert [entry.format for entry in history(old, "reviews", "staging")] == [1, 2, 3]
+    assert remove(old, "reviews", "staging").fields["format"] == (3 if where() else 2)
+    assert [seal(entry.fields) for entry in history(old, "reviews", "staging")] == [
+        (folder / move_key("reviews", "staging", entry)).read_bytes() for entry in (1, 2, 3, 4)
+    ]
+    path.write_bytes(seal(fields(path) | {"format": 4}))
+    with pytest.raises(CorruptObject, match="has format 4; this program reads format 1, 2 and 3; update it"):
+        history(old, "reviews", "staging")
 
 
 def test_a_record_is_written_as_it_was_read(old, publish_version, folder):
