@@ -1,7 +1,6 @@
 """The registry's settings, read once at the edge."""
 
 import os
-import re
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +11,6 @@ from tunewright.registry.errors import SettingsError
 from tunewright.registry.variables import build_settings
 
 _PREFIX = "REGISTRY_"
-_SECRET = re.compile(r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?|(?!whsec_).{8,}")
 
 
 class RegistrySettings(BaseSettings):
@@ -44,24 +42,6 @@ class RegistrySettings(BaseSettings):
         default=None,
         description="What signs them: a text, or whsec_ and base64, that the receiver knows too.",
     )
-
-    @field_validator("webhook_url")
-    @classmethod
-    def _is_url(cls, value: str | None) -> str | None:
-        if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError("expected http:// or https://")
-        return value
-
-    @model_validator(mode="after")
-    def _is_signed(self) -> Self:
-        if (self.webhook_url is None) != (self.webhook_secret is None):
-            raise ValueError("REGISTRY_WEBHOOK_URL and REGISTRY_WEBHOOK_SECRET have an effect together alone; set both")
-        # Not where the field is, whose value would be shown.
-        if self.webhook_secret and not _SECRET.fullmatch(self.webhook_secret.get_secret_value()):
-            raise ValueError(
-                "REGISTRY_WEBHOOK_SECRET is too short; expected 8 characters or more, or whsec_ and base64"
-            )
-        return self
 
     @field_validator("cache", "signing_key", "trusted_keys", mode="before")
     @classmethod

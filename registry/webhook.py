@@ -9,17 +9,32 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import time
 from collections.abc import Mapping
 
 from tunewright.registry.address import shown_address
+from tunewright.registry.errors import SettingsError
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.versions.alias import Move
 from tunewright.registry.versions.record import Version, now
 
+_SECRET = re.compile(r"whsec_(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?|(?!whsec_).{8,}")
 _TRIES = 3
 _SECONDS = 3.0  # of a try
 _PAUSES = (0.25, 0.5)  # seconds
+
+
+def check_webhook(settings: RegistrySettings) -> None:
+    """SettingsError where what happens next could not be told: asked before anything is written, and by nobody who only
+    reads. No value is shown."""
+    url, secret = settings.webhook_url, settings.webhook_secret and settings.webhook_secret.get_secret_value()
+    if bool(url) != bool(secret):
+        raise SettingsError("REGISTRY_WEBHOOK_URL and REGISTRY_WEBHOOK_SECRET have an effect together alone; set both")
+    if url and not url.startswith(("http://", "https://")):
+        raise SettingsError("REGISTRY_WEBHOOK_URL is no address to post to; expected http:// or https://")
+    if secret and not _SECRET.fullmatch(secret):
+        raise SettingsError("REGISTRY_WEBHOOK_SECRET is too short; expected 8 characters or more, or whsec_ and base64")
 
 
 def tell_published(settings: RegistrySettings, version: Version) -> str | None:
@@ -51,7 +66,7 @@ def sign(secret: str, id: str, timestamp: str, body: bytes) -> str:
 
 
 def _tell(settings: RegistrySettings, event: str, place: str, data: Mapping[str, object]) -> str | None:
-    if settings.webhook_url is None or settings.webhook_secret is None:
+    if not settings.webhook_url or not settings.webhook_secret:
         return None
     entity, _, action = event.partition(".")
     said = {"type": event, "entity": entity, "action": action, "timestamp": now(), "registry": settings.uri}

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -110,7 +111,8 @@ class ServingSettings(BaseSettings):
     model: str = Field(min_length=1)
     """What to serve: reviews@production, reviews:7, reviews@sha256:..., or reviews for the latest; or the folder of a
     version, ./reviews or /models, for which no registry is asked, and reviews=/models to name it. Several models are
-    separated by blanks; the first one answers requests that name none."""
+    separated by blanks, of which the path of a folder may have some too; the first one answers requests that name
+    none."""
     wait: bool = False
     """Whether to wait, alive and not ready, for the first version of a model that nobody has registered yet, and for a
     registry that does not answer: in a cluster, where to be started again brings neither. When not set the start ends
@@ -185,7 +187,7 @@ class ServingSettings(BaseSettings):
     @field_validator("canary", "shadow")
     @classmethod
     def _is_shares(cls, value: str, info: ValidationInfo) -> str:
-        for word in value.split():
+        for word in _words(value):
             _, equals, percent = word.partition("=")
             if (not equals and info.field_name == "canary") or (equals and not _PERCENT.fullmatch(percent)):
                 raise ValueError(f"{word!r} is no reference with a percentage from 0 to 100, such as reviews:8=10")
@@ -194,7 +196,7 @@ class ServingSettings(BaseSettings):
     @property
     def references(self) -> list[str]:
         """What to serve."""
-        return self.model.split()
+        return _words(self.model)
 
     @property
     def canaries(self) -> list[tuple[str, float]]:
@@ -232,8 +234,29 @@ class ServingSettings(BaseSettings):
         return value
 
 
+def _words(value: str) -> list[str]:
+    """What is separated by blanks; a folder that is there is taken whole, blanks in its path or not."""
+    words, found = re.split(r"(\s+)", value.strip()), []
+    while words:
+        ends = (end for end in range(len(words), 1, -2) if _is_folder_there("".join(words[:end])))
+        end = next(ends, 1)
+        found.append("".join(words[:end]))
+        words = words[end + 1 :]
+    return [word for word in found if word]
+
+
+def _is_folder_there(word: str) -> bool:
+    """Whether it is a path, `NAME=PATH` or `PATH=PERCENTAGE`, and the folder is there."""
+    name, _, named = word.partition("=")
+    shared, _, percent = word.rpartition("=")
+    parts = [word, *([] if re.search(r"\s", name) else [named]), *([shared] if _PERCENT.fullmatch(percent) else [])]
+    with suppress(OSError, ValueError, RuntimeError):  # it is too long for a path, or of a user whom nobody knows
+        return any("/" in part and Path(part).expanduser().is_dir() for part in parts)
+    return False
+
+
 def _shares(value: str) -> list[tuple[str, float]]:
-    words = [word.partition("=") for word in value.split()]
+    words = [word.partition("=") for word in _words(value)]
     return [(reference, float(percent or 100)) for reference, _, percent in words]
 
 

@@ -44,8 +44,13 @@ class Kubectl:
         self._flags = [f"--context={context}"] if context else []
 
     def namespace(self) -> str:
-        """The one that the context names."""
-        return self._run("config", "view", "--minify", "--output=jsonpath={..namespace}").strip() or "default"
+        """The one that the context names; that of kubectl where it has no context, as in a pod."""
+        try:
+            return self._run("config", "view", "--minify", "--output=jsonpath={..namespace}").strip() or "default"
+        except ClusterError as error:
+            if "current-context must exist" not in str(error):
+                raise
+            return "default"
 
     def render(self, folder: Path) -> str:
         """What kustomize makes of a folder, as YAML. SettingsError."""
@@ -99,7 +104,7 @@ class Kubectl:
                 f"kubectl cannot be run ({error.strerror}); install it, and see that `kubectl get jobs` answers"
             ) from None
         if done.returncode:
-            said = " ".join(done.stderr.split()) or f"kubectl ended with code {done.returncode}"
+            said = " ".join(done.stderr.split()).removeprefix("error: ") or f"kubectl ended with code {done.returncode}"
             raise next((kind for mark, kind in _ERRORS.items() if mark in said), ClusterError)(said)
         return done.stdout
 

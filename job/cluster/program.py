@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -19,8 +20,11 @@ from tunewright.job.settings.job import JobSettings
 from tunewright.registry.command_line import Parser
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import RegistryError
+from tunewright.registry.oci.address import check_image
 from tunewright.registry.variables import build_settings
 
+_VARIABLE = re.compile("[A-Za-z_.-][A-Za-z0-9_.-]*")
+"""As Kubernetes names them."""
 _SUBMIT = """Run a job on Kubernetes, through your own kubectl and its context.
 
 The overlay is rendered, and one Job of its own name is created: that of the model and a digest of image, resources and
@@ -114,9 +118,12 @@ def _submit(kubectl: Kubectl, asked: argparse.Namespace) -> int:
 
 
 def _submission(kubectl: Kubectl, asked: argparse.Namespace) -> Submission:
+    if asked.image is not None:
+        check_image(asked.image)
+    variables = _variables(asked.env)
     model, settings = (None, None) if asked.config is None else _settings(asked.config)
     text = kubectl.render(_overlay(asked.overlay))
-    return submission(text, model=model, settings=settings, image=asked.image, variables=_variables(asked.env))
+    return submission(text, model=model, settings=settings, image=asked.image, variables=variables)
 
 
 def _settings(config: str) -> tuple[str, str]:
@@ -147,7 +154,7 @@ def _variables(words: Sequence[str]) -> Mapping[str, str]:
     found = {}
     for word in words:
         name, equals, value = word.partition("=")
-        if not equals or not name:
+        if not equals or not _VARIABLE.fullmatch(name):
             raise SettingsError(f"--env is {word!r}; expected NAME=VALUE, as in REGISTRY_URI=s3://bucket/registry")
         found[name] = value
     return found

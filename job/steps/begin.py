@@ -29,6 +29,7 @@ from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.publish import find_run
 from tunewright.registry.versions.record import Version
+from tunewright.registry.webhook import check_webhook
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ def _open_writable(settings: JobSettings, registry: RegistrySettings) -> Store:
     trust.require_signer(settings.model_name)
     if settings.alias:
         trust.require_signer(settings.model_name, settings.alias)
+    check_webhook(registry)
     if not registry.single_writer:
         probe(store)
     return store

@@ -22,7 +22,7 @@ from tunewright.registry.versions.layout import check_alias
 from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import name_and_alias
 from tunewright.registry.versions.watch import warning_of
-from tunewright.registry.webhook import tell_moved
+from tunewright.registry.webhook import check_webhook, tell_moved
 
 
 def _add_promote(made: argparse.ArgumentParser) -> None:
@@ -40,6 +40,8 @@ def _promote(store: Store, options: argparse.Namespace) -> int:
     if (options.alias is None) == (options.to is None):
         raise BadReference(f"say one alias to move to {options.reference}, as in {options.reference} production")
     alias, trust = check_alias(options.alias or options.to), open_trust(RegistrySettings())
+    if not options.dry_run:
+        check_webhook(RegistrySettings())
     version = trust.resolve(store, options.reference)
     trust.require_signer(version.name, alias)
     warn(trust.passed_over(store, options.reference, version))
@@ -129,6 +131,7 @@ def _rollback(store: Store, options: argparse.Namespace) -> int:
     name, alias = name_and_alias(options.reference)
     trust = open_trust(RegistrySettings())
     trust.require_signer(name, alias)
+    check_webhook(RegistrySettings())
     made = rollback(store, name, alias, reason=options.why, holder=options.holder, to=options.to, believer=trust)
     trust.sign(store, made)
     said = f"{made.name}@{made.alias}: {made.previous or 'nothing'} -> {made.number}"
@@ -148,6 +151,7 @@ def _unalias(store: Store, options: argparse.Namespace) -> int:
     name, alias = name_and_alias(options.reference)
     before, trust = _last(store, name, alias), open_trust(RegistrySettings())
     trust.require_signer(name, alias)
+    check_webhook(RegistrySettings())
     made = remove(store, name, alias, reason=options.why)
     trust.sign(store, made)
     if before:

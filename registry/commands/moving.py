@@ -25,7 +25,7 @@ from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Summary, Version, deletion_of
 from tunewright.registry.versions.reference import resolve
 from tunewright.registry.versions.watch import warning_of
-from tunewright.registry.webhook import tell_published
+from tunewright.registry.webhook import check_webhook, tell_published
 
 _WORD = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")
 """The name of a task or of a figure."""
@@ -58,6 +58,7 @@ def _publish(store: Store, options: argparse.Namespace) -> int:
     said = {"task": options.task, "metrics": metrics, "why": options.why}
     trust = open_trust(RegistrySettings())
     trust.require_signer(name)
+    check_webhook(RegistrySettings())
     if done := find_run(store, name, run_id):
         return _tell_before(store, _not_deleted(store, done), said, options, trust.sign(store, done))
     headline = next(iter(metrics.items()), (None, None))

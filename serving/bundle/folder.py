@@ -7,10 +7,12 @@ it says which version this is, and every file is compared with the digest that i
 import hashlib
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tunewright.registry.errors import BadReference
+from tunewright.registry.errors import BadReference, NotFound
 from tunewright.registry.upkeep.update import RECORD, Record, read_record
 from tunewright.registry.versions import watch
 from tunewright.registry.versions.record import Version
@@ -43,7 +45,20 @@ def is_folder(reference: str) -> bool:
 def name_of(reference: str) -> str:
     """The model that a reference is about; that of a folder without a record, or a name of its own, is the folder's.
     BadReference, BundleError."""
-    return _named(reference)[0] if is_folder(reference) else watch.name_of(reference)
+    with hinting(reference):
+        return _named(reference)[0] if is_folder(reference) else watch.name_of(reference)
+
+
+@contextmanager
+def hinting(reference: str) -> Iterator[None]:
+    """Where a name is not there, and a folder is called so, its path is told as a hint."""
+    try:
+        yield
+    except (BadReference, NotFound) as error:
+        given, equals, path = reference.rpartition("=")
+        if is_folder(reference) or not Path(path).is_dir():
+            raise
+        raise type(error)(f"{error}; did you mean the folder {given}{equals}./{path}?") from None
 
 
 def moves(reference: str) -> bool:
@@ -65,9 +80,14 @@ def check_folder(folder: Folder, variant: str | None) -> str:
     not the one of the version."""
     model = read_model_file(folder.path)
     name = choose_variant(model, variant)
+    inside = f"{PurePosixPath(model.variants[name].file).parent}/"
+    recorded = folder.record.files if folder.record else {}
+    if not (folder.path / model.variants[name].file).is_file() and not any(one.startswith(inside) for one in recorded):
+        held = [one for one, told in sorted(model.variants.items()) if (folder.path / told.file).is_file()]
+        what = f"it holds {', '.join(held)}, of which SERVING_VARIANT names one" if held else "it holds none at all"
+        raise BundleError(f"{folder.path} holds no graph of the variant {name} ({model.variants[name].file}); {what}")
     if folder.record is None:
         return name
-    inside = f"{PurePosixPath(model.variants[name].file).parent}/"
     needed = {path for path in folder.record.files if _is_needed(path, inside)}
     there = {path: file for path, file in _files(folder.path).items() if _is_needed(path, inside)}
     for path in sorted(needed | set(there)):
@@ -94,7 +114,9 @@ def _check_file(folder: Folder, path: str, file: Path | None) -> None:
 
 def _named(reference: str) -> tuple[str, Path, Record | None]:
     """The name, the folder, and its record."""
-    given, _, text = reference.rpartition("=")
+    given, equals, text = reference.rpartition("=")
+    if equals and not given:
+        raise BadReference(f"{reference!r} has no name before its =; expected reviews={text}, or {text} alone")
     path = Path(text).expanduser().absolute()
     if not path.is_dir():
         what = "a file" if path.exists() else "not there"

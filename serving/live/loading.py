@@ -13,7 +13,7 @@ from tunewright.registry.trust.trust import Trust, open_trust
 from tunewright.registry.versions.record import REPORT, Version
 from tunewright.registry.versions.watch import Seen, SeenTrial, has_moved, look_at_trial, warning_of
 from tunewright.serving.bundle.fetch import fetch
-from tunewright.serving.bundle.folder import Folder, check_folder, is_folder, open_folder
+from tunewright.serving.bundle.folder import Folder, check_folder, hinting, is_folder, open_folder
 from tunewright.serving.errors import BundleError
 from tunewright.serving.events import emit
 from tunewright.serving.golden import replay
@@ -65,7 +65,8 @@ class Loader:
             self.trust.require_none(reference)
             self._folders[folder.version] = folder
             return Seen(folder.version, None)
-        seen = self.trust.look(self.store, reference)
+        with hinting(reference):
+            seen = self.trust.look(self.store, reference)
         if said := self.trust.passed_over(self.store, reference, seen.version):
             emit("passed_over", said, level="warning", version=str(seen.version))
         return seen

@@ -13,6 +13,7 @@ from processes import free_port
 from tunewright.registry.errors import SettingsError
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
+from tunewright.registry.webhook import check_webhook
 
 SECRET = "a secret of ours"
 
@@ -104,15 +105,43 @@ def test_nobody_who_listens_is_a_warning(listener, run, publish_version, monkeyp
     [
         ({"URL": "https://host"}, "REGISTRY_WEBHOOK_URL and REGISTRY_WEBHOOK_SECRET have an effect together alone"),
         ({"SECRET": SECRET}, "REGISTRY_WEBHOOK_URL and REGISTRY_WEBHOOK_SECRET have an effect together alone"),
+        (
+            {"URL": "https://host", "SECRET": ""},
+            "REGISTRY_WEBHOOK_URL and REGISTRY_WEBHOOK_SECRET have an effect together",
+        ),
         ({"URL": "ftp://host", "SECRET": SECRET}, "expected http:// or https://"),
         ({"URL": "https://host", "SECRET": "s3cret"}, "expected 8 characters or more, or whsec_ and base64"),
         ({"URL": "https://host", "SECRET": "whsec_?"}, "expected 8 characters or more, or whsec_ and base64"),
     ],
 )
-def test_a_webhook_that_cannot_be_is_refused_and_its_secret_not_shown(monkeypatch, settings, sentence):
+def test_a_webhook_that_cannot_be_is_refused_and_its_values_not_shown(monkeypatch, settings, sentence):
     for name, value in settings.items():
         monkeypatch.setenv(f"REGISTRY_WEBHOOK_{name}", value)
     with pytest.raises(SettingsError) as error:
-        RegistrySettings()
+        check_webhook(RegistrySettings())
     assert sentence in str(error.value)
-    assert settings.get("SECRET", "?") not in str(error.value)
+    assert not [value for value in settings.values() if value and value in str(error.value)]
+
+
+def test_who_only_reads_needs_no_secret_and_who_would_tell_writes_nothing(
+    monkeypatch, run, bundle, tmp_path, publish_version
+):
+    monkeypatch.setenv("REGISTRY_URI", str(tmp_path / "registry"))
+    store = open_store(str(tmp_path / "registry"))
+    publish_version(store, "run-1")
+    assert run("promote", "reviews:1", "prod")[0] == 0
+    monkeypatch.setenv("REGISTRY_WEBHOOK_URL", "https://host")
+    before = [stat.key for stat in store.list("")]
+    for words in (["list"], ["show", "reviews"], ["history", "reviews@prod"], ["verify"]):
+        assert run(*words)[0] == 0
+    folder = str(bundle["model.json"].parent)
+    for words in (
+        ["publish", folder, "--name", "reviews"],
+        ["promote", "reviews:1", "next"],
+        ["rollback", "reviews@prod"],
+        ["unalias", "reviews@prod"],
+    ):
+        code, out, err = run(*words)
+        assert (code, out, "REGISTRY_WEBHOOK_SECRET have an effect together alone; set both" in err) == (2, "", True)
+    assert [stat.key for stat in store.list("")] == before
+    assert run("promote", "reviews:1", "next", "--dry-run")[0] == 0

@@ -104,6 +104,16 @@ def test_references_are_separated_by_blanks_and_may_have_a_percentage():
     assert settings.shadows == [("spam:2", 100.0), ("reviews:9", 20.0)]
 
 
+def test_a_folder_that_is_there_is_taken_whole(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("Ü d", "a  b c", "x"):
+        (tmp_path / name).mkdir()
+    settings = ServingSettings(model=f"spam ./Ü d  mine={tmp_path}/a  b c ./x ./not there", canary="./Ü d=10 spam:2=20")
+    assert settings.references == ["spam", "./Ü d", f"mine={tmp_path}/a  b c", "./x", "./not", "there"]
+    assert settings.canaries == [("./Ü d", 10.0), ("spam:2", 20.0)]
+    assert ServingSettings(model=" ".join(["./" + "long" * 100] * 20)).references == ["./" + "long" * 100] * 20
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [

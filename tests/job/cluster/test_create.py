@@ -172,6 +172,8 @@ def test_make_submits(cluster, settings):
         (["--config", "none.yaml"], "none.yaml"),
         (["--overlay", "none"], "there is no overlay none; expected a folder with a kustomization of k8s/job"),
         (["--env", "X"], "--env is 'X'; expected NAME=VALUE, as in REGISTRY_URI=s3://bucket/registry"),
+        (["--env", "A-B c=1"], "--env is 'A-B c=1'; expected NAME=VALUE, as in REGISTRY_URI=s3://bucket/registry"),
+        (["--image", ""], "--image is ''; expected the name of an image without blanks, as in registry.example.com/"),
         (["--detach", "--follow"], "--detach and --follow say the opposite; leave one out"),
         (["--overlay", str(ROOT / "k8s/serving")], "the overlay renders 0 Jobs; a submission is one, as in k8s/job"),
         (["--overlay", str(ROOT / "docs")], "cannot be rendered: "),
@@ -208,6 +210,16 @@ def test_a_cluster_that_does_not_answer_is_told(cluster, say, settings, tmp_path
     code, _, told = say("submit", "--config", settings, "--detach")
     assert code == 1
     assert "127.0.0.1:1" in told
+
+
+def test_without_a_context_a_dry_run_goes_and_what_kubectl_says_is_an_error_once(cluster, say, settings, tmp_path):
+    config = json.loads((tmp_path / "config").read_text())
+    config.pop("current-context")
+    (tmp_path / "config").write_text(json.dumps(config))
+    code, written, _ = say("submit", "--config", settings, "--dry-run")
+    assert (code, json.loads(written)["kind"], cluster.asked) == (0, "List", [])
+    code, _, told = say("jobs", "--context", "none")
+    assert (code, told.startswith("error: "), told.count("error:")) == (1, True, 1)
 
 
 def test_no_kubectl_is_told(cluster, say, settings, monkeypatch, tmp_path):

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from tunewright.registry.errors import BadReference, CorruptObject
+from tunewright.registry.errors import BadReference, CorruptObject, NotFound
 from tunewright.registry.program import main as registry
-from tunewright.serving.bundle.folder import check_folder, is_folder, moves, name_of, open_folder
+from tunewright.serving.bundle.folder import check_folder, hinting, is_folder, moves, name_of, open_folder
 from tunewright.serving.errors import BundleError
 
 
@@ -115,6 +115,43 @@ def test_what_is_no_folder_of_a_version_is_told_in_a_sentence(tmp_path, made, as
 def test_what_stands_before_a_folder_is_a_name(plain):
     with pytest.raises(BadReference, match="'reviews:7' is no name alone; what stands before a folder is a name"):
         open_folder(f"reviews:7={plain}")
+
+
+def test_what_has_no_name_before_its_equals_is_told(plain):
+    with pytest.raises(BadReference) as caught:
+        open_folder(f"={plain}")
+    assert str(caught.value) == f"'={plain}' has no name before its =; expected reviews={plain}, or {plain} alone"
+
+
+def test_a_variant_that_the_folder_does_not_hold_is_told_with_those_it_does(pulled, plain, tmp_path):
+    shutil.rmtree(plain / "onnx/fp32")
+    registry(["pull", "reviews", "--variant", "int8", "--to", str(tmp_path / "int8")])
+    for folder in (plain, tmp_path / "int8"):
+        for asked in ("fp32", None):
+            with pytest.raises(BundleError) as caught:
+                check_folder(open_folder(str(folder)), asked)
+            assert str(caught.value) == (
+                f"{folder} holds no graph of the variant fp32 (onnx/fp32/model.onnx); it holds int8, of which "
+                "SERVING_VARIANT names one"
+            )
+        assert check_folder(open_folder(str(folder)), "int8") == "int8"
+
+
+@pytest.mark.parametrize(
+    ("reference", "error", "hint"), [("Ü d", BadReference, "./Ü d"), ("mine=rv", BadReference, "mine=./rv")]
+)
+def test_a_folder_that_is_meant_by_a_name_is_a_hint(tmp_path, monkeypatch, reference, error, hint):
+    monkeypatch.chdir(tmp_path)
+    for name in ("Ü d", "rv"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(error) as caught:
+        name_of(reference)
+    assert str(caught.value).endswith(f"; did you mean the folder {hint}?")
+    with pytest.raises(NotFound) as missing, hinting("rv"):
+        raise NotFound("there is no model 'rv'")
+    assert str(missing.value) == "there is no model 'rv'; did you mean the folder ./rv?"
+    with pytest.raises(NotFound, match=r"^there is no model 'x'$"), hinting("x"):
+        raise NotFound("there is no model 'x'")
 
 
 def test_what_is_exported_for_kserve_is_served_under_the_name_of_its_service(published, tmp_path, monkeypatch):
