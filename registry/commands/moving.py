@@ -23,7 +23,6 @@ from tunewright.registry.versions.layout import check_line, check_name, check_ru
 from tunewright.registry.versions.publish import find_run, publish
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Summary, Version, deletion_of
-from tunewright.registry.versions.reference import resolve
 from tunewright.registry.versions.watch import warning_of
 from tunewright.registry.webhook import check_webhook, tell_published
 
@@ -142,7 +141,7 @@ def _add_copy(made: argparse.ArgumentParser) -> None:
 
 def _copy(store: Store, options: argparse.Namespace) -> int:
     target, trust = open_store(options.to), open_trust(RegistrySettings())
-    asked = resolve(store, options.reference)
+    asked = trust.resolve(store, options.reference)
     version, made = copy(store, asked, target, name=options.name)
     if said := warning_of(store, asked):
         warn(f"{said}; {version} in {target.uri} does not carry that: `tunewright yank` says it there")

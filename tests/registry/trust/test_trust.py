@@ -401,6 +401,15 @@ def test_a_copy_is_signed_by_whoever_copies(signed, use, run, tmp_path, monkeypa
     assert run("pull", "reviews:2")[0] == 0
 
 
+def test_what_is_not_believed_is_not_copied_and_so_not_signed_anew(signed, use, publish, run, tmp_path):
+    use()
+    publish("three")
+    use(signing="ci", trusted=["ci"])
+    other = tmp_path / "other"
+    assert "reviews:3" in refused(run("copy", "reviews:3", "--to", str(other)))
+    assert not other.exists()
+
+
 def test_what_comes_from_an_oci_registry_is_refused_where_only_signed_versions_are_believed(signed, run, tmp_path):
     assert refused(run("pull", "oci://127.0.0.1:1/reviews:1", "--to", str(tmp_path / "here"))) == (
         "oci://127.0.0.1:1/reviews:1 carries no signature that is read here, and REGISTRY_TRUSTED_KEYS is set; take "
