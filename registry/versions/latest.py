@@ -9,6 +9,7 @@ ones are passed over (see `docs/decisions/0033-constant-requests.md`).
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Annotated, ClassVar
 
@@ -39,15 +40,14 @@ from tunewright.registry.versions.layout import (
 )
 from tunewright.registry.versions.numbered import (
     EXACT,
-    WIDEST_GAP,
     OnFault,
     hinted,
     last_of,
     mark,
     nobody,
+    numbers,
     read_record,
     sealed,
-    stranger,
     warn,
 )
 from tunewright.registry.versions.record import Version, check_version, no_model, now, numbers_of, read_version, who
@@ -180,7 +180,7 @@ def yank_of(store: Store, version: Version) -> Passed | None:
 
     Whoever may not read the marks is warned.
     """
-    return _last(store, version.name, version.number, _told(store, _log(version), warn))
+    return _last(store, version.name, version.number, _told(store, _log(version.name, version.number), warn))
 
 
 def yanked(store: Store, name: str, *, on_fault: OnFault = warn, deleted: Collection[int] = ()) -> dict[int, Passed]:
@@ -259,10 +259,11 @@ def _say(store: Store, version: Version, *, is_yanked: bool, reason: str) -> Yan
     check_version(store, version.name, version.number)
     check_line(reason, "the reason", most=LONGEST_LINE)
     probe(store)
-    entry = _end(store, version.name, version.number, store.list(_log(version)), nobody) + 1
+    log = _log(version.name, version.number)
+    entry = _end(store, version.name, version.number, store.list(log), nobody) + 1
     while True:
         made = Yank(version.name, version.number, entry, is_yanked, reason, now(), who(), uuid.uuid4().hex)
-        key = f"{_log(version)}{entry:020d}.json"
+        key = f"{log}{entry:020d}.json"
         if store.create(key, sealed(key, {"format": 1, **asdict(made)})):
             return made
         entry += 1
@@ -281,37 +282,23 @@ def _last(store: Store, name: str, number: int, listed: Iterable[Stat], on_fault
 
 
 def _end(store: Store, name: str, number: int, listed: Iterable[Stat], on_fault: OnFault) -> int:
-    """The last entry of a log, 0 where there is none. One above a gap counts as in any log: see `numbers`."""
-    last = 0
-    for stat in listed:
-        entry = number_in(stat.key.rpartition(f"{YANK}.")[2])
-        if entry is None:
-            continue
-        if entry > last + 1 and ((last and entry - last > WIDEST_GAP) or not _reads(store, name, number, entry)):
-            on_fault(stranger(store, stat.key))
-            continue
-        last = entry
-    return last
-
-
-def _reads(store: Store, name: str, number: int, entry: int) -> bool:
-    try:
-        return bool(_read(store, name, number, entry))
-    except (CorruptObject, NotFound):
-        return False
+    """The last entry of a log, 0 where there is none."""
+    log = _log(name, number)
+    entries = (stat for stat in listed if number_in(stat.key.removeprefix(log)))
+    return max(numbers(store, log, partial(_read, store, name, number), entries, on_fault=on_fault), default=0)
 
 
 def _read(store: Store, name: str, number: int, entry: int) -> Yank:
-    key = f"{mark_key(version_marks(name), number, YANK)}.{entry:020d}.json"
+    key = f"{_log(name, number)}{entry:020d}.json"
     read = read_record(store, key, _KIND, "an entry about a yank")
     if (read.name, read.number, read.entry) != (name, number, entry):
         raise CorruptObject(f"{key!r} in {store.uri} is about {read.name}:{read.number}, which does not belong there")
     return read
 
 
-def _log(version: Version) -> str:
+def _log(name: str, number: int) -> str:
     """How the keys of the log of a version begin."""
-    return f"{mark_key(version_marks(version.name), version.number, YANK)}."
+    return f"{mark_key(version_marks(name), number, YANK)}."
 
 
 def _find(store: Store, name: str, number: int) -> Version | None:

@@ -81,13 +81,14 @@ def numbers(
     deleted, whether or not there is a record of them. `last`: the number after which the listed objects begin.
     """
     for stat in listed:
-        is_here = stat.key.count("/") == prefix.count("/")
-        gone = deleted_in(stat.key) if is_here and deleted is not None else None
+        name = stat.key.removeprefix(prefix)
+        is_here = "/" not in name
+        gone = deleted_in(name) if is_here and deleted is not None else None
         if gone is not None and deleted is not None and gone - last <= WIDEST_GAP:
             last = max(last, gone)
             deleted.add(gone)
             continue
-        number = number_in(stat.key) if is_here else None
+        number = number_in(name) if is_here else None
         if (
             number is None
             or (last and number - last > WIDEST_GAP)
