@@ -13,8 +13,6 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
 from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.stores.store import Store
 from tunewright.registry.trust.keys import PublicKey, Signer
@@ -28,7 +26,6 @@ _TYPE = "https://in-toto.io/Statement/v1"
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _PREDICATES = "urn:tunewright:signed"
 _LARGEST = 16 * 1024  # bytes of an envelope
-_MOVE, _TRIAL = TypeAdapter(Move), TypeAdapter(Trial)
 _TRIES = 3  # to read one: a bit may have flipped on the way
 
 
@@ -56,7 +53,7 @@ def of_version(version: Version) -> Statement:
 
 def of_move(move: Move) -> Statement:
     """That this alias points at these bytes from this entry on; the subject is all that the entry says."""
-    move = _MOVE.validate_python(asdict(move))  # as it is read again: a 10 that was given is 10.0 then
+    move = move.as_read
     predicate = {"name": move.name, "alias": move.alias, "entry": move.entry, "number": move.number}
     predicate |= {"digest": move.digest, "kind": move.kind, "before": move.before}
     where = f"points at {move.name}:{move.number}" if move.points else "lets it point nowhere"
@@ -66,7 +63,7 @@ def of_move(move: Move) -> Statement:
 
 def of_trial(trial: Trial) -> Statement:
     """That this is tried beside an alias; the subject is all that the entry says."""
-    trial = _TRIAL.validate_python(asdict(trial))
+    trial = trial.as_read
     predicate = {"name": trial.name, "alias": trial.alias, "entry": trial.entry, "number": trial.number}
     predicate |= {"move": trial.move, "beside": trial.beside, "percent": trial.percent}
     what = f"entry {trial.entry} of what is tried beside {trial.name}@{trial.alias}"

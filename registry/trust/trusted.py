@@ -11,11 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from tunewright.registry.errors import SettingsError
 from tunewright.registry.trust.keys import PublicKey, read_public_keys
-from tunewright.registry.unique_keys import UniqueKeys
 from tunewright.registry.versions.layout import is_name
 
 SETTING = "REGISTRY_TRUSTED_KEYS"
@@ -50,6 +47,11 @@ def read_trusted(path: Path) -> TrustedKeys:
 
 
 def _in_yaml(path: Path) -> dict[str, list[PublicKey]]:
+    # Imported here: a server and every command that reads a version look for keys, and few are told of a YAML file.
+    import yaml
+
+    from tunewright.registry.unique_keys import UniqueKeys
+
     try:
         told = yaml.load(path.read_bytes(), UniqueKeys)  # noqa: S506 - it is a SafeLoader
     except OSError as error:

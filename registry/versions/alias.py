@@ -144,6 +144,11 @@ class Move:
         return self.kind != "remove"
 
     @property
+    def as_read(self) -> "Move":
+        """The entry as whoever reads it has it: a figure that was given as 10 is 10.0 then."""
+        return _MOVE.validate_python(asdict(self))
+
+    @property
     def fields(self) -> dict[str, object]:
         """The entry as it is stored, but for its seal."""
         if self.format == 1:
@@ -182,8 +187,8 @@ def move(
         last = _end(store, name, alias)
         if last and last.points and last.number == number and last.digest in (None, version.digest):
             return last
-        if not force and (gone := yank_of(store, version)):
-            raise Conflict(f"{version} is {gone}; --force --why TEXT points {name}@{alias} at it all the same")
+        if not force:
+            refuse_yanked(store, version, alias)
         if last and not force:
             _refuse(store, last, version, is_job=run_id is not None)
         if verdict and verdict.holder != (last.number if last and last.points else None):
@@ -191,6 +196,12 @@ def move(
         made = _append(store, replace(_next(store, last, alias, version, "move", reason, run_id), verdict=verdict))
         if made:
             return made
+
+
+def refuse_yanked(store: Store, version: Version, alias: str) -> None:
+    """Conflict for a version at which nobody should point an alias without meaning it."""
+    if gone := yank_of(store, version):
+        raise Conflict(f"{version} is {gone}; --force --why TEXT points {version.name}@{alias} at it all the same")
 
 
 class Believer(Protocol):

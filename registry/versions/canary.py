@@ -5,7 +5,7 @@ on trial or elsewhere.
 """
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -43,6 +43,11 @@ class Trial:
         """Each version with its percentage of the requests."""
         tried = {} if self.number is None else {self.number: self.percent}
         return {self.beside: 100 - self.percent, **tried}
+
+    @property
+    def as_read(self) -> "Trial":
+        """The entry as whoever reads it has it: a share that was given as 10 is 10.0 then."""
+        return _TRIAL.validate_python(asdict(self))
 
 
 _TRIAL = TypeAdapter(Trial)

@@ -21,7 +21,8 @@ from tunewright.registry.versions.layout import check_line, deleted_in, number_i
 
 FORMAT = 2
 """Of the version records that this program writes; it reads 1 too. Moves have one more, all others only format 1."""
-EXACT = ConfigDict(extra="forbid")
+EXACT = ConfigDict(extra="forbid", defer_build=True)
+"""Of every record. What reads one is built when it is first wanted: most programs meet few of the kinds."""
 
 Record = TypeVar("Record")
 

@@ -99,8 +99,6 @@ class Loader:
         begun, settings, cache = time.monotonic(), self._settings, self._registry.cache
         path, variant = self._bring(version)
         _check_variant(version, variant, settings.provider)
-        if said := warning_of(self.store, version):
-            emit("yanked", said, level="warning", version=str(version))
         between()
         # Before anything of it is run here: what somebody else has written may never end, or want all the memory.
         tried = try_bundle(path, variant, digest=version.digest, cache=cache)
@@ -139,6 +137,8 @@ class Loader:
         pulled, variant = fetch(
             self.store, version, cache=self._registry.cache, variant=settings.variant, report=settings.report
         )
+        if said := warning_of(self.store, version):
+            emit("yanked", said, level="warning", version=str(version))
         return pulled.folder, variant
 
 
