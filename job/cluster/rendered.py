@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -49,7 +50,7 @@ class Submission:
 
     def with_run(self, run_id: str) -> Document:
         """The job with the id of its run, which its pods read from their label."""
-        job: Document = json.loads(json.dumps(self.job))
+        job = deepcopy(self.job)
         for metadata in (inner(job, "metadata"), inner(job, "spec", "template", "metadata")):
             inner(metadata, "labels")[RUN] = run_id
         return job

@@ -4,10 +4,10 @@ It is what `lineage.json` tells, in the form that other tools read. A job says i
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import NotRequired, TypedDict
 
 from tunewright.registry.versions.manifest import Layer
+from tunewright.registry.versions.record import moment
 
 PROVENANCE = "provenance.json"
 _BUILD_TYPE = "urn:tunewright:job:1"
@@ -101,8 +101,3 @@ def _data(data: Data) -> list[dict[str, object]]:
 
 def _code(commit: str | None) -> list[dict[str, object]]:
     return [{"name": "tunewright", "digest": {"gitCommit": commit}}] if commit else []
-
-
-def moment(seconds: float) -> str:
-    """Seconds since 1970 as both forms write them."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

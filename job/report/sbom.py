@@ -11,7 +11,8 @@ from functools import cache
 from importlib import metadata
 from urllib.parse import quote
 
-from tunewright.job.report.provenance import Base, Data, Facts, moment
+from tunewright.job.report.provenance import Base, Data, Facts
+from tunewright.registry.versions.record import moment
 
 SBOM = "sbom.json"
 _MODEL = "model"

@@ -8,7 +8,7 @@ from functools import partial
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
 from tunewright.registry.commands.output import answer, print_json, print_table, say, warn
-from tunewright.registry.errors import BadReference, Conflict, NotFound
+from tunewright.registry.errors import BadReference, NotFound
 from tunewright.registry.gates.judge import judge
 from tunewright.registry.gates.policy import read_policy
 from tunewright.registry.settings import RegistrySettings
@@ -16,7 +16,18 @@ from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.trust.keys import PublicKey
 from tunewright.registry.trust.trust import open_trust
-from tunewright.registry.versions.alias import Gate, Move, Verdict, held, history, last_move, move, remove, rollback
+from tunewright.registry.versions.alias import (
+    Gate,
+    Move,
+    Verdict,
+    held,
+    history,
+    last_move,
+    move,
+    refuse_yanked,
+    remove,
+    rollback,
+)
 from tunewright.registry.versions.latest import Passed, yank_of, yanked
 from tunewright.registry.versions.layout import check_alias
 from tunewright.registry.versions.record import Version
@@ -39,15 +50,16 @@ def _add_promote(made: argparse.ArgumentParser) -> None:
 def _promote(store: Store, options: argparse.Namespace) -> int:
     if (options.alias is None) == (options.to is None):
         raise BadReference(f"say one alias to move to {options.reference}, as in {options.reference} production")
-    alias, trust = check_alias(options.alias or options.to), open_trust(RegistrySettings())
+    alias, settings = check_alias(options.alias or options.to), RegistrySettings()
+    trust = open_trust(settings)
     if not options.dry_run:
-        check_webhook(RegistrySettings())
+        check_webhook(settings)
     version = trust.resolve(store, options.reference)
     trust.require_signer(version.name, alias)
     warn(trust.passed_over(store, options.reference, version))
-    _refuse_yanked(store, version, alias, options)
+    _require_why(store, version, alias, options)
     entry = read_policy(store, version.name, alias)
-    verdict = judge(store, entry, version, cache=RegistrySettings().cache) if entry else None
+    verdict = judge(store, entry, version, cache=settings.cache) if entry else None
     missed, before = verdict.missed if verdict else [], _last(store, version.name, alias)
     if verdict and not options.json:
         _tell(verdict)
@@ -60,18 +72,18 @@ def _promote(store: Store, options: argparse.Namespace) -> int:
     trust.sign(store, made)
     said = f"{made.name}@{made.alias} -> {made.number} (before: {made.previous or 'nothing'})"
     if before is None or made.id != before.id:
-        warn(tell_moved(RegistrySettings(), made))
+        warn(tell_moved(settings, made))
     else:
         said = f"{made.name}@{made.alias} points at {made.number} already"
     answer(said, _facts(made), as_json=options.json)
     return 0
 
 
-def _refuse_yanked(store: Store, version: Version, alias: str, options: argparse.Namespace) -> None:
-    gone = yank_of(store, version)
-    if gone and not options.force:
-        raise Conflict(f"{version} is {gone}; --force --why TEXT points {version.name}@{alias} at it all the same")
-    if gone and not options.why:
+def _require_why(store: Store, version: Version, alias: str, options: argparse.Namespace) -> None:
+    """Conflict for a yanked version without --force, BadReference with it and without a reason."""
+    if not options.force:
+        refuse_yanked(store, version, alias)
+    elif not options.why and (gone := yank_of(store, version)):
         raise BadReference(f"{version} is {gone}: --force needs --why TEXT here, which is kept")
 
 
@@ -129,14 +141,15 @@ def _add_rollback(made: argparse.ArgumentParser) -> None:
 
 def _rollback(store: Store, options: argparse.Namespace) -> int:
     name, alias = name_and_alias(options.reference)
-    trust = open_trust(RegistrySettings())
+    settings = RegistrySettings()
+    trust = open_trust(settings)
     trust.require_signer(name, alias)
-    check_webhook(RegistrySettings())
+    check_webhook(settings)
     made = rollback(store, name, alias, reason=options.why, holder=options.holder, to=options.to, believer=trust)
     trust.sign(store, made)
     said = f"{made.name}@{made.alias}: {made.previous or 'nothing'} -> {made.number}"
     warn(warning_of(store, held(store, made)))
-    warn(tell_moved(RegistrySettings(), made))
+    warn(tell_moved(settings, made))
     answer(said, _facts(made), as_json=options.json)
     return 0
 
@@ -149,13 +162,14 @@ def _add_unalias(made: argparse.ArgumentParser) -> None:
 
 def _unalias(store: Store, options: argparse.Namespace) -> int:
     name, alias = name_and_alias(options.reference)
-    before, trust = _last(store, name, alias), open_trust(RegistrySettings())
+    before, settings = _last(store, name, alias), RegistrySettings()
+    trust = open_trust(settings)
     trust.require_signer(name, alias)
-    check_webhook(RegistrySettings())
+    check_webhook(settings)
     made = remove(store, name, alias, reason=options.why)
     trust.sign(store, made)
     if before:
-        warn(tell_moved(RegistrySettings(), made))
+        warn(tell_moved(settings, made))
     said = f"{name}@{alias}: {made.number} -> nothing" if before else f"{name}@{alias} points nowhere already"
     answer(said, _facts(made), as_json=options.json)
     return 0

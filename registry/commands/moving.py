@@ -55,9 +55,10 @@ def _publish(store: Store, options: argparse.Namespace) -> int:
     files = files_of(options.folder)
     run_id = run_id_of(files) if options.run_id is None else check_run_id(options.run_id)
     said = {"task": options.task, "metrics": metrics, "why": options.why}
-    trust = open_trust(RegistrySettings())
+    settings = RegistrySettings()
+    trust = open_trust(settings)
     trust.require_signer(name)
-    check_webhook(RegistrySettings())
+    check_webhook(settings)
     if done := find_run(store, name, run_id):
         return _tell_before(store, _not_deleted(store, done), said, options, trust.sign(store, done))
     headline = next(iter(metrics.items()), (None, None))
@@ -70,7 +71,7 @@ def _publish(store: Store, options: argparse.Namespace) -> int:
         summary=Summary(options.task, *headline),
     )
     key = trust.sign(store, version)
-    warn(tell_published(RegistrySettings(), version))
+    warn(tell_published(settings, version))
     return _tell(store, version, "is published", options, made=True, key=key)
 
 

@@ -6,7 +6,6 @@ it says which version this is, and every file is compared with the digest that i
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from tunewright.registry.errors import BadReference, NotFound
 from tunewright.registry.upkeep.update import RECORD, Record, read_record
 from tunewright.registry.versions import watch
-from tunewright.registry.versions.record import Version
+from tunewright.registry.versions.record import Version, moment
 from tunewright.serving.bundle.model_file import MODEL_FILE, choose_variant, read_model_file
 from tunewright.serving.errors import BundleError
 
@@ -70,7 +69,7 @@ def open_folder(reference: str) -> Folder:
     """The folder of a reference, `PATH` or `NAME=PATH`. BadReference, BundleError, CorruptObject of its record."""
     name, path, record = _named(reference)
     size = sum(file.stat().st_size for file in _files(path).values())
-    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime((path / MODEL_FILE).stat().st_mtime))
+    made = moment((path / MODEL_FILE).stat().st_mtime)
     number, digest = (record.number, record.digest) if record else (_UNKNOWN, _digest_of(path))
     return Folder(path, Version(name, number, digest, "", made, size), record)
 
