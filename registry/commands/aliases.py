@@ -145,11 +145,15 @@ def _rollback(store: Store, options: argparse.Namespace) -> int:
     trust = open_trust(settings)
     trust.require_signer(name, alias)
     check_webhook(settings)
+    before = _last(store, name, alias)
     made = rollback(store, name, alias, reason=options.why, holder=options.holder, to=options.to, believer=trust)
     trust.sign(store, made)
     said = f"{made.name}@{made.alias}: {made.previous or 'nothing'} -> {made.number}"
     warn(warning_of(store, held(store, made)))
-    warn(tell_moved(settings, made))
+    if before is None or made.id != before.id:
+        warn(tell_moved(settings, made))
+    else:
+        said = f"{made.name}@{made.alias} points at {made.number} already"
     answer(said, _facts(made), as_json=options.json)
     return 0
 

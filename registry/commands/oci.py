@@ -3,7 +3,7 @@
 import argparse
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
-from tunewright.registry.commands.output import answer
+from tunewright.registry.commands.output import answer, warn
 from tunewright.registry.commands.pulling import of_variant
 from tunewright.registry.errors import BadReference
 from tunewright.registry.oci.address import parse_oci
@@ -14,6 +14,7 @@ from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
 from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.pull import pull, read_manifest
+from tunewright.registry.versions.watch import warning_of
 
 
 def _add(made: argparse.ArgumentParser) -> None:
@@ -39,6 +40,7 @@ def _push(store: Store, options: argparse.Namespace) -> int:
         return chosen(path) and not (options.variant and path.startswith("weights/"))
 
     pulled = pull(store, version, cache=RegistrySettings().cache, only=only)
+    warn(warning_of(store, version))
     pushed = push_image(pulled, address, only=only) if options.image else push(store, pulled, address)
     said = f"{version} is pushed to {pushed.address} ({size_text(pushed.bytes)} were not there yet)"
     facts = {"version": str(version), "address": str(pushed.address), "bytes": pushed.bytes}

@@ -214,7 +214,7 @@ def test_an_alias_moves_and_comes_back(run, registry):
     assert run("promote", "reviews:1", "production")[1] == "reviews@production -> 1 (before: nothing)\n"
     assert run("promote", "reviews", "production", "--reason", "better")[1] == "reviews@production -> 2 (before: 1)\n"
     assert run("rollback", "reviews@production", "--from", "2")[1] == "reviews@production: 2 -> 1\n"
-    assert run("rollback", "reviews@production", "--from", "2")[1] == "reviews@production: 2 -> 1\n"
+    assert run("rollback", "reviews@production", "--from", "2")[1] == "reviews@production points at 1 already\n"
     lines = run("history", "reviews@production")[1].splitlines()
     assert lines[0].split() == ["MOVED", "TO", "FROM", "KIND", "WHO", "WHERE", "WHY"]
     assert [line.split()[1:] for line in lines[1:]] == [

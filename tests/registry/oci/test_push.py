@@ -42,6 +42,14 @@ def test_what_is_there_is_not_sent_again(run, reviews, address):
     assert Remote(parse_oci(address)).manifest("1") == Remote(parse_oci(address)).manifest("again")
 
 
+def test_who_pushes_a_yanked_version_is_warned(run, reviews, address):
+    run("yank", "reviews:1", "--why", "answers in the wrong language")
+    code, _, err = run("push", "reviews:1", address)
+    assert code == 0
+    assert err.startswith("warning: reviews:1 is yanked by ")
+    assert err.endswith(": answers in the wrong language\n")
+
+
 def test_one_variant_is_pulled(run, reviews, address, tmp_path):
     run("push", "reviews:1", f"{address}:1")
     assert run("pull", f"{address}:1", "--to", str(tmp_path / "out"), "--variant", "int8")[0] == 0
