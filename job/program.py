@@ -18,6 +18,7 @@ from tunewright.job.errors import Interrupted, JobError, SettingsError, visible
 from tunewright.job.progress.events import quiet
 from tunewright.job.ranks import Place, is_to_start, read_place, require_rows
 from tunewright.registry.errors import Conflict, RegistryError, Unreachable
+from tunewright.registry.stores.disk_space import disk_full, fullest, is_disk_full
 from tunewright.serving.errors import BundleError, ServingError
 
 if TYPE_CHECKING:
@@ -66,9 +67,19 @@ def _known(error: BaseException) -> tuple[str, int] | None:
     for kinds, code in _CODES:
         if isinstance(error, kinds):
             return str(error), code
+    if isinstance(error, OSError) and is_disk_full(error):
+        return f"{error.strerror}: {_full(error)}; see the settings output, REGISTRY_CACHE and TMPDIR", 1
     if isinstance(error, OSError) and error.errno in _DISK:
         return f"{error.filename or 'the disk'}: {error.strerror}; see the settings output and REGISTRY_CACHE", 1
     return None
+
+
+def _full(error: OSError) -> Exception:
+    """Which disk is full. Where no file is named it is that of the folders a job writes to which has the least room."""
+    if isinstance(error.filename, str):
+        return disk_full(Path(error.filename).parent)
+    told = [os.environ.get(name) for name in ("REGISTRY_CACHE", "JOB_OUTPUT")]
+    return disk_full(fullest(map(Path, filter(None, [*told, tempfile.gettempdir(), "."]))))
 
 
 def _fail(sentences: str, code: int) -> int:

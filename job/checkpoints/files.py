@@ -14,14 +14,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from tunewright.job.checkpoints.digest import digest
+from tunewright.job.checkpoints.mirror import FACTS, MANIFEST
 from tunewright.registry.stores.disk_space import check_room, disk_full, flush, is_disk_full
 from tunewright.registry.transfer.download import sha256_of
 
 FORMAT = 1
 """Number of the format: one that is newer is refused."""
-MANIFEST = "manifest.json"
-_TENSORS, _FACTS = "tensors.safetensors", "state.json"
-FILES = (_TENSORS, _FACTS, MANIFEST)
+_TENSORS = "tensors.safetensors"
+FILES = (_TENSORS, FACTS, MANIFEST)
 """All of a checkpoint, in the order in which they are written."""
 
 
@@ -97,7 +97,7 @@ def of_the_system(error: OSError | SafetensorError) -> OSError:
 def _write(snapshot: Snapshot, identity: Identity, new: Path) -> None:
     new.mkdir(parents=True)
     save_file(dict(snapshot.tensors), new / _TENSORS)
-    (new / _FACTS).write_text(json.dumps(snapshot.facts))
+    (new / FACTS).write_text(json.dumps(snapshot.facts))
     about = asdict(
         _Manifest(
             format=FORMAT,
@@ -105,7 +105,7 @@ def _write(snapshot: Snapshot, identity: Identity, new: Path) -> None:
             data=identity.data,
             threads=torch.get_num_threads(),
             versions=_versions(),
-            files={name: sha256_of(new / name) for name in (_TENSORS, _FACTS)},
+            files={name: sha256_of(new / name) for name in (_TENSORS, FACTS)},
         )
     )
     (new / MANIFEST).write_text(json.dumps({"checkpoint": about, "sha256": digest(about)}, indent=2) + "\n")
@@ -126,7 +126,7 @@ def read(folder: Path, identity: Identity) -> tuple[Snapshot, str]:
     try:
         # Copies: what is mapped from a file changes with the file.
         tensors = {name: tensor.clone() for name, tensor in load_file(folder / _TENSORS).items()}
-        facts = json.loads((folder / _FACTS).read_bytes())
+        facts = json.loads((folder / FACTS).read_bytes())
     except (OSError, ValueError, SafetensorError) as error:
         raise Damaged(f"it cannot be read: {error}") from error
     return Snapshot(tensors, facts), _differs(about)

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tunewright.job.checkpoints.files import FILES, MANIFEST, Damaged, Foreign, Identity, Snapshot, read, write
-from tunewright.job.checkpoints.mirror import Mirror
+from tunewright.job.checkpoints.files import FILES, Damaged, Foreign, Identity, Snapshot, read, write
+from tunewright.job.checkpoints.mirror import MANIFEST, Mirror
 from tunewright.job.checkpoints.sender import Sender
 from tunewright.job.errors import SettingsError
 from tunewright.job.progress.events import say, warn

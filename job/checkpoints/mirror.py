@@ -7,6 +7,9 @@ from tunewright.registry.errors import NotFound
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.download import download, sha256_of
 
+FACTS, MANIFEST = "state.json", "manifest.json"
+"""Files of a checkpoint: what it is of beside its tensors, and what is written last."""
+
 
 class Mirror:
     """All that lies below one prefix, which one run has alone."""
@@ -26,6 +29,14 @@ class Mirror:
     def names(self) -> list[str]:
         """What is there, each with its path below the prefix."""
         return [stat.key.removeprefix(self._prefix) for stat in self._store.list(self._prefix)]
+
+    def read(self, name: str) -> bytes:
+        """The whole of a small file. Raises NotFound."""
+        return self._store.read(self._prefix + name)
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Make a small file; False where there is one of that name, which stays as it is."""
+        return self._store.create(self._prefix + name, data)
 
     def send(self, folder: Path, names: Iterable[str]) -> None:
         """Send files in this order: where the last one is, all of them are."""

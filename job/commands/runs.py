@@ -100,7 +100,7 @@ def _cells(one: RunRecord, names: Sequence[str]) -> list[str]:
         f"{_date(one.started):%Y-%m-%d %H:%M}",
         f"{found[0]} {found[1]:.4f}" if found else "",
         _duration(one.seconds),
-        one.status,
+        one.status if one.tries == 1 else f"{one.status}, try {one.tries}",
         sparkline(one.losses),
         ", ".join([*told, *more]),
     ]

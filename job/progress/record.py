@@ -25,6 +25,8 @@ class RunRecord(BaseModel):
     """Seconds since 1970."""
     seconds: float = 0.0
     """Of all tries together, up to the last measurement or the end."""
+    tries: int = 1
+    """That have begun, up to one which told something."""
     status: str = "unfinished"
     """finished, failed, stopped, or unfinished while it is at work or once it was killed."""
     losses: list[tuple[int, float]] = []
@@ -36,16 +38,19 @@ class RunRecord(BaseModel):
 
 
 class Record:
-    """Keeps the record of one run, and goes on with that of an earlier try. `send` takes what is written elsewhere."""
+    """Keeps the record of one run, and goes on with that of an earlier try. `send` takes what is written elsewhere;
+    `number`: of this try."""
 
-    def __init__(self, run: Run, path: Path, send: Callable[[Path], None] = lambda path: None) -> None:
+    def __init__(
+        self, run: Run, path: Path, send: Callable[[Path], None] = lambda path: None, *, number: int = 1
+    ) -> None:
         self._path, self._send, self._begun = path, send, time.time()
         self._record = RunRecord(run_id=run.id, model=run.model, settings=dict(run.settings), started=self._begun)
         try:
             before = RunRecord.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):
             before = self._record
-        kept = {"settings": self._record.settings, "status": "unfinished"}
+        kept = {"settings": self._record.settings, "status": "unfinished", "tries": number}
         self._record, self._before = before.model_copy(update=kept), before.seconds
         self._is_told = False
 

@@ -20,6 +20,7 @@ from tunewright.job.steps.prepare import prepare
 from tunewright.job.steps.run.folders import local_folder, own_folder, work_folder
 from tunewright.job.steps.run.run_id import run_id_of
 from tunewright.job.steps.run.track import record, trackers
+from tunewright.job.steps.run.tries import counted
 from tunewright.job.steps.teachers.teacher import find_teacher
 from tunewright.job.steps.teachers.translators import find_translators
 from tunewright.registry.settings import RegistrySettings
@@ -98,15 +99,21 @@ def begin(settings: JobSettings, registry: RegistrySettings) -> Iterator[Begun]:
                 if found.mirror and not found.done:
                     _try_out(mirrored, run_id)
                     say("output", f"files lie in {found.folder} meanwhile; what is whole goes to {found.mirror.uri}")
-                with tracking({} if found.done else _readers(settings, run_id, output, mirrored)):
+                if found.done:
+                    yield found
+                    return
+                with (
+                    counted(found.folder, found.mirror) as number,
+                    tracking(_readers(settings, run_id, output, mirrored, number)),
+                ):
                     yield found
 
 
 def _readers(
-    settings: JobSettings, run_id: str, output: Path, bucket: Store | None
+    settings: JobSettings, run_id: str, output: Path, bucket: Store | None, number: int
 ) -> dict[str, Callable[[], Tracker]]:
-    """Who reads along: the record of the run, and the trackers that the settings name."""
-    return {"the record": record(settings, run_id, output, bucket), **trackers(settings, run_id)}
+    """Who reads along: the record of the run, and the trackers that the settings name. `number`: of this try."""
+    return {"the record": record(settings, run_id, output, bucket, number), **trackers(settings, run_id)}
 
 
 def _open_output(settings: JobSettings, registry: RegistrySettings) -> Store | None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from tunewright.registry.errors import NoSpace
@@ -19,7 +20,26 @@ def disk_full(folder: Path, needed: int | None = None) -> NoSpace:
     needs = f"; {size_text(needed)} are needed" if needed is not None else ""
     return NoSpace(
         f"the disk that holds {folder} is full{needs} and {size_text(free)} are free; "
-        "make room there or choose another folder"
+        f"make room there or choose another folder{_in_a_pod(folder)}"
+    )
+
+
+def fullest(folders: Iterable[Path]) -> Path:
+    """The one whose disk has the least room, for an error that names no file."""
+    return min(folders, key=lambda folder: shutil.disk_usage(_existing(folder)).free)
+
+
+def _in_a_pod(folder: Path) -> str:
+    """What is full there, and where its size is said; empty elsewhere. Kubernetes sets the variable in every pod."""
+    if "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return ""
+    mount = _existing(folder.absolute())
+    while not mount.is_mount():
+        mount = mount.parent
+    size = size_text(shutil.disk_usage(mount).total)
+    return (
+        f" (in this pod: the volume at {mount}, {size} in all; of an emptyDir raise sizeLimit, and "
+        "ephemeral-storage or, with medium Memory, memory of the container)"
     )
 
 

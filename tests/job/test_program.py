@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -6,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -218,6 +220,29 @@ def test_an_output_folder_that_cannot_be_made_is_one_sentence(arguments, capsys,
     code, _, err = run_main(capsys, "train", *arguments, "--output", str(tmp_path / "file" / "runs"))
     assert code == 1
     assert re.fullmatch(r"error: .*/file/runs.*: Not a directory; see the settings output and REGISTRY_CACHE\n", err)
+
+
+def test_a_disk_that_is_full_is_named_with_its_folder_and_in_a_pod_with_its_volume(capsys, tmp_path, monkeypatch):
+    def fail(*file):
+        raise OSError(errno.ENOSPC, "No space left on device", *file)
+
+    def said(*file):
+        assert program._guarded(partial(fail, *file)) == 1
+        return capsys.readouterr().err
+
+    (tmp_path / "small").mkdir()
+    full = rf"error: No space left on device: the disk that holds {tmp_path}/small is full and .* are free; make room "
+    settings = r"; see the settings output, REGISTRY_CACHE and TMPDIR\n"
+    assert re.fullmatch(
+        rf"{full}there or choose another folder{settings}", said(str(tmp_path / "small" / "rows.arrow"))
+    )
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    told = said(str(tmp_path / "small" / "rows.arrow"))
+    assert re.search(
+        r"another folder \(in this pod: the volume at /.*, .* in all; of an emptyDir raise sizeLimit, ", told
+    )
+    # A name that is none of a disk: whatever of the job's folders has the least room.
+    assert re.match(r"error: No space left on device: the disk that holds .* is full and .* are free; ", said())
 
 
 # A real program, as a container would run it.

@@ -50,8 +50,11 @@ def trackers(settings: JobSettings, run_id: str) -> dict[str, Callable[[], Track
     return begin
 
 
-def record(settings: JobSettings, run_id: str, output: Path, bucket: Store | None) -> Callable[[], Tracker]:
-    """How the record of this run begins, which `tunewright runs` reads: in the output folder, and in its bucket."""
+def record(
+    settings: JobSettings, run_id: str, output: Path, bucket: Store | None, number: int
+) -> Callable[[], Tracker]:
+    """How the record of this run begins, which `tunewright runs` reads: in the output folder, and in its bucket.
+    `number`: of this try."""
     mirror = Mirror(bucket, FOLDER) if bucket else None
     path = output / FOLDER / f"{run_id}.json"
 
@@ -59,7 +62,7 @@ def record(settings: JobSettings, run_id: str, output: Path, bucket: Store | Non
         if mirror and not path.is_file():
             mirror.fetch(path.name, path)
         sent = (lambda written: mirror.send(written.parent, [written.name])) if mirror else (lambda written: None)
-        return Record(_run(settings, run_id), path, sent)
+        return Record(_run(settings, run_id), path, sent, number=number)
 
     return begin
 
