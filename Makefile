@@ -56,6 +56,9 @@ check: $(VENV)/.dev site ## ruff, mypy, shellcheck, hadolint, and the site witho
 docs: $(VENV)/.dev ## write the generated pages and the wings in the README
 	$(BIN)/python docs/generate.py
 
+chart: $(VENV)/.dev ## write the Helm chart anew from k8s/serving and k8s/components (needs kubectl)
+	PYTHONPATH=docs $(BIN)/python -m writers.chart
+
 pictures: $(VENV)/.dev ## take the pictures of README and docs of what `make train` registered (needs Chromium)
 	$(BIN)/python tests/browser/pictures.py
 
@@ -202,4 +205,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs pictures site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-registry bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs chart pictures site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-registry bench-bombs images submit install lock outdated clean

@@ -1,6 +1,6 @@
 """Writes docs/reference/, the drawings, and the marked parts of README.md and docs/architecture.md: `make docs`.
 
-A test fails when they drift.
+The Helm chart too, where there is a kubectl. A test fails when they drift.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from tunewright.registry.variables import leaves
 from tunewright.serving import errors as serving_errors
 from tunewright.serving.meanings import described
 from tunewright.serving.settings import ServingSettings
-from writers import architecture, architectures, house, http, model_json
+from writers import architecture, architectures, chart, house, http, model_json
 from writers.marks import fill
 from writers.schemas import kind, table
 
@@ -225,3 +225,5 @@ if __name__ == "__main__":
             (folder / name).write_text(text)
     for name in FILLED:
         (house.ROOT / name).write_text(filled(name))
+    if chart.kubectl():
+        chart.write()

@@ -34,6 +34,8 @@ def test_a_regular_install_brings_one_name(wheel):
         assert {f"tunewright/{name}" for name in kept} <= set(names)
     assert "tunewright/job/examples/reviews/job.yaml" in names
     assert {"tunewright/k8s/job/kustomization.yaml", "tunewright/k8s/components/registry/environment.env"} <= set(names)
+    chart = {path.relative_to(ROOT).as_posix() for path in (ROOT / "k8s/helm").rglob("*.*")}
+    assert {f"tunewright/{name}" for name in chart} <= set(names)
 
 
 def test_an_editable_install_is_a_plain_path_that_holds_one_name():

@@ -24,6 +24,8 @@ def test_the_command_says_it():
         ("Dockerfile", r'org\.opencontainers\.image\.version="([^"]*)"'),
         ("k8s/job/job.yaml", r"image: \S+/tunewright-job:(\S+)"),
         ("k8s/serving/serving.yaml", r"image: \S+/tunewright-serving:(\S+)"),
+        ("k8s/helm/Chart.yaml", r'^(?:version|appVersion): "?([\w.]+)'),
+        ("k8s/helm/values.yaml", r'^  tag: "(\S+)"'),
         ("docs/guides/run-on-kubernetes.md", r"tunewright-(?:job|serving):([\w.]+\w)"),
     ],
 )

@@ -41,7 +41,7 @@ FILES = {
     "src/": "The package `tunewright`: a link to each room, so that nothing else is imported from outside.",
     "requirements/": "Every package pinned; with hashes for the images.",
     "job/examples/": "The bundled reviews and the settings that `make train` runs.",
-    "k8s/": "The job and the server on Kubernetes: a base of each, components, and overlays for two kinds of cluster.",
+    "k8s/": "The job and the server on Kubernetes: bases, components, overlays for two kinds of cluster, a Helm chart.",
     "docs/": "Getting started, guides, concepts, reference (written from the code), decisions.",
     "tests/": "The same tree again, tests of the whole, and `tests/bench/` for measurements.",
     ".ci/": "What continuous integration runs.",

@@ -1,0 +1,151 @@
+"""The values of the Helm chart: what each is for, what it may be, and where in the manifests it stands."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
+from tunewright.registry.versions import layout
+from writers.templates import Tree, written
+
+_TEXT = {"type": "string"}
+_NAMED = TypeAdapter(layout.Name).json_schema()
+_QUANTITY = {"type": ["string", "number"], "pattern": r"^[0-9.]+([EPTGMk]i?|m)?$"}
+_QUANTITIES = {
+    "type": "object",
+    "required": ["cpu", "memory", "ephemeral-storage"],
+    "additionalProperties": _QUANTITY,
+}
+
+
+@dataclass(frozen=True)
+class Value:
+    """One of the chart's values."""
+
+    name: str
+    """With a dot where it is inside a group."""
+    about: str
+    schema: Mapping[str, object]
+    place: str = ""
+    """Where it stands: the kind and name of the object, then the way to it, by keys, names and numbers."""
+    code: str = ""
+    """How a template writes it, where that is more than its name."""
+    default: str | dict[str, Tree] | None = None
+    """Where no place holds it; what is empty is left out of the object."""
+
+
+_CONTAINER = "deployment-serving/spec/template/spec/containers/serving"
+VALUES = (
+    Value(
+        "instance",
+        "A name for this server, where a namespace holds several: each object has it in its name and its labels.",
+        _TEXT | {"pattern": "^([a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?)?$"},
+        default="",
+    ),
+    Value(
+        "model",
+        "What is served: a model of the registry, and the alias that says which of its versions.",
+        _NAMED,
+        f"{_CONTAINER}/env/SERVING_MODEL/value",
+        'printf "%s@%s" .Values.model .Values.alias | quote',
+    ),
+    Value("alias", "", _NAMED),
+    Value("replicas", "How many servers.", {"type": "integer", "minimum": 0}, "deployment-serving/spec/replicas"),
+    Value(
+        "image.repository",
+        "The image of the server that `make images` builds. A digest says which where it is given, else the tag.",
+        _TEXT | {"pattern": "^[a-z0-9][a-z0-9._:/-]*[a-z0-9]$"},
+        f"{_CONTAINER}/image",
+        'include "tunewright.image" . | quote',
+    ),
+    Value("image.tag", "", _TEXT | {"pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", "not": {"const": "latest"}}),
+    Value("image.digest", "", _TEXT | {"pattern": "^(sha256:[0-9a-f]{64})?$"}, default=""),
+    Value(
+        "image.pullPolicy",
+        "",
+        {"enum": ["", "Always", "IfNotPresent", "Never"]},
+        f"{_CONTAINER}/imagePullPolicy",
+        default="",
+    ),
+    Value(
+        "environment",
+        "Variables of the server: where the registry's bucket is, and any other setting of it.",
+        {
+            "type": "object",
+            "required": ["REGISTRY_URI"],
+            "properties": {"REGISTRY_URI": _TEXT | {"pattern": "^s3://[^/]+(/.*)?$"}},
+            "patternProperties": {"^[A-Z_][A-Z0-9_]*$": _TEXT},
+            "additionalProperties": False,
+        },
+        "configmap-environment/data",
+    ),
+    Value(
+        "resources",
+        "What a server asks for and may use. The number of its threads follows limits.cpu.",
+        {
+            "type": "object",
+            "required": ["requests", "limits"],
+            "properties": {"requests": _QUANTITIES, "limits": _QUANTITIES},
+            "additionalProperties": False,
+        },
+        f"{_CONTAINER}/resources",
+    ),
+    Value(
+        "bucket",
+        "The rule of the network policy that lets the server reach the bucket.",
+        {"type": "object", "required": ["to", "ports"]},
+        "networkpolicy-serving/spec/egress/1",
+    ),
+    Value(
+        "serviceAccountAnnotations",
+        "Ties the service account to a workload identity of a cloud.",
+        {"type": "object", "additionalProperties": _TEXT},
+        "serviceaccount-tunewright-serving/metadata/annotations",
+        default={},
+    ),
+    Value(
+        "autoscale.minReplicas",
+        "Bounds of the component autoscale.",
+        {"type": "integer", "minimum": 2},
+        "horizontalpodautoscaler-serving/spec/minReplicas",
+    ),
+    Value(
+        "autoscale.maxReplicas",
+        "",
+        {"type": "integer", "minimum": 2},
+        "horizontalpodautoscaler-serving/spec/maxReplicas",
+    ),
+)
+_COMPONENTS = "Each of k8s/components that fits the server; its kustomization.yaml says what it does and needs."
+
+
+def values_file(defaults: Mapping[str, Tree], components: Sequence[str]) -> str:
+    """values.yaml."""
+    lines, group = [], ""
+    for value in VALUES:
+        head, _, inner = value.name.rpartition(".")
+        lines += [f"# {value.about}"] if value.about else []
+        lines += [f"{head}:"] if head != group and head else []
+        lines += written({inner: defaults[value.name]}, 2 if head else 0)
+        group = head
+    lines += [f"# {_COMPONENTS}", *written({"components": dict.fromkeys(components, False)})]
+    return "\n".join(lines) + "\n"
+
+
+def schema(components: Sequence[str]) -> dict[str, object]:
+    """A wrong name, and a value that could not be, are refused by helm before anything is rendered."""
+    tree: dict[str, dict[str, object]] = {}
+    for value in VALUES:
+        head, _, inner = value.name.rpartition(".")
+        tree.setdefault(head, {})[inner] = dict(value.schema)
+    tree["components"] = {name: {"type": "boolean"} for name in components}
+    top = tree.pop("")
+    # What a chart that has this one inside it tells all its charts.
+    top["global"] = {"type": "object"}
+    groups = {name: {"type": "object", "additionalProperties": False, "properties": one} for name, one in tree.items()}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": top | groups,
+    }

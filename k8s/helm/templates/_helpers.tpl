@@ -1,0 +1,17 @@
+{{/* What ends the name of each object. */}}
+{{- define "tunewright.suffix" -}}
+{{- if .Values.instance }}-{{ .Values.instance }}{{ end }}
+{{- end }}
+
+{{/* The image, by its digest where one is given. */}}
+{{- define "tunewright.image" -}}
+{{- with .Values.image }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}{{ end }}
+{{- end }}
+
+{{/* The variables' name ends in a digest of them, as kustomize makes it, so that a change reaches the pods. */}}
+{{- define "tunewright.environment" -}}
+{{- $name := print "environment" (include "tunewright.suffix" .) }}
+{{- $digest := dict "kind" "ConfigMap" "name" "" "data" .Values.environment | toJson | sha256sum | trunc 10 }}
+{{- $digest = $digest | replace "0" "g" | replace "1" "h" | replace "3" "k" | replace "a" "m" | replace "e" "t" }}
+{{- $name }}-{{ $digest }}
+{{- end }}
