@@ -26,6 +26,8 @@ def test_the_command_says_it():
         ("k8s/serving/serving.yaml", r"image: \S+/tunewright-serving:(\S+)"),
         ("k8s/helm/Chart.yaml", r'^(?:version|appVersion): "?([\w.]+)'),
         ("k8s/helm/values.yaml", r'^  tag: "(\S+)"'),
+        ("docs/guides/neighbours/argo-workflows.yaml", r"image: \S+/tunewright-job:(\S+)"),
+        ("docs/guides/neighbours/github-actions.yaml", r"tunewright==(\S+)"),
         ("docs/guides/run-on-kubernetes.md", r"tunewright-(?:job|serving):([\w.]+\w)"),
     ],
 )
