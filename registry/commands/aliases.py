@@ -28,7 +28,7 @@ from tunewright.registry.versions.alias import (
     remove,
     rollback,
 )
-from tunewright.registry.versions.latest import Passed, yank_of, yanked
+from tunewright.registry.versions.latest import Counts, Passed, yank_of, yanked
 from tunewright.registry.versions.layout import check_alias
 from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import name_and_alias
@@ -56,8 +56,8 @@ def _promote(store: Store, options: argparse.Namespace) -> int:
         check_webhook(settings)
     version = trust.resolve(store, options.reference)
     trust.require_signer(version.name, alias)
-    warn(trust.passed_over(store, options.reference, version))
-    _require_why(store, version, alias, options)
+    counts = trust.counts(store)
+    _require_why(store, version, alias, options, counts)
     entry = read_policy(store, version.name, alias)
     verdict = judge(store, entry, version, cache=settings.cache) if entry else None
     missed, before = verdict.missed if verdict else [], _last(store, version.name, alias)
@@ -68,7 +68,7 @@ def _promote(store: Store, options: argparse.Namespace) -> int:
     if missed and not options.why:
         raise BadReference(f"{version} misses {_named(missed)}: --force needs --why TEXT here, which is kept")
     reason, force = options.why, options.force
-    made = move(store, version.name, alias, version.number, reason=reason, force=force, verdict=verdict)
+    made = move(store, version.name, alias, version.number, reason=reason, force=force, verdict=verdict, counts=counts)
     trust.sign(store, made)
     said = f"{made.name}@{made.alias} -> {made.number} (before: {made.previous or 'nothing'})"
     if before is None or made.id != before.id:
@@ -79,11 +79,11 @@ def _promote(store: Store, options: argparse.Namespace) -> int:
     return 0
 
 
-def _require_why(store: Store, version: Version, alias: str, options: argparse.Namespace) -> None:
+def _require_why(store: Store, version: Version, alias: str, options: argparse.Namespace, counts: Counts) -> None:
     """Conflict for a yanked version without --force, BadReference with it and without a reason."""
     if not options.force:
-        refuse_yanked(store, version, alias)
-    elif not options.why and (gone := yank_of(store, version)):
+        refuse_yanked(store, version, alias, counts)
+    elif not options.why and (gone := yank_of(store, version, counts=counts)):
         raise BadReference(f"{version} is {gone}: --force needs --why TEXT here, which is kept")
 
 
@@ -149,7 +149,7 @@ def _rollback(store: Store, options: argparse.Namespace) -> int:
     made = rollback(store, name, alias, reason=options.why, holder=options.holder, to=options.to, believer=trust)
     trust.sign(store, made)
     said = f"{made.name}@{made.alias}: {made.previous or 'nothing'} -> {made.number}"
-    warn(warning_of(store, held(store, made)))
+    warn(warning_of(store, held(store, made), counts=trust.counts(store)))
     if before is None or made.id != before.id:
         warn(tell_moved(settings, made))
     else:

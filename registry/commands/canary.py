@@ -39,7 +39,8 @@ def _canary(store: Store, options: argparse.Namespace) -> int:
         version = trust.resolve(store, options.version)
         if version.name != name:
             raise BadReference(f"{version} is no version of {name}, which {options.reference} is about")
-        trust.sign(store, begin(store, name, alias, version.number, options.percent, reason=options.reason))
+        share, counts = options.percent, trust.counts(store)
+        trust.sign(store, begin(store, name, alias, version.number, share, reason=options.reason, counts=counts))
     trial = running(store, name, alias)
     weights = trial.weights if trial else {current(store, name, alias): 100.0}
     said = f"{name}@{alias} -> " + ", ".join(f"{number}: {percent:g} %" for number, percent in weights.items())

@@ -59,8 +59,9 @@ def _exported(store: Store, options: argparse.Namespace) -> Exported:
         refuse_ours(store, place)
     else:
         _refuse_bucket(store, options.kserve)
-    version = open_trust(RegistrySettings()).resolve(store, options.reference)
-    warn(warning_of(store, version))
+    trust = open_trust(RegistrySettings())
+    version = trust.resolve(store, options.reference)
+    warn(warning_of(store, version, counts=trust.counts(store)))
     if options.hf:
         return export_hub(store, version, place, cache=cache)
     if options.mlflow:

@@ -144,7 +144,7 @@ def _copy(store: Store, options: argparse.Namespace) -> int:
     target, trust = open_store(options.to), open_trust(RegistrySettings())
     asked = trust.resolve(store, options.reference)
     version, made = copy(store, asked, target, name=options.name)
-    if said := warning_of(store, asked):
+    if said := warning_of(store, asked, counts=trust.counts(store)):
         warn(f"{said}; {version} in {target.uri} does not carry that: `tunewright yank` says it there")
     carry(store, asked, target, version)
     key = trust.sign(target, version)

@@ -77,8 +77,7 @@ def _asked(store: Store, options: argparse.Namespace) -> Version:
     """The version; of one that is yanked it is told on standard error."""
     trust = open_trust(RegistrySettings())
     version = trust.resolve(store, options.reference)
-    warn(warning_of(store, version))
-    warn(trust.passed_over(store, options.reference, version))
+    warn(warning_of(store, version, counts=trust.counts(store)))
     return version
 
 

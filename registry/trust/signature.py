@@ -1,4 +1,4 @@
-"""Signatures: what is said of a version or of a move, signed, beside what it is about.
+"""Signatures: what is said of a version, of a move or of a yank, signed, beside what it is about.
 
 A statement is one of in-toto (Statement v1) about a subject with its digest; its signature is a DSSE envelope, whose
 signature is over the kind of the payload too, so that nothing signed for another purpose is ever taken for one. What
@@ -19,6 +19,7 @@ from tunewright.registry.trust.keys import PublicKey, Signer
 from tunewright.registry.versions.alias import Move
 from tunewright.registry.versions.canary import Trial
 from tunewright.registry.versions.document import canonical, parse, sha256_of
+from tunewright.registry.versions.latest import Yank
 from tunewright.registry.versions.layout import is_signature, signature_key, signatures_prefix
 from tunewright.registry.versions.record import Version
 
@@ -68,6 +69,14 @@ def of_trial(trial: Trial) -> Statement:
     predicate |= {"move": trial.move, "beside": trial.beside, "percent": trial.percent}
     what = f"entry {trial.entry} of what is tried beside {trial.name}@{trial.alias}"
     return _statement("canary", trial.name, what, sha256_of({"format": 1, **asdict(trial)}), predicate)
+
+
+def of_yank(yank: Yank) -> Statement:
+    """That `latest` passes over a version from this entry on, or does not; the subject is all that the entry says."""
+    predicate = {"name": yank.name, "number": yank.number, "entry": yank.entry, "yanked": yank.yanked}
+    act = "yanks it" if yank.yanked else "takes that back"
+    what = f"entry {yank.entry} about a yank of {yank.name}:{yank.number}, which {act},"
+    return _statement("yank", yank.name, what, sha256_of({"format": 1, **asdict(yank)}), predicate)
 
 
 def sign(store: Store, statement: Statement, signer: Signer) -> None:

@@ -1,15 +1,16 @@
 """Trust: what a program signs, and what it believes.
 
 Without `REGISTRY_TRUSTED_KEYS` everything is believed, as long as its digests match. With it a version counts only
-when one of the keys for its model has signed its number, its bytes and its predecessor, and an alias only when one of
-the keys for it has signed the move that it follows; nothing else is pulled or served.
+when one of the keys for its model has signed its number, its bytes and its predecessor, an alias only when one of the
+keys for it has signed the move that it follows, and a yank when a key for the model has. Nothing else is pulled or
+served.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from tunewright.registry.errors import CorruptObject, NotFound, RegistryError, Untrusted
+from tunewright.registry.errors import CorruptObject, NotFound, Untrusted
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.transfer.parallel import each
@@ -20,13 +21,14 @@ from tunewright.registry.trust.signature import (
     of_move,
     of_trial,
     of_version,
+    of_yank,
     sign,
     signer_of,
 )
 from tunewright.registry.trust.trusted import SETTING, TrustedKeys, read_trusted
 from tunewright.registry.versions.alias import Move, history, last_entries, removal
 from tunewright.registry.versions.canary import Trial
-from tunewright.registry.versions.latest import passed_over
+from tunewright.registry.versions.latest import Counts, Yank, said_of
 from tunewright.registry.versions.layout import aliases_prefix, is_signature, signatures_prefix
 from tunewright.registry.versions.numbered import stranger
 from tunewright.registry.versions.record import Version, read_version, version_numbers
@@ -66,7 +68,7 @@ class Trust:
         That an alias was removed is believed no sooner.
         """
         try:
-            seen = look(store, reference)
+            seen = look(store, reference, counts=self.counts(store))
         except NotFound:
             asked = parse(reference)
             if self.trusted and asked.alias and (gone := removal(store, asked.name, asked.alias)):
@@ -77,17 +79,13 @@ class Trust:
         self.require_version(store, seen.version)
         return seen
 
-    def passed_over(self, store: Store, reference: str, version: Version) -> str | None:
-        """What to tell where only signed versions are believed and `latest` is another one for a yank, which is not
-        signed; None else."""
-        asked = parse(reference)
-        if self.trusted is None or asked.alias or asked.number or asked.digest:
-            return None
-        try:
-            told = "; ".join(passed_over(store, version))
-        except RegistryError:  # nothing that answers depends on it
-            return None
-        return f"{version.name}@latest is {version} now, and {told}; yanks are not signed" if told else None
+    def counts(self, store: Store) -> Counts:
+        """Which entries about yanks count: those that a key for the model has signed, where keys are named."""
+        return partial(self._has_signed, store) if self.trusted else None
+
+    def _has_signed(self, store: Store, yank: Yank) -> bool:
+        keys = self.trusted.of(yank.name) if self.trusted else []
+        return signer_of(store, of_yank(yank), keys)[0] is not None
 
     def key_of(self, store: Store, move: Move) -> PublicKey | None:
         """Which key that is trusted for its alias has signed a move; None where none has."""
@@ -143,7 +141,7 @@ class Trust:
                 "would not be believed"
             )
 
-    def sign(self, store: Store, made: Version | Move | Trial) -> PublicKey | None:
+    def sign(self, store: Store, made: Version | Move | Trial | Yank) -> PublicKey | None:
         """Sign what was written, where there is a key; done twice, it is done once."""
         if self.signer is None:
             return None
@@ -161,6 +159,9 @@ class Trust:
             return
         for number in version_numbers(store, name):
             yield from self._faults_of_number(store, name, number)
+        for yank in said_of(store, name):
+            if not self._has_signed(store, yank):
+                yield f"{of_yank(yank).what} in {store.uri} is not signed by a key that is trusted for {name}"
         for last in last_entries(store, name, store.list(aliases_prefix(name))):
             yield from self._faults_of_log(store, name, last.alias)
 
@@ -226,8 +227,10 @@ def trusted(settings: RegistrySettings, wanted: str) -> tuple[Store, str | Versi
     return store, wanted if trust.trusted is None else trust.resolve(store, wanted)
 
 
-def statement_of(made: Version | Move | Trial) -> Statement:
+def statement_of(made: Version | Move | Trial | Yank) -> Statement:
     """What is signed of it."""
     if isinstance(made, Version):
         return of_version(made)
+    if isinstance(made, Yank):
+        return of_yank(made)
     return of_move(made) if isinstance(made, Move) else of_trial(made)

@@ -8,20 +8,22 @@ from tunewright.registry.upkeep.mark import refuse
 from tunewright.registry.upkeep.notes import notes
 from tunewright.registry.versions.alias import Move, history, last_entries
 from tunewright.registry.versions.canary import last_trial
-from tunewright.registry.versions.latest import yanked
+from tunewright.registry.versions.latest import Counts, yanked
 from tunewright.registry.versions.layout import aliases_prefix
+from tunewright.registry.versions.numbered import OnFault, warn
 from tunewright.registry.versions.record import Version, model_names, read_version, version_numbers
 
 
-def out_of_use(store: Store, *, keep_last: int, held_within: float, now: float) -> list[Version]:
+def out_of_use(store: Store, *, keep_last: int, held_within: float, now: float, counts: Counts = None) -> list[Version]:
     """Of every model the versions below its last `keep_last`, but tagged ones and those that an alias has held within
     so many seconds. A yanked one is none of those last, which are to go back to.
 
-    `now` in seconds since 1970. Raises CorruptObject where that cannot be told.
+    `now` in seconds since 1970; `counts`: which yanks do. Raises CorruptObject where that cannot be told.
     """
-    found = []
+    found: list[Version] = []
+    told: OnFault = warn if counts else refuse
     for name in model_names(store):
-        there, out = version_numbers(store, name), yanked(store, name, on_fault=refuse)
+        there, out = version_numbers(store, name), yanked(store, name, on_fault=told, counts=counts)
         offered = [number for number in there if number not in out]
         below = [number for number in there if number < offered[-keep_last]] if len(offered) >= keep_last else []
         if below:

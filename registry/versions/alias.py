@@ -21,7 +21,7 @@ from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Reader, Stat, Store
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.document import sha256_of
-from tunewright.registry.versions.latest import yank_of
+from tunewright.registry.versions.latest import Counts, yank_of
 from tunewright.registry.versions.layout import (
     LATEST,
     Digest,
@@ -173,8 +173,10 @@ def move(
     force: bool = False,
     run_id: str | None = None,
     verdict: Verdict | None = None,
+    counts: Counts = None,
 ) -> Move:
-    """Point an alias at a version; `run_id`: for the job that has made it; `verdict`: what was judged before.
+    """Point an alias at a version; `run_id`: for the job that has made it; `verdict`: what was judged before;
+    `counts`: which yanks do.
 
     Nothing happens when it already points there. Without `force` an alias does not go back to a lower number,
     so that a slow job cannot undo what a later one has published; and for a job it goes to none that is not above all
@@ -188,7 +190,7 @@ def move(
         if last and last.points and last.number == number and last.digest in (None, version.digest):
             return last
         if not force:
-            refuse_yanked(store, version, alias)
+            refuse_yanked(store, version, alias, counts)
         if last and not force:
             _refuse(store, last, version, is_job=run_id is not None)
         if verdict and verdict.holder != (last.number if last and last.points else None):
@@ -198,9 +200,9 @@ def move(
             return made
 
 
-def refuse_yanked(store: Store, version: Version, alias: str) -> None:
+def refuse_yanked(store: Store, version: Version, alias: str, counts: Counts = None) -> None:
     """Conflict for a version at which nobody should point an alias without meaning it."""
-    if gone := yank_of(store, version):
+    if gone := yank_of(store, version, counts=counts):
         raise Conflict(f"{version} is {gone}; --force --why TEXT points {version.name}@{alias} at it all the same")
 
 

@@ -15,7 +15,7 @@ from tunewright.registry.errors import BadReference, Conflict
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.alias import last_move
-from tunewright.registry.versions.latest import yank_of
+from tunewright.registry.versions.latest import Counts, yank_of
 from tunewright.registry.versions.layout import Name, Number, Time, canary_prefix, trial_key
 from tunewright.registry.versions.numbered import EXACT, append, numbers, read_entry
 from tunewright.registry.versions.record import check_version, now
@@ -53,12 +53,17 @@ class Trial:
 _TRIAL = TypeAdapter(Trial)
 
 
-def begin(store: Store, name: str, alias: str, number: int, percent: float, *, reason: str = "") -> Trial:
-    """Put a version that is there on trial, in place of any other. Raises BadReference, Conflict, NotFound."""
+def begin(
+    store: Store, name: str, alias: str, number: int, percent: float, *, reason: str = "", counts: Counts = None
+) -> Trial:
+    """Put a version that is there on trial, in place of any other. `counts`: which yanks do.
+
+    Raises BadReference, Conflict, NotFound.
+    """
     if not 0 < percent <= 100:
         raise BadReference(f"{percent:g} is not a percentage of the requests; expected more than 0, and at most 100")
     version = check_version(store, name, number)
-    if gone := yank_of(store, version):
+    if gone := yank_of(store, version, counts=counts):
         raise Conflict(f"{version} is {gone}; try another version beside {name}@{alias}")
     return _write(store, name, alias, number, percent, reason)
 

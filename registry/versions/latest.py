@@ -7,8 +7,9 @@ ones are passed over (see `docs/decisions/0033-constant-requests.md`).
 """
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from typing import Annotated, ClassVar
@@ -41,7 +42,6 @@ from tunewright.registry.versions.layout import (
 from tunewright.registry.versions.numbered import (
     EXACT,
     OnFault,
-    hinted,
     last_of,
     mark,
     nobody,
@@ -104,6 +104,8 @@ class Unread:
 
 Passed = Yank | Unread
 """Why `latest` passes over a version."""
+Counts = Callable[[Yank], bool] | None
+"""Which entries about yanks count; all do where it is None, and one that cannot be read as a yank."""
 _KIND = TypeAdapter(Yank)
 
 
@@ -115,11 +117,12 @@ class Latest:
     highest: int  # the highest that there is
 
 
-def latest(store: Store, name: str, *, on_fault: OnFault = warn) -> Latest:
+def latest(store: Store, name: str, *, on_fault: OnFault = warn, counts: Counts = None) -> Latest:
     """The latest version of a model: one listing and two reads, however many versions there are.
 
     A few more requests where the highest are passed over, or were published by programs that leave no marks.
-    `on_fault` is told of versions that are passed over for an entry that cannot be read, and of marks that may not be.
+    `on_fault` is told of versions that are passed over for an entry that cannot be read, of entries that do not count
+    by `counts`, and of marks that may not be read.
     Raises NotFound, CorruptObject.
     """
     try:
@@ -136,22 +139,14 @@ def latest(store: Store, name: str, *, on_fault: OnFault = warn) -> Latest:
     told = min(marks) if len(listed) == _PAGE else 0  # of what is above this one, all marks are known
     for number in range(highest, max(highest - _STEPS, told, 0), -1):
         version = top[1] if number == highest else _find(store, name, number)
-        if version and _is_offered(store, version, marks.get(number, frozenset()), on_fault):
+        if version and _is_offered(store, version, marks.get(number, frozenset()), on_fault, counts):
             return Latest(version, highest)
     live, highest = numbers_of(store, name)
-    out = yanked(store, name, on_fault=on_fault)
+    out = yanked(store, name, on_fault=on_fault, counts=counts)
     offered = [number for number in live if number not in out]
     if not offered:
         raise NotFound(f"every version of {name!r} in {store.uri} is yanked; {name}:{live[-1]} is {out[live[-1]]}")
     return Latest(read_version(store, name, offered[-1]), highest)
-
-
-def passed_over(store: Store, version: Version) -> list[str]:
-    """What of a model is yanked above a version, in words, as far as one listing of the highest marks tells."""
-    marks = _marks(hinted(store, version_marks(version.name), _PAGE))
-    above = [replace(version, number=number) for number in sorted(marks, reverse=True) if number > version.number]
-    said = [one for one in above if any(what.startswith(YANK) for what in marks[one.number])]
-    return [f"{one} is {gone}" for one in said if (gone := yank_of(store, one))]
 
 
 def latest_number(store: Store, name: str) -> int:
@@ -159,37 +154,49 @@ def latest_number(store: Store, name: str) -> int:
     return latest(store, name).version.number
 
 
-def yank(store: Store, version: Version, reason: str) -> Yank:
+def yank(store: Store, version: Version, reason: str, *, counts: Counts = None) -> Yank:
     """Have `latest` pass over a version that is not deleted; said twice, it is written once.
 
     Raises BadReference for a reason of several lines or of more than 256 characters, NotFound.
     """
-    last = yank_of(store, version)
+    last = yank_of(store, version, counts=counts)
     if isinstance(last, Yank) and reason in ("", last.reason):
         return last
     return _say(store, version, is_yanked=True, reason=reason)
 
 
-def unyank(store: Store, version: Version, reason: str = "") -> Yank | None:
+def unyank(store: Store, version: Version, reason: str = "", *, counts: Counts = None) -> Yank | None:
     """Take that back; None where it was not yanked. Raises BadReference, NotFound."""
-    return _say(store, version, is_yanked=False, reason=reason) if yank_of(store, version) else None
+    was = yank_of(store, version, counts=counts)
+    return _say(store, version, is_yanked=False, reason=reason) if was else None
 
 
-def yank_of(store: Store, version: Version) -> Passed | None:
+def yank_of(store: Store, version: Version, *, counts: Counts = None, on_fault: OnFault = warn) -> Passed | None:
     """What tells that a version is yanked, or that this cannot be told; None where it is not.
 
-    Whoever may not read the marks is warned.
+    `on_fault` is told by whoever may not read the marks, and of entries that do not count.
     """
-    return _last(store, version.name, version.number, _told(store, _log(version.name, version.number), warn))
+    listed = _told(store, _log(version.name, version.number), on_fault)
+    return _last(store, version.name, version.number, listed, on_fault if counts else nobody, counts)
 
 
-def yanked(store: Store, name: str, *, on_fault: OnFault = warn, deleted: Collection[int] = ()) -> dict[int, Passed]:
+def said_of(store: Store, name: str) -> Iterator[Yank]:
+    """Every entry about a yank that can be read, of each version of a model, the oldest of a version first."""
+    for number, listed in _logs(store.list(version_marks(name))).items():
+        for entry in _entries(store, name, number, listed, nobody):
+            with suppress(CorruptObject, NotFound):  # the last of a log is told of by `yanked`
+                yield _read(store, name, number, entry)
+
+
+def yanked(
+    store: Store, name: str, *, on_fault: OnFault = warn, deleted: Collection[int] = (), counts: Counts = None
+) -> dict[int, Passed]:
     """The versions of a model that are yanked, or of which that cannot be told, by their numbers.
 
     `on_fault` is told of what cannot be read. `deleted`: versions that are; earlier programs leave no mark of that, so
     one is left here.
     """
-    return _yanked_in(store, name, _told(store, version_marks(name), on_fault), on_fault, deleted)
+    return _yanked_in(store, name, _told(store, version_marks(name), on_fault), on_fault, deleted, counts)
 
 
 def all_yanked(
@@ -214,20 +221,20 @@ def _told(store: Store, prefix: str, on_fault: OnFault) -> Iterator[Stat]:
 
 
 def _yanked_in(
-    store: Store, name: str, listed: Iterable[Stat], on_fault: OnFault, deleted: Collection[int]
+    store: Store,
+    name: str,
+    marks: Iterable[Stat],
+    on_fault: OnFault,
+    deleted: Collection[int],
+    counts: Counts = None,
 ) -> dict[int, Passed]:
-    logs: dict[int, list[Stat]] = {}
-    known: set[int] = set()
-    for stat in listed:
-        told = marked(stat.key)
-        if told and told[1].startswith(YANK):
-            logs.setdefault(told[0], []).append(stat)
-        known |= {told[0]} if told and told[1] == DELETED else set()
-    missing = sorted(set(deleted) - known)[-_MOST:]
+    listed = list(marks)
+    told = [one for stat in listed if (one := marked(stat.key))]
+    missing = sorted(set(deleted) - {number for number, what in told if what == DELETED})[-_MOST:]
     each(lambda number: mark(store, mark_key(version_marks(name), number, DELETED)), missing)
     found = {}
-    for number, entries in logs.items():
-        last = _last(store, name, number, entries, on_fault)
+    for number, entries in _logs(listed).items():
+        last = _last(store, name, number, entries, on_fault, counts)
         if last:
             found[number] = last
         if isinstance(last, Unread):
@@ -235,13 +242,24 @@ def _yanked_in(
     return found
 
 
-def _is_offered(store: Store, version: Version, said: frozenset[str], on_fault: OnFault) -> bool:
+def _logs(marks: Iterable[Stat]) -> dict[int, list[Stat]]:
+    """The entries about yanks among the marks of a model, by the numbers of the versions."""
+    logs: dict[int, list[Stat]] = {}
+    for stat in marks:
+        told = marked(stat.key)
+        if told and told[1].startswith(YANK):
+            logs.setdefault(told[0], []).append(stat)
+    return logs
+
+
+def _is_offered(store: Store, version: Version, said: frozenset[str], on_fault: OnFault, counts: Counts = None) -> bool:
     """Whether a version is neither deleted nor yanked. Who publishes, deletes or yanks marks it before."""
     if said == {AT}:
         return True
     if store.exists(deletion_key(version.name, version.number)):
         return False
-    gone = yank_of(store, version) if any(what.startswith(YANK) for what in said) else None
+    is_marked = any(what.startswith(YANK) for what in said)
+    gone = yank_of(store, version, counts=counts, on_fault=on_fault) if is_marked else None
     if isinstance(gone, Unread):
         on_fault(f"{version} is {gone}")
     return gone is None
@@ -260,7 +278,7 @@ def _say(store: Store, version: Version, *, is_yanked: bool, reason: str) -> Yan
     check_line(reason, "the reason", most=LONGEST_LINE)
     probe(store)
     log = _log(version.name, version.number)
-    entry = _end(store, version.name, version.number, store.list(log), nobody) + 1
+    entry = max(_entries(store, version.name, version.number, store.list(log), nobody), default=0) + 1
     while True:
         made = Yank(version.name, version.number, entry, is_yanked, reason, now(), who(), uuid.uuid4().hex)
         key = f"{log}{entry:020d}.json"
@@ -269,23 +287,37 @@ def _say(store: Store, version: Version, *, is_yanked: bool, reason: str) -> Yan
         entry += 1
 
 
-def _last(store: Store, name: str, number: int, listed: Iterable[Stat], on_fault: OnFault = nobody) -> Passed | None:
-    """What the log of a version ends with; None where it is not yanked."""
-    entry = _end(store, name, number, listed, on_fault)
-    if not entry:
-        return None
-    try:
-        last = _read(store, name, number, entry)
-    except (CorruptObject, NotFound) as error:
-        return Unread(name, number, entry, str(error))
-    return last if last.yanked else None
+def _last(
+    store: Store,
+    name: str,
+    number: int,
+    listed: Iterable[Stat],
+    on_fault: OnFault = nobody,
+    counts: Counts = None,
+) -> Passed | None:
+    """What the log of a version ends with, of what counts; None where it is not yanked."""
+    for entry in sorted(_entries(store, name, number, listed, on_fault), reverse=True):
+        try:
+            last = _read(store, name, number, entry)
+        except (CorruptObject, NotFound) as error:
+            if counts is None:
+                return Unread(name, number, entry, str(error))
+            on_fault(f"{error}; it is passed over")
+            continue
+        if counts is None or counts(last):
+            return last if last.yanked else None
+        on_fault(
+            f"{name}:{number} was {'' if last.yanked else 'un'}yanked by {last.who} ({last.written}), which no trusted "
+            "key has signed: it does not count"
+        )
+    return None
 
 
-def _end(store: Store, name: str, number: int, listed: Iterable[Stat], on_fault: OnFault) -> int:
-    """The last entry of a log, 0 where there is none."""
+def _entries(store: Store, name: str, number: int, listed: Iterable[Stat], on_fault: OnFault) -> list[int]:
+    """The numbers of the entries of a log."""
     log = _log(name, number)
     entries = (stat for stat in listed if number_in(stat.key.removeprefix(log)))
-    return max(numbers(store, log, partial(_read, store, name, number), entries, on_fault=on_fault), default=0)
+    return list(numbers(store, log, partial(_read, store, name, number), entries, on_fault=on_fault))
 
 
 def _read(store: Store, name: str, number: int, entry: int) -> Yank:

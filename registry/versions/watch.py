@@ -10,7 +10,7 @@ from tunewright.registry.errors import CorruptObject, RegistryError
 from tunewright.registry.stores.store import Store
 from tunewright.registry.versions.alias import Move, held, last_move
 from tunewright.registry.versions.canary import Trial, last_entry, read_trial
-from tunewright.registry.versions.latest import latest, yank_of
+from tunewright.registry.versions.latest import Counts, latest, yank_of
 from tunewright.registry.versions.layout import move_key, trial_key, version_key
 from tunewright.registry.versions.numbered import OnFault, warn
 from tunewright.registry.versions.record import Version
@@ -65,13 +65,16 @@ def moves(reference: str) -> bool:
     return asked.number is None and asked.digest is None
 
 
-def look(store: Store, reference: str, *, on_fault: OnFault = warn) -> Seen:
-    """Where a reference points now; `on_fault` as for `latest`. Raises BadReference, NotFound, CorruptObject."""
+def look(store: Store, reference: str, *, on_fault: OnFault = warn, counts: Counts = None) -> Seen:
+    """Where a reference points now; `on_fault` and `counts` as for `latest`.
+
+    Raises BadReference, NotFound, CorruptObject.
+    """
     asked = parse(reference)
     if not moves(reference):
         return Seen(resolve(store, reference), None)
     if asked.alias is None:
-        newest = latest(store, asked.name, on_fault=on_fault)
+        newest = latest(store, asked.name, on_fault=on_fault, counts=counts)
         return Seen(newest.version, version_key(asked.name, newest.highest + 1))
     last = last_move(store, asked.name, asked.alias)
     # Read before the version is: a move in between is one that `has_moved` tells.
@@ -79,10 +82,10 @@ def look(store: Store, reference: str, *, on_fault: OnFault = warn) -> Seen:
     return Seen(held(store, last), next_key, last)
 
 
-def warning_of(store: Store, version: Version) -> str | None:
+def warning_of(store: Store, version: Version, *, counts: Counts = None) -> str | None:
     """What to tell who uses a version that is yanked; None of any other, and where that cannot be read."""
     try:
-        gone = yank_of(store, version)
+        gone = yank_of(store, version, counts=counts)
     except RegistryError:  # nothing that answers depends on it
         return None
     return f"{version} is {gone}" if gone else None

@@ -66,10 +66,7 @@ class Loader:
             self._folders[folder.version] = folder
             return Seen(folder.version, None)
         with hinting(reference):
-            seen = self.trust.look(self.store, reference)
-        if said := self.trust.passed_over(self.store, reference, seen.version):
-            emit("passed_over", said, level="warning", version=str(seen.version))
-        return seen
+            return self.trust.look(self.store, reference)
 
     def look_at_trial(self, reference: str) -> SeenTrial | None:
         """What the registry has on trial beside an alias; None for a reference that is none."""
@@ -137,7 +134,7 @@ class Loader:
         pulled, variant = fetch(
             self.store, version, cache=self._registry.cache, variant=settings.variant, report=settings.report
         )
-        if said := warning_of(self.store, version):
+        if said := warning_of(self.store, version, counts=self.trust.counts(self.store)):
             emit("yanked", said, level="warning", version=str(version))
         return pulled.folder, variant
 

@@ -54,7 +54,7 @@ def registry(tmp_path, monkeypatch, publish_version):
         ("gc", ["--delete", "--grace", "--held-within", "--json", "--keep-last"]),
         ("stats", ["--json"]),
         ("cache", ["--json", "--prune"]),
-        ("sign", ["--entry", "--json", "--key"]),
+        ("sign", ["--entry", "--json", "--key", "--yank"]),
         ("repair", ["--from", "--json"]),
     ],
 )

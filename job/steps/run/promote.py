@@ -35,10 +35,18 @@ def point_alias(
             return f"{version} is registered, and {name} is not moved to it: it misses {missed}"
         try:
             reason, run_id = f"run {begun.run_id} passed its gates", begun.run_id
+            trust = open_trust(registry)
             made = move(
-                begun.store, version.name, settings.alias, version.number, reason=reason, run_id=run_id, verdict=verdict
+                begun.store,
+                version.name,
+                settings.alias,
+                version.number,
+                reason=reason,
+                run_id=run_id,
+                verdict=verdict,
+                counts=trust.counts(begun.store),
             )
-            open_trust(registry).sign(begun.store, made)
+            trust.sign(begun.store, made)
         except Overtaken:  # what it was held against does not hold the alias any more
             continue
         except Conflict as error:

@@ -14,6 +14,7 @@ from tunewright.registry.trust.keys import read_signer
 from tunewright.registry.trust.trust import KEY, Trust, statement_of
 from tunewright.registry.versions.alias import Move, held, history, last_move
 from tunewright.registry.versions.canary import Trial, running
+from tunewright.registry.versions.latest import Yank, said_of
 from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import name_and_alias, parse, resolve
 
@@ -24,6 +25,8 @@ def _add(made: argparse.ArgumentParser) -> None:
     names_a(made.add_argument("--key", metavar="FILE", help=said), "file")
     said = "of an alias only this entry of its history, whichever it is"
     made.add_argument("--entry", type=int, metavar="N", help=said)
+    said = "of a version only what was said last about yanking it"
+    made.add_argument("--yank", action="store_true", help=said)
     add_json(made)
 
 
@@ -36,8 +39,10 @@ def _sign(store: Store, options: argparse.Namespace) -> int:
         raise BadReference(f"no key is named; say --key FILE, or set {KEY}")
     trust = Trust(read_signer(path, "--key" if options.key else KEY))
     asked = parse(options.reference)
-    made: list[Version | Move | Trial] = []
-    if options.entry is not None:
+    made: list[Version | Move | Trial | Yank] = []
+    if options.yank:
+        made = [_yank(store, options)]
+    elif options.entry is not None:
         made = [_entry(store, options.reference, options.entry)]
     elif asked.alias:
         last, trial = last_move(store, asked.name, asked.alias), running(store, asked.name, asked.alias)
@@ -61,6 +66,16 @@ def _entry(store: Store, reference: str, entry: int) -> Move:
     raise NotFound(
         f"{reference} has no entry {entry} in {store.uri}; its entries are {log[0].entry} to {log[-1].entry}"
     )
+
+
+def _yank(store: Store, options: argparse.Namespace) -> Yank:
+    """The last entry of the log of a version. Raises BadReference, NotFound."""
+    asked = parse(options.reference)
+    if options.entry is not None or asked.number is None:
+        raise BadReference(f"--yank is about a version alone; say it as in {asked.name}:7, and without --entry")
+    if found := [yank for yank in said_of(store, asked.name) if yank.number == asked.number]:
+        return found[-1]
+    raise NotFound(f"nothing was said about yanking {asked} in {store.uri}")
 
 
 SIGN = Command(_add, _sign)

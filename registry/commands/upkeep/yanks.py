@@ -6,7 +6,9 @@ from dataclasses import asdict
 from tunewright.registry.commands.command import Command, add_json, add_reference
 from tunewright.registry.commands.output import answer
 from tunewright.registry.errors import BadReference
+from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store
+from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.alias import aliases_of
 from tunewright.registry.versions.latest import unyank, yank
 from tunewright.registry.versions.record import Version
@@ -22,12 +24,15 @@ def _add_yank(made: argparse.ArgumentParser) -> None:
 def _yank(store: Store, options: argparse.Namespace) -> int:
     if not options.why.strip():
         raise BadReference("--why TEXT is missing: who uses the version is told why it is yanked")
-    version = _named(store, options.reference)
-    made = yank(store, version, options.why)
+    version, trust = _named(store, options.reference), open_trust(RegistrySettings())
+    trust.require_signer(version.name)
+    made = yank(store, version, options.why, counts=trust.counts(store))
+    key = trust.sign(store, made)
     holding = sorted(aliases_of(store, version))
     stays = f"; {', '.join(f'{version.name}@{one}' for one in holding)} still serves it" if holding else ""
-    said = f"{version} is {made}; latest passes over it{stays}"
-    answer(said, asdict(made) | {"aliases": holding}, as_json=options.json)
+    signed = f", signed by {key}" if key else ""
+    said = f"{version} is {made}{signed}; latest passes over it{stays}"
+    answer(said, asdict(made) | {"aliases": holding, "signed_by": key.id if key else None}, as_json=options.json)
     return 0
 
 
@@ -38,8 +43,11 @@ def _add_unyank(made: argparse.ArgumentParser) -> None:
 
 
 def _unyank(store: Store, options: argparse.Namespace) -> int:
-    version = _named(store, options.reference)
-    made = unyank(store, version, options.why)
+    version, trust = _named(store, options.reference), open_trust(RegistrySettings())
+    trust.require_signer(version.name)
+    made = unyank(store, version, options.why, counts=trust.counts(store))
+    if made:
+        trust.sign(store, made)
     facts = asdict(made) if made else {"name": version.name, "number": version.number, "yanked": False}
     answer(f"{version} is {'not yanked any more' if made else 'not yanked'}", facts, as_json=options.json)
     return 0

@@ -13,8 +13,9 @@ from tunewright.registry.stores.store import open_store
 from tunewright.registry.trust.signature import of_version
 from tunewright.registry.trust.trust import open_trust, trusted
 from tunewright.registry.versions.alias import current, last_move, move, remove
-from tunewright.registry.versions.latest import yank
-from tunewright.registry.versions.layout import move_key
+from tunewright.registry.versions.latest import unyank, yank
+from tunewright.registry.versions.layout import mark_key, move_key, version_marks
+from tunewright.registry.versions.numbered import warn
 from tunewright.registry.versions.record import read_version, to_bytes, version_numbers
 
 
@@ -257,16 +258,45 @@ def test_an_alias_whose_move_is_not_signed_is_no_way_to_another(signed, run):
         assert "entry 1 of reviews@staging" in refused(run(*words))
 
 
-def test_it_is_told_when_latest_passes_over_a_version_since_nobody_signs_that(signed, use, run):
+def test_a_yank_counts_once_a_trusted_key_has_signed_it_and_until_then_that_is_said(signed, run):
+    warn.cache_clear()
     gone = yank(signed, read_version(signed, "reviews", 2), "it is slow")
-    said = f"warning: reviews@latest is reviews:1 now, and reviews:2 is {gone}; yanks are not signed\n"
-    for words in (("pull", "reviews"), ("promote", "reviews@latest", "staging")):
-        code, _, err = run(*words)
-        assert (code, said in err) == (0, True)
-    assert "yanks are not signed" not in run("pull", "reviews:1")[2]
-    assert "yanks are not signed" not in run("pull", "reviews@production")[2]
-    use()
-    assert "yanks are not signed" not in run("pull", "reviews")[2]
+    said = f"reviews:2 was yanked by {gone.who} ({gone.written}), which no trusted key has signed: it does not count\n"
+    assert run("pull", "reviews")[2].startswith(f"warning: {said}reviews:2: ")
+    assert run("promote", "reviews:2", "staging")[0] == 0
+    code, _, err = run("verify", "reviews")
+    assert (code, "entry 1 about a yank of reviews:2, which yanks it, in " in err) == (1, True)
+    code, out, _ = run("sign", "reviews:2", "--yank")
+    assert (code, out.endswith(": entry 1 about a yank of reviews:2, which yanks it\n")) == (0, True)
+    assert run("pull", "reviews")[2].startswith("reviews:1: ")
+    assert run("pull", "reviews:2")[2].startswith(f"warning: reviews:2 is {gone}\n")
+    assert f"reviews:2 is {gone}; --force" in refused(run("promote", "reviews:2", "production"))
+    assert run("verify", "reviews")[0] == 0
+
+
+def test_yank_and_unyank_sign_what_they_say_and_go_on_after_what_does_not_count(signed, run, key):
+    assert refused(run("sign", "reviews:2", "--yank")).startswith("nothing was said about yanking reviews:2 in ")
+    assert "--yank is about a version alone; say it as in reviews:7" in refused(run("sign", "reviews", "--yank"))
+    yank(signed, read_version(signed, "reviews", 2), "it is slow")
+    assert json.loads(run("unyank", "reviews:2", "--json")[1])["yanked"] is False  # nobody has yanked it
+    made = json.loads(run("yank", "reviews:2", "--why", "it is slow", "--json")[1])
+    assert (made["entry"], made["signed_by"]) == (2, key("ci").public.id)
+    assert json.loads(run("yank", "reviews:2", "--why", "it is slow", "--json")[1])["entry"] == 2
+    unyank(signed, read_version(signed, "reviews", 2))
+    assert "\nreviews:1: " in run("pull", "reviews")[2]
+    signed.create(f"{mark_key(version_marks('reviews'), 2, 'yank')}.{4:020d}.json", b"nonsense")
+    assert "is not a valid JSON document" in run("pull", "reviews:2")[2]
+    assert json.loads(run("unyank", "reviews:2", "--json")[1])["entry"] == 5
+    assert run("pull", "reviews")[2].startswith("reviews:2: ")
+
+
+def test_a_yank_is_refused_where_it_would_not_be_believed(signed, use, run):
+    use(trusted=["ci"])
+    for words in (("yank", "reviews:2", "--why", "slow"), ("unyank", "reviews:2")):
+        assert refused(run(*words)).startswith("REGISTRY_TRUSTED_KEYS is set and REGISTRY_SIGNING_KEY is not")
+    use(signing="ada", trusted=["ci"])
+    assert "is not trusted for reviews by " in refused(run("yank", "reviews:2", "--why", "slow"))
+    assert not [stat for stat in signed.list("marks/") if ".yank." in stat.key]
 
 
 def test_without_the_library_nothing_is_published_or_moved_unsigned(store, use, publish, run, tmp_path, monkeypatch):

@@ -44,6 +44,8 @@ def test_what_is_yanked_is_none_of_the_last(store):
         yank(store, read_version(store, "m", number), "bad data")
     assert numbers(store, 2, 30) == [1, 2]
     assert numbers(store, 3, 30) == numbers(store, 4, 30) == []
+    asked = {"keep_last": 2, "held_within": 0.0, "now": time.time(), "counts": lambda _: False}
+    assert [version.number for version in out_of_use(store, **asked)] == [1, 2, 3, 4]  # as if there were no yank
 
 
 def test_what_an_alias_holds_or_held_not_long_ago_stays(store):

@@ -3,17 +3,12 @@
 import itertools
 import json
 import os
-import shutil
-import tempfile
-import threading
 import time
 from pathlib import Path
 
 import boto3
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from stopping import Process
 
 from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.stores.store import open_store
@@ -25,7 +20,7 @@ from tunewright.registry.versions.layout import TRASH, blob_key, collection_key,
 from tunewright.registry.versions.manifest import digest_of
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import digests_of, pull, read_manifest
-from tunewright.registry.versions.record import delete_version, read_version, version_numbers
+from tunewright.registry.versions.record import delete_version, version_numbers
 
 DAY = 86400.0
 WEEK = 7 * DAY
@@ -208,62 +203,6 @@ def alone(monkeypatch):
     monkeypatch.setattr("tunewright.registry.transfer.parallel._WORKERS", 1)
 
 
-class Killed(BaseException):
-    """The process ends here."""
-
-
-class Process:
-    """A process that stands still before each call of its store until it may go on, and may be killed there."""
-
-    def __init__(self, store, work):
-        self._store, self._turn, self._stood = store, threading.Semaphore(0), threading.Semaphore(0)
-        self.ended = self.killed = False
-        self.result = self.error = self.next = None
-        threading.Thread(target=self._run, args=(work,), daemon=True).start()
-        self._stood.acquire()
-
-    def _run(self, work):
-        try:
-            self.result = work(self)
-        except BaseException as error:
-            self.error = None if isinstance(error, Killed) else error
-        self.ended = True
-        self._stood.release()
-
-    def step(self, times=1):
-        for _ in range(times):
-            if not self.ended:
-                self._turn.release()
-                self._stood.acquire()
-        if self.error:
-            raise self.error
-
-    def kill(self):
-        self.killed = True
-        while not self.ended:
-            self.step()
-
-    def __getattr__(self, name):
-        found = getattr(self._store, name)
-        if not callable(found):
-            return found
-
-        def call(*words, **more):
-            self.next = (name, *words)
-            self._stood.release()
-            self._turn.acquire()
-            if self.killed:
-                raise Killed
-            return list(found(*words, **more)) if name in ("list", "leftovers") else found(*words, **more)
-
-        return call
-
-
-def finish(process):
-    while not process.ended:
-        process.step()
-
-
 def claim(process):
     """Go on to where the version is just claimed."""
     while not (process.ended or (process.next[0] == "create" and "/versions/" in process.next[1])):
@@ -271,7 +210,7 @@ def claim(process):
     process.step()
 
 
-@pytest.mark.parametrize("then", [finish, claim])
+@pytest.mark.parametrize("then", [Process.finish, claim])
 def test_a_collection_that_stands_still_before_it_removes_a_blob_takes_no_version_with_it(tmp_path, write, then, alone):
     """It has seen that the blob is old and that nobody needs it; a publisher comes to each of its calls meanwhile."""
     files, is_over = {"f": write("f", b"shared")}, False
@@ -286,7 +225,7 @@ def test_a_collection_that_stands_still_before_it_removes_a_blob_takes_no_versio
         publisher = Process(store, lambda store: publish(store, "m", files, run_id="run-1"))
         publisher.step(calls)
         is_over = publisher.ended
-        finish(collection)
+        collection.finish()
         then(publisher)
         if publisher.result:
             assert verify(store, "m:1").problems == ()
@@ -295,130 +234,3 @@ def test_a_collection_that_stands_still_before_it_removes_a_blob_takes_no_versio
         assert [verify(store, f"m:{number}").problems for number in version_numbers(store, "m")] in ([], [()])
         if is_over:
             return
-
-
-FILES = (b"base weights", b"one", b"two")
-NAMES = ("a", "b")
-
-
-class Room(RuleBasedStateMachine):
-    """Publishers and collections that stop, go on and die at any call, while time passes and versions are deleted."""
-
-    def __init__(self):
-        super().__init__()
-        self.folder = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
-        self.store = open_store(str(self.folder / "registry"))
-        for number, data in enumerate(FILES):
-            (self.folder / str(number)).write_bytes(data)
-            orphan(self.store, data)
-        collect(self.store, grace=WEEK)
-        age(self.store, 30, "")
-        self.publishers, self.collections, self.runs = [], [], []
-        self.broken_off = False  # whether a collection was killed, and none has ended since
-        self.told = set()
-
-    def going(self):
-        return [one for one in (*self.publishers, *self.collections) if not one.ended]
-
-    @rule(
-        name=st.sampled_from(NAMES), some=st.sets(st.sampled_from(range(len(FILES))), min_size=1), again=st.booleans()
-    )
-    def begin_to_publish(self, name, some, again):
-        if len(self.going()) < 3:
-            made = (name, f"run-{len(self.runs)}", {str(one): self.folder / str(one) for one in some})
-            if again and self.runs:
-                made = self.runs[-1]
-            self.runs.append(made)
-            name, run_id, files = made
-            self.publishers.append(Process(self.store, lambda store: publish(store, name, files, run_id=run_id)))
-
-    @rule()
-    def begin_to_collect(self):
-        if len(self.going()) < 3:
-            self.collections.append(Process(self.store, lambda store: collect(store, grace=WEEK)))
-
-    @precondition(lambda self: self.going())
-    @rule(which=st.integers(0, 2), times=st.integers(1, 30))
-    def go_on(self, which, times):
-        going = self.going()
-        going[which % len(going)].step(times)
-        self.hear()
-
-    @precondition(lambda self: self.going())
-    @rule(which=st.integers(0, 2))
-    def kill(self, which):
-        going = self.going()
-        going[which % len(going)].kill()
-        self.broken_off = self.broken_off or going[which % len(going)] in self.collections
-        self.hear()
-
-    @precondition(lambda self: self.going())
-    @rule()
-    def let_all_end(self):
-        self.finish()
-
-    @rule(name=st.sampled_from(NAMES), which=st.integers(0, 3))
-    def delete(self, name, which):
-        if numbers := version_numbers(self.store, name):
-            version = read_version(self.store, name, numbers[which % len(numbers)])
-            delete_version(self.store, version)
-            self.told.discard(version)
-
-    @precondition(lambda self: not self.going())
-    @rule()
-    def let_a_month_pass(self):
-        age(self.store, 30, "")
-        self.runs.clear()  # tried again so late, a run that dies once more is outside of what is promised
-
-    @invariant()
-    def what_was_told_is_whole_or_in_the_trash_of_who_takes_it(self):
-        trash = set()  # what a collection has ended with is no excuse
-        if self.collections or self.broken_off:
-            trash = {stat.key.rpartition("/")[2] for stat in self.store.list(TRASH)}
-        for version in self.told:
-            missing = {digest.removeprefix("sha256:") for digest in self.needed(version, trash)} - self.blobs()
-            assert missing <= trash, f"{version} has lost {missing}"
-
-    def needed(self, version, trash):
-        digest = version.digest.removeprefix("sha256:")
-        if digest not in self.blobs():
-            assert digest in trash
-            return {version.digest}
-        return digests_of(version, read_manifest(self.store, version))
-
-    def blobs(self):
-        return {stat.key.rpartition("/")[2] for stat in self.store.list("blobs/")}
-
-    def hear(self):
-        for one in self.publishers:
-            if one.ended and one.result and one.result.number in version_numbers(self.store, one.result.name):
-                self.told.add(one.result)
-        self.broken_off = self.broken_off and not any(one.ended and not one.killed for one in self.collections)
-        self.publishers = [one for one in self.publishers if not one.ended]
-        self.collections = [one for one in self.collections if not one.ended]
-
-    def finish(self):
-        for one in self.going():
-            finish(one)
-        self.hear()
-
-    def teardown(self):
-        self.finish()
-        collect(self.store, grace=WEEK)
-        for name in NAMES:
-            for number in version_numbers(self.store, name):
-                assert verify(self.store, f"{name}:{number}").problems == ()
-        age(self.store, 30, "")
-        for _ in range(2):
-            collect(self.store, grace=WEEK)
-        needed = [digests_of(version, read_manifest(self.store, version)) for version in self.live()]
-        assert self.blobs() == {digest.removeprefix("sha256:") for digests in needed for digest in digests}
-        assert list(self.store.list(TRASH)) == []
-        shutil.rmtree(self.folder)
-
-    def live(self):
-        return [read_version(self.store, name, n) for name in NAMES for n in version_numbers(self.store, name)]
-
-
-def test_no_version_loses_a_blob_and_all_others_go(alone):
-    run_state_machine_as_test(Room, settings=settings(max_examples=15, stateful_step_count=30, deadline=None))
