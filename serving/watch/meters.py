@@ -25,6 +25,8 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Bounds of the histograms: one short text on a quick core up to the default deadline."""
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SWAPS = ("swapped", "stepped_back", "unreachable", "damaged", "refused", "fault")
+"""How a try to bring another version in can end."""
 _LIMIT = re.compile(r"SERVING_LIMITS__([A-Z_]+)")
 
 
@@ -128,8 +130,11 @@ class Meters:
         self._ready.set_function(ready)
 
     def serves(self, served: Served, *, digest: str) -> None:
-        """A version is there: its figures begin at 0."""
+        """A version is there: its figures begin at 0, and those of its model's swaps, of which the first one would not
+        be seen to rise."""
         self._figures(served)
+        for outcome in SWAPS:
+            self._swaps.labels(served.model, outcome)
         self._info.labels(*served, digest).set(1)
 
     def retires(self, served: Served) -> None:

@@ -17,6 +17,7 @@ from tunewright.registry.versions.layout import blob_key, trial_key
 from tunewright.serving.errors import BundleError, NotLoaded
 from tunewright.serving.live.follow import Pace
 from tunewright.serving.live.model import Visit
+from tunewright.serving.watch.meters import SWAPS
 
 
 def events(capsys):
@@ -27,7 +28,9 @@ def events(capsys):
 def swaps(house):
     page = house.models.meters.page().decode()
     lines = [line for line in page.splitlines() if line.startswith("tunewright_swaps_total{")]
-    return {line.split('outcome="')[1].split('"')[0]: float(line.split()[-1]) for line in lines}
+    found = {line.split('outcome="')[1].split('"')[0]: float(line.split()[-1]) for line in lines}
+    assert set(found) == set(SWAPS)
+    return {outcome: count for outcome, count in found.items() if count}
 
 
 def test_the_version_that_an_alias_moves_to_answers(house, second):
