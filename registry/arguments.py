@@ -16,6 +16,7 @@ _PLACES = {
     "pull": "pulling:PULL",
     "push": "oci:PUSH",
     "export": "exporting:EXPORT",
+    "storage-initializer": "exporting:STORAGE_INITIALIZER",
     "site": "exporting:SITE",
     "copy": "moving:COPY",
     "promote": "aliases:PROMOTE",

@@ -97,6 +97,7 @@ GROUP = Group(
         "copy": "copy a version to another registry, under the same digest",
         "push": "send a version to an OCI registry, as an artifact of the same digest or as an image to mount",
         "export": "a version as a folder that programs of others open: transformers and optimum, MLflow, KServe",
+        "storage-initializer": "a version, or a prefix of a bucket, as a folder: what KServe asks of an init container",
         "site": "write the registry as pages that any web server or bucket hands out",
         "promote": "point an alias at a version that passes the alias's gates",
         "gates": "what an alias asks of a version before it is moved there",

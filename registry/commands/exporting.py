@@ -1,4 +1,4 @@
-"""`tunewright export` and `site`: what programs of others, and people, open."""
+"""`tunewright export`, `site` and `storage-initializer`: what programs of others, and people, open."""
 
 import argparse
 from pathlib import Path
@@ -10,10 +10,12 @@ from tunewright.registry.completion import names_a
 from tunewright.registry.errors import BadReference
 from tunewright.registry.export.folder import Exported
 from tunewright.registry.export.hub import export_hub
+from tunewright.registry.export.initializer import Initialized, place_prefix, place_version, read_address
 from tunewright.registry.export.kserve import Asked, export_kserve
 from tunewright.registry.export.mlflow import export_mlflow
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.site.site import write_site
+from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.watch import warning_of
@@ -102,5 +104,33 @@ def _site(store: Store, options: argparse.Namespace) -> int:
     return tell(done.faults)
 
 
+def _add_initializer(made: argparse.ArgumentParser) -> None:
+    made.add_argument("uri", metavar="URI", help="tunewright://reviews@production, or s3://bucket/prefix")
+    names_a(
+        made.add_argument("folder", type=a_folder, metavar="DIR", help="the folder; made when missing"), "directory"
+    )
+    add_json(made)
+
+
+def _initialize(store: Store, options: argparse.Namespace) -> int:
+    refuse_ours(store, options.folder)
+    done = _placed(store, options.uri, options.folder.absolute())
+    said = f"{done.what}: {done.files} files, {size_text(done.size)}, in {options.folder.absolute()}"
+    facts = {"what": done.what, "files": done.files, "size": done.size, "folder": str(options.folder.absolute())}
+    answer(said, facts, as_json=options.json)
+    return 0
+
+
+def _placed(store: Store, uri: str, folder: Path) -> Initialized:
+    trust = open_trust(RegistrySettings())
+    if (asked := read_address(uri)) is None:
+        trust.require_none(uri)
+        return place_prefix(uri, folder)
+    version = trust.resolve(store, asked.reference)
+    warn(warning_of(store, version))
+    return place_version(store, version, folder, variant=asked.variant)
+
+
 EXPORT = Command(_add, _export)
 SITE = Command(_add_site, _site)
+STORAGE_INITIALIZER = Command(_add_initializer, _initialize)

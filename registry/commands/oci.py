@@ -41,7 +41,10 @@ def _push(store: Store, options: argparse.Namespace) -> int:
 
     pulled = pull(store, version, cache=RegistrySettings().cache, only=only)
     warn(warning_of(store, version))
-    pushed = push_image(pulled, address, only=only) if options.image else push(store, pulled, address)
+    if options.image:
+        pushed = push_image(pulled, address, only=only, variant=options.variant)
+    else:
+        pushed = push(store, pulled, address)
     said = f"{version} is pushed to {pushed.address} ({size_text(pushed.bytes)} were not there yet)"
     facts = {"version": str(version), "address": str(pushed.address), "bytes": pushed.bytes}
     answer(said, facts, as_json=options.json)

@@ -1,6 +1,7 @@
 """A version as an image without a program: its files under `/models`, for an image volume or `COPY --from`.
 
-One layer a file, so that versions share what they have in common; and the same files give the same digests.
+One layer a file, so that versions share what they have in common; and the same files give the same digests. The record
+of a pull is among them, so that a server tells which version it was given and compares each file with its digest.
 Formats: OCI image-spec 1.1, manifest.md, config.md, layer.md, image-index.md.
 """
 
@@ -16,8 +17,9 @@ from tunewright.registry.oci.push import Pushed, tag_of, upload
 from tunewright.registry.oci.remote import Remote
 from tunewright.registry.stores.disk_space import check_room
 from tunewright.registry.transfer.download import sha256_of
+from tunewright.registry.upkeep.update import RECORD, write_record
 from tunewright.registry.versions.document import canonical
-from tunewright.registry.versions.manifest import MEDIA_TYPE, Layer, digest_of
+from tunewright.registry.versions.manifest import MEDIA_TYPE, digest_of
 from tunewright.registry.versions.pull import Pulled
 
 FOLDER = "models"
@@ -35,17 +37,22 @@ class _Blob:
         return {"mediaType": self.media_type, "digest": self.digest, "size": self.path.stat().st_size}
 
 
-def push_image(pulled: Pulled, address: OciAddress, *, only: Callable[[str], bool]) -> Pushed:
+def push_image(
+    pulled: Pulled, address: OciAddress, *, only: Callable[[str], bool], variant: str | None = None
+) -> Pushed:
     """Push the files whose paths satisfy `only`, which lie in the version's folder, as an image.
 
-    Raises what `push` raises, and NoSpace: a copy of each file is made on the way.
+    `variant`: the only one among them, for the record. Raises what `push` raises, and NoSpace: a copy of each file is
+    made on the way.
     """
     remote, tag = Remote(address, actions="pull,push"), tag_of(address, pulled)
     chosen = [layer for layer in pulled.manifest.layers if only(layer.path)]
     with TemporaryDirectory(prefix="tunewright-") as name:
         folder = Path(name)
         check_room(folder, sum(layer.size for layer in chosen))
-        layers = [_tar(pulled.folder, layer, folder) for layer in chosen]
+        write_record(folder, pulled.version, chosen, variant)
+        layers = [_tar(pulled.folder / layer.path, layer.path, folder) for layer in chosen]
+        layers.append(_tar(folder / RECORD, RECORD, folder))
         manifests, blobs = [], list(layers)
         for architecture in _ARCHITECTURES:
             config = _config(folder, architecture, layers, pulled)
@@ -60,18 +67,18 @@ def push_image(pulled: Pulled, address: OciAddress, *, only: Callable[[str], boo
     return Pushed(replace(address, tag=tag, digest=digest_of(index)), sent)
 
 
-def _tar(root: Path, layer: Layer, folder: Path) -> _Blob:
+def _tar(file: Path, place: str, folder: Path) -> _Blob:
     """A layer with one file and the folders above it, all of them root's, readable by all, of no time."""
-    path = folder / f"{layer.digest.removeprefix('sha256:')}-{abs(hash(layer.path)):x}.tar"
+    path = folder / f"{digest_of(place.encode()).removeprefix('sha256:')}.tar"
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
-        for parent in _parents(layer.path):
+        for parent in _parents(place):
             entry = tarfile.TarInfo(parent)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(entry)
-        entry = tarfile.TarInfo(f"{FOLDER}/{layer.path}")
-        entry.size, entry.mode = layer.size, 0o644
-        with (root / layer.path).open("rb") as file:
-            archive.addfile(entry, file)
+        entry = tarfile.TarInfo(f"{FOLDER}/{place}")
+        entry.size, entry.mode = file.stat().st_size, 0o644
+        with file.open("rb") as opened:
+            archive.addfile(entry, opened)
     return _Blob(IMAGE_LAYER, f"sha256:{sha256_of(path)}", path)
 
 

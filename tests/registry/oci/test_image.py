@@ -8,7 +8,10 @@ import pytest
 
 from tunewright.registry.oci.address import parse_oci
 from tunewright.registry.oci.remote import Remote
+from tunewright.registry.upkeep.update import read_record
 from tunewright.registry.versions.manifest import digest_of
+from tunewright.registry.versions.pull import read_manifest
+from tunewright.registry.versions.reference import resolve
 
 
 @pytest.fixture
@@ -53,7 +56,9 @@ def test_the_files_are_under_models_for_both_architectures(pushed, bundle):
     for one in index["manifests"]:
         manifest = document(remote, one["digest"])
         found = files_in(address, manifest)
+        record, _ = found.pop("models/.tunewright-pull.json")
         assert found == {f"models/{path}": (file.read_bytes(), 0o644) for path, file in bundle.items()}
+        assert set(json.loads(record)["files"]) == set(bundle)
         config = json.loads(remote.ask("GET", f"blobs/{manifest['config']['digest']}", known=(200,)).data)
         assert config["architecture"] == one["platform"]["architecture"]
         assert config["rootfs"]["diff_ids"] == [layer["digest"] for layer in manifest["layers"]]
@@ -68,7 +73,21 @@ def test_one_variant_is_enough_to_serve(pushed, bundle):
     address, _ = pushed("int8", "--variant", "int8")
     remote = Remote(address)
     found = files_in(address, document(remote, document(remote, "int8")["manifests"][0]["digest"]))
-    assert set(found) == {f"models/{path}" for path in bundle if "fp32" not in path}
+    assert set(found) == {f"models/{path}" for path in [*bundle, ".tunewright-pull.json"] if "fp32" not in path}
+    assert json.loads(found["models/.tunewright-pull.json"][0])["variant"] == "int8"
+
+
+def test_a_server_tells_which_version_an_image_holds(pushed, reviews, tmp_path):
+    address, _ = pushed("record", "--variant", "int8")
+    remote = Remote(address)
+    found = files_in(address, document(remote, document(remote, "record")["manifests"][0]["digest"]))
+    for path, (content, _) in found.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    record = read_record(tmp_path / "models")
+    manifest = read_manifest(reviews, version := resolve(reviews, "reviews:1"))
+    assert (record.name, record.number, record.digest) == ("reviews", 1, version.digest)
+    assert record.files == {layer.path: [layer.digest] for layer in manifest.layers if "fp32" not in layer.path}
 
 
 def test_an_image_is_not_pulled_as_a_version(pushed, run, tmp_path):

@@ -21,6 +21,14 @@ def pulled(published, tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def initialized(published, tmp_path, monkeypatch):
+    """reviews:1 as KServe has it brought."""
+    monkeypatch.setenv("REGISTRY_URI", str(published))
+    assert registry(["storage-initializer", "tunewright://reviews:1?variant=int8", str(tmp_path / "mnt")]) == 0
+    return tmp_path / "mnt"
+
+
+@pytest.fixture
 def plain(reviews, tmp_path):
     """The same files, and nothing that says whose they are."""
     return shutil.copytree(reviews, tmp_path / "spam")
@@ -43,6 +51,12 @@ def test_the_record_of_a_pull_says_which_version_it_is(pulled):
     assert folder.version.digest == json.loads((pulled / ".tunewright-pull.json").read_text())["digest"]
     assert check_folder(folder, "int8") == "int8"
     assert name_of(f"mine={pulled}") == "mine"
+
+
+def test_a_storage_initializer_writes_what_is_served(initialized):
+    folder = open_folder(f"mine={initialized}")
+    assert (str(folder.version), check_folder(folder, "int8")) == ("mine:1", "int8")
+    assert not (initialized / "weights").exists()
 
 
 def test_a_folder_without_a_record_is_called_as_it_is_and_known_by_its_files(plain):
