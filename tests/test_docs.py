@@ -126,7 +126,9 @@ def test_every_command_in_the_documents_exists():
     commands = {name for group in command_line.found() for name in group.commands}
     for page in PAGES:
         code = re.findall(r"```.*?```|`[^`\n]+`", page.read_text(), re.S)
-        named = {name for part in code for name in re.findall(r"(?:^|`|\$ )tunewright ([a-z]+(?:-[a-z]+)*)", part, re.M)}
+        named = {
+            name for part in code for name in re.findall(r"(?:^|`|\$ )tunewright ([a-z]+(?:-[a-z]+)*)", part, re.M)
+        }
         assert named <= commands, f"{page.relative_to(ROOT)} names {named - commands}"
 
 
