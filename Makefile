@@ -142,9 +142,22 @@ BUILD = $(if $(filter docker,$(ENGINE)),DOCKER_BUILDKIT=1) $(ENGINE) build --bui
 	$(if $(SOURCE_DATE_EPOCH),$(if $(filter docker,$(ENGINE)),--build-arg SOURCE_DATE_EPOCH=,--timestamp )$(SOURCE_DATE_EPOCH)) \
 	$(if $(CA),--secret id=ca$(comma)src=$(CA)) $(if $(PIP_CONF),--secret id=pip_conf$(comma)src=$(PIP_CONF)) $(BUILD_FLAGS)
 
-images: ## build both images with docker or podman (BASE, RUNTIME_BASE, DEVICE=cpu or cuda, PROVIDER=cuda to serve on GPUs, REPOSITORY, TAG, CA, PIP_CONF, SOURCE_DATE_EPOCH)
+images: serving-image job-image ## build both images with docker or podman (BASE, RUNTIME_BASE, DEVICE=cpu or cuda, PROVIDER=cuda to serve on GPUs, REPOSITORY, TAG, CA, PIP_CONF, SOURCE_DATE_EPOCH)
+
+serving-image:
 	$(BUILD) --target serving -t $(REPOSITORY)/tunewright-serving:$(TAG) .
+
+job-image:
 	$(BUILD) --target job -t $(REPOSITORY)/tunewright-job:$(TAG) .
+
+sbom: ## write what each built image holds to var/sbom/*.json, in CycloneDX, for scanners (IMAGES="serving" for one)
+	@mkdir -p var/sbom
+	@set -e; for name in $(or $(IMAGES),serving job); do \
+	  image=$(REPOSITORY)/tunewright-$$name:$(TAG); \
+	  digest=$$($(ENGINE) image inspect --format '{{.Id}}' $$image); \
+	  $(ENGINE) run --rm -i --entrypoint python $$image - $$image sha256:$${digest#sha256:} < docker/sbom.py > var/sbom/$$name.json; \
+	  echo var/sbom/$$name.json; \
+	done
 
 submit: $(VENV)/.job ## run a job on Kubernetes and follow it (CONFIG=your.yaml, OVERLAY=k8s/overlays/gpu/job, SUBMIT="--detach")
 	@$(BIN)/tunewright submit --overlay $(OVERLAY) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG)) $(SUBMIT)
@@ -205,4 +218,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs chart pictures site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-registry bench-bombs images submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs chart pictures site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-registry bench-bombs images serving-image job-image sbom submit install lock outdated clean

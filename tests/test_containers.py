@@ -7,21 +7,26 @@ its own on this machine gets them from its configuration (CONTAINERS_CONF).
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
 import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
 import boto3
 import pytest
 import yaml
+from fault_proxy import FaultProxy, Handler
 
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions import alias
+from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull_into
 from tunewright.registry.versions.record import version_numbers
 
@@ -29,6 +34,8 @@ ROOT = Path(__file__).parents[1]
 TAG = "test"
 LOCKED = ["--read-only", "--tmpfs=/tmp", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--network=host"]
 """What a pod of pod security "restricted" has, and the host's network, where the test's S3 server is."""
+KEYS_AT = "/etc/s3/credentials"
+"""Where k8s/ tells both programs to look for keys, whether a secret is mounted there or not."""
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest", "AWS_DEFAULT_REGION": "us-east-1"}
 
 pytestmark = pytest.mark.containers
@@ -85,11 +92,26 @@ def base(engine):
 
 
 @pytest.fixture(scope="session")
-def images(engine, base):
-    command = ["make", "-C", str(ROOT), "images", f"ENGINE={engine.program}", f"BASE={base}", f"TAG={TAG}"]
-    done = subprocess.run([*command, "REPOSITORY=localhost"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    return Images(f"localhost/tunewright-serving:{TAG}", f"localhost/tunewright-job:{TAG}")
+def build(engine, base):
+    """build("serving"): the name of an image, made by `make`."""
+
+    def make(name):
+        words = [f"{name}-image", f"ENGINE={engine.program}", f"BASE={base}", f"TAG={TAG}", "REPOSITORY=localhost"]
+        done = subprocess.run(["make", "-C", str(ROOT), *words], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+        return f"localhost/tunewright-{name}:{TAG}"
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def serving_image(build):
+    return build("serving")
+
+
+@pytest.fixture(scope="session")
+def images(build, serving_image):
+    return Images(serving_image, build("job"))
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +145,115 @@ def trained(engine, images, bucket_with_reviews, s3_endpoint):
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     return Trained(registry, environment, done.stdout)
+
+
+class _Recorder(Handler):
+    """Passes a request on and remembers with whose key it came, and what STS was asked for."""
+
+    def do(self):
+        signed = re.search("Credential=([^/]+)/", self.headers.get("Authorization", ""))
+        self.server.proxy.keys.append(signed[1] if signed else None)
+        return super().do()
+
+    do_GET = do_PUT = do_POST = do_HEAD = do
+
+
+@pytest.fixture
+def store_of_keys(s3_endpoint, s3_uri):
+    """A store with `reviews:1` behind a proxy that remembers the keys it is asked with: the proxy, the environment."""
+    publish(open_store(s3_uri), "reviews", {"README.md": ROOT / "README.md"}, run_id="run-1")
+    proxy = FaultProxy(s3_endpoint, _Recorder)
+    proxy.keys = []
+    places = dict.fromkeys(("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_STS"), proxy.url)
+    yield proxy, {"REGISTRY_URI": s3_uri, "AWS_REGION": "us-east-1"} | places
+    proxy.close()
+
+
+class _Agent(BaseHTTPRequestHandler):
+    """What EKS runs on each node: credentials for who shows the token of its pod."""
+
+    def do_GET(self):
+        self.server.tokens.append(self.headers.get("Authorization"))
+        told = {"AccessKeyId": "ASIAPOD", "SecretAccessKey": "s", "Token": "t", "Expiration": "2999-01-01T00:00:00Z"}
+        data = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *words):
+        pass
+
+
+@pytest.fixture
+def pod_agent():
+    agent = ThreadingHTTPServer(("127.0.0.1", 0), _Agent)
+    agent.tokens = []
+    threading.Thread(target=agent.serve_forever, args=(0.05,), daemon=True).start()
+    yield agent
+    agent.shutdown()
+    agent.server_close()
+
+
+@pytest.fixture
+def listed(engine, serving_image, store_of_keys, tmp_path):
+    """listed({...}, {"/run/token": "..."}): `tunewright list` in the image, with these variables and files."""
+
+    def run(variables, files=None):
+        options = []
+        for number, (place, text) in enumerate((files or {}).items()):
+            (tmp_path / str(number)).write_text(text)
+            (tmp_path / str(number)).chmod(0o644)
+            options.append(f"--volume={tmp_path / str(number)}:{place}:ro")
+        environment = store_of_keys[1] | {"AWS_SHARED_CREDENTIALS_FILE": KEYS_AT} | variables
+        return engine.run(serving_image, "list", options=options, environment=environment)
+
+    return run
+
+
+def test_the_serving_image_takes_keys_from_variables(listed, store_of_keys):
+    done = listed({"AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "s"})
+    assert done.returncode == 0, done.stderr
+    assert "reviews" in done.stdout
+    assert set(store_of_keys[0].keys) == {"AKIAENV"}
+
+
+def test_the_serving_image_takes_keys_from_a_file(listed, store_of_keys):
+    """As k8s/serving mounts the secret `s3-serving`."""
+    done = listed({}, {KEYS_AT: "[default]\naws_access_key_id = AKIAFILE\naws_secret_access_key = s\n"})
+    assert done.returncode == 0, done.stderr
+    assert "reviews" in done.stdout
+    assert set(store_of_keys[0].keys) == {"AKIAFILE"}
+
+
+def test_the_serving_image_takes_a_web_identity(listed, store_of_keys):
+    """As EKS, or any cluster whose tokens a cloud believes, gives it to a service account."""
+    role = {"AWS_ROLE_ARN": "arn:aws:iam::123456789012:role/reader", "AWS_WEB_IDENTITY_TOKEN_FILE": "/run/aws/token"}
+    done = listed(role, {"/run/aws/token": "a.token.of-the-cluster"})
+    assert done.returncode == 0, done.stderr
+    assert "reviews" in done.stdout
+    # STS is asked without a signature, the store with the key that it gave.
+    first, *others = store_of_keys[0].keys
+    assert (first, len(set(others))) == (None, 1)
+    assert others[0].startswith("ASIA")
+
+
+def test_the_serving_image_takes_the_identity_of_its_pod(listed, store_of_keys, pod_agent):
+    """As EKS Pod Identity gives it: an address on the node, and a token to show there."""
+    address = f"http://127.0.0.1:{pod_agent.server_port}/v1/credentials"
+    place = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": address, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/run/eks/token"}
+    done = listed(place, {"/run/eks/token": "a.token.of-the-pod"})
+    assert done.returncode == 0, done.stderr
+    assert "reviews" in done.stdout
+    assert set(store_of_keys[0].keys) == {"ASIAPOD"}
+    assert set(pod_agent.tokens) == {"a.token.of-the-pod"}
+
+
+def test_the_serving_image_says_what_is_missing_where_it_has_no_identity(listed, store_of_keys):
+    done = listed({"AWS_EC2_METADATA_DISABLED": "true"})
+    assert (done.returncode, store_of_keys[0].keys) == (2, [])
+    assert "credentials" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.fixture(scope="module")
@@ -213,6 +344,27 @@ def test_an_image_names_the_packages_of_the_system_that_it_holds(engine, images)
     )
 
 
+def test_a_bill_of_materials_names_every_package_of_an_image(engine, serving_image):
+    words = ["make", "-C", str(ROOT), "sbom", "IMAGES=serving", f"ENGINE={engine.program}", f"TAG={TAG}"]
+    subprocess.run([*words, "REPOSITORY=localhost"], capture_output=True, check=True)
+    text = (ROOT / "var/sbom/serving.json").read_text()
+    told = json.loads(text)
+    digest = engine("image", "inspect", "--format={{.Id}}", serving_image).stdout.strip().removeprefix("sha256:")
+    assert told["metadata"]["component"]["version"] == f"sha256:{digest}"
+    found = {one["purl"].partition("?")[0] for one in told["components"]}
+    lock = (ROOT / "requirements/serving.txt").read_text()
+    left_out = set((ROOT / "requirements/serving-unused.txt").read_text().split("\n")[1:])
+    locked = {f"pkg:pypi/{name}@{version}" for name, version in re.findall(r"^([a-z0-9-]+)==([^ ]+)", lock, re.M)
+              if name not in left_out}  # fmt: skip
+    assert {one for one in found if one.startswith("pkg:pypi/")} - locked == {"pkg:pypi/tunewright@0.1.0"}
+    assert locked <= found
+    assert [one for one in found if one.startswith("pkg:deb/debian/libc6@")]
+    validation = pytest.importorskip("cyclonedx.validation.json", reason="the extra dev has cyclonedx-python-lib")
+    from cyclonedx.schema import SchemaVersion
+
+    assert validation.JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+
+
 def test_an_image_trusts_the_certificates_of_its_base(engine, images):
     look = "import ssl; print(len(ssl.create_default_context().get_ca_certs()))"
     for image in images:
@@ -286,12 +438,21 @@ def test_the_serving_container_holds_no_privilege(engine, server):
         assert engine("exec", name, "python", "-c", f"open('{place}', 'w')").returncode == code, place
 
 
-def test_a_server_without_credentials_serves_what_a_container_before_it_has_pulled(engine, images, trained, tmp_path):
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pull", "reviews@production", "--to", "/models/reviews"),
+        ("storage-initializer", "tunewright://reviews@production", "/models/reviews"),
+    ],
+    ids=["pull", "kserve"],
+)
+def test_a_server_without_credentials_serves_what_a_container_before_it_has_brought(
+    engine, images, trained, tmp_path, words
+):
     """As with an init container and a volume: the first reaches the bucket, the second reads the volume alone."""
     shared = tmp_path / "models"
     shared.mkdir()
     shared.chmod(0o777)
-    words = ("pull", "reviews@production", "--to", "/models/reviews")
     pulled = engine.run(images.serving, *words, options=[f"--volume={shared}:/models"], environment=trained.environment)
     assert pulled.returncode == 0, pulled.stderr
     name = f"tunewright-{uuid.uuid4().hex[:8]}"

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "Dockerfile").read_text()
 LINES = [line for line in TEXT.splitlines() if not line.startswith("#")]
@@ -112,3 +114,16 @@ def test_torch_for_processors_and_torch_for_gpus_have_locks_of_their_own():
     assert re.search(r"^torch==[0-9.]+ ", locks["torch-cuda.txt"], re.M)
     assert re.search(r"^nvidia-cudnn", locks["torch-cuda.txt"], re.M)
     assert "torch==" not in locks["job.txt"]
+
+
+@pytest.mark.slow
+def test_the_lock_of_the_serving_image_holds_for_arm64_too(tmp_path):
+    """Every package has a wheel for it under one of the hashes. That it runs there is not said."""
+    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "--only-binary=:all:"]
+    # Of glibc up to that of the base, Debian 12.
+    platforms = [f"--platform=manylinux_2_{minor}_aarch64" for minor in range(36, 16, -1)]
+    where = ["--disable-pip-version-check", "-d", str(tmp_path), "-r", str(ROOT / "requirements/serving.txt")]
+    done = subprocess.run([*command, *platforms, *where], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    locked = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements/serving.txt").read_text(), re.M)
+    assert len(list(tmp_path.glob("*.whl"))) == len(locked)

@@ -458,3 +458,11 @@ def test_several_pods_of_one_job_find_each_other(with_component):
     [[one], [other]] = policy["spec"]["ingress"][0]["from"], policy["spec"]["egress"][0]["to"]
     for labels in (service["spec"]["selector"], one["podSelector"]["matchLabels"], other["podSelector"]["matchLabels"]):
         assert labels.items() <= pod["metadata"]["labels"].items()
+
+
+def test_the_agent_that_lends_keys_is_reached_by_both(with_component):
+    for policy in of_kind(with_component("pod-identity"), "NetworkPolicy"):
+        assert policy["spec"]["egress"][-1] == {
+            "to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}],
+            "ports": [{"port": 80, "protocol": "TCP"}],
+        }

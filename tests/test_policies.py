@@ -23,7 +23,9 @@ K8S = ROOT / "k8s"
 KUBECTL = chart.kubectl()
 HELM = os.environ.get("TUNEWRIGHT_HELM") or shutil.which("helm")
 COMPONENTS = sorted(path.parent.name for path in K8S.glob("components/*/kustomization.yaml"))
-OF_BOTH = {"namespace", "openshift", "private-ca", "s3-variables"}
+OF_BOTH = {"namespace", "openshift", "private-ca", "s3-variables", "pod-identity"}
+LEFT_OUT = {"registry", "autoscale-requests"}
+"""The one is in each base, the other in place of `autoscale`."""
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 IMAGES = [
     {"name": f"localhost/tunewright-{room}", "newName": f"registry.example.com/{room}", "digest": DIGEST}
@@ -59,8 +61,8 @@ def helm(*words):
 @cache
 def everything():
     """Name to objects of all that is rendered: bases, overlays, all components, a submission, the chart."""
-    of_the_server = [*chart.components(), "namespace"]
-    of_the_job = [one for one in COMPONENTS if one not in {*of_the_server, "registry"} or one in OF_BOTH]
+    of_the_server = [*chart.components(), "namespace", "metrics", "pod-identity"]
+    of_the_job = [one for one in COMPONENTS if one not in {*of_the_server, *LEFT_OUT} or one in OF_BOTH]
     sites = [f"overlays/{site}/{room}" for site in ("local", "gpu") for room in ("job", "serving")]
     texts = {name: kustomize(str(K8S / name)) for name in sites}
     texts["job with all components"] = overlay("job", of_the_job)

@@ -26,8 +26,9 @@ _NOTE = "# Written by docs/writers/chart.py: run `make chart`.\n"
 _LABEL = "app.kubernetes.io/instance"
 _INSTANCE = "instance-of-the-chart"
 """Stands in what is rendered for the value of that name."""
-_NOT_SWITCHES = ("namespace", "registry")
-"""Components that the chart does without: helm makes namespaces itself, and the registry is in each server."""
+_NOT_SWITCHES = ("namespace", "registry", "metrics", "autoscale-requests")
+"""Components that the chart does without: helm makes namespaces itself, the registry is in each server, what watches
+is one for all servers of a namespace, and KEDA takes the place of the other autoscaler."""
 
 _CHART = """\
 apiVersion: v2
