@@ -9,7 +9,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --disable-pip-version-check -q
+# A module is compiled when it is first imported, which most of these never are.
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check --no-compile -q
 CONFIG ?= job/examples/reviews/job.yaml
 MODEL  ?= reviews@production
 
