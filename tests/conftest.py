@@ -3,6 +3,7 @@
 Every program started here ends with the tests, by its process id.
 """
 
+import gc
 import os
 import re
 import shutil
@@ -63,6 +64,17 @@ def _shares(root, file):
     """What a file shares with others, else itself."""
     shared = next((name for name, places in TOGETHER.items() if file.startswith(places)), file)
     return "made" if _MADE.search((root / file).read_text(encoding="utf-8")) else shared
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection():
+    """What is there when thousands of tests begin, torch among it, stays: the collector need not look at it."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 PART = "TUNEWRIGHT_PART"  # which cases of slow tests run, such as 2/12; all without it

@@ -13,7 +13,7 @@ from scipy.special import expit, softmax
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast, pipeline
 
 from tunewright.job.errors import BaseModelError, GateFailed, JobError, SettingsError
-from tunewright.job.recipe import _holder, run
+from tunewright.job.recipe import _holder, prepare_all, run
 from tunewright.job.report.subject import Holder
 from tunewright.job.settings.job import GateSettings
 from tunewright.registry.errors import NotFound, RegistryError, UnsafeStore
@@ -314,7 +314,20 @@ def test_a_job_from_bucket_to_bucket_leaves_no_secret_in_the_registry(make_setti
     assert not any(b"canary-7d1f" in body for body in stored)
 
 
-def test_a_registered_version_is_the_base_of_the_next(made, make_settings):
+def test_a_registered_version_is_the_base_of_the_next(made, make_settings, tmp_path):
+    one = made("single")
+    settings = make_settings(base_model="models:/tiny@production", export=PLAIN)
+    plan, _ = prepare_all(settings, one.registry, tmp_path)
+    before, after = (
+        load_file(one.pulled() / "weights/model.safetensors"),
+        plan.prepared.task.graph.build(plan).state_dict(),
+    )
+    assert any(name.startswith("classifier.") for name in before)
+    assert all(torch.equal(weights, after[name]) for name, weights in before.items())
+
+
+@pytest.mark.slow
+def test_a_version_that_learns_no_more_answers_as_the_one_it_continues(made, make_settings):
     one = made("single")
     train = {"epochs": 1, "learning_rate": 1e-9}
     settings = make_settings(base_model="models:/tiny@production", train=train, export=PLAIN)

@@ -155,13 +155,24 @@ def test_no_validation_rows_are_no_score(make_settings, registry, tiny_base, tmp
         suggest(settings, registry, [str(tiny_base)], rows=1000, work=tmp_path / "work")
 
 
-def test_a_small_sample_holds_every_label(make_settings, registry, tiny_base, tmp_path, write):
+@pytest.fixture
+def rare(make_settings, write):
+    """Settings of a job on rows of three labels, of which one is rare."""
     # The last label has two rows of 302: a sample of ten at random would hardly hold one.
     lines = [f"text {row},{'rare' if row > 299 else row % 2}" for row in range(302)]
     train, validation = write("train.csv", "\n".join(["text,label", *lines]).encode()), "text,label\n" + "one,1\n" * 30
     paths = {"train": str(train), "validation": str(write("validation.csv", validation.encode()))}
-    settings = make_settings(data=paths)
-    found = suggest(settings, registry, [str(tiny_base)], rows=10, work=tmp_path / "work")
+    return make_settings(data=paths)
+
+
+def test_a_small_sample_holds_every_label(rare, tmp_path):
+    drawn = prepare(rare, tmp_path / "cache", tmp_path / "work").train.drawn(10, rare.train.seed)
+    assert (len(drawn), set(drawn.targets)) == (10, {0, 1, 2})
+
+
+@pytest.mark.slow
+def test_a_candidate_is_measured_on_a_small_sample_of_every_label(rare, registry, tiny_base, tmp_path):
+    found = suggest(rare, registry, [str(tiny_base)], rows=10, work=tmp_path / "work")
     assert found.rows == 10
     assert found.tried[0].outputs.shape == (10, 3)
 

@@ -99,7 +99,7 @@ def padded_inputs(names, lengths, longest):
     ("kind", "task"),
     [
         ("bert", EXPORT_TASK),
-        ("modernbert", EXPORT_TASK),
+        pytest.param("modernbert", EXPORT_TASK, marks=pytest.mark.slow),
         pytest.param("deberta-v2", EXPORT_TASK, marks=pytest.mark.slow),
         pytest.param("distilbert", "token-classification", marks=pytest.mark.slow),
         pytest.param("bert", "question-answering", marks=pytest.mark.slow),

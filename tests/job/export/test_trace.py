@@ -125,7 +125,10 @@ def test_what_is_traced_is_left_as_it_was(build_tiny, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "pooling"),
-    [("bert", "mean"), pytest.param("modernbert", "native", marks=pytest.mark.slow)],
+    [
+        ("bert", "native"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("bert", "mean"), ("modernbert", "native"))),
+    ],
 )
 def test_torch_s_own_exporter_takes_the_place_of_that_of_transformers(
     exported, open_session, batch, tmp_path, kind, pooling

@@ -49,6 +49,17 @@ def told(release):
     return json.loads((release.folder / "report" / "metrics.json").read_text())
 
 
+def test_what_reading_bought_is_measured_and_the_better_model_is_kept(make_settings, registry, tmp_path):
+    asked = AdaptSettings(**READS | {"epochs": 1})
+    plan, sides = prepare_all(make_settings(adapt=asked, train=HEAD | {"epochs": 1}), registry, tmp_path)
+    taught, bought = adapt(plan, sides, tmp_path)
+    assert bought.perplexity_after < 0.9 * bought.perplexity_before
+    assert (bought.metric, bought.new_head) == ("accuracy", True)
+    assert bought.kept == (bought.adapted > bought.without)
+    assert taught.trained.figures["accuracy"] == max(bought.adapted, bought.without)
+
+
+@pytest.mark.slow
 def test_the_report_tells_what_adaptation_bought(adapted):
     release, _ = adapted
     bought = told(release)["adaptation"]
@@ -60,6 +71,7 @@ def test_the_report_tells_what_adaptation_bought(adapted):
     assert f"The base model read unlabelled text first: {said}." in (release.folder / "report/README.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_lineage_tells_it_too(adapted):
     release, settings = adapted
     lineage = json.loads((release.folder / "lineage.json").read_text())

@@ -18,6 +18,7 @@ from tunewright.job.model.build import build_classifier
 from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.train import AdaptSettings, TrainSettings
 from tunewright.job.steps.prepare import prepare
+from tunewright.job.steps.teach import teach
 from tunewright.job.tasks import TASKS
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
@@ -32,6 +33,8 @@ TEXTS = [
     "我在北京 😀",
 ]
 TRAIN = {"epochs": 4, "learning_rate": 3e-3, "batch_size": 16, "precision": "fp32"}
+KINDS = ["frozen", pytest.param("similarity", marks=pytest.mark.slow)]
+"""What `made` makes: the same graph with other weights."""
 
 
 @pytest.fixture(scope="session")
@@ -166,7 +169,7 @@ def test_the_card_says_that_nothing_was_trained(made):
     assert "Nothing was trained: the weights are those of the base model." in card
 
 
-@pytest.mark.parametrize("kind", ["frozen", "similarity"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
 def test_a_pulled_version_answers_and_its_golden_cases_hold(made, kind, variant):
     _, registry, _ = made(kind)
@@ -177,7 +180,7 @@ def test_a_pulled_version_answers_and_its_golden_cases_hold(made, kind, variant)
     predictor.close()
 
 
-@pytest.mark.parametrize("kind", ["frozen", "similarity"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_golden_cases_are_single_texts(made, kind):
     model = json.loads((made(kind)[0].release.folder / "model.json").read_text())
     assert all(isinstance(case["inputs"], str) for case in model["golden"])
@@ -260,7 +263,17 @@ def test_a_version_is_the_base_of_a_classification_with_its_pooling(made, fetch)
 # With scores
 
 
-def test_cosines_learn_to_follow_the_scores(made, settings_for, registry):
+def test_cosines_learn_to_follow_the_scores(settings_for, registry, tmp_path):
+    plan, sides = prepare_all(settings_for("similarity"), registry, tmp_path)
+    learned, idle = (
+        teach(one, sides).trained.figures for one in (plan, plan.with_train(epochs=1, learning_rate=1e-12))
+    )
+    assert list(learned) == ["spearman", "pearson"]
+    assert learned["spearman"] > idle["spearman"] + 0.25
+
+
+@pytest.mark.slow
+def test_a_version_follows_the_scores_as_its_cosines_have_learned(made, settings_for, registry):
     learned = made("similarity")[0].release.evaluations["fp32"].metrics
     idle = TRAIN | {"epochs": 1, "learning_rate": 1e-12}
     frozen = run(settings_for("similarity", train=idle, export={"variants": ["fp32"]}), registry).release
@@ -268,6 +281,7 @@ def test_cosines_learn_to_follow_the_scores(made, settings_for, registry):
     assert learned["spearman"] > frozen.evaluations["fp32"].metrics["spearman"] + 0.25
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_the_served_vectors(made):
     outcome, registry, settings = made("similarity")
     predictor = open_predictor(outcome.release.folder, variant="fp32")

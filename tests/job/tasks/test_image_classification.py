@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,6 +41,7 @@ from tunewright.job.recipe import run
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.tasks import TASKS
+from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.pull import pull
 from tunewright.serving.errors import InputError
@@ -132,22 +134,37 @@ def table(tmp_path_factory, picture):
     return folder / "train.csv"
 
 
+def job(table, folder, base, **changes):
+    """A job that learns to tell colours."""
+    common = {
+        "task": "image-classification",
+        "base_model": str(base),
+        "model_name": "colours",
+        "data": {"train": str(table)},
+        "train": {"epochs": 3, "learning_rate": 3e-3, "batch_size": 8, "precision": "fp32"},
+        "gate": {"max_drop": {"int8": 1}},
+        "output": str(folder / "runs"),
+        "keep_bundle": True,
+    }
+    return JobSettings(**(common | changes))
+
+
 @pytest.fixture
 def settings(table, tmp_path):
-    """settings(base): a job that learns to tell colours."""
+    """settings(base): such a job of the test's own."""
+    return lambda base, **changes: job(table, tmp_path, base, **changes)
 
-    def make(base, **changes):
-        common = {
-            "task": "image-classification",
-            "base_model": str(base),
-            "model_name": "colours",
-            "data": {"train": str(table)},
-            "train": {"epochs": 3, "learning_rate": 3e-3, "batch_size": 8, "precision": "fp32"},
-            "gate": {"max_drop": {"int8": 1}},
-            "output": str(tmp_path / "runs"),
-            "keep_bundle": True,
-        }
-        return JobSettings(**(common | changes))
+
+@pytest.fixture(scope="module")
+def taught(make_base, table, tmp_path_factory):
+    """taught("vit"): the finished run of that family, made once, and the folder of the version, pulled."""
+
+    @cache
+    def make(family):
+        folder = tmp_path_factory.mktemp(family)
+        registry = RegistrySettings(uri=str(folder / "registry"), cache=folder / "cache")
+        made = run(job(table, folder, make_base(family), export={"neighbours": 9}), registry)
+        return made, pull(open_store(registry.uri), "colours:1", cache=registry.cache).folder
 
     return make
 
@@ -155,10 +172,9 @@ def settings(table, tmp_path):
 @pytest.mark.parametrize(
     "family", [pytest.param(name, marks=pytest.mark.slow if name in HEAVIER else ()) for name in FAMILIES]
 )
-def test_a_family_is_taught_registered_and_answers_as_the_pipeline(make_base, settings, registry, family, picture):
-    made = run(settings(make_base(family), export={"neighbours": 9}), registry)
+def test_a_family_is_taught_registered_and_answers_as_the_pipeline(taught, family, picture):
+    made, folder = taught(family)
     assert made.release.evaluations["fp32"].metrics["accuracy"] > 0.6
-    folder = pull(open_store(registry.uri), "colours:1", cache=registry.cache).folder
     predictor = open_predictor(folder, variant="fp32")
     files = [picture("red", 900), picture("blue", 901, size=(17, 90)), picture("green", 902, size=(300, 200))]
     inputs, _ = ANSWERED["image-classification"].read_inputs(
@@ -225,9 +241,8 @@ def test_a_base_model_without_its_preprocessing_is_refused(make_base, settings, 
         run(settings(base), registry)
 
 
-def test_a_request_that_is_no_image_is_refused_with_its_place(make_base, settings, registry):
-    run(settings(make_base("vit"), train={"epochs": 1}), registry)
-    predictor = open_predictor(pull(open_store(registry.uri), "colours:1", cache=registry.cache).folder)
+def test_a_request_that_is_no_image_is_refused_with_its_place(taught):
+    predictor = open_predictor(taught("vit")[1])
     read = ANSWERED["image-classification"].read_inputs
     with pytest.raises(InputError, match=r"^inputs\[1\] is 7; send a file in base64"):
         read(["aGk=", 7], predictor.model)

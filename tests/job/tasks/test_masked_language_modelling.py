@@ -435,9 +435,8 @@ def test_a_setting_without_effect_is_refused(settings_for, registry, changes, se
     assert sentence in refusal(settings_for(**changes), registry, SettingsError)
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=() if kind in QUICK else pytest.mark.slow) for kind in ARCHITECTURES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_the_graph_of_every_architecture_answers_as_torch_at_lengths_it_was_not_traced_with(
     fetch, make_base, batch, tmp_path, kind
 ):
