@@ -18,6 +18,8 @@ TOKENIZERS = Path(__file__).parent / "tokenizers"
 TEXTS = json.loads((TOKENIZERS / "texts.json").read_text())
 RECORDED = json.loads((TOKENIZERS / "recorded.json").read_text())
 """What transformers 4.57 made of the texts (write.py): its versions are what these settings were written for."""
+FIRST = list({case["tokenizer"]: case for case in reversed(RECORDED) if not case["change"]}.values())
+"""A case of each tokenizer, whose base is fetched whole: a trial of its tokenizer takes a second."""
 
 
 @pytest.fixture
@@ -72,7 +74,7 @@ def test_the_tokens_are_those_of_transformers(tmp_path, case):
     write_base(base, tokenizer, case["kind"], case["said"])
     changed = json.loads((base / "tokenizer.json").read_text()) | case["change"]
     (base / "tokenizer.json").write_text(json.dumps(changed))
-    path = applied(base, tmp_path) if case["change"] else fetched(base, tmp_path).tokenizer
+    path = fetched(base, tmp_path).tokenizer if case in FIRST else applied(base, tmp_path)
     ours = Encoder(path, max_length=32, padding=Padding(id=0), cleaning=Cleaning())
     texts = [clean(text, Cleaning()) for text in TEXTS]
     for text, expected in zip(texts, case["ids"], strict=True):

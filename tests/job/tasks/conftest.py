@@ -5,6 +5,7 @@ import json
 import random
 import shutil
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,9 @@ def _corpus() -> list[str]:
     return [f"{source} {target}" for source, target in _sentences(200)] + ODD
 
 
-def _byte_level(kind: str) -> Tokenizer:
+@cache
+def _byte_level(*, framed: bool) -> str:
+    """The file of a tokenizer, trained once: another vocabulary is another trial, of a second."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -148,20 +151,21 @@ def _byte_level(kind: str) -> Tokenizer:
         vocab_size=420, special_tokens=_SPECIAL, initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(_corpus(), trainer)
-    if kind == "bart":
+    if framed:
         tokenizer.post_processor = processors.RobertaProcessing(("</s>", 1), ("<s>", 3), add_prefix_space=False)
-    return tokenizer
+    return tokenizer.to_str()
 
 
-def _pieces(kind: str) -> Tokenizer:
+@cache
+def _pieces(*, causal: bool) -> str:
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(vocab_size=400, special_tokens=_SPECIAL, unk_token="<unk>", show_progress=False)
     tokenizer.train_from_iterator(_corpus(), trainer)
-    around = "<s> $A" if kind in CAUSAL else "$A </s>"
+    around = "<s> $A" if causal else "$A </s>"
     tokenizer.post_processor = processors.TemplateProcessing(single=around, special_tokens=[("</s>", 1), ("<s>", 3)])
-    return tokenizer
+    return tokenizer.to_str()
 
 
 def _enliven(model: Any) -> None:
@@ -193,7 +197,8 @@ def writer_base(tmp_path_factory):
 
     def make(kind, *, chat_template=None, tokens=(), lively=False, **config):
         folder = tmp_path_factory.mktemp(kind)
-        tokenizer = (_byte_level if kind in _BYTES else _pieces)(kind)
+        file = _byte_level(framed=kind == "bart") if kind in _BYTES else _pieces(causal=kind in CAUSAL)
+        tokenizer = Tokenizer.from_str(file)
         tokenizer.add_special_tokens([AddedToken(token, special=True) for token in tokens])
         tokenizer.save(str(folder / "tokenizer.json"))
         names = {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "bos_token": "<s>"}
