@@ -1,8 +1,14 @@
-"""Send a file to a bucket; a large one in parts. The digest is checked before the object can be seen."""
+"""Send a file to a bucket; a large one in parts. The digest is checked before the object can be seen.
+
+Of an object that is named by its digest the parts that an upload before has left are not sent again: that of a process
+that died, or lost its connection. Another process may be at it still. Both then send the same parts, and the one that
+comes last finds the object there.
+"""
 
 import hashlib
 import os
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +27,7 @@ if TYPE_CHECKING:
 PART = 32 * 1024 * 1024  # bytes: larger files are sent in parts of this size
 _PARALLEL = 3  # parts of one file under way at once
 _MEMORY = Budget(3 * PART)  # of all files together
+_LOOKED_AT = 10  # unfinished uploads of one object
 
 
 def etag_of(path: Path) -> str:
@@ -36,6 +43,15 @@ def etag_of(path: Path) -> str:
         return parts[0].hexdigest()
     whole = hashlib.md5(b"".join(part.digest() for part in parts), usedforsecurity=False)
     return f"{whole.hexdigest()}-{len(parts)}"
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """An upload in parts that goes on."""
+
+    upload_id: str
+    parts: Mapping[int, str]
+    """The ETags of the parts that are there, by their numbers from 1 on."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +74,65 @@ class Upload:
                     self._check(hashlib.sha256(whole).hexdigest())
                     self.client.put_object(Bucket=self.bucket, Key=self.key, Body=whole)
                 return
-            self._send_parts(file)
+            begun = self._begun(file)
+            if begun is None or not self._goes_on(begun, file, size):
+                upload_id = self.client.create_multipart_upload(Bucket=self.bucket, Key=self.key)["UploadId"]
+                self._goes_on(_Begun(upload_id, {}), file, size)
 
-    def _send_parts(self, file: BinaryIO) -> None:
-        upload_id = self.client.create_multipart_upload(Bucket=self.bucket, Key=self.key)["UploadId"]
+    def _goes_on(self, begun: "_Begun", file: BinaryIO, size: int) -> bool:
+        """Whether the object is there now; not, where somebody has removed what an upload before had left."""
+        from botocore.exceptions import ClientError
+
+        file.seek(0)
+        try:
+            self._send_parts(begun, file)
+        except ClientError as error:
+            if status_of(error) != 404:
+                raise
+            is_there = self._is_named and self._is_there(size)  # another process has gone on with it, to its end
+            if not is_there and not begun.parts:
+                raise
+            return is_there
+        return True
+
+    @property
+    def _is_named(self) -> bool:
+        """Whether the object is named by its digest, so that every upload of it is of the same bytes."""
+        return self.sha256 is not None and self.key.endswith(self.sha256)
+
+    def _begun(self, file: BinaryIO) -> "_Begun | None":
+        """An upload of this very object that did not end, whose parts are all of this file; None where there is none,
+        or that cannot be told."""
+        from botocore.exceptions import ClientError
+
+        if not self._is_named:
+            return None
+        try:
+            listed = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.key).get("Uploads", [])
+            for upload in [one["UploadId"] for one in listed if one["Key"] == self.key][:_LOOKED_AT]:
+                parts = self._parts_of(upload)
+                if parts and all(_is_part(file, number, etag) for number, etag in parts.items()):
+                    return _Begun(upload, parts)
+        except ClientError:  # it may not be listed, or has just ended: all is sent then
+            pass
+        return None
+
+    def _parts_of(self, upload_id: str) -> dict[int, str]:
+        pages = self.client.get_paginator("list_parts").paginate(Bucket=self.bucket, Key=self.key, UploadId=upload_id)
+        return {part["PartNumber"]: part["ETag"] for page in pages for part in page.get("Parts", [])}
+
+    def _send_parts(self, begun: "_Begun", file: BinaryIO) -> None:
+        """Where this fails what was sent stays, for whoever goes on; a collection removes it once it is old."""
         pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="upload")
         try:
-            parts = self._parts(upload_id, file, pool)
-            self._complete(upload_id, parts, file.tell())
-        except BaseException:
+            parts = self._parts(begun, file, pool)
+            self._complete(begun.upload_id, parts, file.tell())
+        except BaseException as error:
             pool.shutdown(wait=True, cancel_futures=True)
+            if self._is_named and not isinstance(error, Conflict):
+                raise
             with suppress(Exception):  # what went wrong first is what matters
-                self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=upload_id)
+                self.client.abort_multipart_upload(Bucket=self.bucket, Key=self.key, UploadId=begun.upload_id)
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -83,13 +146,20 @@ class Upload:
             )
         except ClientError as error:
             # botocore repeats a request whose answer was lost; the upload is gone then, because it is complete.
-            if status_of(error) != 404 or self._size() != size:
+            if status_of(error) != 404 or not self._is_there(size):
                 raise
 
-    def _size(self) -> int:
-        return self.client.head_object(Bucket=self.bucket, Key=self.key)["ContentLength"]
+    def _is_there(self, size: int) -> bool:
+        from botocore.exceptions import ClientError
 
-    def _parts(self, upload_id: str, file: BinaryIO, pool: ThreadPoolExecutor) -> "list[CompletedPartTypeDef]":
+        try:
+            return self.client.head_object(Bucket=self.bucket, Key=self.key)["ContentLength"] == size
+        except ClientError as error:
+            if status_of(error) != 404:
+                raise
+            return False
+
+    def _parts(self, begun: "_Begun", file: BinaryIO, pool: ThreadPoolExecutor) -> "list[CompletedPartTypeDef]":
         whole = hashlib.sha256()
         done: list[CompletedPartTypeDef] = []
         waiting: deque[Future[CompletedPartTypeDef]] = deque()
@@ -97,7 +167,7 @@ class Upload:
             if not (data := _next_part(file)):
                 break
             whole.update(data)
-            waiting.append(pool.submit(self._part, upload_id, number, data))
+            waiting.append(pool.submit(self._part, begun, number, data))
             waiting[-1].add_done_callback(lambda _: _MEMORY.give_back(PART))
             del data
             if len(waiting) >= _PARALLEL:
@@ -106,15 +176,25 @@ class Upload:
         self._check(whole.hexdigest())
         return done
 
-    def _part(self, upload_id: str, number: int, data: bytes) -> "CompletedPartTypeDef":
+    def _part(self, begun: "_Begun", number: int, data: bytes) -> "CompletedPartTypeDef":
+        if etag := begun.parts.get(number):
+            return {"ETag": etag, "PartNumber": number}
         answer = self.client.upload_part(
-            Bucket=self.bucket, Key=self.key, UploadId=upload_id, PartNumber=number, Body=data
+            Bucket=self.bucket, Key=self.key, UploadId=begun.upload_id, PartNumber=number, Body=data
         )
         return {"ETag": answer["ETag"], "PartNumber": number}
 
     def _check(self, sha256: str) -> None:
         if self.sha256 not in (None, sha256):
             raise Conflict(f"{self.path} changed while it was published; write files first, publish then")
+
+
+def _is_part(file: BinaryIO, number: int, etag: str) -> bool:
+    """Whether a part is the one that would be sent; a server that encrypts by a key of its own tells no MD5."""
+    file.seek((number - 1) * PART)
+    with _MEMORY.taken(PART):
+        data = file.read(PART)
+        return bool(data) and hashlib.md5(data, usedforsecurity=False).hexdigest() == etag.strip('"')
 
 
 def _next_part(file: BinaryIO) -> bytes:

@@ -1,5 +1,6 @@
 """The policies of docs/guides/least-rights.md, given to users of a real S3 gateway."""
 
+import hashlib
 import json
 import os
 import re
@@ -91,6 +92,20 @@ def test_each_role_can_do_its_work_and_no_more(as_role, bundle, tmp_path):
         publish(store, "reviews", bundle, run_id="four")
     with pytest.raises(AccessDenied):
         move(store, "reviews", "production", 2)
+
+
+@pytest.mark.ceph
+def test_a_publisher_goes_on_with_an_upload_that_broke_off(as_role, ceph_http_bucket, write, monkeypatch):
+    monkeypatch.setattr("tunewright.registry.stores.s3_upload.PART", part := 5 * 1024 * 1024)
+    data = os.urandom(2 * part + 1)
+    sha256 = hashlib.sha256(data).hexdigest()
+    store, client = as_role("publisher"), boto3.Session().client("s3")
+    place = {"Bucket": ceph_http_bucket, "Key": f"registry/blobs/sha256/{sha256}"}
+    place["UploadId"] = client.create_multipart_upload(**place)["UploadId"]
+    client.upload_part(**place, PartNumber=1, Body=data[:part])
+    store.upload(f"blobs/sha256/{sha256}", write("large", data), sha256=sha256)
+    assert client.list_multipart_uploads(Bucket=ceph_http_bucket).get("Uploads", []) == []
+    assert store.stat(f"blobs/sha256/{sha256}").size == len(data)
 
 
 @pytest.mark.ceph

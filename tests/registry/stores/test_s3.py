@@ -1,6 +1,8 @@
 """What goes wrong between here and a bucket: lost and spoilt answers, and the sentence for each refusal."""
 
 import hashlib
+import random
+import re
 
 import pytest
 
@@ -13,7 +15,9 @@ from tunewright.registry.errors import (
     Unreachable,
     UnsafeStore,
 )
+from tunewright.registry.stores.ranges import sha256_of_object
 from tunewright.registry.stores.s3_client import connect
+from tunewright.registry.stores.s3_upload import Upload, etag_of
 from tunewright.registry.stores.store import open_store
 
 
@@ -183,3 +187,95 @@ def test_a_damaged_answer_is_not_taken_for_a_small_one(faulty_uri, faults):
     store.create("object", b"x" * 2000)
     with pytest.raises(CorruptObject, match=r"object at .* holds 2000 bytes, more than the 100 its kind may have"):
         store.read("object", limit=100)
+
+
+@pytest.fixture
+def large(monkeypatch, write):
+    """A file of four parts, and the key that it has by its digest."""
+    monkeypatch.setattr("tunewright.registry.stores.s3_upload.PART", 5 * 1024 * 1024)
+    path = write("large", random.Random(1).randbytes(17 * 1024 * 1024))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return path, f"blobs/sha256/{sha256}", sha256
+
+
+def parts_sent(faults):
+    """The numbers of the parts that were sent since it was last asked."""
+    sent = [re.search(r"partNumber=(\d+)", path) for method, path in faults.requests if method == "PUT"]
+    faults.requests.clear()
+    return sorted(int(one[1]) for one in sent if one)
+
+
+def test_an_upload_that_broke_off_goes_on_with_the_parts_that_are_missing(faulty_uri, faults, large):
+    path, key, sha256 = large
+    fault = faults.inject("400 ExpiredToken", "PUT", "partNumber=3", times=99)
+    with pytest.raises(AccessDenied):
+        open_store(faulty_uri).upload(key, path, sha256=sha256)
+    fault.times = 0
+    parts_sent(faults)
+    store = open_store(faulty_uri)
+    assert len(list(store.leftovers(key))) == 1
+    store.upload(key, path, sha256=sha256)
+    assert set(parts_sent(faults)) <= {3, 4}
+    assert list(store.leftovers(key)) == []
+    assert sha256_of_object(store, store.stat(key)) == sha256
+    assert store.stat(key).etag == etag_of(path)
+
+
+def begin_an_upload(uri, key, body):
+    """An upload in parts that another process has begun, and left."""
+    client, (bucket, prefix) = connect(), uri.removeprefix("s3://").split("/")
+    place = {"Bucket": bucket, "Key": f"{prefix}/{key}"}
+    place["UploadId"] = client.create_multipart_upload(**place)["UploadId"]
+    client.upload_part(**place, PartNumber=1, Body=body)
+    return place
+
+
+def test_parts_of_other_bytes_are_not_gone_on_with(faulty_uri, faults, large):
+    path, key, sha256 = large
+    begin_an_upload(faulty_uri, key, b"x" * 5 * 1024 * 1024)
+    parts_sent(faults)
+    store = open_store(faulty_uri)
+    store.upload(key, path, sha256=sha256)
+    assert parts_sent(faults) == [1, 2, 3, 4]
+    assert sha256_of_object(store, store.stat(key)) == sha256
+    assert len(list(store.leftovers(key))) == 1  # a collection removes it
+
+
+@pytest.mark.parametrize(
+    ("answer", "method", "path", "sent"),
+    [
+        ("403 AccessDenied", "GET", "?uploads", [1, 2, 3, 4]),
+        ("501 NotImplemented", "GET", "uploadId=", [1, 2, 3, 4]),
+        ("404 NoSuchUpload", "PUT", "partNumber=2", None),
+    ],
+)
+def test_what_cannot_be_gone_on_with_is_sent_anew(faulty_uri, faults, large, answer, method, path, sent):
+    file, key, sha256 = large
+    begin_an_upload(faulty_uri, key, file.read_bytes()[: 5 * 1024 * 1024])
+    parts_sent(faults)
+    fault = faults.inject(answer, method, path)
+    store = open_store(faulty_uri)
+    store.upload(key, file, sha256=sha256)
+    numbers = parts_sent(faults)
+    assert fault.seen == 1
+    assert numbers == sent or (sent is None and {1, 2, 3, 4} <= set(numbers))
+    assert sha256_of_object(store, store.stat(key)) == sha256
+
+
+def test_an_upload_that_another_process_has_ended_is_no_error(faulty_uri, faults, large, monkeypatch):
+    file, key, sha256 = large
+    other, begun = open_store(faulty_uri), []
+    honest = Upload._part
+
+    def part(self, upload, number, data):
+        if number == 4 and not begun:
+            begun.append(upload.upload_id)
+            other.upload(key, file, sha256=sha256)
+            faults.inject("404 NoSuchUpload", "PUT", "partNumber=4")  # moto fails with 500 here
+        return honest(self, upload, number, data)
+
+    monkeypatch.setattr(Upload, "_part", part)
+    store = open_store(faulty_uri)
+    store.upload(key, file, sha256=sha256)
+    assert sha256_of_object(store, store.stat(key)) == sha256
+    assert list(store.leftovers(key)) == []
