@@ -10,14 +10,16 @@ from pathlib import Path
 
 import boto3
 import pytest
+from fault_proxy import FaultProxy, Handler
 
-from tunewright.registry.errors import AccessDenied
+from tunewright.registry.errors import AccessDenied, UnsafeStore
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.upkeep.notes import tag
 from tunewright.registry.upkeep.sweep import collect
 from tunewright.registry.upkeep.verify import verify
-from tunewright.registry.versions.alias import current, move, rollback
+from tunewright.registry.versions.alias import current, move, remove, rollback
 from tunewright.registry.versions.canary import begin
+from tunewright.registry.versions.latest import unyank, yank
 from tunewright.registry.versions.layout import deletion_key, move_key, version_key
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
@@ -29,7 +31,7 @@ ROLES = ("reader", "publisher", "promoter", "runner", "collector")
 
 def policies():
     """The role of each heading to the policy below it."""
-    parts = re.split(r"^## (\w+)$", GUIDE.read_text(), flags=re.MULTILINE)[1:]
+    parts = re.split(r"^## (\w+)$", GUIDE.read_text().partition("## A bucket")[0], flags=re.MULTILINE)[1:]
     return {
         name.lower(): json.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1])
         for name, text in zip(parts[::2], parts[1::2], strict=True)
@@ -44,6 +46,48 @@ def test_the_guide_has_a_policy_for_each_role_and_one_may_delete_in_a_registry()
     assert actions == listing | {"s3:GetObject", "s3:PutObject", "s3:AbortMultipartUpload", "s3:DeleteObject"}
     deleting = [place for one in statements if "s3:DeleteObject" in one["Action"] for place in one["Resource"]]
     assert deleting == [f"arn:aws:s3:::tunewright/{place}/*" for place in ("runs", "registry/blobs", "registry/gc")]
+
+
+def refusal():
+    """What the policy of a bucket that refuses to overwrite says."""
+    text = GUIDE.read_text().partition("## A bucket that refuses to overwrite")[2]
+    (statement,) = json.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1])["Statement"]
+    return statement
+
+
+class Refusing(Handler):
+    """A server that denies what that policy does, in the way of AWS."""
+
+    def do(self):
+        places = [one.removeprefix("arn:aws:s3:::tunewright/").removesuffix("*") for one in refusal()["Resource"]]
+        if self.command == "PUT" and any(place in self.path for place in places) and not self.headers["If-None-Match"]:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.answer(403, [], b"<Error><Code>AccessDenied</Code></Error>")
+        else:
+            super().do()
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do
+
+
+def test_every_record_is_written_as_a_bucket_asks_that_refuses_to_overwrite(s3_endpoint, s3_uri, bundle, monkeypatch):
+    assert refusal()["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+    proxy = FaultProxy(s3_endpoint, Refusing)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
+    store = open_store(s3_uri)
+    first, second = (publish(store, "reviews", bundle, run_id=run) for run in ("one", "two"))
+    for number in (1, 2):
+        move(store, "reviews", "production", number)
+    begin(store, "reviews", "production", 1, 10)
+    rollback(store, "reviews", "production")
+    remove(store, "reviews", "production")
+    tag(store, first, "released")
+    yank(store, first, "slow")
+    unyank(store, first)
+    delete_version(store, second)
+    client, (bucket, prefix) = boto3.Session().client("s3"), s3_uri.removeprefix("s3://").split("/")
+    with pytest.raises(client.exceptions.ClientError, match="AccessDenied"):
+        client.put_object(Bucket=bucket, Key=f"{prefix}/{version_key('reviews', 1)}", Body=b"another")
+    proxy.close()
 
 
 @pytest.fixture
@@ -106,6 +150,40 @@ def test_a_publisher_goes_on_with_an_upload_that_broke_off(as_role, ceph_http_bu
     store.upload(f"blobs/sha256/{sha256}", write("large", data), sha256=sha256)
     assert client.list_multipart_uploads(Bucket=ceph_http_bucket).get("Uploads", []) == []
     assert store.stat(f"blobs/sha256/{sha256}").size == len(data)
+
+
+@pytest.mark.ceph
+@pytest.mark.parametrize(
+    ("condition", "is_denied"),
+    [({"Null": {"s3:if-none-match": "true"}}, True), ({"StringNotEquals": {"s3:if-none-match": "*"}}, False)],
+)
+def test_a_gateway_does_not_know_what_a_bucket_asks_that_refuses_to_overwrite(
+    as_role, ceph_http_bucket, condition, is_denied
+):
+    owner = boto3.Session().client("s3")
+    told = json.loads(owner.get_bucket_policy(Bucket=ceph_http_bucket)["Policy"])
+    place = f"arn:aws:s3:::{ceph_http_bucket}/registry/models/*"
+    deny = refusal() | {"Principal": {"AWS": "*"}, "Resource": [place], "Condition": condition}
+    told["Statement"].append(deny)
+    owner.put_bucket_policy(Bucket=ceph_http_bucket, Policy=json.dumps(told))
+    store = as_role("publisher")
+    if is_denied:
+        with pytest.raises(AccessDenied):
+            store.create(version_key("reviews", 1), b"x")
+    else:
+        assert store.create(version_key("reviews", 1), b"x")
+        over = {"Bucket": ceph_http_bucket, "Key": f"registry/{version_key('reviews', 1)}", "Body": b"another"}
+        boto3.Session().client("s3").put_object(**over)
+        assert store.read(version_key("reviews", 1)) == b"another"
+
+
+@pytest.mark.ceph
+def test_a_bucket_with_versions_is_refused_where_it_overwrites_what_is_there(ceph_http_bucket, bundle):
+    boto3.Session().client("s3").put_bucket_versioning(
+        Bucket=ceph_http_bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
+    with pytest.raises(UnsafeStore, match="ignores conditional writes"):
+        publish(open_store(f"s3://{ceph_http_bucket}/registry"), "reviews", bundle, run_id="one")
 
 
 @pytest.mark.ceph
