@@ -44,7 +44,7 @@ def test_the_chart_is_what_make_chart_writes():
 
 
 def test_the_components_of_the_chart_are_those_of_the_server():
-    assert {"autoscale", "openshift", "private-ca", "s3-variables"} <= set(chart.components())
+    assert {"autoscale", "openshift", "pod-identity", "private-ca", "s3-variables"} <= set(chart.components())
     assert not {"gpu", "kueue", "nodes", "cache", "shared-memory", "hub-token"} & set(chart.components())
     assert yaml.safe_load((chart.CHART / "values.yaml").read_text())["components"].keys() == set(chart.components())
 

@@ -100,7 +100,7 @@ def _is_of_the_job(name: str) -> bool:
     targets = []
     for patch in yaml.safe_load((folder / "kustomization.yaml").read_text()).get("patches", []):
         if "target" in patch:
-            targets.append(patch["target"]["kind"])
+            targets.append("Deployment" if "serving" in patch["target"].get("name", "") else patch["target"]["kind"])
         else:
             targets += [document["kind"] for document in yaml.safe_load_all((folder / patch["path"]).read_text())]
     return bool(targets) and not any("Deployment" in target for target in targets)
