@@ -45,7 +45,7 @@ examples:
 
 def parser(command: str) -> argparse.ArgumentParser:
     """The parser of a command's own words."""
-    made = {"init": _init, "check": _check, "tune": _tune, "suggest": _suggest}
+    made = {"init": _init, "check": _check, "import": _import, "tune": _tune, "suggest": _suggest}
     made |= {"label": _label, "runs": _runs, "predict": _predict}
     return made[command]()
 
@@ -87,7 +87,7 @@ def every_word(command: str) -> argparse.ArgumentParser:
             names_a(action, "file")
         elif last == "output":
             names_a(action, "directory")
-    own = [parser(command)] if command in ("check", "tune", "suggest") else []
+    own = [parser(command)] if command in ("check", "import", "tune", "suggest") else []
     return argparse.ArgumentParser(parents=[made, *own], conflict_handler="resolve")
 
 
@@ -106,6 +106,21 @@ examples:
   tunewright check --config job.yaml --html doctor.html
   tunewright check --config job.yaml --label_noise
   tunewright check --config job.yaml --json doctor.json --data.gate.overlap 0
+"""
+_IMPORT = """Register a model that was taught elsewhere: exported, measured and gated as those of `train`, labels kept.
+
+MODEL (or base_model) is a folder of transformers (config.json, model.safetensors, tokenizer.json), a hub id, s3://, or
+models:/name@alias. It must have a head for the task, whose labels stand in config.json (id2label); where these are
+called LABEL_0 and so on, data.label_names names them. data.test is what it is measured on; with data.validation
+temperatures and thresholds are set and the variants chosen on rows of their own. Nothing is taught: settings that
+would teach are refused. No code of a model is run, and no pickle is read.
+"""
+_IMPORT_MORE = """Any other setting of `tunewright train --help` may follow as a flag.
+
+examples:
+  tunewright import ./my-model --model_name reviews --data.test test.csv
+  tunewright import org/name@revision --config import.yaml
+  tunewright import --config import.yaml --alias production --gate.min.accuracy 0.9
 """
 _INIT = """Look at data, guess the task and which column plays which part, and write a settings file.
 
@@ -142,6 +157,15 @@ def _check() -> argparse.ArgumentParser:
     for name, what in (("json", "JSON"), ("html", "a page that needs nothing beside it")):
         action = made.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"write what was found as {what}")
         names_a(action, "file")
+    return made
+
+
+def _import() -> argparse.ArgumentParser:
+    usage = "%(prog)s [MODEL] [--config FILE] [--SETTING VALUE ...]"
+    made = _told("import", usage, _IMPORT, _IMPORT_MORE)
+    names_a(
+        made.add_argument("model", nargs="?", metavar="MODEL", help="the model; base_model when absent"), "directory"
+    )
     return made
 
 

@@ -21,6 +21,7 @@ GROUP = Group(
     commands={
         "init": "look at data, guess task and columns, and write a settings file",
         "train": "read data, fine-tune, export, measure, register",
+        "import": "register a model that was taught elsewhere, measured on your data",
         "check": "everything up to token ids, with no GPU and no weights: what is wrong or odd in settings and data",
         "tune": "search for settings of train on the data, and write the best ones as a file",
         "suggest": "measure base models on the data and recommend one",

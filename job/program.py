@@ -1,4 +1,4 @@
-"""`tunewright init|train|check|tune|suggest|label|runs|predict`: the entry point of the job image."""
+"""`tunewright init|train|import|check|tune|suggest|label|runs|predict`: the entry point of the job image."""
 
 import errno
 import importlib.util
@@ -37,7 +37,7 @@ _CODES = (((Conflict, Unreachable), 1), ((RegistryError, BundleError), 2), (Serv
 def main(arguments: Sequence[str]) -> int:
     """Run the command that the first word names; the exit code."""
     commands = {"init": _init, "train": _train, "check": _check, "tune": _tune}
-    commands |= {"suggest": _suggest, "label": _label, "runs": _runs, "predict": _predict}
+    commands |= {"import": _import, "suggest": _suggest, "label": _label, "runs": _runs, "predict": _predict}
     signals.leave_at_once()
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -93,12 +93,17 @@ def _fail(sentences: str, code: int) -> int:
 
 
 def _settings(
-    arguments: Sequence[str], command: str, contradictions: "Callable[[JobSettings], list[str]] | None" = None
+    arguments: Sequence[str],
+    command: str,
+    contradictions: "Callable[[JobSettings], list[str]] | None" = None,
+    kind: "type[JobSettings] | None" = None,
 ) -> "tuple[JobSettings, RegistrySettings]":
+    from tunewright.job.settings.job import JobSettings
     from tunewright.job.settings.load import load_settings
     from tunewright.registry.settings import RegistrySettings
 
-    settings = load_settings(arguments, f"tunewright {command}", contradictions or _contradictions)
+    said = contradictions or _contradictions
+    settings = load_settings(arguments, f"tunewright {command}", said, kind or JobSettings)
     return settings, RegistrySettings()
 
 
@@ -170,6 +175,31 @@ def _train_with_others(place: Place, settings: "JobSettings", registry: "Registr
         with begin(settings, registry) as begun:
             outcome = finish(begun, settings, registry)
         world.tell("done")
+    show(outcome)
+
+
+def _import(arguments: Sequence[str]) -> None:
+    if read_place(os.environ).size > 1 or is_to_start(os.environ):
+        raise SettingsError("import is one process, without torchrun: nothing is taught that could be shared")
+    words = list(arguments)
+    model = words.pop(0) if words and not words[0].startswith("-") else None
+    parser("import").parse_known_args([word for word in words if word in ("-h", "--help")])
+    if model and any(word.partition("=")[0] == "--base_model" for word in words):
+        raise SettingsError(f"the model is named twice, {model!r} and --base_model; name it once")
+    from tunewright.job.commands.imports.settings import ImportSettings, import_faults
+
+    named = [] if model is None else ["--base_model", model]
+    settings, registry = _settings([*words, *named], "import", import_faults, ImportSettings)
+    if faults := import_faults(settings):
+        raise SettingsError("\n".join(faults))
+    from tunewright.job.steps.begin import begin
+
+    signals.unwind()
+    with signals.held():
+        from tunewright.job.commands.imports.command import get_ready, import_model
+        from tunewright.job.commands.summary import show
+    with begin(settings, registry, get_ready) as begun:
+        outcome = import_model(begun, settings, registry)
     show(outcome)
 
 

@@ -2,9 +2,10 @@
 
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -23,7 +24,7 @@ from tunewright.job.report.card import write_report
 from tunewright.job.report.lineage import lineage
 from tunewright.job.report.subject import Holder
 from tunewright.job.settings.job import JobSettings
-from tunewright.job.steps.adapt import adapt, read_text
+from tunewright.job.steps.adapt import Adaptation, adapt, read_text
 from tunewright.job.steps.begin import Begun, Ready, begin, get_ready
 from tunewright.job.steps.diagnose import diagnose, hold_back
 from tunewright.job.steps.encode import encode_sides
@@ -33,7 +34,7 @@ from tunewright.job.steps.run.folders import local_folder, work_folder
 from tunewright.job.steps.run.promote import point_alias, require
 from tunewright.job.steps.run.resume import digest_of, digest_of_taught, open_checkpoints
 from tunewright.job.steps.run.stages import BUNDLE, CHECKPOINTS, Stages
-from tunewright.job.steps.teach import teach
+from tunewright.job.steps.teach import Taught, teach
 from tunewright.job.steps.teachers.distill import with_teacher
 from tunewright.job.steps.teachers.pseudo_labels import with_pool
 from tunewright.job.steps.teachers.translators import with_translations
@@ -70,16 +71,8 @@ def run(settings: JobSettings, registry: RegistrySettings) -> Outcome:
 
 def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> Outcome:
     """The rest of a run."""
-    store, run_id = begun.store, begun.run_id
     if done := begun.done:
-        say("registry", f"run {run_id} has already published {done.name}:{done.number}")
-        open_trust(registry).sign(store, done)
-        # What the first try found is part of the version.
-        short = read_manifest(store, done).config.get("short_of_baseline")
-        missed = point_alias(begun, done, settings, registry, short=str(short) if short else None)
-        leave(begun.folder, begun.mirror, keep_bundle=settings.keep_bundle)
-        require(missed)
-        return Outcome(done, None)
+        return finish_again(begun, done, settings, registry)
     assert begun.ready is not None
     plan, sides = open_base(begun.ready, settings, registry, begun.work)
     if settings.train.minutes:
@@ -95,11 +88,40 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         if plan.adaptation
         else (teach(plan, sides, kept.of("train"), before=before), None)
     )
+    return register(begun, plan, taught, settings, registry, adaptation=adaptation)
+
+
+def finish_again(begun: Begun, done: Version, settings: JobSettings, registry: RegistrySettings) -> Outcome:
+    """The end of a run whose version an earlier try has published: what may be missing is signature and alias."""
+    store = begun.store
+    say("registry", f"run {begun.run_id} has already published {done.name}:{done.number}")
+    open_trust(registry).sign(store, done)
+    # What the first try found is part of the version.
+    short = read_manifest(store, done).config.get("short_of_baseline")
+    missed = point_alias(begun, done, settings, registry, short=str(short) if short else None)
+    leave(begun.folder, begun.mirror, keep_bundle=settings.keep_bundle)
+    require(missed)
+    return Outcome(done, None)
+
+
+def register(
+    begun: Begun,
+    plan: Plan,
+    taught: Taught,
+    settings: JobSettings,
+    registry: RegistrySettings,
+    *,
+    adaptation: Adaptation | None = None,
+    told: Mapping[str, object] = MappingProxyType({}),
+) -> Outcome:
+    """A model as it will be exported, to a version: files, figures, gates, report, and the alias. `told`: more for its
+    lineage."""
+    store = begun.store
     with Stages(begun.folder, begun.mirror) as stages:
         stages.begin(digest_of_taught(taught.model, plan))
         objective = plan.prepared.task.objective(plan)
         released = release(taught.model, plan, objective, begun.folder / BUNDLE, stages)
-        facts = lineage(plan, taught.trained, taught.parameters, run_id)
+        facts = {**lineage(plan, taught.trained, taught.parameters, begun.run_id), **told}
         facts["adaptation"] = asdict(adaptation) if adaptation else None
         facts["times"] = {"started": begun.started, "seconds": round(time.time() - begun.started, 1)}
         hashed = write_report(released, plan, taught.trained, facts, adaptation, _holder(store, settings))
@@ -229,7 +251,7 @@ def open_base(
 
 def _keep_rows(prepared: Prepared, folder: Path) -> None:
     """The rows of all sides, for people who want to see what was taught."""
-    parts = {side: prepared.part(side) for side in ("train", "validation", "test")}
+    parts = {side: prepared.part(side) for side in prepared.sides}
     kind = Kind(prepared.roles, prepared.task.arrow_types(prepared.roles), prepared.labels)
     save_taught(folder, {side: part.data for side, part in parts.items() if len(part)}, kind)
     say("data", f"the rows of all sides are in {folder} (datasets.load_from_disk)")

@@ -40,7 +40,8 @@ answers to single rows there is no such file; of more than 100,000 test rows tho
 - `of`: the values of the `columns`, which `report.slices` of the job names.
 
 The first line has `metric` (the headline), what the `score` of a row is, `variants` (the one served by default first),
-`columns`, `test_rows`, and `in_training`: test rows whose inputs stand among the training rows too.
+`columns`, `test_rows`, and `in_training`: test rows whose inputs stand among the training rows too, `null` where
+the model was imported, and nobody knows these.
 """
 
 

@@ -32,7 +32,7 @@ class Tally:
     settings: DataSettings
     options: Options
     labels: Collection[str] | None
-    """Those of the training rows where no others are allowed."""
+    """Those of the training rows, or of the model, where no others are allowed."""
     known_classes: tuple[str, ...] = ()
     """The names that a training file, else one of these, gives the numbers of its labels."""
     layout: Layout = field(default_factory=lambda: Layout("csv"))
@@ -47,6 +47,8 @@ class Tally:
     joined: JoinedLabels = field(default_factory=JoinedLabels)
     notes: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    of_model: bool = False
+    """Whether the labels are those of a model that was taught elsewhere."""
 
 
 class Cells:
@@ -237,15 +239,18 @@ class Cells:
         unseen = [label for label in dict.fromkeys(labels) if label not in known]
         if not unseen:
             return True
+        lacking, whose = "a label that no row of data.train has", "the training labels"
+        if self._tally.of_model:
+            lacking, whose = "a label that the model does not have", "the labels of the model"
         if self.settings.unknown_labels == "wrong":
-            self.note("a label that no row of data.train has, counted as wrong", shown(unseen[0]))
+            self.note(f"{lacking}, counted as wrong", shown(unseen[0]))
             return True
         if self.settings.unknown_labels == "leave_out":
-            self.leave_out("with a label that no row of data.train has")
+            self.leave_out(f"with {lacking}")
             return False
-        hint = f"the training labels are {listed(known)}; {self._names_advice(unseen, known)}"
+        hint = f"{whose} are {listed(known)}; {self._names_advice(unseen, known)}"
         for label in unseen:
-            self.fault(f"column {self.roles.target!r} holds a label that no row of data.train has", hint, value=label)
+            self.fault(f"column {self.roles.target!r} holds {lacking}", hint, value=label)
         return False
 
     def _are_named(self, labels: list[str]) -> bool:

@@ -145,16 +145,18 @@ def check(
     options: Options | None = None,
     cache: Path = Path(),
     kept: tuple[str, ...] = (),
+    of_model: bool = False,
 ) -> Checked:
     """Read and check the files of one setting into an Arrow file; DataError tells all that is wrong.
 
     `labels` are those of the training rows where no others are allowed, `classes` the names that the training files
-    give the numbers of their labels. `kept`: columns whose values are kept with each row.
+    give the numbers of their labels. `kept`: columns whose values are kept with each row. `of_model`: whether the
+    labels are those of a model that was taught elsewhere.
     """
     media: list[Fingerprint] = []
     with closing(DatasetWriter(target, task.arrow_types(roles), keeps=bool(kept))) as writer:
         known = dict.fromkeys(labels) if labels is not None else None
-        tally = Tally(roles, settings, options or task.options(), known)
+        tally = Tally(roles, settings, options or task.options(), known, of_model=of_model)
         reading = _Reading(task, writer, tally)
         layouts = [layout_of(file.address, settings, roles, file.path, kept=kept) for file in files]
         told = [told_names(file.path, one).get(roles.target, ()) for file, one in zip(files, layouts, strict=True)]

@@ -141,7 +141,8 @@ class Labels(Target[object, list[str]]):
     def baseline(self, part: Part, plan: Plan) -> dict[str, float]:
         """Always the commonest training label; each label that more than half of the training rows have."""
         taught = plan.prepared.train.targets
-        shares = _counts(taught, plan.prepared.labels) / len(taught)
+        # Of an imported model the rows may have labels beyond its own.
+        shares = _counts(taught, plan.prepared.labels)[: len(plan.prepared.labels)] / len(taught)
         # Above 0 is above the threshold of one half.
         logits = np.tile(np.asarray(shares - 0.5, dtype=np.float32), (len(part), 1))
         prepared, truths = plan.prepared, part.targets[:]

@@ -95,6 +95,14 @@ class Prepared:
     """The package that brings the task, as `name==version`; empty for one that is built in."""
     unlabelled: Part | None = None
     """Rows of which nothing is said, without targets."""
+    imported: bool = False
+    """Whether the model was taught elsewhere: nobody knows of which rows, and `train` are rows that it is measured
+    on, in their place."""
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The sides that the data has."""
+        return ("validation", "test") if self.imported else ("train", "validation", "test")
 
     def part(self, side: str) -> Part:
         """The rows of `train`, `validation` or `test`."""

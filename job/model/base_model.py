@@ -57,6 +57,8 @@ class BaseCheckpoint:
     """Where verdicts on its programs are kept."""
     licence: str | None = None
     """What its card says; None where it says nothing."""
+    finished: bool = False
+    """Whether it is taken as it is, its head with it: then nothing in it may be new."""
 
     @property
     def mean_pooling(self) -> bool:

@@ -77,7 +77,8 @@ def build_headed(
     stated = base.config()
     config = _configured(load_config(base), labels, settings)
     model = load(kind, base, config, {})
-    if stated.get("label2id") != config.label2id or stated.get("architectures") != [type(model).__name__]:
+    other = stated.get("label2id") != config.label2id or stated.get("architectures") != [type(model).__name__]
+    if other and not base.finished:
         make_new(last_layer(model), config)
     else:
         scale_head(model, (-scale[0] / scale[1], 1 / scale[1]))
@@ -144,7 +145,7 @@ def build_encoder(base: BaseCheckpoint, settings: TrainSettings) -> nn.Module:
 
 def _keeps_head(base: BaseCheckpoint, labels: list[str], pooling: str) -> bool:
     config = base.config()
-    same_labels = config.get("label2id") == {label: number for number, label in enumerate(labels)}
+    same_labels = base.finished or config.get("label2id") == {label: number for number, label in enumerate(labels)}
     return same_labels and config.get("tunewright_pooling", "native") == pooling
 
 

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
-from transformers import AutoConfig, PretrainedConfig
+from transformers import AutoConfig, AutoModel, PretrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from tunewright.job.errors import BaseModelError, JobError, first_line
@@ -78,6 +78,8 @@ def load_with_report(
             f"base model {base.address!r}: model.safetensors lacks {len(missing)} weights that config.json asks for, "
             f"or has them in another shape, such as {missing[0]}"
         )
+    if base.finished and kind is not AutoModel:
+        _refuse_new(absent, model, base)
     left_over = sorted(name for name in report["unexpected_keys"] if _is_left_over(name, model))
     if left_over:
         raise BaseModelError(
@@ -86,6 +88,16 @@ def load_with_report(
         )
     _begin_bare(kind, config, model, absent)
     return model, absent
+
+
+def _refuse_new(absent: list[str], model: nn.Module, base: BaseCheckpoint) -> None:
+    """A model that is taken as it is brings every weight of its head."""
+    new = sorted(set(absent) & {name for name, _ in model.named_parameters()})
+    if new:
+        raise BaseModelError(
+            f"base model {base.address!r}: model.safetensors lacks {len(new)} weights of the head of a "
+            f"{type(model).__name__}, or has them in another shape, such as {new[0]}: it was not taught this task"
+        )
 
 
 def _begin_bare(kind: AutoClass, config: PretrainedConfig, model: nn.Module, absent: list[str]) -> None:

@@ -66,7 +66,7 @@ def _keep_outcomes(release: Release, plan: Plan) -> None:
         metric=release.headline,
         labels=release.model.labels,
         keys=prepared.test.keys,
-        in_training=int(np.isin(prepared.test.keys, prepared.train.keys).sum()),
+        in_training=None if prepared.imported else int(np.isin(prepared.test.keys, prepared.train.keys).sum()),
         columns=dict(zip(columns, map(list, values), strict=True)),
     )
     (release.folder / OUTCOMES_FILE).write_bytes(outcomes(answers, test))
@@ -149,6 +149,8 @@ def _training(plan: Plan, trained: Trained) -> str:
     if train.few_shot:
         taught = f"was taught by pairs of texts: {_course(plan, trained)}" if trained.history else "stayed as it was."
         return f"The head is logistic regression on the vectors of all training rows; the encoder {taught}"
+    if plan.prepared.imported:
+        return "It was taught elsewhere, nobody here knows of which rows; `lineage.json` has the digests of its files."
     if not trained.history:
         return "Nothing was trained: the weights are those of the base model. Every setting stands in `lineage.json`."
     return _course(plan, trained)
@@ -200,6 +202,7 @@ def _course(plan: Plan, trained: Trained) -> str:
 
 def _sentence(plan: Plan, model: ModelFile, trained: Trained) -> str:
     base, made = plan.base, "Fine-tuned" if trained.history or plan.settings.train.few_shot else "Exported"
+    made = "Imported" if plan.prepared.imported else made
     purpose = plan.prepared.task.purpose(model)
     return f"{purpose}. {made} by Tunewright from `{base.address}` ({base.digest[:19]})."
 

@@ -86,7 +86,7 @@ def linear_floor(plan: Plan, headline: str) -> Floor | None:
     """What a linear model of the words reaches on the test rows; None for other tasks, and with too many labels."""
     prepared, problem = plan.prepared, plan.prepared.problem
     size = max(len(prepared.labels), 1)
-    if prepared.task.columns.media or problem not in _LEARNED or not rows_for(size):
+    if prepared.imported or prepared.task.columns.media or problem not in _LEARNED or not rows_for(size):
         return None
     started = time.perf_counter()
     train = _drawn(prepared.train, rows_for(size))
@@ -107,7 +107,8 @@ def words_of_labels(plan: Plan) -> LabelWords | None:
     """Which words of the training rows speak for which label; None where no labels of texts are learned."""
     prepared, size = plan.prepared, max(len(plan.prepared.labels), 1)
     rows = min(rows_for(size), rows_read(size))
-    if prepared.task.columns.media or prepared.problem not in ("single_label", "multi_label") or not rows:
+    labelled = prepared.problem in ("single_label", "multi_label")
+    if prepared.imported or prepared.task.columns.media or not labelled or not rows:
         return None
     train = _drawn(prepared.train, rows)
     return LabelWords(label_words(_texts(train), np.asarray(train.targets[:]), size), len(train))

@@ -22,6 +22,14 @@ class Base(TypedDict):
     licence: NotRequired[str]
 
 
+class Imported(TypedDict):
+    """A model that was taught elsewhere."""
+
+    address: str
+    files: Mapping[str, str]
+    """sha256 of each of its files, as they were found."""
+
+
 class File(TypedDict):
     """A file of rows."""
 
@@ -48,6 +56,7 @@ class Facts(TypedDict):
     run_id: str
     settings: Mapping[str, object]
     base_model: Base
+    imported: NotRequired[Imported]
     data: Data
     plug_ins: Mapping[str, str]
     hardware: Mapping[str, object]
@@ -63,7 +72,7 @@ def provenance(lineage: Facts, files: Iterable[Layer]) -> dict[str, object]:
         "buildType": _BUILD_TYPE,
         "externalParameters": {"settings": lineage["settings"]},
         "internalParameters": {"hardware": lineage["hardware"], "plug_ins": lineage["plug_ins"]},
-        "resolvedDependencies": [*_base(lineage["base_model"]), *_data(lineage["data"]), *_code(lineage["code"])],
+        "resolvedDependencies": [*_base(lineage), *_data(lineage["data"]), *_code(lineage["code"])],
     }
     times = lineage.get("times")
     when = (
@@ -83,12 +92,17 @@ def provenance(lineage: Facts, files: Iterable[Layer]) -> dict[str, object]:
     }
 
 
-def _base(base: Base) -> list[dict[str, object]]:
-    said = {"role": "base model", "digest": "sha256 over the names and digests of its files"}
+def _base(lineage: Facts) -> list[dict[str, object]]:
+    base, imported = lineage["base_model"], lineage.get("imported")
+    said = {"role": "imported model" if imported else "base model"}
+    said |= {"digest": "sha256 over the names and digests of its files"}
     said |= {"licence": base["licence"]} if "licence" in base else {}
-    return [
-        {"name": base["address"], "digest": {"sha256": base["digest"].removeprefix("sha256:")}, "annotations": said}
+    files: list[dict[str, object]] = [
+        {"name": f"{base['address']}/{name}", "digest": {"sha256": digest}, "annotations": {"role": said["role"]}}
+        for name, digest in (imported["files"] if imported else {}).items()
     ]
+    digest = {"sha256": base["digest"].removeprefix("sha256:")}
+    return [{"name": base["address"], "digest": digest, "annotations": said}, *files]
 
 
 def _data(data: Data) -> list[dict[str, object]]:

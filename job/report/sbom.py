@@ -11,7 +11,7 @@ from functools import cache
 from importlib import metadata
 from urllib.parse import quote
 
-from tunewright.job.report.provenance import Base, Data, Facts
+from tunewright.job.report.provenance import Data, Facts
 from tunewright.registry.versions.record import moment
 
 SBOM = "sbom.json"
@@ -25,7 +25,7 @@ Component = dict[str, object]
 def sbom(lineage: Facts) -> dict[str, object]:
     """The document of a run."""
     settings, times = lineage["settings"], lineage.get("times")
-    used = [_base(lineage["base_model"]), *_data(lineage["data"])]
+    used = [_base(lineage), *_data(lineage["data"])]
     packages = _packages()
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -42,14 +42,19 @@ def sbom(lineage: Facts) -> dict[str, object]:
     }
 
 
-def _base(base: Base) -> Component:
+def _base(lineage: Facts) -> Component:
+    base, imported = lineage["base_model"], lineage.get("imported")
+    what = "the model that was imported" if imported else "the base model"
     found: Component = {
         "type": "machine-learning-model",
         "bom-ref": "base-model",
         "name": base["address"],
-        "description": "the base model; its hash is over the names and digests of its files",
+        "description": f"{what}; its hash is over the names and digests of its files",
         "hashes": _hashes(base["digest"].removeprefix("sha256:")),
     }
+    if imported:
+        digests = imported["files"].items()
+        found["properties"] = [{"name": f"tunewright:sha256:{name}", "value": digest} for name, digest in digests]
     return found | ({"licenses": [{"license": {"name": base["licence"]}}]} if "licence" in base else {})
 
 

@@ -26,11 +26,15 @@ s3://bucket/prefix); credentials and endpoint are AWS's own (AWS_ENDPOINT_URL_S3
 
 
 def load_settings(
-    arguments: Sequence[str], program: str, contradictions: Callable[[JobSettings], list[str]] = lambda rest: []
+    arguments: Sequence[str],
+    program: str,
+    contradictions: Callable[[JobSettings], list[str]] = lambda rest: [],
+    kind: type[JobSettings] = JobSettings,
 ) -> JobSettings:
     """The settings of `--config FILE`, the environment and the flags. SettingsError names every mistake at once.
 
     `contradictions`: what is wrong with settings that can be read, which is asked about the rest where some cannot.
+    `kind`: the same settings, of which others must be set.
     """
     parser, source = settings_parser(program)
     others, entries = take_flags(arguments, JobSettings)
@@ -43,12 +47,12 @@ def load_settings(
     def build() -> JobSettings:
         tree = _layered(file, _of_environment(), _of_flags(source, flags), entries)
         try:
-            return JobSettings.model_validate(tree)
+            return kind.model_validate(tree)
         except ValidationError as error:
-            rest.extend(_of_rest(tree, error, contradictions))
+            rest.extend(_of_rest(tree, error, contradictions, kind))
             raise
 
-    built = build_settings(build, JobSettings, PREFIX, environ, only_variables=False)
+    built = build_settings(build, kind, PREFIX, environ, only_variables=False)
     if isinstance(built, list):
         raise SettingsError("\n".join([*built, *rest]))
     return built
@@ -56,11 +60,18 @@ def load_settings(
 
 _DECIDING = ("task", "options", "data.columns")
 """Settings without which little can be said of the others."""
-_STANDING_IN: dict[str, Tree] = {"model_name": {"model_name": "model"}, "data.train": {"data": {"train": "train"}}}
+_STANDING_IN: dict[str, Tree] = {
+    "model_name": {"model_name": "model"},
+    "base_model": {"base_model": "base"},
+    "data.train": {"data": {"train": "train"}},
+    "data.test": {"data": {"test": "test"}},
+}
 """For what must be set and is not."""
 
 
-def _of_rest(tree: Tree, error: ValidationError, contradictions: Callable[[JobSettings], list[str]]) -> list[str]:
+def _of_rest(
+    tree: Tree, error: ValidationError, contradictions: Callable[[JobSettings], list[str]], kind: type[JobSettings]
+) -> list[str]:
     """What is wrong with the settings beside those that cannot be read, and not because of these."""
     paths = [tuple(map(str, fault["loc"])) for fault in error.errors(include_url=False)]
     mistaken = {next((one for one in leaves(JobSettings) if path[: len(one)] == one), path) for path in paths}
@@ -71,7 +82,7 @@ def _of_rest(tree: Tree, error: ValidationError, contradictions: Callable[[JobSe
         tree = _without(tree, path)
     tree = functools.reduce(merged, (value for name, value in _STANDING_IN.items() if name in names), tree)
     try:
-        said = contradictions(JobSettings.model_validate(tree))
+        said = contradictions(kind.model_validate(tree))
     except ValidationError:
         return []
     return [sentence for sentence in said if not any(name in sentence for name in names)]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tunewright.job import signals
 from tunewright.job.checkpoints.mirror import Mirror
@@ -32,6 +33,9 @@ from tunewright.registry.versions.publish import find_run
 from tunewright.registry.versions.record import Version
 from tunewright.registry.webhook import check_webhook
 
+if TYPE_CHECKING:
+    from tunewright.job.model.base_model import BaseCheckpoint
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -39,6 +43,8 @@ class Ready:
 
     prepared: Prepared
     base: Path
+    checkpoint: "BaseCheckpoint | None" = None
+    """Its checked copy, where that was made already."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,11 @@ def get_ready(settings: JobSettings, registry: RegistrySettings, work: Path) -> 
 
 
 @contextmanager
-def begin(settings: JobSettings, registry: RegistrySettings) -> Iterator[Begun]:
+def begin(
+    settings: JobSettings,
+    registry: RegistrySettings,
+    get_ready: Callable[[JobSettings, RegistrySettings, Path], Ready] = get_ready,
+) -> Iterator[Begun]:
     """Begin a run; however it ends, what only it needs is removed, and its folder where nothing is in it."""
     started = time.time()
     # Before the registry is asked for anything.
@@ -93,7 +103,8 @@ def begin(settings: JobSettings, registry: RegistrySettings) -> Iterator[Begun]:
             return
         with work_folder(output) as work:
             ready = get_ready(settings, registry, work)
-            run_id = settings.run_id or run_id_of(settings, ready.prepared, ready.base, registry.cache)
+            base = ready.checkpoint.digest if ready.checkpoint else ready.base
+            run_id = settings.run_id or run_id_of(settings, ready.prepared, base, registry.cache)
             with own_folder(output / run_id):
                 found = begun(run_id, ready, work)
                 if found.mirror and not found.done:

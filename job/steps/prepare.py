@@ -6,6 +6,7 @@ Nothing here needs torch: what is wrong with settings or data is told within a s
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -62,13 +63,7 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
         said = advice(map(task.target.strata, parts["train"].data.targets()), settings.train, problem)
         if said:
             warn("split", said)
-    facts: DataFacts = {
-        "files": {name: _fingerprint(part) for name, part in checked.items()},
-        "rows": _sizes(parts),
-        "split_digests": {name: _digest(part.keys) for name, part in parts.items()},
-        "dropped_empty_rows": sum(part.dropped for part in checked.values()),
-        "left_out_rows": {name: dict(part.left_out) for name, part in checked.items() if +Counter(part.left_out)},
-    }
+    facts = facts_of(checked, parts)
     if unlabelled:
         facts["files"]["unlabelled"] = _fingerprint(unlabelled.checked)
         facts["rows"]["unlabelled"] = len(unlabelled.part)
@@ -98,6 +93,17 @@ def _advise(settings: JobSettings, train: Part, labels: Sequence[str]) -> None:
         warn("split", f"{shown}: with so many, plain fine-tuning is about as good; consider removing train.few_shot")
 
 
+def facts_of(checked: dict[str, Checked], parts: dict[str, Part]) -> DataFacts:
+    """What was found: files, rows of each side, what was left out. `checked`: by the settings, `parts`: by the sides"""
+    return {
+        "files": {name: _fingerprint(part) for name, part in checked.items()},
+        "rows": _sizes(parts),
+        "split_digests": {name: _digest(part.keys) for name, part in parts.items()},
+        "dropped_empty_rows": sum(part.dropped for part in checked.values()),
+        "left_out_rows": {name: dict(part.left_out) for name, part in checked.items() if +Counter(part.left_out)},
+    }
+
+
 def _sizes(parts: dict[str, Part]) -> dict[str, int]:
     return {name: len(part) for name, part in parts.items()}
 
@@ -108,38 +114,60 @@ def _read(
     """What the settings name, checked, and the labels of the training rows; the other rows may have no others."""
     checked: dict[str, Checked] = {}
     labels: list[str] | None = None
-    kind = settings.data.format or ""
-    tested = "train" if settings.data.test is None else "test"
+    side = SideReader(settings, task, options, roles, cache, work)
     for name in ("train", "validation", "test"):
-        source = getattr(settings.data, name)
-        if source is None:
+        if getattr(settings.data, name) is None:
             continue
         allowed = labels if task.target.closed else None
-        classes = checked["train"].classes if checked else ()
+        checked[name] = side.read(name, allowed, checked["train"].classes if checked else ())
+        if labels is None:
+            labels = task.target.learn(checked[name].data.targets(), roles.target_role)
+    refuse_same_bytes(checked)
+    return checked, labels or []
+
+
+@dataclass(frozen=True)
+class SideReader:
+    """Reads and checks what the settings name as one side of the data."""
+
+    settings: JobSettings
+    task: Task
+    options: Options
+    roles: Roles
+    cache: Path
+    work: Path
+    of_model: bool = False
+    """Whether the labels are those of a model that was taught elsewhere."""
+
+    def read(self, name: str, labels: list[str] | None, classes: tuple[str, ...] = ()) -> Checked:
+        """The rows of `train`, `validation` or `test`. `labels`: those that are allowed, None: all; `classes`: the
+        names that the training files give the numbers of their labels."""
+        settings, kind = self.settings, self.settings.data.format or ""
+        source = getattr(settings.data, name)
+        tested = "train" if settings.data.test is None else "test"
         kept = tuple(settings.report.slices) if name == tested else ()
-        files = find_folders(source, kind, cache) if kind in MEDIA else fetch(source, cache)
+        files = find_folders(source, kind, self.cache) if kind in MEDIA else fetch(source, self.cache)
         read = partial(
             check,
             files,
-            task,
-            roles,
+            self.task,
+            self.roles,
             settings.data,
-            labels=allowed,
+            labels=labels,
             classes=classes,
-            options=options,
-            cache=cache,
+            options=self.options,
+            cache=self.cache,
             kept=kept,
+            of_model=self.of_model,
         )
-        if _is_reusable(files, task, settings):
-            asked = _asked(settings, options) | {"labels": allowed, "classes": classes, "kept": kept}
-            checked[name] = check_or_reuse(read, files, asked, cache / "rows")
+        if _is_reusable(files, self.task, settings):
+            asked = _asked(settings, self.options) | {"labels": labels, "classes": classes, "kept": kept}
+            asked |= {"of_model": True} if self.of_model else {}
+            checked = check_or_reuse(read, files, asked, self.cache / "rows")
         else:
-            checked[name] = read(target=work / f"{name}.arrow")
-        _say_read(name, checked[name])
-        if labels is None:
-            labels = task.target.learn(checked[name].data.targets(), roles.target_role)
-    _refuse_same_bytes(checked)
-    return checked, labels or []
+            checked = read(target=self.work / f"{name}.arrow")
+        _say_read(name, checked)
+        return checked
 
 
 def _is_reusable(files: Sequence[SourceFile], task: Task, settings: JobSettings) -> bool:
@@ -154,7 +182,7 @@ def _asked(settings: JobSettings, options: Options) -> dict[str, object]:
     return {"task": settings.task, "data": data, "options": options.model_dump(mode="json")}
 
 
-def _refuse_same_bytes(checked: dict[str, Checked]) -> None:
+def refuse_same_bytes(checked: dict[str, Checked]) -> None:
     """Rows that choose the best epoch and then measure it prove nothing."""
     one, other = (checked.get(name) for name in ("validation", "test"))
     if one is None or other is None:

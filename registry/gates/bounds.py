@@ -115,6 +115,8 @@ def _overlap(allowed: int, of: Evidence) -> Gate:
     if of.outcomes is None:
         return missing("max_overlap", of, f"carries no {OUTCOMES}", allowed)
     found, rows = of.outcomes.head.in_training, of.outcomes.head.test_rows
+    if found is None:
+        return missing("max_overlap", of, "was imported, and nobody knows which rows it was taught", allowed)
     says = f"{found:,} of {rows:,} test rows stand among the training rows, at most {allowed:,}"
     return gate("max_overlap", passed=found <= allowed, says=says, found=found, asked=allowed)
 

@@ -35,7 +35,7 @@ class Head:
     variants: Annotated[tuple[str, ...], Field(min_length=1)]  # the one served by default first
     columns: tuple[str, ...]
     test_rows: int
-    in_training: int  # test rows whose inputs stand among the training rows too
+    in_training: int | None  # test rows whose inputs stand among the training rows too; null: nobody knows these
 
 
 @dataclass(frozen=True)

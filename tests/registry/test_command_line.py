@@ -64,8 +64,8 @@ def test_the_version_is_that_of_the_distribution():
         ("serv", "unknown command 'serv'; did you mean serve?"),
         (
             "--verison",
-            "unknown command '--verison'; the commands are init, train, check, tune, suggest, label, runs, predict, "
-            "submit, jobs, cancel, serve",
+            "unknown command '--verison'; the commands are init, train, import, check, tune, suggest, label, runs, "
+            "predict, submit, jobs, cancel, serve",
         ),
     ],
 )

@@ -34,8 +34,8 @@ class MeasuredRows:
     """The names of the labels; empty where none are told."""
     keys: NDArray[np.uint64]
     """`[N]` one number per row, equal for equal inputs."""
-    in_training: int
-    """Rows whose inputs stand among the training rows too."""
+    in_training: int | None
+    """Rows whose inputs stand among the training rows too; None where nobody knows what the model was taught."""
     columns: Mapping[str, Sequence[str]]
     """The columns by which the report cuts them, with the value of each row."""
 

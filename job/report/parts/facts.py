@@ -9,7 +9,6 @@ from tunewright.job.report.html import Cell, Html, Number, Section, facts, joine
 from tunewright.job.report.subject import Subject, count
 from tunewright.registry.variables import flat
 
-_SIDES = ("train", "validation", "test")
 _LABELS = 60
 
 
@@ -40,8 +39,9 @@ def data(subject: Subject) -> Section:
 
 def _label_counts(subject: Subject) -> Html:
     prepared, names = subject.plan.prepared, subject.labels
-    counts = {side: _counted(prepared.part(side), len(names)) for side in _SIDES if len(prepared.part(side))}
-    order = sorted(range(len(names)), key=lambda place: -counts["train"][place])
+    counts = {side: _counted(prepared.part(side), len(names)) for side in prepared.sides if len(prepared.part(side))}
+    first = next(iter(counts.values()))
+    order = sorted(range(len(names)), key=lambda place: -first[place])
     cells: list[list[Cell]] = [[names[at], *(count(held[at]) for held in counts.values())] for at in order[:_LABELS]]
     caption = "Rows by label" + (f", the {_LABELS} commonest of {len(names)}" if len(names) > _LABELS else "")
     return table(caption, ["label", *counts], cells, folded=len(cells) > 12)
@@ -62,7 +62,10 @@ def lineage(subject: Subject) -> Section:
     pairs = [
         ("Run", str(held.get("run_id"))),
         ("Task", settings.task),
-        ("Base model", f"{base.get('address')} ({str(base.get('digest'))[:19]})"),
+        (
+            "Imported from" if "imported" in held else "Base model",
+            f"{base.get('address')} ({str(base.get('digest'))[:19]})",
+        ),
         ("Weights", f"{_count(parameters.get('total'))}, of which {_count(parameters.get('learning'))} learned"),
         ("Begun", str(times.get("started", "–"))),
         ("Seconds until this page", str(times.get("seconds", "–"))),

@@ -18,8 +18,9 @@ _NOTHING = ("output", "run_id", "alias", "keep_bundle", "wait_minutes", "track")
 """Settings that change nothing of a version."""
 
 
-def run_id_of(settings: JobSettings, prepared: Prepared, base: Path, cache: Path) -> str:
-    """Of the settings, the rows, the files of the base model and this version of the job."""
+def run_id_of(settings: JobSettings, prepared: Prepared, base: Path | str, cache: Path) -> str:
+    """Of the settings, the rows, the files of the base model and this version of the job. `base`: the folder of the
+    base model, or a digest of all its files."""
     text = settings.adapt.data if settings.adapt else None
     # Without those that change nothing of a version.
     asked = settings.model_dump(
@@ -31,10 +32,14 @@ def run_id_of(settings: JobSettings, prepared: Prepared, base: Path, cache: Path
         "rows": rows_of(prepared.facts),
         "labels": prepared.labels,
         "text": _files(text, cache) if text else None,
-        "base": {path.name: sha256_of(path) for path in sorted(base.iterdir()) if is_wanted(path.name)},
+        "base": base if isinstance(base, str) else _wanted(base),
         "version": metadata.version("tunewright"),
     }
     return digest(facts)[:16]
+
+
+def _wanted(base: Path) -> dict[str, str]:
+    return {path.name: sha256_of(path) for path in sorted(base.iterdir()) if is_wanted(path.name)}
 
 
 def rows_of(facts: DataFacts) -> object:

@@ -75,12 +75,25 @@ def test_the_bill_of_materials_holds_base_model_data_and_every_package():
     assert told["serialNumber"] == sbom(FACTS)["serialNumber"]
 
 
+IMPORTED = FACTS | {"imported": {"address": "org/base", "files": {"config.json": "d" * 64}}}
+
+
+def test_both_say_of_which_files_a_model_was_imported():
+    definition = provenance(IMPORTED, [])["predicate"]["buildDefinition"]
+    model, file, *_ = definition["resolvedDependencies"]
+    assert model["annotations"]["role"] == "imported model"
+    assert (file["name"], file["digest"]) == ("org/base/config.json", {"sha256": "d" * 64})
+    held = sbom(IMPORTED)["components"][0]
+    assert held["description"].startswith("the model that was imported;")
+    assert held["properties"] == [{"name": "tunewright:sha256:config.json", "value": "d" * 64}]
+
+
 def test_cyclonedx_itself_finds_nothing_wrong():
     validation = pytest.importorskip("cyclonedx.validation.json", reason="the extra dev has cyclonedx-python-lib")
     from cyclonedx.schema import SchemaVersion
 
     bare = FACTS | {"base_model": {"address": "base", "digest": f"sha256:{'a' * 64}"}}
-    for facts in (FACTS, bare):
+    for facts in (FACTS, bare, IMPORTED):
         assert validation.JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(sbom(facts))) is None
 
 

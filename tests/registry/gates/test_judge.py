@@ -124,6 +124,9 @@ def test_test_rows_that_were_taught_are_missed(make, rights, outcomes_of, gate):
     version = make(outcomes_of(rights("++++"), in_training=3))
     said = "3 of 4 test rows stand among the training rows, at most 2"
     assert gate(version, Policy(max_overlap=2)) == (False, said)
+    unknown = make(outcomes_of(rights("++++"), in_training=None))
+    said = "reviews:2 was imported, and nobody knows which rows it was taught"
+    assert gate(unknown, Policy(max_overlap=2)) == (False, said)
 
 
 def test_a_version_must_not_be_surely_worse_than_the_holder_on_the_same_rows(store, make, rights, gate):

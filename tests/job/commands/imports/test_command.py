@@ -1,0 +1,113 @@
+"""`tunewright import`: from a folder of transformers to a version that answers as transformers does."""
+
+import gzip
+import json
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+
+from tunewright.job import program
+from tunewright.job.errors import BaseModelError
+from tunewright.job.model.build import build_classifier
+from tunewright.job.settings.train import TrainSettings
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.transfer.download import sha256_of
+from tunewright.registry.versions.pull import pull
+from tunewright.serving.golden import replay
+from tunewright.serving.predictor import open_predictor
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+TEXTS = ["This product is amazing!", "I hate this product!", "Why does it leak after 2 days?", "ok"]
+
+
+@pytest.fixture(autouse=True)
+def _own_signals():
+    """The program takes over signals, which belong to pytest again after the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def imported(write_rows, registry, tmp_path, monkeypatch, capsys):
+    """imported(folder, "single", *flags): exit code and errors of an import of a folder, measured on rows of that
+    shape."""
+    monkeypatch.setenv("REGISTRY_URI", registry.uri)
+    monkeypatch.setenv("REGISTRY_CACHE", str(registry.cache))
+
+    def run(folder, shape, *flags, task="text-classification"):
+        target = {"multi": "labels", "regression": "score"}.get(shape, "label")
+        given = {"task": task, "model_name": "tiny", "output": tmp_path / "runs", "data.test": write_rows(shape, 0, 60)}
+        given |= {"data.columns.text": "text", f"data.columns.{target}": target, "export.explained_rows": 0}
+        words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+        code = program.main(["import", str(folder), *words, *flags])
+        return code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def pulled(registry):
+    """pulled("tiny") is the folder of a version, every file of it verified."""
+    return lambda reference: pull(open_store(registry.uri), reference, cache=registry.cache).folder
+
+
+def test_a_head_must_be_there_whole(fetch, make_base):
+    base = replace(fetch(make_base("bert")), finished=True)
+    with pytest.raises(BaseModelError) as caught:
+        build_classifier(base, ["without", "with"], TrainSettings())
+    assert str(caught.value) == (
+        f"base model {base.address!r}: model.safetensors lacks 2 weights of the head of a "
+        "BertForSequenceClassification, or has them in another shape, such as classifier.bias: it was not taught this "
+        "task"
+    )
+
+
+def test_a_head_stays_as_it_is_whatever_its_labels_are_called(fetch, make_base, batch):
+    base = replace(fetch(make_base("bert", labels=["b", "a"])), finished=True)
+    model = build_classifier(base, ["with", "without"], TrainSettings()).eval()
+    own = AutoModelForSequenceClassification.from_pretrained(base.folder).eval()
+    with torch.no_grad():
+        assert torch.equal(model(**batch(2, 9)).logits, own(**batch(2, 9)).logits)
+
+
+def test_what_is_no_head_and_a_second_name_are_told(imported, make_base):
+    code, said = imported(make_base("bert"), "single")
+    assert (code, "is a BertModel, which has no head for text-classification" in said) == (2, True)
+    assert imported("x", "single", "--base_model", "y") == (
+        2,
+        "error: the model is named twice, 'x' and --base_model; name it once\n",
+    )
+    said = "error: train.epochs would have no effect: import teaches nothing; remove it\n"
+    assert imported("x", "single", "--train.epochs", "3") == (2, said)
+
+
+@pytest.mark.slow
+def test_a_folder_of_transformers_answers_as_transformers_does(imported, pulled, make_base):
+    # The order of the head is not that of sorted labels.
+    base = make_base("bert", labels=["without", "other", "with"])
+    assert imported(base, "single", "--alias", "production", "--gate.beat_baseline", "false") == (0, "")
+    folder = pulled("tiny@production")
+    predictor = open_predictor(folder, variant="fp32")
+    assert predictor.model.labels == ["without", "other", "with"]
+    model = AutoModelForSequenceClassification.from_pretrained(base).eval()
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(base)
+    with torch.no_grad():
+        expected = [model(**tokenizer(text, return_tensors="pt")).logits[0].numpy() for text in TEXTS]
+    assert np.abs(np.stack(predictor.outputs(TEXTS)) - np.stack(expected)).max() < 1e-4
+    assert replay(predictor) == 8
+    predictor.close()
+    lineage = json.loads((folder / "lineage.json").read_text())
+    assert lineage["imported"] == {
+        "address": str(base),
+        "files": {name: sha256_of(base / name) for name in sorted(FILES)},
+    }
+    assert lineage["settings"]["train"] == {"max_length": 64}
+    head = json.loads(gzip.decompress((folder / "report/outcomes.jsonl.gz").read_bytes()).splitlines()[0])
+    assert head["in_training"] is None
+    assert "Imported by Tunewright from" in (folder / "report/README.md").read_text()
