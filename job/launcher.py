@@ -3,11 +3,14 @@
 import logging
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tunewright.job.errors import JobError, first_line
+from tunewright.job.progress.events import say
 from tunewright.serving.runtime.capacity import available_cpus
 
+_DECIDED = (2, 3, 4)
+"""Codes of an end that would be the same again: they count before any other."""
 _GRACE = "50"
 """Seconds that the processes have to keep what they have learned once a signal has come."""
 
@@ -40,14 +43,38 @@ def start(arguments: Sequence[str]) -> None:
     try:
         run.run(asked)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        raise _ended(rank, failure.exitcode) from error
+        raise _ended(*_cause({rank: failure.exitcode for rank, failure in error.failures.items()})) from error
     except SignalException as error:
         raise Ended(130 if error.sigval == signal.SIGINT else 75) from error
     except (RendezvousError, DistError) as error:
+        if asked.node_rank > 0 and _is_published(arguments):
+            return
         raise JobError(
             f"the processes did not meet ({first_line(error)}); see PET_NNODES and PET_MASTER_ADDR"
         ) from error
+
+
+def _cause(codes: Mapping[int, int]) -> tuple[int, int]:
+    """Of processes that were found ended at one moment, by rank, the one that the others have lost, with its code."""
+    order = (*_DECIDED, *sorted(code for code in codes.values() if code < 0), 1, *codes.values())
+    code = next(code for code in order if code in codes.values())
+    return next(rank for rank in sorted(codes) if codes[rank] == code), code
+
+
+def _is_published(arguments: Sequence[str]) -> bool:
+    """Whether the run has ended well without this node, which was lost at the last moment and begun anew."""
+    from tunewright.job.settings.load import load_settings
+    from tunewright.registry.settings import RegistrySettings
+    from tunewright.registry.stores.store import open_store
+    from tunewright.registry.versions.publish import find_run
+
+    settings = load_settings(arguments, "tunewright train")
+    if not settings.run_id:
+        return False
+    done = find_run(open_store(RegistrySettings().uri), settings.model_name, settings.run_id)
+    if done:
+        say("registry", f"run {settings.run_id} has already published {done.name}:{done.number}")
+    return done is not None
 
 
 def _ended(rank: int, code: int) -> Ended:

@@ -1,5 +1,6 @@
 """The manifests as written and as kustomize renders them: schemas, pod security, exit codes, settings."""
 
+import copy
 import functools
 import os
 import shutil
@@ -10,6 +11,8 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
+from crds import refused
+from custom_resources import jobs_of, validate
 
 from tunewright.job import errors
 from tunewright.job.ranks import is_to_start
@@ -25,7 +28,9 @@ K8S = ROOT / "k8s"
 SITES = ["", "overlays/local/", "overlays/gpu/"]
 """Where a folder for the job and one for the server lie."""
 COMPONENTS = sorted(path.parent.name for path in K8S.glob("components/*/kustomization.yaml"))
-OF_THE_JOB = {"gpu", "kueue", "cache", "shared-memory", "hub-token", "nodes"}
+OF_THE_JOB = {"gpu", "kueue", "cache", "shared-memory", "hub-token", "nodes", "group", "jobset", "trainer"}
+AFTER = {"jobset": ["nodes"]}
+"""Components that stand after others."""
 OF_THE_SERVER = {"autoscale", "autoscale-requests", "metrics"}
 OF_OTHERS = {"PodMonitor", "PrometheusRule", "ScaledObject"}
 """Kinds that no schema of Kubernetes itself knows."""
@@ -78,7 +83,10 @@ def of_kind(manifests, kind, name=None):
 
 
 def pods(manifests):
-    return {one["kind"]: one["spec"]["template"] for one in manifests if "template" in one.get("spec", {})}
+    """The template of the pods of each kind."""
+    found = {one["kind"]: jobs_of(one)[0]["template"] for one in manifests if jobs_of(one)}
+    plain = [one for one in manifests if one["kind"] not in found and "template" in one.get("spec", {})]
+    return found | {one["kind"]: one["spec"]["template"] for one in plain}
 
 
 def container(pod):
@@ -100,7 +108,7 @@ def environment(manifests, pod):
 def test_every_manifest_matches_the_published_schema(manifests, version):
     assert {"Job", "Deployment", "Service", "PodDisruptionBudget"} <= {one["kind"] for one in manifests}
     for manifest in manifests:
-        kubernetes_validate.validate(manifest, version, strict=True)
+        validate(manifest, version)
 
 
 @pytest.mark.parametrize("room", ["job", "serving"])
@@ -334,17 +342,18 @@ def test_the_local_overlay_fits_a_laptop_and_never_pulls_what_is_there():
 
 @pytest.fixture
 def with_component(tmp_path):
-    """with_component("openshift"): the bases that it is for with one of the components, as an overlay has it."""
+    """with_component("openshift"): the bases that it is for with some of the components, as an overlay has them."""
 
-    def render(name, program="kubectl"):
+    def render(*names, program="kubectl"):
         made = []
         for room in ("job", "serving"):
-            if name in (OF_THE_SERVER if room == "job" else OF_THE_JOB):
+            if names[0] in (OF_THE_SERVER if room == "job" else OF_THE_JOB):
                 continue
-            folder = tmp_path / name / room
+            folder = tmp_path / "-".join(names) / room
             folder.mkdir(parents=True, exist_ok=True)
-            places = {"resources": room, "components": f"components/{name}"}
-            content = {key: [os.path.relpath(K8S / path, folder)] for key, path in places.items()}
+            whole = [f"components/{one}" for name in names for one in (*AFTER.get(name, []), name)]
+            places = {"resources": [room], "components": whole}
+            content = {key: [os.path.relpath(K8S / path, folder) for path in paths] for key, paths in places.items()}
             content |= {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
             (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
             made += rendered(str(folder), program)
@@ -358,7 +367,7 @@ def test_pods_with_a_component_are_as_locked_down_and_match_the_schema(with_comp
     manifests = with_component(name)
     for manifest in manifests:
         if manifest["kind"] not in OF_OTHERS:
-            kubernetes_validate.validate(manifest, OLDEST, strict=True)
+            validate(manifest, OLDEST)
     for pod in pods(manifests).values():
         spec, security = pod["spec"], container(pod)["securityContext"]
         assert spec["securityContext"]["runAsNonRoot"] is True
@@ -374,7 +383,7 @@ def test_pods_with_a_component_are_as_locked_down_and_match_the_schema(with_comp
 @pytest.mark.skipif(not KUBECTLS, reason="TUNEWRIGHT_KUBECTLS names no programs, which .ci/run brings")
 @pytest.mark.parametrize("name", [name for name in COMPONENTS if name != "registry"])
 def test_every_kubectl_renders_each_component_the_same(with_component, name):
-    oldest, *others = [with_component(name, program) for program in KUBECTLS]
+    oldest, *others = [with_component(name, program=program) for program in KUBECTLS]
     assert all(other == oldest for other in others)
 
 
@@ -438,8 +447,6 @@ def test_openshift_chooses_the_user_itself(with_component):
 
 def test_several_pods_of_one_job_find_each_other(with_component):
     manifests = with_component("nodes")
-    for manifest in manifests:
-        kubernetes_validate.validate(manifest, OLDEST, strict=True)
     [job] = of_kind(manifests, "Job")
     pod, [service] = job["spec"]["template"], of_kind(manifests, "Service", "job")
     given = {one["name"]: one for one in container(pod)["env"]}
@@ -454,10 +461,103 @@ def test_several_pods_of_one_job_find_each_other(with_component):
     names = list(given)
     assert names.index("SUBMISSION") < names.index("PET_MASTER_ADDR")
     assert pod["spec"]["subdomain"] == service["metadata"]["name"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+
+
+GROUPS = ["nodes", "jobset", "trainer"]
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_the_pods_of_a_group_reach_each_other_and_have_room_to_share(with_component, name):
+    manifests = with_component(name)
+    [pod] = pods(manifests).values()
     [policy] = of_kind(manifests, "NetworkPolicy", "nodes")
     [[one], [other]] = policy["spec"]["ingress"][0]["from"], policy["spec"]["egress"][0]["to"]
-    for labels in (service["spec"]["selector"], one["podSelector"]["matchLabels"], other["podSelector"]["matchLabels"]):
-        assert labels.items() <= pod["metadata"]["labels"].items()
+    for end in (policy["spec"], one, other):
+        group = end["podSelector"]["matchLabels"]
+        assert group.keys() == {"tunewright.org/group"}
+        assert group.items() <= pod["metadata"]["labels"].items()
+    [shared] = [volume for volume in pod["spec"]["volumes"] if volume["name"] == "shared-memory"]
+    assert shared["emptyDir"]["medium"] == "Memory"
+    assert "/dev/shm" in [mount["mountPath"] for mount in container(pod)["volumeMounts"]]
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_a_group_is_one_run_whose_exit_codes_mean_what_those_of_one_pod_do(with_component, name):
+    manifests = with_component(name)
+    [job] = [job for one in manifests for job in jobs_of(one)]
+    rules = job["podFailurePolicy"]["rules"]
+    plain = of_kind(rendered("job"), "Job")[0]["spec"]["podFailurePolicy"]["rules"]
+    named = container(job["template"])["name"]
+    assert [rule.get("onExitCodes", {}).get("containerName", named) for rule in rules] == [named] * 3
+    assert [(rule["action"], rule.get("onExitCodes", {}).get("values")) for rule in rules] == [
+        (rule["action"], rule.get("onExitCodes", {}).get("values")) for rule in plain
+    ]
+    if name == "nodes":
+        return
+    # A pod that has failed has the others begin anew with it; what a person must mend ends all.
+    assert job["backoffLimit"] == 0
+    [whole] = [one for one in manifests if jobs_of(one)]
+    policy = (whole["spec"]["template"]["spec"] if name == "trainer" else whole["spec"])["failurePolicy"]
+    assert policy["maxRestarts"] == 3
+    assert ("FailJobSet", "PodFailurePolicy") in [
+        (one["action"], one["onJobFailureReasons"][0]) for one in policy["rules"]
+    ]
+    given = {one["name"]: one for one in container(job["template"])["env"]}
+    # A name survives whatever makes the object anew; a uid does not.
+    field = given["JOB_RUN_ID"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert field == "metadata.labels['jobset.sigs.k8s.io/jobset-name']"
+
+
+def test_a_field_that_a_neighbour_does_not_know_is_refused(with_component):
+    [whole] = of_kind(with_component("jobset"), "JobSet")
+    whole = copy.deepcopy(whole)
+    whole["spec"]["replicatedJobs"][0]["replica"] = 2
+    assert "'replica' was unexpected" in refused(whole)[0]
+
+
+def test_a_jobset_tells_its_pods_where_to_meet(with_component):
+    manifests = with_component("jobset")
+    [whole] = of_kind(manifests, "JobSet")
+    pod = pods(manifests)["JobSet"]
+    given = {one["name"]: one for one in container(pod)["env"]}
+    field = given["PET_MASTER_ADDR"]["valueFrom"]["fieldRef"]["fieldPath"]
+    assert field == "metadata.annotations['jobset.sigs.k8s.io/coordinator']"
+    assert whole["spec"]["coordinator"]["replicatedJob"] == whole["spec"]["replicatedJobs"][0]["name"]
+    assert given["PET_NNODES"]["value"] == "2"
+    assert "SUBMISSION" not in given
+    assert "subdomain" not in pod["spec"]
+    assert of_kind(manifests, "Job") == of_kind(manifests, "Service") == []
+
+
+def test_a_trainjob_names_a_runtime_whose_pods_the_trainer_tells_of_each_other(with_component):
+    manifests = with_component("trainer")
+    [runtime], [asked] = of_kind(manifests, "TrainingRuntime"), of_kind(manifests, "TrainJob")
+    assert asked["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
+    [job] = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    assert (job["name"], container(job["template"]["spec"]["template"])["name"]) == ("node", "node")
+    assert job["template"]["metadata"]["labels"]["trainer.kubeflow.org/trainjob-ancestor-step"] == "trainer"
+    given = {one["name"] for one in container(job["template"]["spec"]["template"])["env"]}
+    assert not [name for name in given if name.startswith("PET_")]
+    assert of_kind(manifests, "Job") == []
+
+
+@pytest.mark.parametrize(("name", "kind"), [("nodes", "Job"), ("jobset", "JobSet"), ("trainer", "TrainJob")])
+def test_a_queue_lets_a_group_begin(with_component, name, kind):
+    manifests = with_component(name, "kueue")
+    [waiting] = [one for one in manifests if "kueue.x-k8s.io/queue-name" in one["metadata"].get("labels", {})]
+    assert (waiting["kind"], waiting["spec"]["suspend"]) == (kind, True)
+    validate(waiting, OLDEST)
+
+
+@pytest.mark.parametrize("name", GROUPS)
+def test_what_has_a_name_of_its_content_is_found_by_the_pods_of_a_group(with_component, name):
+    manifests = with_component(name)
+    [pod] = pods(manifests).values()
+    names = {one["metadata"]["name"] for one in of_kind(manifests, "ConfigMap")}
+    told = {source["configMapRef"]["name"] for source in container(pod)["envFrom"] if "configMapRef" in source}
+    told |= {volume["configMap"]["name"] for volume in pod["spec"]["volumes"] if "configMap" in volume}
+    assert told == names
 
 
 def test_the_agent_that_lends_keys_is_reached_by_both(with_component):

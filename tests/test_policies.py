@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from custom_resources import jobs_of
 
 from tunewright.job.cluster.rendered import submission
 from writers import chart
@@ -62,10 +63,13 @@ def helm(*words):
 def everything():
     """Name to objects of all that is rendered: bases, overlays, all components, a submission, the chart."""
     of_the_server = [*chart.components(), "namespace", "metrics"]
-    of_the_job = [one for one in COMPONENTS if one not in {*of_the_server, *LEFT_OUT} or one in OF_BOTH]
+    instead = {"jobset": ["nodes", "jobset"], "trainer": ["trainer"]}
+    within = {*of_the_server, *LEFT_OUT, *instead, "group"}
+    of_the_job = [one for one in COMPONENTS if one not in within or one in OF_BOTH]
     sites = [f"overlays/{site}/{room}" for site in ("local", "gpu") for room in ("job", "serving")]
     texts = {name: kustomize(str(K8S / name)) for name in sites}
     texts["job with all components"] = overlay("job", of_the_job)
+    texts |= {f"job as {name}": overlay("job", components) for name, components in instead.items()}
     texts["serving with all components"] = overlay("serving", of_the_server)
     if HELM:
         texts["chart"] = helm()
@@ -80,8 +84,11 @@ def pods():
     """Where a pod stands, its template, and the object that makes it."""
     for name, objects in everything().items():
         for one in objects:
-            if "template" in one.get("spec", {}):
-                yield f"{name}: {one['kind']} {one['metadata']['name']}", one["spec"]["template"], one
+            templates = [job["template"] for job in jobs_of(one)]
+            if one["kind"] == "Deployment":
+                templates = [one["spec"]["template"]]
+            for template in templates:
+                yield f"{name}: {one['kind']} {one['metadata']['name']}", template, one
 
 
 def container(pod):
@@ -211,7 +218,7 @@ def test_kyverno_require_image_checksum_and_gatekeeper_k8sallowedrepos():
     """Where an overlay names a digest and a registry, as it does once for both images."""
     pinned = [place for place, pod, _ in pods() if container(pod)["image"].endswith(f"@{DIGEST}")]
     assert {place.partition(":")[0] for place in pinned} == {
-        "job with all components", "serving with all components", "submission",
+        "job with all components", "serving with all components", "job as jobset", "job as trainer", "submission",
     }  # fmt: skip
     for place, pod, _ in pods():
         if place in pinned:
@@ -282,4 +289,6 @@ def test_gatekeeper_verifydeprecatedapi():
     stable = {"v1", "apps/v1", "batch/v1", "networking.k8s.io/v1", "policy/v1", "autoscaling/v2"}
     versions = {one["apiVersion"] for objects in everything().values() for one in objects}
     assert {one for one in versions - stable if one.endswith(".k8s.io") or "/" not in one} == set()
-    assert {one.partition("/")[0] for one in versions - stable} <= {"monitoring.coreos.com", "keda.sh"}
+    assert {one.partition("/")[0] for one in versions - stable} <= {
+        "monitoring.coreos.com", "keda.sh", "jobset.x-k8s.io", "trainer.kubeflow.org",
+    }  # fmt: skip

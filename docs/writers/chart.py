@@ -102,7 +102,8 @@ def _is_of_the_job(name: str) -> bool:
         if "target" in patch:
             targets.append("Deployment" if "serving" in patch["target"].get("name", "") else patch["target"]["kind"])
         else:
-            targets += [document["kind"] for document in yaml.safe_load_all((folder / patch["path"]).read_text())]
+            text = patch["patch"] if "patch" in patch else (folder / patch["path"]).read_text()
+            targets += [document["kind"] for document in yaml.safe_load_all(text)]
     return bool(targets) and not any("Deployment" in target for target in targets)
 
 

@@ -80,16 +80,18 @@ def job_of(kubectl: Kubectl, namespace: str, name: str) -> JobSeen | None:
 def _create_all(kubectl: Kubectl, submission: Submission, namespace: str, run_id: str) -> JobSeen:
     for document in submission.beside:
         _make(kubectl, document, namespace)
-    is_first = _make(kubectl, submission.settings, namespace)
+    belongs = [submission.settings, *submission.own]
+    made = [one for one in belongs if _make(kubectl, one, namespace)]
     try:
         job = read_job(kubectl.create(place.jobs(namespace), _placed(submission.with_run(run_id), namespace)))
     except AlreadyThere:
         raise
     except ClusterError:
-        if is_first:
-            kubectl.delete(_path(submission.settings, namespace))
+        for one in made:
+            kubectl.delete(_path(one, namespace))
         raise
-    _give(kubectl, submission.settings, job, namespace)
+    for one in belongs:
+        _give(kubectl, one, job, namespace)
     return job
 
 
@@ -111,15 +113,15 @@ def _make(kubectl: Kubectl, document: Document, namespace: str, *, name: str | N
     return True
 
 
-def _give(kubectl: Kubectl, settings: Document, job: JobSeen, namespace: str) -> None:
-    """The settings are the job's: the cluster removes them with it."""
+def _give(kubectl: Kubectl, document: Document, job: JobSeen, namespace: str) -> None:
+    """The settings, and what else is the job's alone: the cluster removes it with the job."""
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job.metadata.name, "uid": job.metadata.uid}
-    owned = _placed(settings, namespace)
+    owned = _placed(document, namespace)
     inner(owned, "metadata")["ownerReferences"] = [owner]
     try:
-        kubectl.replace(_path(settings, namespace), owned)
-    except NotThere:  # they went with an older job of that name
-        kubectl.create(place.kind_of(settings, namespace), owned)
+        kubectl.replace(_path(document, namespace), owned)
+    except NotThere:  # it went with an older job of that name
+        kubectl.create(place.kind_of(document, namespace), owned)
 
 
 def _path(document: Document, namespace: str) -> str:

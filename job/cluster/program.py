@@ -11,6 +11,7 @@ from pathlib import Path
 from tunewright.job.cluster import place
 from tunewright.job.cluster.create import create, job_of
 from tunewright.job.cluster.follow import follow
+from tunewright.job.cluster.group import render
 from tunewright.job.cluster.kubectl import Kubectl
 from tunewright.job.cluster.rendered import Submission, submission
 from tunewright.job.cluster.state import JobSeen, PodSeen, State, read_job, read_list, read_pods, state_of
@@ -77,6 +78,8 @@ def _add_submit(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable of the job; repeatable"
     )
+    told = "as many pods that learn together, each one node (components/nodes); one if absent, or those of the overlay"
+    made.add_argument("--nodes", type=int, metavar="N", help=told)
     made.add_argument("--detach", action="store_true", help="end once the job is created")
     made.add_argument("--follow", action="store_true", help="follow it also where it was submitted before")
     made.add_argument("--again", action="store_true", help="where the same has ended, run it again")
@@ -101,7 +104,7 @@ def _submit(kubectl: Kubectl, asked: argparse.Namespace) -> int:
     found = _submission(kubectl, asked)
     namespace = asked.namespace or found.namespace or kubectl.namespace()
     if asked.dry_run:
-        documents = [*found.beside, found.settings, found.job]
+        documents = [*found.beside, *found.own, found.settings, found.job]
         _say(json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}, indent=2))
         return 0
     done = create(kubectl, found, namespace, again=asked.again, make_namespace=asked.create_namespace)
@@ -120,10 +123,13 @@ def _submit(kubectl: Kubectl, asked: argparse.Namespace) -> int:
 def _submission(kubectl: Kubectl, asked: argparse.Namespace) -> Submission:
     if asked.image is not None:
         check_image(asked.image)
+    if asked.nodes is not None and asked.nodes < 2:
+        raise SettingsError(f"--nodes is {asked.nodes}; expected a whole number from 2, or leave it out for one pod")
     variables = _variables(asked.env)
     model, settings = (None, None) if asked.config is None else _settings(asked.config)
-    text = kubectl.render(_overlay(asked.overlay))
-    return submission(text, model=model, settings=settings, image=asked.image, variables=variables)
+    overlay = _overlay(asked.overlay)
+    text = render(kubectl, overlay, _manifests("components/nodes")) if asked.nodes else kubectl.render(overlay)
+    return submission(text, model=model, settings=settings, image=asked.image, variables=variables, nodes=asked.nodes)
 
 
 def _settings(config: str) -> tuple[str, str]:
@@ -137,14 +143,19 @@ def _settings(config: str) -> tuple[str, str]:
     return built.model_name, Path(config).read_text()
 
 
+def _manifests(name: str) -> Path:
+    """A folder of the manifests of this package."""
+    package = find_spec("tunewright")
+    folders = [Path(one) for one in (package.submodule_search_locations or [])] if package else []
+    found = next((one / "k8s" / name for one in folders if (one / "k8s" / name).is_dir()), None)
+    if found is None:
+        raise SettingsError("this installation holds no manifests; name a folder with them: --overlay DIR")
+    return found
+
+
 def _overlay(asked: Path | None) -> Path:
     if asked is None:
-        package = find_spec("tunewright")
-        folders = [Path(one) for one in (package.submodule_search_locations or [])] if package else []
-        found = next((one / "k8s/job" for one in folders if (one / "k8s/job").is_dir()), None)
-        if found is None:
-            raise SettingsError("this installation holds no manifests; name a folder with them: --overlay DIR")
-        return found
+        return _manifests("job")
     if not asked.is_dir():
         raise SettingsError(f"there is no overlay {asked}; expected a folder with a kustomization of k8s/job")
     return asked

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 import yaml
 
+from tunewright.job.cluster.group import own_way, set_nodes
 from tunewright.job.cluster.kubectl import Document
 from tunewright.job.errors import SettingsError
 
@@ -40,6 +41,8 @@ class Submission:
     settings: Document
     """The ConfigMap that belongs to the job, of the same name."""
     beside: Sequence[Document]
+    own: Sequence[Document]
+    """What belongs to the job as its settings do: the way of its pods to each other, where there are several."""
     space: Document | None
     """The namespace as an object, where the overlay has it."""
 
@@ -68,16 +71,20 @@ def submission(
     settings: str | None,
     image: str | None = None,
     variables: Mapping[str, str] | None = None,
+    nodes: int | None = None,
 ) -> Submission:
     """What a rendered overlay comes to. SettingsError.
 
     `settings`: the text of a job's settings; those of the overlay where it is None. `model`: its name, likewise.
+    `nodes`: how many pods learn together; as many as the overlay says where it is None.
     """
     found = _documents(text)
     job = _only_job(found)
     container = _container(job)
     if image is not None:
         container["image"] = image
+    if nodes is not None:
+        set_nodes(inner(job, "spec"), entries(container, "env"), nodes)
     for name, value in (variables or {}).items():
         _set_variable(container, name, {"value": value})
     _set_variable(container, "JOB_RUN_ID", {"valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{RUN}']"}}})
@@ -94,12 +101,14 @@ def submission(
     space = metadata.pop("namespace", None)
     inner(metadata, "annotations")[DIGEST] = digest
     inner(metadata, "labels")["app.kubernetes.io/instance"] = name
+    own = own_way(inner(job, "spec", "template", "metadata", "labels"), rest, name)
     return Submission(
         name,
         str(space) if space else None,
         job,
         _config_map(name, settings, inner(metadata, "labels")),
-        [one for one in rest if one["kind"] != "Namespace"],
+        [one for one in rest if one["kind"] != "Namespace" and one not in own],
+        own,
         next((one for one in rest if one["kind"] == "Namespace"), None),
     )
 

@@ -23,8 +23,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tunewright.job import signals
 from tunewright.job.checkpoints.files import Snapshot
-from tunewright.job.errors import JobError, SettingsError, first_line
+from tunewright.job.errors import Interrupted, JobError, SettingsError, first_line
 from tunewright.job.ranks import Place
+from tunewright.job.train.faults.silence import watch_connections
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -105,7 +106,8 @@ class World:
                 raise AnotherFailed(
                     f"rank {self.rank} of {self.size} has lost another one, which was killed or cannot be reached "
                     f"({_shortened(error)}); the same job may run again",
-                    1,
+                    # It is the other one that has failed: on Kubernetes each pod would count as a failed try.
+                    Interrupted.exit_code,
                 ) from error
 
     # Exchanges, at which all processes meet.
@@ -248,6 +250,7 @@ def _met(place: Place) -> Iterator[World]:
     store, _, _ = next(rendezvous("env://"))
     backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
     dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.size)
+    watch_connections()
     for name in _OWN:
         os.environ.pop(name, None)
     try:

@@ -1,0 +1,28 @@
+"""Objects of Kubernetes and of its neighbours held against their schemas, with every unknown field refused."""
+
+import kubernetes_validate
+from crds import refused
+
+_OF_NEIGHBOURS = ("JobSet", "TrainingRuntime", "TrainJob")
+
+
+def validate(manifest, version):
+    """One object as a cluster of this version takes it, with the custom resources that are installed there."""
+    if manifest["kind"] not in _OF_NEIGHBOURS:
+        kubernetes_validate.validate(manifest, version, strict=True)
+        return
+    assert refused(manifest) == []
+    for job in jobs_of(manifest):
+        # What is embedded is a Job like any other.
+        whole = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, "spec": job}
+        kubernetes_validate.validate(whole, version, strict=True)
+
+
+def jobs_of(manifest):
+    """The specs of the Jobs in an object."""
+    spec = manifest.get("spec", {})
+    if manifest["kind"] == "TrainingRuntime":
+        spec = spec["template"]["spec"]
+    if manifest["kind"] == "Job":
+        return [spec]
+    return [one["template"]["spec"] for one in spec.get("replicatedJobs", [])]
