@@ -7,20 +7,20 @@ there, such as an export; where a record is among it, each file has to have the 
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewright.registry.errors import BadReference, CorruptObject, NotFound
+from tunewright.registry.errors import BadReference, Conflict, CorruptObject, NotFound
 from tunewright.registry.export.mlflow import to_answer
 from tunewright.registry.gates.evidence import MODEL, Evidence
 from tunewright.registry.stores.store import Stat, Store, open_store
 from tunewright.registry.transfer.download import download
 from tunewright.registry.transfer.parallel import each
-from tunewright.registry.upkeep.update import RECORD, Record, read_record, update, write_record
+from tunewright.registry.upkeep.update import RECORD, Record, begin, digest_at, read_record, update
 from tunewright.registry.versions.layout import blob_key
-from tunewright.registry.versions.manifest import Manifest, check_path, digest_of
-from tunewright.registry.versions.pull import Only, pull_into, read_manifest, writable
+from tunewright.registry.versions.manifest import Layer, Manifest, check_path, digest_of
+from tunewright.registry.versions.pull import Only, read_manifest, writable
 from tunewright.registry.versions.record import Version
 
 SCHEME, BUCKET = "tunewright://", "s3://"
@@ -60,18 +60,26 @@ def read_address(uri: str) -> Asked | None:
 def place_version(store: Store, version: Version, folder: Path, *, variant: str | None = None) -> Initialized:
     """The files of a version that answer, and nothing of the one before where the pod was started again meanwhile.
 
-    Of a version of another framework all files. Raises NotFound for a variant that it has not, CorruptObject.
+    Of a version of another framework all files. A record is there before the first file, so that a run that was cut
+    off is gone on with, whatever the alias names by then. Raises NotFound for a variant that it has not, Conflict where
+    another file lies in a folder without a record, CorruptObject.
     """
     manifest = read_manifest(store, version)
     only = _only(store, version, manifest, variant)
     layers = [layer for layer in manifest.layers if only(layer.path)]
-    record = read_record(folder)
-    if record is not None and record.digest != version.digest:
-        update(store, version, layers, folder, record, force=True, variant=variant)
-    else:
-        pull_into(store, version, folder, only=only)
-        write_record(folder, version, layers, variant)
+    if (record := read_record(folder)) is None:
+        _refuse_others(folder, version, layers)
+        record = begin(folder, version, variant)
+    update(store, version, layers, folder, record, force=True, variant=variant)
     return Initialized(str(version), len(layers), sum(layer.size for layer in layers))
+
+
+def _refuse_others(folder: Path, version: Version, layers: Sequence[Layer]) -> None:
+    for layer in layers:
+        if digest_at(folder / layer.path) not in (None, layer.digest):
+            raise Conflict(
+                f"{folder / layer.path} is there already, and not as {version} has it; choose an empty folder"
+            )
 
 
 def place_prefix(uri: str, folder: Path) -> Initialized:

@@ -9,7 +9,7 @@ changed since is told from one that the older version had. The order, which a cr
 4. each file is replaced by a rename, what the newer version does not have is removed, `model.json` comes last;
 5. the record says that the folder is the newer version.
 
-Said again after a crash, the rest is done.
+Said again after a crash, the rest is done. A new folder is filled in the same order, from a record without files.
 """
 
 import os
@@ -95,6 +95,15 @@ def write_record(folder: Path, version: Version, layers: Sequence[Layer], varian
     _write(folder, Record(version.name, version.number, version.digest, variant, files))
 
 
+def begin(folder: Path, version: Version, variant: str | None) -> Record:
+    """The record of a folder that `update` is to fill: should it be cut off, what it has brought is known as ours."""
+    record = Record(version.name, version.number, version.digest, variant, {})
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, record)
+    return record
+
+
 def update(
     store: Store,
     version: Version,
@@ -112,7 +121,7 @@ def update(
     if record.name != version.name:
         raise Conflict(f"{folder} holds {record.name}:{record.number}, which is no version of {version.name}")
     new = {layer.path: layer for layer in layers}
-    moving = [layer for layer in layers if _digest_at(folder / layer.path) != layer.digest]
+    moving = [layer for layer in layers if digest_at(folder / layer.path) != layer.digest]
     gone = [path for path in record.files if path not in new]
     if not force:
         _refuse_changed(folder, record, [layer.path for layer in moving] + gone)
@@ -138,7 +147,7 @@ def _switch(store: Store, folder: Path, record: Record, new: Mapping[str, Layer]
 
     def stage(layer: Layer) -> None:
         sha256 = layer.digest.removeprefix("sha256:")
-        if _digest_at(staging / sha256) == layer.digest:
+        if digest_at(staging / sha256) == layer.digest:
             return
         if layer not in done.moved:  # the first file, which is alike
             shutil.copyfile(folder / layer.path, staging / sha256)
@@ -166,7 +175,7 @@ def _switch(store: Store, folder: Path, record: Record, new: Mapping[str, Layer]
 def _refuse_changed(folder: Path, record: Record, paths: Sequence[str]) -> None:
     """Conflict where what would be replaced or removed is not what was pulled."""
     for path in paths:
-        found = _digest_at(folder / path)
+        found = digest_at(folder / path)
         if found is not None and found not in record.files.get(path, []):
             raise Conflict(
                 f"{folder / path} is not as {record.name}:{record.number} has it: somebody has changed it; keep it "
@@ -174,8 +183,8 @@ def _refuse_changed(folder: Path, record: Record, paths: Sequence[str]) -> None:
             )
 
 
-def _digest_at(path: Path) -> str | None:
-    """Of a file; None where there is none. What is no file has none that could be asked for."""
+def digest_at(path: Path) -> str | None:
+    """The digest of a file; None where there is none. What is no file has none that could be asked for."""
     try:
         return f"sha256:{sha256_of(path)}"
     except (FileNotFoundError, NotADirectoryError):

@@ -3,6 +3,7 @@
 That the server takes such a folder: tests/serving/bundle/test_folder.py; in the image: tests/test_containers.py.
 """
 
+import hashlib
 import json
 
 import pytest
@@ -11,6 +12,7 @@ from tunewright.registry.export.folder import files_in
 from tunewright.registry.export.initializer import read_address
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.upkeep.update import read_record
+from tunewright.registry.versions.layout import blob_key
 
 ANSWERING = [".tunewright-pull.json", "model.json", "onnx/int8/model.onnx", "tokenizer.json"]
 
@@ -42,6 +44,7 @@ def test_a_variant_can_be_asked_for(initialize, make_version):
     _, _, folder = initialize("tunewright://reviews@latest?variant=fp32")
     assert "onnx/fp32/model.onnx" in files_in(folder)
     assert "onnx/int8/model.onnx" not in files_in(folder)
+    assert list(files_in(initialize("tunewright://reviews")[2])) == ANSWERING
 
 
 def test_a_pod_that_is_started_again_has_the_version_of_today_and_nothing_of_yesterday(initialize, make_version):
@@ -53,6 +56,31 @@ def test_a_pod_that_is_started_again_has_the_version_of_today_and_nothing_of_yes
     assert list(files_in(folder)) == ANSWERING
     assert (folder / "tokenizer.json").read_text() == '{"of": "the second"}'
     assert read_record(folder).number == 2
+
+
+def test_a_run_that_was_cut_off_is_gone_on_with_though_the_alias_has_moved(initialize, make_version, tmp_path):
+    make_version(files={"labels.txt": "of the first"})
+    cut = f"sha256:{hashlib.sha256(b'the graph of int8').hexdigest()}"
+    blob = tmp_path / "registry" / blob_key(cut)
+    data = blob.read_bytes()
+    blob.unlink()
+    code, _, folder = initialize("tunewright://reviews")
+    assert (code, (folder / "model.json").exists()) == (2, False)
+    blob.write_bytes(data)
+    made = make_version(files={"tokenizer.json": '{"of": "the second"}'})
+    assert initialize("tunewright://reviews")[0] == 0
+    assert list(files_in(folder)) == ANSWERING
+    assert read_record(folder).digest == made.digest
+
+
+def test_a_folder_with_a_file_of_somebody_else_is_left_as_it_is(initialize, make_version, tmp_path):
+    make_version()
+    folder = tmp_path / "mnt/models"
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text("mine")
+    code, said, _ = initialize("tunewright://reviews")
+    assert (code, list(files_in(folder))) == (2, ["model.json"])
+    assert said == f"error: {folder}/model.json is there already, and not as reviews:1 has it; choose an empty folder\n"
 
 
 def test_a_version_of_another_framework_comes_whole(initialize, make_version):
