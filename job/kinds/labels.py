@@ -49,6 +49,7 @@ class Labels(Target[object, list[str]]):
     closed = True
     uses = LABEL_SETTINGS | {"data.label_separator", "train.label_smoothing", "train.loss", "train.threshold"}
     uses |= {"train.r_drop", "train.mixup", "train.distill", "train.pseudo_labels", "data.unlabelled"}
+    uses |= {"data.out_of_scope"}
 
     def problem(self, role: str, options: Options) -> str:
         """A column `label` holds one label, a column `labels` any number."""

@@ -95,6 +95,8 @@ class Prepared:
     """The package that brings the task, as `name==version`; empty for one that is built in."""
     unlabelled: Part | None = None
     """Rows of which nothing is said, without targets."""
+    out_of_scope: Part | None = None
+    """Rows that have none of the labels, without targets."""
     imported: bool = False
     """Whether the model was taught elsewhere: nobody knows of which rows, and `train` are rows that it is measured
     on, in their place."""

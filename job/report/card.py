@@ -12,6 +12,7 @@ from tunewright.job.measure.metric import lower_is_better
 from tunewright.job.measure.rows.outcomes import OUTCOMES_FILE, MeasuredRows, outcomes
 from tunewright.job.report.metadata import front_matter
 from tunewright.job.report.page import write_page
+from tunewright.job.report.parts.certainty import told_of
 from tunewright.job.report.parts.robustness import SAID, WAYS, flipped
 from tunewright.job.report.parts.why import NO_BETTER
 from tunewright.job.report.provenance import PROVENANCE, Facts, provenance
@@ -97,6 +98,7 @@ def _metrics(release: Release, plan: Plan, trained: Trained, adaptation: Adaptat
         **({"faithfulness": asdict(release.faithfulness)} if release.faithfulness else {}),
         **({"nearness": asdict(release.nearness)} if release.nearness else {}),
         **({"robustness": asdict(release.robustness)} if release.robustness else {}),
+        **({"out_of_scope": asdict(release.scope)} if release.scope else {}),
         "left_out": release.model.left_out,
         "default_variant": release.model.default_variant,
     }
@@ -118,6 +120,7 @@ def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation
         _labels(release),
         _calibration(release),
         _robustness(release),
+        f"## Out of scope\n\n{told_of(release.scope)}" if release.scope else "",
         _explanations(release),
         _neighbours(release),
         _data(prepared),

@@ -36,6 +36,9 @@ class DataSettings(Settings):
     """Rows to measure the exported model on, read once at the end; split off from train when absent."""
     unlabelled: Sources | None = None
     """Rows without labels, in the form of the training rows, for train.distill and train.pseudo_labels."""
+    out_of_scope: Sources | None = None
+    """Rows that have none of the labels, in the form of the training rows: the report tells how well scores tell them
+    from test rows, and nothing is learned of them."""
     columns: dict[str, str | int] = Field(default={})
     """Role to column name (or 0-based position: without a header, and in conll, where -1 is the last column)."""
     header: bool = True

@@ -202,6 +202,8 @@ def _unread(data: DataSettings) -> Iterator[str]:
 def _labels(settings: JobSettings, roles: Roles) -> Iterator[str]:
     if "label_separator" in settings.data.model_fields_set and roles.target_role == "label":
         yield _useless("data.label_separator", "it divides the role labels, which data.columns does not have")
+    if settings.data.out_of_scope is not None and roles.target_role == "labels":
+        yield "data.out_of_scope is for one label a row: a row that has none of several is a test row; remove it"
 
 
 def _smoothing(settings: JobSettings, problem: str) -> Iterator[str]:

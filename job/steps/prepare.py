@@ -31,14 +31,14 @@ from tunewright.job.kinds.task import Task
 from tunewright.job.progress.events import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings, used
-from tunewright.job.steps.teachers.unlabelled import read_unlabelled
+from tunewright.job.steps.teachers.unlabelled import Unlabelled, read_unlabelled
 from tunewright.job.tasks import TASKS
 
 _FEW = 16
 """Rows a label up to which pairs are ahead of plain fine-tuning: measured in docs/guides/few-labels.md."""
 _MANY = 64
 """Rows a label from which the lead is about gone (Tunstall et al. 2022, figure 2)."""
-_AFTERWARDS = {"train", "validation", "test", "unlabelled", "limit", "validation_fraction", "test_fraction", "gate"}
+_AFTERWARDS = set("train validation test unlabelled out_of_scope limit validation_fraction test_fraction gate".split())
 """Settings of the data that say which rows are used, not what they are."""
 _VALIDATION = 0.1
 """Share of the training rows that is split off for validation when the settings name none."""
@@ -54,7 +54,8 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
     parts = _sides(checked, task, labels, problem, settings)
     _warn_overlaps(parts)
     _say_unheld(parts)
-    unlabelled = read_unlabelled(settings, task, roles, parts, (cache, work))
+    unlabelled = read_unlabelled("unlabelled", settings, task, roles, parts, (cache, work))
+    strange = read_unlabelled("out_of_scope", settings, task, roles, parts, (cache, work))
     say("split", ", ".join(f"{name} {len(part):,}" for name, part in parts.items()), **_sizes(parts))
     task.target.check_sides(parts, labels, problem)
     if "train.few_shot" in used(task) and problem == "single_label":
@@ -63,10 +64,7 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
         said = advice(map(task.target.strata, parts["train"].data.targets()), settings.train, problem)
         if said:
             warn("split", said)
-    facts = facts_of(checked, parts)
-    if unlabelled:
-        facts["files"]["unlabelled"] = _fingerprint(unlabelled.checked)
-        facts["rows"]["unlabelled"] = len(unlabelled.part)
+    facts = facts_of(checked, parts, unlabelled=unlabelled, out_of_scope=strange)
     return Prepared(
         task,
         options,
@@ -79,6 +77,7 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
         tuple(settings.metrics),
         TASKS.requirement(settings.task),
         unlabelled.part if unlabelled else None,
+        strange.part if strange else None,
     )
 
 
@@ -93,11 +92,14 @@ def _advise(settings: JobSettings, train: Part, labels: Sequence[str]) -> None:
         warn("split", f"{shown}: with so many, plain fine-tuning is about as good; consider removing train.few_shot")
 
 
-def facts_of(checked: dict[str, Checked], parts: dict[str, Part]) -> DataFacts:
-    """What was found: files, rows of each side, what was left out. `checked`: by the settings, `parts`: by the sides"""
+def facts_of(checked: dict[str, Checked], parts: dict[str, Part], **bare: Unlabelled | None) -> DataFacts:
+    """What was found: files, rows of each side, what was left out. `checked`: by the settings, `parts`: by the sides,
+    `bare`: rows without labels, by the settings."""
+    given = {name: rows for name, rows in bare.items() if rows}
     return {
-        "files": {name: _fingerprint(part) for name, part in checked.items()},
-        "rows": _sizes(parts),
+        "files": {name: _fingerprint(part) for name, part in checked.items()}
+        | {name: _fingerprint(rows.checked) for name, rows in given.items()},
+        "rows": _sizes(parts) | {name: len(rows.part) for name, rows in given.items()},
         "split_digests": {name: _digest(part.keys) for name, part in parts.items()},
         "dropped_empty_rows": sum(part.dropped for part in checked.values()),
         "left_out_rows": {name: dict(part.left_out) for name, part in checked.items() if +Counter(part.left_out)},

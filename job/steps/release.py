@@ -26,8 +26,9 @@ from tunewright.job.measure.calibration import Calibration
 from tunewright.job.measure.evaluation import Evaluation
 from tunewright.job.measure.faithfulness import Faithfulness, measure_faithfulness, spread
 from tunewright.job.measure.neighbours import Nearness, choose_rows, keep_rows, measure_nearness
-from tunewright.job.measure.rows.answers import from_json, to_json
+from tunewright.job.measure.rows.answers import LabelAnswers, from_json, to_json
 from tunewright.job.measure.rows.robustness import Robustness, measure_robustness
+from tunewright.job.measure.rows.scope import Scope, measure_scope
 from tunewright.job.measure.rows.vector_map import VectorMap, map_vectors
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.model.classifiers import vectors_seen
@@ -71,7 +72,7 @@ _MEASURED = Form[dict[str, Evaluation]](
     lambda kept: {name: _evaluation(**one) for name, one in kept.items()},
 )
 """What the stages of a release find, as JSON says it."""
-_Found = TypeVar("_Found", Faithfulness, Robustness, VectorMap)
+_Found = TypeVar("_Found", Faithfulness, Robustness, VectorMap, Scope)
 
 
 def _maybe(kind: type[_Found]) -> Form[_Found | None]:
@@ -107,6 +108,8 @@ class Release:
     """Which of its answers stay where texts are only written otherwise; None where no labels of texts are told."""
     vectors: VectorMap | None = None
     """Where the vectors of test rows lie; None where answers are no vectors."""
+    scope: Scope | None = None
+    """How well its scores tell rows out of scope from test rows; None where no such rows are given."""
 
     @property
     def files(self) -> dict[str, Path]:
@@ -157,10 +160,13 @@ def _release(model: nn.Module, plan: Plan, objective: Objective, folder: Path, s
     faithfulness = stages.once("explain", _maybe(Faithfulness), lambda: _explained(final, plan, folder), of=asked)
     nearness = _with_neighbours(final, plan, folder)
     vectors = stages.once("vectors", _maybe(VectorMap), lambda: _mapped(final, plan, folder), of=final.default_variant)
+    scope = stages.once(
+        "scope", _maybe(Scope), lambda: _scope(final, plan, folder, evaluations), of=final.default_variant
+    )
     _write(final, folder)
     _keep_weights(model, plan.base, folder)
     made_bytes = {name: one.bytes for name, one in made.items()}
-    found = (faithfulness, nearness, robustness, vectors)
+    found = (faithfulness, nearness, robustness, vectors, scope)
     return Release(folder, final, evaluations, parities, headline, baseline, short, made_bytes, *found)
 
 
@@ -298,6 +304,22 @@ def _altered(chosen: ModelFile, plan: Plan, folder: Path) -> Robustness | None:
     shown = ", ".join(f"{kind} {share:.1%}" for kind, share in shares.items())
     told = f"{found.variant}: other answers to {found.rows} test rows written otherwise: {shown or 'no row changes'}"
     say("robustness", told, variant=found.variant, **shares)
+    return found
+
+
+def _scope(final: ModelFile, plan: Plan, folder: Path, evaluations: Mapping[str, Evaluation]) -> Scope | None:
+    part, answers = plan.prepared.out_of_scope, evaluations[final.default_variant].answers
+    if part is None or not isinstance(answers, LabelAnswers):
+        return None
+    predictor, least = _open(final, final.default_variant, folder), final.variants[final.default_variant].min_score
+    found = measure_scope(predictor, part.data, answers.sure, plan.prepared.task.columns.served, least)
+    predictor.close()
+    usual = found.usual
+    told = f"{found.variant}: a test row has the higher score than a row out of scope in {found.auroc:.1%} of pairs; "
+    told += (
+        f"from the score that {usual.inside:.0%} of the test rows reach, {usual.outside:.1%} of {found.rows:,} rows "
+    )
+    say("scope", told + "out of scope are answered too", auroc=found.auroc, answered=usual.outside)
     return found
 
 

@@ -309,6 +309,12 @@ def made(make_settings, tmp_path_factory):
         registry = RegistrySettings(uri=str(folder / "registry"), cache=folder / "cache")
         more = {"export": {"explained_rows": 6, "abstain": 0.2}} if shape == "single" else {}
         settings = make_settings(shape, alias="production", run_id="first", **more)
+        if shape == "single":
+            strange = folder / "strange.csv"
+            strange.write_text("text\n" + "".join(f"The train {number} leaves at noon\n" for number in range(9)))
+            settings = settings.model_copy(
+                update={"data": settings.data.model_copy(update={"out_of_scope": str(strange)})}
+            )
         return Made(settings, registry, run(settings, registry))
 
     return make

@@ -11,6 +11,7 @@ from tunewright.job.progress.events import say, warn
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings
 from tunewright.job.steps.prepare import SideReader, facts_of, refuse_same_bytes
+from tunewright.job.steps.teachers.unlabelled import read_unlabelled
 from tunewright.job.tasks import TASKS
 
 
@@ -30,6 +31,7 @@ def measured_rows(settings: JobSettings, labels: list[str], cache: Path, work: P
         parts["validation"] = Part(empty, task.target.encode([], labels, problem), parts["test"].keys[:0])
         say("split", "there is no data.validation: test rows prove the export, thresholds and temperatures stay as set")
     _warn_overlap(parts)
+    strange = read_unlabelled("out_of_scope", settings, task, roles, parts, (cache, work))
     say("split", ", ".join(f"{name} {len(part):,}" for name, part in parts.items()))
     known = parts["validation"] if len(parts["validation"]) else parts["test"]
     return Prepared(
@@ -40,9 +42,10 @@ def measured_rows(settings: JobSettings, labels: list[str], cache: Path, work: P
         known,
         parts["validation"],
         parts["test"],
-        facts_of(checked, parts),
+        facts_of(checked, parts, out_of_scope=strange),
         tuple(settings.metrics),
         TASKS.requirement(settings.task),
+        out_of_scope=strange.part if strange else None,
         imported=True,
     )
 

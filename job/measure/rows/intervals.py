@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _RESAMPLES = 1000
-_Z = 1.959964
+Z = 1.959964
 """Of a normal distribution 95 % lie within so many standard deviations."""
 
 
@@ -23,9 +23,9 @@ def share(hits: int, count: int) -> Interval:
     """Wilson's interval of a share of independent rows; from 0 to 1 where there are none."""
     if count == 0:
         return Interval(0.0, 0.0, 1.0)
-    found, z2 = hits / count, _Z**2
+    found, z2 = hits / count, Z**2
     middle = (found + z2 / (2 * count)) / (1 + z2 / count)
-    half = _Z / (1 + z2 / count) * np.sqrt(found * (1 - found) / count + z2 / (4 * count**2))
+    half = Z / (1 + z2 / count) * np.sqrt(found * (1 - found) / count + z2 / (4 * count**2))
     return Interval(found, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
 
 

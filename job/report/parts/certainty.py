@@ -13,6 +13,7 @@ from tunewright.job.measure.rows.coverage import (
     by_threshold,
     risk_by_coverage,
 )
+from tunewright.job.measure.rows.scope import Scope, Told
 from tunewright.job.report.html import Html, Number, Section, figure, figures, joined, paragraph, table
 from tunewright.job.report.subject import Subject
 from tunewright.job.report.svg import Axis, Series, axis_over, lines
@@ -34,7 +35,11 @@ def certainty(subject: Subject) -> Section | None:
         "Scores are those of the answers. A caller that takes answers above a score only, and leaves the others to "
         "people, finds here what is wrong among those it takes."
     )
-    return Section("How sure it is", joined([paragraph(said), _abstention(subject, answers), figures(plots)]))
+    texts = [paragraph(said), _abstention(subject, answers)]
+    if scope := subject.release.scope:
+        texts.append(paragraph(told_of(scope)))
+        plots.append(_strangers(scope))
+    return Section("How sure it is", joined([*texts, figures(plots)]))
 
 
 def _abstention(subject: Subject, answers: LabelAnswers) -> Html:
@@ -49,6 +54,45 @@ def _abstention(subject: Subject, answers: LabelAnswers) -> Html:
         f"rows it answers {point.coverage:.1%}, and {point.risk.value:.2%} of these answers are wrong (95 % interval "
         f"{point.risk.low:.2%} to {point.risk.high:.2%})."
     )
+
+
+def told_of(scope: Scope) -> str:
+    """What the scores tell of rows out of scope, in sentences."""
+    low, high = scope.interval
+    said = (
+        f"{scope.rows:,} rows that have none of the labels were asked too ({scope.variant}). Of a test row and one of "
+        f"these the test row has the higher score in {scope.auroc:.1%} of all pairs (AUROC, 95 % interval {low:.1%} to "
+        f"{high:.1%}; 50 % if scores told nothing). {_answered(scope.usual)}"
+    )
+    return said + (f" {_answered(scope.abstaining)} This is where it abstains." if scope.abstaining else "")
+
+
+def _answered(told: Told) -> str:
+    low, high = told.interval
+    return (
+        f"From a score of {told.score:.3f} on, {told.inside:.1%} of the test rows are answered, and {told.outside:.1%} "
+        f"of the rows out of scope ({low:.1%} to {high:.1%})."
+    )
+
+
+def _strangers(scope: Scope) -> Html:
+    caption = "Rows out of scope that are answered"
+    described = f"Area under the curve {scope.auroc:.3f}: how often a test row has the higher score."
+    xs = [one.inside for one in scope.curve]
+    series = [
+        Series("share that is answered", xs, [one.outside for one in scope.curve]),
+        Series("upper end of 95 %", xs, [one.interval[1] for one in scope.curve]),
+        Series("lower end", xs, [one.interval[0] for one in scope.curve]),
+    ]
+    rows = [
+        [Number(f"{one.inside:.1%}"), Number(f"{one.score:.3f}"), Number(f"{one.outside:.1%}"),
+         Number(f"{one.interval[0]:.1%} to {one.interval[1]:.1%}")]
+        for one in scope.curve
+    ]  # fmt: skip
+    heads = ["test rows answered", "from score", "rows out of scope answered", "95 % interval"]
+    x, y = Axis("share of test rows that is answered", 0, 1), Axis("of the rows out of scope", 0, 1)
+    drawn = lines(caption, described, series, x, y)
+    return figure(caption, drawn, table("Numbers of the plot", heads, rows, folded=True), described)
 
 
 def drawn_labels(answers: LabelAnswers) -> list[int]:

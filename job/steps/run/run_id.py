@@ -12,7 +12,7 @@ from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import JobSettings
 from tunewright.registry.transfer.download import sha256_of
 
-SIDES = ("train", "validation", "test", "unlabelled")
+SIDES = ("train", "validation", "test", "unlabelled", "out_of_scope")
 """Settings of the data that say where it lies: what lies there is what counts."""
 _NOTHING = ("output", "run_id", "alias", "keep_bundle", "wait_minutes", "track")
 """Settings that change nothing of a version."""

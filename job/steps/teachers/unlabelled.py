@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ from tunewright.job.errors import DataError
 from tunewright.job.kinds.plan import Part, Prepared
 from tunewright.job.kinds.task import Task
 from tunewright.job.progress.events import say
+from tunewright.job.settings.fields import Sources
 from tunewright.job.settings.job import JobSettings
 
 
@@ -55,35 +57,40 @@ class InputsOnly:
 
 @dataclass(frozen=True)
 class Unlabelled:
-    """The rows of `data.unlabelled` that stand nowhere else."""
+    """The rows of `data.unlabelled` or `data.out_of_scope` that stand nowhere else."""
 
     part: Part
     checked: Checked
 
 
 def read_unlabelled(
-    settings: JobSettings, task: Task, roles: Roles, parts: Mapping[str, Part], folders: tuple[Path, Path]
+    name: Literal["unlabelled", "out_of_scope"],
+    settings: JobSettings,
+    task: Task,
+    roles: Roles,
+    parts: Mapping[str, Part],
+    folders: tuple[Path, Path],
 ) -> Unlabelled | None:
     """Read and check them; None where the settings name none. `folders`: the cache, and one to write to.
 
-    A text that stands on another side, or a second time, is left out: what is measured is never learned.
+    A text that stands on one of the other sides, or a second time, is left out: what is measured is never learned.
     """
-    source = settings.data.unlabelled
+    source: Sources | None = getattr(settings.data, name)
     if source is None:
         return None
     cache, work = folders
     kind = settings.data.format or ""
     files = find_folders(source, kind, cache) if kind in MEDIA else fetch(source, cache)
     inputs = Roles(roles.inputs, "", "")
-    checked = check(files, InputsOnly(task), inputs, settings.data, work / "unlabelled.arrow", cache=cache)
+    checked = check(files, InputsOnly(task), inputs, settings.data, work / f"{name}.arrow", cache=cache)
     others = np.concatenate([part.keys for part in parts.values()])
     first = np.sort(np.unique(checked.keys, return_index=True)[1])
     kept = first[~np.isin(checked.keys[first], others)]
     left = len(checked.keys) - len(kept)
     also = f", {left:,} left out that stand on another side or repeat another one" if left else ""
-    say("data", f"unlabelled: {len(kept):,} rows{also}", rows=len(kept))
+    say("data", f"{name}: {len(kept):,} rows{also}", rows=len(kept))
     if not len(kept):
-        raise DataError("data.unlabelled has no row that is not in train, validation or test; give others, or leave it")
+        raise DataError(f"data.{name} has no row that is not in train, validation or test; give others, or leave it")
     return Unlabelled(Part(checked.data.select(kept), np.zeros(0, np.float32), checked.keys[kept]), checked)
 
 

@@ -52,6 +52,23 @@ def test_what_the_job_says_of_abstaining_the_server_does(made):
     assert re.search(r"Of the test rows it answers ([0-9.]+%)", page)[1] == f"{coverage:.1%}"
 
 
+def test_rows_out_of_scope_are_asked_of_the_file_that_is_served_and_told(made):
+    one = made("single")
+    folder = one.pulled()
+    model = read_model_file(folder)
+    least, found = model.variants[model.default_variant].min_score, one.outcome.release.scope
+    with Path(one.settings.data.out_of_scope).open(newline="", encoding="utf-8") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    predictor = open_predictor(folder)
+    answered = [answer[0]["label"] is not None for answer in predictor.predict(texts, {"abstain": True})]
+    predictor.close()
+    assert (found.variant, found.rows, found.abstaining.score) == (model.default_variant, 9, least)
+    assert found.abstaining.outside == np.mean(answered)
+    assert json.loads((folder / "report" / "metrics.json").read_text())["out_of_scope"]["auroc"] == found.auroc
+    assert "## Out of scope\n\n9 rows that have none of the labels" in (folder / "report" / "README.md").read_text()
+    assert "Rows out of scope that are answered" in (folder / "report" / "report.html").read_text()
+
+
 @pytest.fixture
 def outcomes():
     """A hundred rows of score 0.9 that are right, and twenty of 0.6 that are wrong."""

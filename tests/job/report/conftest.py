@@ -66,6 +66,7 @@ def subject_of():
         robustness=None,
         vectors=None,
         faithfulness=None,
+        scope=None,
     ):
         rows = len(answers.truths)
         measured = {
@@ -91,6 +92,7 @@ def subject_of():
             robustness=robustness,
             vectors=vectors,
             faithfulness=faithfulness,
+            scope=scope,
         )
         held = Rows(inputs or [f"row {number}" for number in range(rows)])
         held.columns = list(zip(*(columns or {}).values(), strict=True))

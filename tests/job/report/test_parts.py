@@ -16,6 +16,7 @@ from tunewright.job.measure.rows.altered import ALTERATIONS
 from tunewright.job.measure.rows.answers import NumberAnswers, TagAnswers, TextAnswers
 from tunewright.job.measure.rows.label_words import Word
 from tunewright.job.measure.rows.robustness import Flips, Robustness
+from tunewright.job.measure.rows.scope import Scope, Told
 from tunewright.job.measure.rows.vector_map import VectorMap
 from tunewright.job.report.parts import (
     certainty,
@@ -110,6 +111,20 @@ def test_what_comes_of_the_score_to_abstain_below_is_told_of_the_test_rows(of_la
     )
     assert "surely at most 20.00% of the answers" in section
     assert "Asked to abstain" not in certainty.certainty(three).content
+
+
+def test_rows_out_of_scope_are_told_beside_the_test_rows(of_labels, subject_of, three):
+    usual, least = Told(0.6, 0.95, 0.5, (0.15, 0.85)), Told(0.8, 0.4, 0.25, (0.05, 0.7))
+    scope = Scope("int8", 4, 0.875, (0.7, 0.95), usual, least, [usual, least])
+    subject = subject_of(of_labels(TRUTHS, SAID, SURE), labels=["a", "b", "c"], scope=scope)
+    section = certainty.certainty(subject).content
+    assert "4 rows that have none of the labels were asked too (int8)." in section
+    assert "the test row has the higher score in 87.5% of all pairs (AUROC, 95 % interval 70.0% to 95.0%;" in section
+    assert "on, 95.0% of the test rows are answered, and 50.0% of the rows out of scope (15.0% to 85.0%)." in section
+    assert "(5.0% to 70.0%). This is where it abstains." in section
+    shown = cells(section.partition("Rows out of scope that are answered")[2], "Numbers of the plot")
+    assert shown[0] == ["95.0%", "0.600", "50.0%", "15.0% to 85.0%"]
+    assert "out of scope" not in certainty.certainty(three).content
 
 
 def test_of_two_labels_the_threshold_of_the_second_is_drawn(of_labels, subject_of):

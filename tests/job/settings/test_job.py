@@ -162,8 +162,8 @@ def test_help_tells_every_setting_and_its_meaning(capsys):
     assert "REGISTRY_URI" in said
 
 
-DATA = """train validation test unlabelled columns header format delimiter quoting quote encoding label_separator
-label_names cleaning.html cleaning.nfc cleaning.control cleaning.whitespace drop_empty
+DATA = """train validation test unlabelled out_of_scope columns header format delimiter quoting quote encoding
+label_separator label_names cleaning.html cleaning.nfc cleaning.control cleaning.whitespace drop_empty
 validation_fraction test_fraction limit max_expansion comment sample_by skip_labels unknown_labels gate""".split()
 
 

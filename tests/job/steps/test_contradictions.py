@@ -17,6 +17,7 @@ VALUES = {
     "data.validation": "v.csv",
     "data.test": "t.csv",
     "data.unlabelled": "u.csv",
+    "data.out_of_scope": "o.csv",
     "data.columns": {},
     "data.format": "csv",
     "data.label_names": {"0": "bad"},
@@ -249,6 +250,10 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
         (
             {"data": SEVERAL, "train": {"threshold": {"label": "a", "recall": 1}}},
             "train.threshold is for one label a row: of several labels each has a threshold of its own; remove it",
+        ),
+        (
+            {"data": {**SEVERAL, "out_of_scope": "o.csv"}},
+            "data.out_of_scope is for one label a row: a row that has none of several is a test row; remove it",
         ),
         (
             {"data": SEVERAL, "export": {"abstain": 0.05}},
