@@ -63,3 +63,9 @@ def test_numbers_in_the_data_get_the_names_of_the_model(read):
 def test_texts_on_both_sides_are_told(read, capsys):
     read("fine,positive", "bad,negative", validation="Fine,positive")
     assert "1 of 2 test texts also stand in validation: the figures flatter" in capsys.readouterr().out
+
+
+def test_rows_out_of_scope_are_asked_too(read, write):
+    rows = read("fine,positive", out_of_scope=str(write("strange.csv", b"text\nodd\nfine\n")))
+    assert rows.out_of_scope.data.inputs() == ["odd"]
+    assert rows.facts["rows"] == {"test": 1, "validation": 0, "out_of_scope": 1}
