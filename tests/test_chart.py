@@ -69,7 +69,7 @@ def test_several_servers_of_a_namespace_are_told_apart_as_kustomize_does_it():
 
 RESOURCES = {
     "requests": {"cpu": "250m", "memory": "1Gi", "ephemeral-storage": "2Gi"},
-    "limits": {"cpu": "3", "memory": "2Gi", "ephemeral-storage": "9Gi"},
+    "limits": {"cpu": "3", "memory": "2097152Ki", "ephemeral-storage": "9Gi", "nvidia.com/gpu": "1"},
 }
 BUCKET = {"to": [{"ipBlock": {"cidr": "10.1.2.0/24"}}], "ports": [{"port": 9000, "protocol": "TCP"}]}
 ENDPOINT = "http://s3.storage.svc:9000?a=<b>&c"
@@ -168,6 +168,16 @@ def test_helm_finds_no_fault_with_the_chart(values):
         ({"environment": {"SERVING_THREADS": 2}}, "at '/environment/SERVING_THREADS': got number, want string"),
         ({"resources": {"limits": {"memory": None}}}, "at '/resources/limits': missing property 'memory'"),
         ({"resources": {"requests": {"cpu": "two"}}}, "at '/resources/requests/cpu': 'two' does not match pattern"),
+        (
+            {"resources": {"limits": {"memory": "512ki"}}},
+            "at '/resources/limits/memory': '512ki' does not match pattern",
+        ),
+        ({"bucket": {"form": []}}, "at '/bucket': additional properties 'form' not allowed"),
+        ({"model": None}, "at '': missing property 'model'"),
+        (
+            {"environment": {"SERVING_MODEL": "topics@staging"}},
+            "environment.SERVING_MODEL has no effect: the chart sets it itself, SERVING_MODEL by model and alias\n",
+        ),
         ({"autoscale": {"minReplicas": 1}}, "at '/autoscale/minReplicas': minimum: got 1, want 2"),
     ],
 )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from writers.chart_values import VALUES, schema, values_file
+from writers.chart_values import CONTAINER, VALUES, schema, values_file
 from writers.templates import Block, Code, Tree, When, merged, text
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +52,11 @@ _HELPERS = """\
 
 {{/* The variables' name ends in a digest of them, as kustomize makes it, so that a change reaches the pods. */}}
 {{- define "tunewright.environment" -}}
+{{- range list OWN }}
+{{- if hasKey $.Values.environment . }}
+{{- fail (printf "environment.%s has no effect: the chart sets it itself, SERVING_MODEL by model and alias" .) }}
+{{- end }}
+{{- end }}
 {{- $name := print "environment" (include "tunewright.suffix" .) }}
 {{- $digest := dict "kind" "ConfigMap" "name" "" "data" .Values.environment | toJson | sha256sum | trunc 10 }}
 {{- $digest = $digest | replace "0" "g" | replace "1" "h" | replace "3" "k" | replace "a" "m" | replace "e" "t" }}
@@ -73,7 +78,7 @@ def files() -> dict[str, str]:
         "Chart.yaml": _NOTE + _CHART.format(version=version),
         "values.yaml": _NOTE + values_file(_defaults([plain, *variants.values()]), components()),
         "values.schema.json": json.dumps(schema(components()), indent=2) + "\n",
-        "templates/_helpers.tpl": _HELPERS,
+        "templates/_helpers.tpl": _HELPERS.replace("OWN", " ".join(map(json.dumps, _own_variables(plain)))),
         **templates,
     }
 
@@ -122,6 +127,14 @@ def rendered(overlay: Mapping[str, object], components: Sequence[str] = ()) -> l
 def kubectl() -> str | None:
     """The newest of those that TUNEWRIGHT_KUBECTLS names, else that of the path."""
     return os.environ.get("TUNEWRIGHT_KUBECTLS", "").rpartition(":")[2] or shutil.which("kubectl")
+
+
+def _own_variables(objects: Mapping[str, dict[str, Tree]]) -> list[str]:
+    """Those that the container names one by one: they win over the ConfigMap."""
+    key, *way = CONTAINER.split("/")
+    named = _at(objects[key], [*way, "env"])
+    assert isinstance(named, list)
+    return [str(one["name"]) for one in named if isinstance(one, dict)]
 
 
 def _objects(components: Sequence[str]) -> dict[str, dict[str, Tree]]:

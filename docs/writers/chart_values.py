@@ -10,11 +10,20 @@ from writers.templates import Tree, written
 
 _TEXT = {"type": "string"}
 _NAMED = TypeAdapter(layout.Name).json_schema()
-_QUANTITY = {"type": ["string", "number"], "pattern": r"^[0-9.]+([EPTGMk]i?|m)?$"}
+_QUANTITY = {"type": ["string", "number"], "pattern": r"^[0-9]+(\.[0-9]+)?(m|[kMGTPE]|[KMGTPE]i)?$"}
+_ALWAYS = ["cpu", "memory", "ephemeral-storage"]
 _QUANTITIES = {
     "type": "object",
-    "required": ["cpu", "memory", "ephemeral-storage"],
-    "additionalProperties": _QUANTITY,
+    "required": _ALWAYS,
+    "properties": dict.fromkeys(_ALWAYS, _QUANTITY),
+    "patternProperties": {"/|^hugepages-": _QUANTITY},
+    "additionalProperties": False,
+}
+_RULE = {
+    "type": "object",
+    "required": ["to", "ports"],
+    "properties": {key: {"type": "array", "minItems": 1, "items": {"type": "object"}} for key in ("to", "ports")},
+    "additionalProperties": False,
 }
 
 
@@ -34,7 +43,7 @@ class Value:
     """Where no place holds it; what is empty is left out of the object."""
 
 
-_CONTAINER = "deployment-serving/spec/template/spec/containers/serving"
+CONTAINER = "deployment-serving/spec/template/spec/containers/serving"
 VALUES = (
     Value(
         "instance",
@@ -46,16 +55,21 @@ VALUES = (
         "model",
         "What is served: a model of the registry, and the alias that says which of its versions.",
         _NAMED,
-        f"{_CONTAINER}/env/SERVING_MODEL/value",
+        f"{CONTAINER}/env/SERVING_MODEL/value",
         'printf "%s@%s" .Values.model .Values.alias | quote',
     ),
     Value("alias", "", _NAMED),
-    Value("replicas", "How many servers.", {"type": "integer", "minimum": 0}, "deployment-serving/spec/replicas"),
+    Value(
+        "replicas",
+        "How many servers, where no autoscaler says it.",
+        {"type": "integer", "minimum": 0},
+        "deployment-serving/spec/replicas",
+    ),
     Value(
         "image.repository",
         "The image of the server that `make images` builds. A digest says which where it is given, else the tag.",
         _TEXT | {"pattern": "^[a-z0-9][a-z0-9._:/-]*[a-z0-9]$"},
-        f"{_CONTAINER}/image",
+        f"{CONTAINER}/image",
         'include "tunewright.image" . | quote',
     ),
     Value("image.tag", "", _TEXT | {"pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", "not": {"const": "latest"}}),
@@ -64,7 +78,7 @@ VALUES = (
         "image.pullPolicy",
         "",
         {"enum": ["", "Always", "IfNotPresent", "Never"]},
-        f"{_CONTAINER}/imagePullPolicy",
+        f"{CONTAINER}/imagePullPolicy",
         default="",
     ),
     Value(
@@ -88,12 +102,12 @@ VALUES = (
             "properties": {"requests": _QUANTITIES, "limits": _QUANTITIES},
             "additionalProperties": False,
         },
-        f"{_CONTAINER}/resources",
+        f"{CONTAINER}/resources",
     ),
     Value(
         "bucket",
         "The rule of the network policy that lets the server reach the bucket.",
-        {"type": "object", "required": ["to", "ports"]},
+        _RULE,
         "networkpolicy-serving/spec/egress/1",
     ),
     Value(
@@ -133,19 +147,19 @@ def values_file(defaults: Mapping[str, Tree], components: Sequence[str]) -> str:
 
 
 def schema(components: Sequence[str]) -> dict[str, object]:
-    """A wrong name, and a value that could not be, are refused by helm before anything is rendered."""
+    """A wrong name, a value that could not be and one that was taken away are refused by helm before it renders."""
     tree: dict[str, dict[str, object]] = {}
     for value in VALUES:
         head, _, inner = value.name.rpartition(".")
         tree.setdefault(head, {})[inner] = dict(value.schema)
     tree["components"] = {name: {"type": "boolean"} for name in components}
     top = tree.pop("")
-    # What a chart that has this one inside it tells all its charts.
-    top["global"] = {"type": "object"}
-    groups = {name: {"type": "object", "additionalProperties": False, "properties": one} for name, one in tree.items()}
-    return {
-        "$schema": "http://json-schema.org/draft-07/schema#",
-        "type": "object",
-        "additionalProperties": False,
-        "properties": top | groups,
-    }
+    return {"$schema": "http://json-schema.org/draft-07/schema#"} | _object(
+        top | {name: _object(one) for name, one in tree.items()} | {"global": {"type": "object"}}
+    )
+
+
+def _object(properties: dict[str, dict[str, object]]) -> dict[str, object]:
+    """All of them, as each has a default, and no other; what a chart around this one tells all its charts may be."""
+    required = [name for name in properties if name != "global"]
+    return {"type": "object", "required": required, "properties": properties, "additionalProperties": False}
