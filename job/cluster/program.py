@@ -22,9 +22,14 @@ from tunewright.registry.command_line import Parser
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import RegistryError
 from tunewright.registry.oci.address import check_image
-from tunewright.registry.variables import build_settings
+from tunewright.registry.variables import build_settings, unknown_variables
 
 _VARIABLE = re.compile("[A-Za-z_.-][A-Za-z0-9_.-]*")
+_NOT_GIVEN = {
+    "JOB_RUN_ID": "each submission has a run id of its own",
+    "PET_NNODES": "it makes no pods; say --nodes",
+}
+"""Variables that --env cannot say, and why."""
 """As Kubernetes names them."""
 _SUBMIT = """Run a job on Kubernetes, through your own kubectl and its context.
 
@@ -167,7 +172,11 @@ def _variables(words: Sequence[str]) -> Mapping[str, str]:
         name, equals, value = word.partition("=")
         if not equals or not _VARIABLE.fullmatch(name):
             raise SettingsError(f"--env is {word!r}; expected NAME=VALUE, as in REGISTRY_URI=s3://bucket/registry")
+        if name in _NOT_GIVEN:
+            raise SettingsError(f"--env {name} has no effect: {_NOT_GIVEN[name]}")
         found[name] = value
+    if mistakes := unknown_variables(JobSettings, "JOB_", found):
+        raise SettingsError("\n".join(mistakes))
     return found
 
 

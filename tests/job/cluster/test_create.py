@@ -172,6 +172,12 @@ def test_make_submits(cluster, settings):
         (["--config", "none.yaml"], "none.yaml"),
         (["--overlay", "none"], "there is no overlay none; expected a folder with a kustomization of k8s/job"),
         (["--env", "X"], "--env is 'X'; expected NAME=VALUE, as in REGISTRY_URI=s3://bucket/registry"),
+        (["--env", "JOB_RUN_ID=a"], "--env JOB_RUN_ID has no effect: each submission has a run id of its own"),
+        (["--env", "PET_NNODES=2"], "--env PET_NNODES has no effect: it makes no pods; say --nodes"),
+        (
+            ["--env", "JOB_TRAIN__EPOCS=3"],
+            "the variable JOB_TRAIN__EPOCS is not known; did you mean JOB_TRAIN__EPOCHS?",
+        ),
         (["--env", "A-B c=1"], "--env is 'A-B c=1'; expected NAME=VALUE, as in REGISTRY_URI=s3://bucket/registry"),
         (["--image", ""], "--image is ''; expected the name of an image without blanks, as in registry.example.com/"),
         (["--detach", "--follow"], "--detach and --follow say the opposite; leave one out"),
