@@ -3,6 +3,7 @@
 import copy
 import functools
 import os
+import re
 import shutil
 import subprocess
 import tomllib
@@ -552,7 +553,26 @@ def test_a_queue_lets_a_group_begin(with_component, name, kind):
 
 @pytest.mark.parametrize("name", GROUPS)
 def test_what_has_a_name_of_its_content_is_found_by_the_pods_of_a_group(with_component, name):
-    manifests = with_component(name)
+    check_names(with_component(name))
+
+
+@pytest.mark.parametrize("kind", ["JobSet", "TrainJob"])
+def test_the_overlay_that_the_guide_shows_is_whole(tmp_path, kind):
+    page = (ROOT / "docs/guides/several-nodes.md").read_text()
+    [content] = re.findall(r"```\n(# kustomization.yaml of.*?)```", page, re.DOTALL)
+    if kind == "TrainJob":
+        content = re.sub(r"(components: ).*# or only: ", r"\1", content).replace("JobSet}", "TrainJob}")
+    job = os.path.relpath(K8S / "overlays/local/job", tmp_path)
+    components = os.path.relpath(K8S / "components", tmp_path)
+    content = content.replace("../job", job).replace("../../../components", components)
+    (tmp_path / "kustomization.yaml").write_text(content)
+    manifests = rendered(str(tmp_path))
+    check_names(manifests)
+    assert of_kind(manifests, kind, "reviews-2026-02-01")
+    assert {one["metadata"].get("namespace") for one in manifests if one["kind"] != "Namespace"} == {"tunewright"}
+
+
+def check_names(manifests):
     [pod] = pods(manifests).values()
     names = {one["metadata"]["name"] for one in of_kind(manifests, "ConfigMap")}
     told = {source["configMapRef"]["name"] for source in container(pod)["envFrom"] if "configMapRef" in source}
