@@ -66,7 +66,7 @@ pictures: $(VENV)/.dev ## take the pictures of README and docs of what `make tra
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-tune bench-growth bench-rows bench-registry bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-scaling bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-tune bench-growth bench-rows bench-registry bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and others (PEERS="optimum litserve mlserver pipeline"), and under overload
 	$(BIN)/python tests/bench/bench_serve.py $(if $(PEERS),--peers $(PEERS))
@@ -85,6 +85,9 @@ bench-step: $(VENV)/.dev ## what parts of a training step on a processor take
 
 bench-gpu: $(VENV)/.dev ## training on a GPU: what each switch gives, and whether it is right (TINY=1 without a GPU)
 	$(BIN)/python tests/bench/bench_gpu.py $(if $(TINY),--tiny)
+
+bench-scaling: $(VENV)/.dev ## what 1 to 64 processes would give, held against one and two here (SCALING="--told 150 6.5 90.9 --gbit 1")
+	$(BIN)/python tests/bench/bench_scaling.py $(SCALING)
 
 bench-growth: $(VENV)/.dev ## memory of a job's data as its rows grow (ROWS="100000 1000000", LABELS=20)
 	$(BIN)/python tests/bench/bench_growth.py --rows $(or $(ROWS),100000 1000000) --labels $(or $(LABELS),20)
@@ -219,4 +222,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs chart pictures site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-registry bench-bombs images serving-image job-image sbom submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs chart pictures site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-scaling bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-registry bench-bombs images serving-image job-image sbom submit install lock outdated clean
