@@ -30,7 +30,7 @@ from tunewright.registry.versions.alias import Move, history, last_entries, remo
 from tunewright.registry.versions.canary import Trial
 from tunewright.registry.versions.latest import Counts, Yank, said_of
 from tunewright.registry.versions.layout import aliases_prefix, is_signature, signatures_prefix
-from tunewright.registry.versions.numbered import stranger
+from tunewright.registry.versions.numbered import OnFault, stranger, warn
 from tunewright.registry.versions.record import Version, read_version, version_numbers
 from tunewright.registry.versions.reference import parse, resolve
 from tunewright.registry.versions.watch import Seen, look
@@ -62,13 +62,13 @@ class Trust:
             faults.append(str(error))
         return faults + (self._faults_of_log(store, asked.name, asked.alias) if asked.alias else [])
 
-    def look(self, store: Store, reference: str) -> Seen:
-        """Where a reference points, believed. Raises what `look` raises, and Untrusted.
+    def look(self, store: Store, reference: str, *, on_fault: OnFault = warn) -> Seen:
+        """Where a reference points, believed; `on_fault` as for `latest`. Raises what `look` raises, and Untrusted.
 
         That an alias was removed is believed no sooner.
         """
         try:
-            seen = look(store, reference, counts=self.counts(store))
+            seen = look(store, reference, on_fault=on_fault, counts=self.counts(store))
         except NotFound:
             asked = parse(reference)
             if self.trusted and asked.alias and (gone := removal(store, asked.name, asked.alias)):

@@ -47,6 +47,7 @@ class Loader:
         self._registry, self._settings = registry, settings
         self._folders: dict[Version, Folder] = {}
         """Versions that are folders of this machine: of these no registry is asked."""
+        self._told: set[str] = set()
 
     @cached_property
     def store(self) -> Store:
@@ -66,7 +67,13 @@ class Loader:
             self._folders[folder.version] = folder
             return Seen(folder.version, None)
         with hinting(reference):
-            return self.trust.look(self.store, reference)
+            return self.trust.look(self.store, reference, on_fault=self._tell_once)
+
+    def _tell_once(self, fault: str) -> None:
+        """What of the registry cannot be read and keeps nobody from an answer: asked every few seconds, told once."""
+        if fault not in self._told:
+            self._told.add(fault)
+            emit("registry", fault, level="warning")
 
     def look_at_trial(self, reference: str) -> SeenTrial | None:
         """What the registry has on trial beside an alias; None for a reference that is none."""

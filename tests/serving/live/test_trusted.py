@@ -59,9 +59,14 @@ def test_a_removal_without_a_signature_is_none(house):
     assert reason.startswith("entry 2 of reviews@production, which lets it point nowhere, in ")
 
 
-def test_a_server_of_the_latest_passes_over_no_version_but_for_a_signed_yank(make_house, house):
+def test_a_server_of_the_latest_passes_over_no_version_but_for_a_signed_yank(make_house, house, capsys):
     said = yank(house.store, read_version(house.store, "reviews", 2), "it swears")
-    assert started(make_house("reviews")).version() == "reviews:2"
+    other = started(make_house("reviews"))
+    other.follower.bring_all()
+    assert other.version() == "reviews:2"
+    (told,) = events(capsys, "registry")
+    assert told["level"] == "warning"
+    assert told["message"].endswith("which no trusted key has signed: it does not count")
     CI.sign(house.store, said)
     assert started(make_house("reviews")).version() == "reviews:1"
 
