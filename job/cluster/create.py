@@ -42,11 +42,11 @@ def create(
     """The job of a submission in a namespace: a new one, or that which was submitted before.
 
     `again`: one that has ended is made anew. A run that failed goes on under its own id, from its last checkpoint where
-    it keeps them; one that is complete gets another. ClusterError.
+    it keeps them; one that is complete gets another, unless the settings name it. ClusterError.
     """
     if make_namespace:
         _make(kubectl, {**(submission.space or _SPACE)}, namespace, name=namespace)
-    run_id = run_id_of(submission.name)
+    run_id = submission.run_id or run_id_of(submission.name)
     there = job_of(kubectl, namespace, submission.name)
     if there is not None:
         state = state_of(there, read_pods(kubectl.get(place.pods(namespace, submission.name))))

@@ -26,7 +26,7 @@ from tunewright.registry.variables import build_settings, unknown_variables
 
 _VARIABLE = re.compile("[A-Za-z_.-][A-Za-z0-9_.-]*")
 _NOT_GIVEN = {
-    "JOB_RUN_ID": "each submission has a run id of its own",
+    "JOB_RUN_ID": "the settings name it (run_id), else each submission has one of its own",
     "PET_NNODES": "it makes no pods; say --nodes",
 }
 """Variables that --env cannot say, and why."""
@@ -131,21 +131,29 @@ def _submission(kubectl: Kubectl, asked: argparse.Namespace) -> Submission:
     if asked.nodes is not None and asked.nodes < 2:
         raise SettingsError(f"--nodes is {asked.nodes}; expected a whole number from 2, or leave it out for one pod")
     variables = _variables(asked.env)
-    model, settings = (None, None) if asked.config is None else _settings(asked.config)
+    model, run_id, settings = (None, None, None) if asked.config is None else _settings(asked.config)
     overlay = _overlay(asked.overlay)
     text = render(kubectl, overlay, _manifests("components/nodes")) if asked.nodes else kubectl.render(overlay)
-    return submission(text, model=model, settings=settings, image=asked.image, variables=variables, nodes=asked.nodes)
+    return submission(
+        text,
+        model=model,
+        settings=settings,
+        run_id=run_id,
+        image=asked.image,
+        variables=variables,
+        nodes=asked.nodes,
+    )
 
 
-def _settings(config: str) -> tuple[str, str]:
-    """The name of the model and the text of a file of settings, which has been read as a job reads it."""
+def _settings(config: str) -> tuple[str, str | None, str]:
+    """The model and the run that a file of settings names, and its text; it is read as a job reads it."""
     tree: dict[str, object] = {"data": {}, **read_config(config)}
     built = build_settings(lambda: JobSettings.model_validate(tree), JobSettings, "JOB_", {}, only_variables=False)
     if isinstance(built, list):
         raise SettingsError("\n".join(built))
     if "://" in config:
         raise SettingsError(f"{config} is an address; --config of submit names a file of this machine")
-    return built.model_name, Path(config).read_text()
+    return built.model_name, built.run_id, Path(config).read_text()
 
 
 def _manifests(name: str) -> Path:

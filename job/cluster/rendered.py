@@ -19,6 +19,7 @@ from tunewright.job.cluster.kubectl import Document
 from tunewright.job.errors import SettingsError
 
 RUN = "tunewright.org/run"
+_RUN_ID = re.compile("[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 """The label with the run id, of the job and of its pods."""
 DIGEST = "tunewright.org/digest"
 """The annotation with the whole digest that a job's name begins."""
@@ -45,6 +46,8 @@ class Submission:
     """What belongs to the job as its settings do: the way of its pods to each other, where there are several."""
     space: Document | None
     """The namespace as an object, where the overlay has it."""
+    run_id: str | None
+    """The one that the settings name."""
 
     @property
     def digest(self) -> str:
@@ -69,13 +72,15 @@ def submission(
     *,
     model: str | None,
     settings: str | None,
+    run_id: str | None = None,
     image: str | None = None,
     variables: Mapping[str, str] | None = None,
     nodes: int | None = None,
 ) -> Submission:
     """What a rendered overlay comes to. SettingsError.
 
-    `settings`: the text of a job's settings; those of the overlay where it is None. `model`: its name, likewise.
+    `settings`: the text of a job's settings; those of the overlay where it is None. `model`, `run_id`: what they name,
+    likewise.
     `nodes`: how many pods learn together; as many as the overlay says where it is None.
     """
     found = _documents(text)
@@ -91,7 +96,12 @@ def submission(
     volume = _settings_volume(job)
     example = next((one for one in found if _is(one, "ConfigMap", str(volume["name"]))), None)
     settings = settings if settings is not None else _text_of(example)
-    model = model if model is not None else _model_of(settings)
+    model, run_id = (model, run_id) if model is not None else _named(settings)
+    if run_id is not None and not _RUN_ID.fullmatch(run_id):
+        raise SettingsError(
+            f"run_id is {run_id!r}, and a submission keeps it in a label; expected at most 63 letters, digits, "
+            "'.', '_' and '-', a letter or digit at both ends"
+        )
     rest = [one for one in found if one is not job and one is not example]
     digest = _digest(job, settings)
     name = f"{_label(model)}-{digest[:10]}"
@@ -110,6 +120,7 @@ def submission(
         [one for one in rest if one["kind"] != "Namespace" and one not in own],
         own,
         next((one for one in rest if one["kind"] == "Namespace"), None),
+        run_id,
     )
 
 
@@ -182,12 +193,14 @@ def _text_of(example: Document | None) -> str:
     return text
 
 
-def _model_of(settings: str) -> str:
+def _named(settings: str) -> tuple[str, str | None]:
+    """The model and the run that settings name."""
     found = yaml.safe_load(settings)
-    name = found.get("model_name") if isinstance(found, dict) else None
+    tree = found if isinstance(found, dict) else {}
+    name, run_id = tree.get("model_name"), tree.get("run_id")
     if not isinstance(name, str):
         raise SettingsError("the settings of the overlay name no model (model_name); name a file with --config")
-    return name
+    return name, None if run_id is None else str(run_id)
 
 
 def _digest(job: Document, settings: str) -> str:

@@ -172,7 +172,7 @@ def test_make_submits(cluster, settings):
         (["--config", "none.yaml"], "none.yaml"),
         (["--overlay", "none"], "there is no overlay none; expected a folder with a kustomization of k8s/job"),
         (["--env", "X"], "--env is 'X'; expected NAME=VALUE, as in REGISTRY_URI=s3://bucket/registry"),
-        (["--env", "JOB_RUN_ID=a"], "--env JOB_RUN_ID has no effect: each submission has a run id of its own"),
+        (["--env", "JOB_RUN_ID=a"], "--env JOB_RUN_ID has no effect: the settings name it (run_id), else"),
         (["--env", "PET_NNODES=2"], "--env PET_NNODES has no effect: it makes no pods; say --nodes"),
         (
             ["--env", "JOB_TRAIN__EPOCS=3"],
@@ -190,6 +190,20 @@ def test_what_cannot_be_submitted_is_told_before_anything_is_created(cluster, sa
     assert code == 2
     assert said in told
     assert [method for method, _ in cluster.asked if method != "GET"] == []
+
+
+def test_a_run_that_the_settings_name_is_the_run_of_the_job(cluster, say, settings):
+    text = Path(settings).read_text()
+    Path(settings).write_text(text + "run_id: second-of-may\n")
+    assert say("submit", "--config", settings, "--detach")[0] == 0
+    assert cluster.job()["spec"]["template"]["metadata"]["labels"][RUN] == "second-of-may"
+    Path(settings).write_text(text + "run_id: second.\n")
+    code, _, told = say("submit", "--config", settings)
+    assert (code, told) == (
+        2,
+        "error: run_id is 'second.', and a submission keeps it in a label; expected at most 63 letters, digits, '.', "
+        "'_' and '-', a letter or digit at both ends\n",
+    )
 
 
 def test_settings_that_a_job_would_refuse_are_refused_here(cluster, say, settings):
