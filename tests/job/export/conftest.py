@@ -1,5 +1,6 @@
 """Tiny models with their graphs, each exported once: an export takes seconds."""
 
+import logging
 from functools import cache
 from types import SimpleNamespace
 
@@ -46,10 +47,16 @@ def exported(build_tiny, tmp_path_factory):
     @cache
     def make(kind, task, pooling):
         model, path = build_tiny(kind, task, pooling), tmp_path_factory.mktemp(kind) / "onnx/fp32/model.onnx"
+        before = _state(model)
         export_fp32(model, path, task)
-        return SimpleNamespace(model=model, path=path, task=task)
+        return SimpleNamespace(model=model, path=path, task=task, before=before, after=_state(model))
 
     return lambda kind="bert", task=EXPORT_TASK, pooling="native": make(kind, task, pooling)
+
+
+def _state(model):
+    """What the exporter changes while it traces."""
+    return model.config._attn_implementation, logging.root.manager.disable, model.forward
 
 
 @pytest.fixture(scope="session")

@@ -124,12 +124,13 @@ def test_every_architecture_that_is_accepted_has_a_tiny_model_here():
     assert set(SEQ2SEQ) == set(EncoderDecoder.architectures)
 
 
-def test_a_decoder_names_its_tensors_and_only_rows_and_tokens_vary(written):
-    session = written("mistral").sessions[-1]
+@pytest.mark.parametrize(("kind", "heads"), [("gpt2", 4), pytest.param("mistral", 2, marks=pytest.mark.slow)])
+def test_a_decoder_names_its_tensors_and_only_rows_and_tokens_vary(written, kind, heads):
+    session = written(kind).sessions[-1]
     shapes = {one.name: one.shape for one in (*session.get_inputs(), *session.get_outputs())}
     assert shapes["input_ids"] == shapes["position_ids"] == ["batch", "tokens"]
     assert shapes["attention_mask"] == ["batch", "all_tokens"]
-    assert shapes["past_key_values.1.value"] == ["batch", 2, "past_tokens", 8]
+    assert shapes["past_key_values.1.value"] == ["batch", heads, "past_tokens", 8]
     assert shapes["logits"] == ["batch", "tokens", VOCABULARY]
-    assert shapes["present.1.value"][:2] == ["batch", 2]
+    assert shapes["present.1.value"][:2] == ["batch", heads]
     assert shapes["present.1.value"][3] == 8

@@ -247,7 +247,7 @@ def test_a_listener_that_leaves_ends_the_generation(tiny):
 )
 def test_tokens_are_drawn_as_often_as_they_are_likely(tiny, fields):
     """The distribution that transformers draws from, against the first tokens of 4,000 answers."""
-    model, draws = tiny("llama"), 4000
+    model, draws = tiny("gpt2"), 4000
     config = transformers.GenerationConfig(
         do_sample=True, max_new_tokens=1, output_scores=True, return_dict_in_generate=True, pad_token_id=0, **fields
     )
@@ -261,7 +261,7 @@ def test_tokens_are_drawn_as_often_as_they_are_likely(tiny, fields):
 
 
 def test_a_seed_gives_the_same_answer_alone_and_in_any_batch(tiny):
-    model = tiny("llama")
+    model = tiny("gpt2")
     fields = {"do_sample": True, "temperature": 2.0, "seed": 7}
     batched = model.answers(**fields)
     assert batched == model.answers(**fields)
@@ -271,7 +271,7 @@ def test_a_seed_gives_the_same_answer_alone_and_in_any_batch(tiny):
 
 
 def test_without_a_seed_answers_differ(tiny):
-    model = tiny("llama")
+    model = tiny("gpt2")
     answers = model.answers([PROMPTS[1]] * 8, do_sample=True, temperature=2.0)
     assert len(set(map(tuple, answers))) > 1
 
@@ -288,7 +288,7 @@ def tokenizer():
 
 
 @pytest.mark.parametrize("beams", [1, 3])
-@pytest.mark.parametrize("name", ["gpt2", "llama"])
+@pytest.mark.parametrize("name", ["gpt2", pytest.param("llama", marks=pytest.mark.slow)])
 def test_a_stop_string_ends_the_answer_where_it_does_in_transformers(tiny, tokenizer, name, beams):
     """Causal models only: transformers hands the tokenizer on to the model, which an encoder-decoder refuses."""
     model = tiny(name)
@@ -305,7 +305,7 @@ def test_a_stop_string_ends_the_answer_where_it_does_in_transformers(tiny, token
 
 
 def test_a_stop_string_is_found_at_any_place_of_a_long_answer(tiny, tokenizer):
-    model = tiny("llama")
+    model = tiny("gpt2")
     [plain] = model.answers([PROMPTS[1]], max_new_tokens=100)
     for end in (1, 30, 99):
         stop = tokenizer.decode(plain[max(0, end - 7) : end + 1])
@@ -438,7 +438,7 @@ def test_versions_of_before_share_steps_too(tmp_path):
 
 
 def test_a_long_prompt_is_read_in_pieces_while_others_go_on(tiny, runs):
-    model = tiny("llama")
+    model = tiny("gpt2")
     long = [*PROMPTS[3], *PROMPTS[1]] * 3
     expected = model.answers([long, PROMPTS[0]])
     heard = []
@@ -517,7 +517,7 @@ def test_the_likelihoods_of_tokens_are_those_of_the_model(tiny):
 
 
 def test_who_gives_up_leaves_and_the_others_stay(tiny, runs):
-    model = tiny("llama")
+    model = tiny("gpt2")
     limit, left = TimeLimit(60), Call()
     late, told = asked(PROMPTS[1], settings_of(model, max_new_tokens=500), Call(limit))
     gone, nothing = asked(PROMPTS[2], settings_of(model, max_new_tokens=500), left)
