@@ -77,10 +77,10 @@ def _answered(told: Told) -> str:
 
 def _strangers(scope: Scope) -> Html:
     caption = "Rows out of scope that are answered"
-    described = f"Area under the curve {scope.auroc:.3f}: how often a test row has the higher score."
+    described = f"A test row has the higher score in {scope.auroc:.1%} of pairs; the later the curve rises, the better."
     xs = [one.inside for one in scope.curve]
     series = [
-        Series("share that is answered", xs, [one.outside for one in scope.curve]),
+        Series("answered", xs, [one.outside for one in scope.curve]),
         Series("upper end of 95 %", xs, [one.interval[1] for one in scope.curve]),
         Series("lower end", xs, [one.interval[0] for one in scope.curve]),
     ]
