@@ -124,7 +124,7 @@ def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation
         _explanations(release),
         _neighbours(release),
         _data(prepared),
-        "## Training\n\n" + _training(plan, trained),
+        ("## Origin" if prepared.imported else "## Training") + "\n\n" + _training(plan, trained),
         _search(settings.searched),
         f"## Adaptation\n\nThe base model read unlabelled text first: {sentence(adaptation)}." if adaptation else "",
         _uneven(trained),
@@ -132,7 +132,8 @@ def _card(release: Release, plan: Plan, trained: Trained, adaptation: Adaptation
         _self_taught(plan, trained),
         "## Limits\n\nThe figures hold for inputs like the test rows. "
         + (f"Texts are cut to {model.max_length} tokens. " if model.max_length else "")
-        + "The licence of the base model and of the data apply to these weights.",
+        + f"The licence of the {'imported' if prepared.imported else 'base'} model and of the data apply to these "
+        "weights.",
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 

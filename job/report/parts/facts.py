@@ -8,6 +8,7 @@ from tunewright.job.kinds.plan import Part
 from tunewright.job.report.html import Cell, Html, Number, Section, facts, joined, paragraph, table
 from tunewright.job.report.subject import Subject, count
 from tunewright.registry.variables import flat
+from tunewright.registry.versions.record import moment
 
 _LABELS = 60
 
@@ -66,8 +67,8 @@ def lineage(subject: Subject) -> Section:
             "Imported from" if "imported" in held else "Base model",
             f"{base.get('address')} ({str(base.get('digest'))[:19]})",
         ),
-        ("Weights", f"{_count(parameters.get('total'))}, of which {_count(parameters.get('learning'))} learned"),
-        ("Begun", str(times.get("started", "–"))),
+        ("Weights", _weights(parameters, learned="imported" not in held)),
+        ("Begun", moment(started) if isinstance(started := times.get("started"), float) else "–"),
         ("Seconds until this page", str(times.get("seconds", "–"))),
         ("Code", str(held.get("code") or "unknown")),
         (
@@ -104,6 +105,11 @@ def _settings(subject: Subject) -> Html:
 def _inside(held: Mapping[str, object], name: str) -> Mapping[str, object]:
     inner = held.get(name)
     return inner if isinstance(inner, Mapping) else {}
+
+
+def _weights(held: Mapping[str, object], *, learned: bool) -> str:
+    total = _count(held.get("total"))
+    return f"{total}, of which {_count(held.get('learning'))} learned" if learned else total
 
 
 def _count(value: object) -> str:

@@ -18,10 +18,14 @@ def reliability(subject: Subject) -> Section | None:
         "A score of 0.8 should be right eight times of ten. A dot stands for neighbouring scores, as many in each; on "
         "the dotted line they are as often right as they say, below it less often. "
     )
-    return Section("Calibration", joined([paragraph(said + _of(found)), _errors(subject), figures([_diagram(found)])]))
+    told = paragraph(said + _of(found, len(subject.plan.prepared.validation)))
+    return Section("Calibration", joined([told, _errors(subject), figures([_diagram(found)])]))
 
 
-def _of(found: Calibration) -> str:
+def _of(found: Calibration, rows: int) -> str:
+    """`rows`: of validation, where an imported model may have none."""
+    if not rows:
+        return "The temperature is 1: there were no validation rows to fit it on."
     if found.temperature == 1.0:
         return "The temperature stayed 1: on the validation rows none did better."
     return f"The temperature, {found.temperature:.3f}, was fitted on the validation rows; these are the test rows."

@@ -70,7 +70,7 @@ def _groups(subject: Subject) -> dict[str, list[str]]:
     if isinstance(answers, LabelAnswers) and answers.truths.ndim == 1:
         names = subject.labels
         held = np.asarray(answers.truths, dtype=np.int64).tolist()
-        groups["true label"] = [names[one] if one < len(names) else "never seen in training" for one in held]
+        groups["true label"] = [names[one] if one < len(names) else "one that the model does not have" for one in held]
     for column, values in zip(columns, zip(*data.kept(), strict=True) if columns else (), strict=True):
         groups[f"{_COLUMN}{column}"] = list(values)
     return groups
@@ -91,12 +91,18 @@ def lost(subject: Subject) -> Section | None:
     heads, cells = _of_rows(subject, rows)
     parts = [
         paragraph(
-            "What was lost most is often labelled wrongly, or unlike anything in the training rows: read it before you "
-            "train more. Rows are numbered from 0 in the order of the test side."
+            f"What was lost most is often labelled wrongly, or unlike {_known(subject)}. Rows are numbered from 0 in "
+            "the order of the test side."
         ),
         table("The test rows that were lost most", heads, cells),
     ]
     return Section("Rows that were lost", joined(parts))
+
+
+def _known(subject: Subject) -> str:
+    if subject.plan.prepared.imported:
+        return "anything that the model was taught"
+    return "anything in the training rows: read it before you train more"
 
 
 def lost_most(answers: RowAnswers, rows: int = _SHOWN) -> list[int]:
@@ -137,7 +143,7 @@ def _answered(subject: Subject, answers: RowAnswers | None, row: int, value: obj
 def _named(labels: NDArray[np.generic], row: int, names: Sequence[str]) -> str:
     held = labels[row]
     places = [int(held)] if labels.ndim == 1 else np.flatnonzero(held).tolist()
-    said = [names[one] if one < len(names) else "one that training never saw" for one in places]
+    said = [names[one] if one < len(names) else "one that the model does not have" for one in places]
     return ", ".join(said) or "(none)"
 
 

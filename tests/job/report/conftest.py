@@ -67,6 +67,7 @@ def subject_of():
         vectors=None,
         faithfulness=None,
         scope=None,
+        imported=False,
     ):
         rows = len(answers.truths)
         measured = {
@@ -98,6 +99,7 @@ def subject_of():
         held.columns = list(zip(*(columns or {}).values(), strict=True))
         task = SimpleNamespace(columns=SimpleNamespace(media=media), purpose=lambda model: "Gives one label to a text")
         prepared = SimpleNamespace(task=task, test=SimpleNamespace(data=held), train=held, problem=problem)
+        prepared.imported, prepared.validation = imported, [] if imported else held
         settings = SimpleNamespace(train=SimpleNamespace(epochs=3), export=SimpleNamespace(abstain=min_score and 0.2))
         settings.report = SimpleNamespace(slices=list(columns or {}))
         plan = SimpleNamespace(prepared=prepared, settings=settings)

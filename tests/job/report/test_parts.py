@@ -175,11 +175,20 @@ def test_scores_that_need_no_temperature_are_drawn_once(tempered, three):
     assert reliability.reliability(three) is None
 
 
+def test_an_imported_model_is_said_to_have_no_training_here_and_no_validation_rows(tempered, subject_of, of_labels):
+    held = tempered(1.0)
+    given = subject_of(held.answers, calibration=held.evaluation.calibration, imported=True)
+    assert "there were no validation rows to fit it on" in reliability.reliability(given).content
+    told = rows.lost(given).content
+    assert "unlike anything that the model was taught. Rows" in told
+    assert "train" not in told
+
+
 def test_the_rows_lost_most_are_wrong_ones_the_worst_first(three):
     assert rows.lost_most(three.answers) == [4, 2, 6]
     shown = cells(rows.lost(three).content, "The test rows that were lost most")
     assert shown[0] == ["4", "row 4", "b", "a (0.95)", "1.95"]
-    assert shown[2] == ["6", "row 6", "one that training never saw", "a (0.50)", "1.50"]
+    assert shown[2] == ["6", "row 6", "one that the model does not have", "a (0.50)", "1.50"]
 
 
 def test_images_are_seen_and_recordings_heard(of_labels, subject_of):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import signal
 from dataclasses import replace
 
@@ -110,4 +111,10 @@ def test_a_folder_of_transformers_answers_as_transformers_does(imported, pulled,
     assert lineage["settings"]["train"] == {"max_length": 64}
     head = json.loads(gzip.decompress((folder / "report/outcomes.jsonl.gz").read_bytes()).splitlines()[0])
     assert head["in_training"] is None
-    assert "Imported by Tunewright from" in (folder / "report/README.md").read_text()
+    card, page = (folder / "report/README.md").read_text(), (folder / "report/report.html").read_text()
+    assert "Imported by Tunewright from" in card
+    assert "## Origin" in card
+    assert "## Training" not in card
+    assert " learned</" not in page
+    assert "train more" not in page
+    assert re.search(r"<dt>Begun</dt><dd><bdi>2\d{3}-\d\d-\d\dT", page)
