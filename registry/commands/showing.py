@@ -16,7 +16,7 @@ from tunewright.registry.trust.signature import of_version, signers
 from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.upkeep.notes import note_on
 from tunewright.registry.versions.alias import aliases_of
-from tunewright.registry.versions.latest import Unread, yank_of
+from tunewright.registry.versions.latest import Passed, Unread, yank_of
 from tunewright.registry.versions.pull import pull, read_manifest
 from tunewright.registry.versions.record import REPORT, Version, deletion_of
 from tunewright.registry.versions.reference import resolve
@@ -37,7 +37,7 @@ def _show(store: Store, options: argparse.Namespace) -> int:
         layers = [asdict(layer) for layer in manifest.layers]
         note = note_on(store, version)
         said: dict[str, object] = {"tags": note.tags if note else (), "description": note.description if note else ""}
-        gone = yank_of(store, version)
+        gone = _gone(store, version)
         said |= {"yanked": asdict(gone) if gone else None}
         said |= {"signatures": signers(store, of_version(version))}
         print_json(asdict(version) | said | {"config": dict(manifest.config), "files": layers})
@@ -93,8 +93,13 @@ def _deleted(store: Store, version: Version) -> list[tuple[str, str]]:
     return [("deleted", " ".join([gone.deleted, gone.who, gone.reason]).strip())] if gone else []
 
 
+def _gone(store: Store, version: Version) -> Passed | None:
+    """Of yanks those that count; of one that no trusted key has signed it is warned."""
+    return yank_of(store, version, counts=open_trust(RegistrySettings()).counts(store))
+
+
 def _yanked(store: Store, version: Version) -> list[tuple[str, str]]:
-    gone = yank_of(store, version)
+    gone = _gone(store, version)
     if isinstance(gone, Unread):
         return [("yanked", str(gone))]
     return [("yanked", " ".join([gone.written, gone.who, gone.reason]).strip())] if gone else []

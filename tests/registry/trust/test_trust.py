@@ -263,6 +263,9 @@ def test_a_yank_counts_once_a_trusted_key_has_signed_it_and_until_then_that_is_s
     gone = yank(signed, read_version(signed, "reviews", 2), "it is slow")
     said = f"reviews:2 was yanked by {gone.who} ({gone.written}), which no trusted key has signed: it does not count\n"
     assert run("pull", "reviews")[2].startswith(f"warning: {said}reviews:2: ")
+    warn.cache_clear()
+    code, out, err = run("show", "reviews:2")
+    assert (code, "\nyanked " in out, err) == (0, False, f"warning: {said}")
     assert run("promote", "reviews:2", "staging")[0] == 0
     code, _, err = run("verify", "reviews")
     assert (code, "entry 1 about a yank of reviews:2, which yanks it, in " in err) == (1, True)
@@ -270,6 +273,7 @@ def test_a_yank_counts_once_a_trusted_key_has_signed_it_and_until_then_that_is_s
     assert (code, out.endswith(": entry 1 about a yank of reviews:2, which yanks it\n")) == (0, True)
     assert run("pull", "reviews")[2].startswith("reviews:1: ")
     assert run("pull", "reviews:2")[2].startswith(f"warning: reviews:2 is {gone}\n")
+    assert "it is slow" in run("show", "reviews:2")[1]
     assert f"reviews:2 is {gone}; --force" in refused(run("promote", "reviews:2", "production"))
     assert run("verify", "reviews")[0] == 0
 
