@@ -129,6 +129,10 @@ class JobSettings(BaseSettings):
     """Names this run: a job that is tried again under one run id goes on where it was, and never publishes twice. When
     absent a digest of the settings, the data, the base model and this version: the same command is the same run."""
 
+    def told(self) -> dict[str, object]:
+        """All settings as JSON has them, for records of a run; without those that its command does not know."""
+        return self.model_dump(mode="json")
+
     @classmethod
     def settings_customise_sources(
         cls,

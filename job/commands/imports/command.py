@@ -54,7 +54,7 @@ def import_model(begun: Begun, settings: JobSettings, registry: RegistrySettings
     plan = _plan(begun.ready, base, settings, registry)
     told = {"address": base.address, "files": _digests(begun.ready.base)}
     taught = _taken(plan)
-    facts: Mapping[str, object] = {"imported": told, "settings": _settings_of(plan.settings)}
+    facts: Mapping[str, object] = {"imported": told, "settings": plan.settings.told()}
     return register(begun, plan, taught, plan.settings, registry, told=facts)
 
 
@@ -92,9 +92,3 @@ def _taken(plan: Plan) -> Taught:
 def _digests(found: Path) -> dict[str, str]:
     """sha256 of the files that were read, as they were found."""
     return {path.name: sha256_of(path) for path in sorted(found.iterdir()) if is_wanted(path.name)}
-
-
-def _settings_of(settings: JobSettings) -> dict[str, object]:
-    """The settings without what would have taught."""
-    asked = settings.model_dump(mode="json", exclude={"adapt", "search", "searched"})
-    return {**asked, "train": {"max_length": settings.train.max_length}}

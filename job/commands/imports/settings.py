@@ -57,6 +57,11 @@ class ImportSettings(JobSettings):
     data: ImportedData
     """What it is measured on."""
 
+    def told(self) -> dict[str, object]:
+        """Without what would have taught."""
+        asked = self.model_dump(mode="json", exclude=set(_OF_JOB))
+        return {**asked, "train": {name: getattr(self.train, name) for name in _OF_INPUTS}}
+
 
 def import_faults(settings: JobSettings) -> list[str]:
     """Everything that is wrong with the settings of an import, a sentence each: what would teach, and what is wrong in

@@ -68,8 +68,8 @@ def record(
 
 
 def _run(settings: JobSettings, run_id: str) -> Run:
-    told = {name: str(value) for name, value in flat(settings.model_dump(mode="json", exclude={"track"}))}
-    return Run(run_id, settings.model_name, told)
+    asked = {name: value for name, value in settings.told().items() if name != "track"}
+    return Run(run_id, settings.model_name, {name: str(value) for name, value in flat(asked)})
 
 
 def _tensorboard(run: Run, asked: TensorBoardSettings, settings: JobSettings) -> Tracker:

@@ -19,6 +19,14 @@ def faults():
     return said
 
 
+def test_records_of_a_run_have_no_settings_that_teach():
+    data, asked = {"test": ["test.csv"]}, {"max_length": 64}
+    given = ImportSettings(base_model="./model", model_name="reviews", data=data, train=asked).told()
+    assert given["train"] == asked
+    assert not {"adapt", "search", "searched"} & set(given)
+    assert given["data"]["test"] == ["test.csv"]
+
+
 def test_no_training_rows_are_needed(faults):
     assert faults() == []
     assert faults(train={"max_length": 64}, data={"validation": "validation.csv"}, export={"abstain": 0.1}) == []
