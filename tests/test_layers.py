@@ -49,6 +49,7 @@ TESTED_BY = {
     "registry/commands/upkeep/notes.py": "registry/upkeep/test_notes.py",
     "registry/commands/upkeep/yanks.py": "registry/upkeep/test_yanks.py",
     "registry/commands/upkeep/signing.py": "registry/trust/test_trust.py",
+    "registry/trust/yanks.py": "registry/trust/test_trust.py",
     "registry/commands/output.py": "registry/test_program.py",
     "registry/commands/oci.py": "registry/oci/test_push.py",
     "registry/oci/address.py": "registry/oci/test_push.py",

@@ -16,6 +16,7 @@ from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.trust.keys import PublicKey
 from tunewright.registry.trust.trust import open_trust
+from tunewright.registry.trust.yanks import signed_yanks
 from tunewright.registry.versions.alias import (
     Gate,
     Move,
@@ -186,7 +187,8 @@ def _add_history(made: argparse.ArgumentParser) -> None:
 
 def _history(store: Store, options: argparse.Namespace) -> int:
     moves = history(store, *name_and_alias(options.reference))
-    out, signed = yanked(store, moves[0].name, on_fault=warn), _signed(store, moves)
+    out = yanked(store, moves[0].name, on_fault=warn, counts=signed_yanks(store))
+    signed = _signed(store, moves)
     if options.json:
         told = {number: asdict(gone) for number, gone in out.items()}
         by = {entry: {"signed_by": key.id if key else None} for entry, key in signed.items()}

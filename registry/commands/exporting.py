@@ -18,6 +18,7 @@ from tunewright.registry.site.site import write_site
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.trust.trust import open_trust
+from tunewright.registry.trust.yanks import signed_yanks
 from tunewright.registry.versions.watch import warning_of
 
 
@@ -97,7 +98,7 @@ def _add_site(made: argparse.ArgumentParser) -> None:
 
 def _site(store: Store, options: argparse.Namespace) -> int:
     refuse_ours(store, options.folder)
-    done = write_site(store, options.folder, cache=RegistrySettings().cache)
+    done = write_site(store, options.folder, cache=RegistrySettings().cache, counts=signed_yanks(store))
     said = f"{done.models} models and {done.versions} versions, in {done.folder / 'index.html'}"
     facts = {"folder": str(done.folder), "models": done.models, "versions": done.versions, "faults": list(done.faults)}
     answer(said, facts, as_json=options.json)

@@ -10,6 +10,7 @@ from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Reader, Stat, Store
 from tunewright.registry.transfer.compacted import Compacted
 from tunewright.registry.transfer.parallel import each
+from tunewright.registry.trust.yanks import signed_yanks
 from tunewright.registry.upkeep.notes import notes_in
 from tunewright.registry.versions.alias import aliases, last_entries
 from tunewright.registry.versions.latest import all_yanked, yanked
@@ -40,7 +41,7 @@ def _list_models(store: Store, options: argparse.Namespace) -> int:
     faults: list[str] = []
     models = sorted(by_model(store, on_fault=faults.append).items())
     gone = {name: deleted_of(below(listed, versions_prefix(name))) for name, listed in models}
-    out = all_yanked(store, on_fault=faults.append, deleted=gone)
+    out = all_yanked(store, on_fault=faults.append, deleted=gone, counts=signed_yanks(store))
     reader = Compacted(store, "models", (stat for _, listed in models for stat in listed))
     found = each(lambda one: _look(reader, *one, out.get(one[0], {})), models)
     reader.keep()
@@ -104,7 +105,7 @@ def _list_versions(store: Store, options: argparse.Namespace) -> int:
     said = notes_in(reader, name, noted, faults.append)
     reader.keep()
     tags = {number: list(said[number].tags) if number in said else [] for number in known}
-    out = yanked(store, name, on_fault=faults.append, deleted=deleted)
+    out = yanked(store, name, on_fault=faults.append, deleted=deleted, counts=signed_yanks(store))
     names = {number: sorted(a for a, to in pointing.items() if to == number) for number in known}
     if options.json:
         why = {number: out[number].reason if number in out else None for number in known}

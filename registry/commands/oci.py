@@ -32,7 +32,8 @@ def _push(store: Store, options: argparse.Namespace) -> int:
     address = parse_oci(options.address)
     if options.variant and not options.image:
         raise BadReference("--variant is given without --image: an artifact has the version's digest, so all its files")
-    version = open_trust(RegistrySettings()).resolve(store, options.reference)
+    trust = open_trust(RegistrySettings())
+    version = trust.resolve(store, options.reference)
     chosen = of_variant(options.variant, version, read_manifest(store, version))
 
     def only(path: str) -> bool:
@@ -40,7 +41,7 @@ def _push(store: Store, options: argparse.Namespace) -> int:
         return chosen(path) and not (options.variant and path.startswith("weights/"))
 
     pulled = pull(store, version, cache=RegistrySettings().cache, only=only)
-    warn(warning_of(store, version))
+    warn(warning_of(store, version, counts=trust.counts(store)))
     if options.image:
         pushed = push_image(pulled, address, only=only, variant=options.variant)
     else:

@@ -14,6 +14,7 @@ from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
 from tunewright.registry.trust.signature import of_version, signers
 from tunewright.registry.trust.trust import open_trust
+from tunewright.registry.trust.yanks import signed_yanks
 from tunewright.registry.upkeep.notes import note_on
 from tunewright.registry.versions.alias import aliases_of
 from tunewright.registry.versions.latest import Passed, Unread, yank_of
@@ -95,7 +96,7 @@ def _deleted(store: Store, version: Version) -> list[tuple[str, str]]:
 
 def _gone(store: Store, version: Version) -> Passed | None:
     """Of yanks those that count; of one that no trusted key has signed it is warned."""
-    return yank_of(store, version, counts=open_trust(RegistrySettings()).counts(store))
+    return yank_of(store, version, counts=signed_yanks(store))
 
 
 def _yanked(store: Store, version: Version) -> list[tuple[str, str]]:

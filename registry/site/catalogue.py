@@ -8,7 +8,7 @@ from tunewright.registry.stores.store import Store
 from tunewright.registry.trust.signature import all_signers, of_version
 from tunewright.registry.upkeep.notes import Note, notes
 from tunewright.registry.versions.alias import Move, history, last_entries
-from tunewright.registry.versions.latest import Passed, yanked
+from tunewright.registry.versions.latest import Counts, Passed, yanked
 from tunewright.registry.versions.layout import aliases_prefix
 from tunewright.registry.versions.numbered import OnFault
 from tunewright.registry.versions.record import Version, model_names, read_or_tell, version_numbers
@@ -40,18 +40,18 @@ class Model:
         return [alias for alias, moves in self.logs.items() if moves[-1].points and moves[-1].number == number]
 
 
-def models(store: Store, on_fault: OnFault) -> list[Model]:
-    """Every model that has a version."""
+def models(store: Store, on_fault: OnFault, counts: Counts = None) -> list[Model]:
+    """Every model that has a version. `counts`: which yanks do."""
     found = []
     for name in model_names(store, on_fault=on_fault):
         try:
-            found.append(_model(store, name, on_fault))
+            found.append(_model(store, name, on_fault, counts))
         except (CorruptObject, NotFound) as error:  # it is being removed, or its notes cannot be read
             on_fault(f"{name} is left out: {error}")
     return [one for one in found if one.versions]
 
 
-def _model(store: Store, name: str, on_fault: OnFault) -> Model:
+def _model(store: Store, name: str, on_fault: OnFault, counts: Counts) -> Model:
     numbers = version_numbers(store, name, on_fault=on_fault)
     versions = [one for number in numbers if (one := read_or_tell(store, name, number, on_fault))]
     logs = {}
@@ -60,7 +60,7 @@ def _model(store: Store, name: str, on_fault: OnFault) -> Model:
             logs[last.alias] = history(store, name, last.alias)
         except (CorruptObject, NotFound) as error:
             on_fault(str(error))
-    said, out = notes(store, name, on_fault=on_fault), yanked(store, name, on_fault=on_fault)
+    said, out = notes(store, name, on_fault=on_fault), yanked(store, name, on_fault=on_fault, counts=counts)
     signed = all_signers(store, name)
     keys = {one.number: signed[digest] for one in versions if (digest := of_version(one).digest) in signed}
     return Model(name, versions, logs, said, out, keys)

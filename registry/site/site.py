@@ -13,6 +13,7 @@ from tunewright.registry.site.html import POLICY
 from tunewright.registry.site.pages import difference_page, home, model_page, version_page
 from tunewright.registry.stores.store import Store
 from tunewright.registry.upkeep.difference import differences
+from tunewright.registry.versions.latest import Counts
 from tunewright.registry.versions.numbered import OnFault
 from tunewright.registry.versions.pull import pull
 from tunewright.registry.versions.record import REPORT, Version, now, require_registry
@@ -37,15 +38,15 @@ class Written:
     """What could not be read, and is left out."""
 
 
-def write_site(store: Store, target: Path, *, cache: Path) -> Written:
+def write_site(store: Store, target: Path, *, cache: Path, counts: Counts = None) -> Written:
     """Write the pages of all models. Raises NotFound where there is no registry, BadReference for a folder that holds
-    other files."""
+    other files. `counts`: which yanks do."""
     require_registry(store)
     faults: list[str] = []
     with whole(target, mark=MARK) as folder:
         found = [
             one
-            for one in models(store, faults.append)
+            for one in models(store, faults.append, counts)
             if _write_model(store, one, folder / "models" / one.name, cache, faults.append)
         ]
         faults = list(dict.fromkeys(faults))

@@ -30,7 +30,7 @@ from tunewright.registry.versions.alias import Move, history, last_entries, remo
 from tunewright.registry.versions.canary import Trial
 from tunewright.registry.versions.latest import Counts, Yank, said_of
 from tunewright.registry.versions.layout import aliases_prefix, is_signature, signatures_prefix
-from tunewright.registry.versions.numbered import OnFault, stranger, warn
+from tunewright.registry.versions.numbered import OnFault, nobody, stranger, warn
 from tunewright.registry.versions.record import Version, read_version, version_numbers
 from tunewright.registry.versions.reference import parse, resolve
 from tunewright.registry.versions.watch import Seen, look
@@ -68,7 +68,7 @@ class Trust:
         That an alias was removed is believed no sooner.
         """
         try:
-            seen = look(store, reference, on_fault=on_fault, counts=self.counts(store))
+            seen = look(store, reference, on_fault=on_fault, counts=self.counts(store, on_fault=on_fault))
         except NotFound:
             asked = parse(reference)
             if self.trusted and asked.alias and (gone := removal(store, asked.name, asked.alias)):
@@ -79,13 +79,20 @@ class Trust:
         self.require_version(store, seen.version)
         return seen
 
-    def counts(self, store: Store) -> Counts:
-        """Which entries about yanks count: those that a key for the model has signed, where keys are named."""
-        return partial(self._has_signed, store) if self.trusted else None
+    def counts(self, store: Store, *, on_fault: OnFault = warn) -> Counts:
+        """Which entries about yanks count: those that a key for the model has signed, where keys are named. `on_fault`
+        is told of the others."""
+        return partial(self._is_signed, store, on_fault) if self.trusted else None
 
-    def _has_signed(self, store: Store, yank: Yank) -> bool:
+    def _is_signed(self, store: Store, on_fault: OnFault, yank: Yank) -> bool:
         keys = self.trusted.of(yank.name) if self.trusted else []
-        return signer_of(store, of_yank(yank), keys)[0] is not None
+        if signer_of(store, of_yank(yank), keys)[0] is not None:
+            return True
+        on_fault(
+            f"{yank.name}:{yank.number} was {'' if yank.yanked else 'un'}yanked by {yank.who} ({yank.written}), which "
+            "no trusted key has signed: it does not count"
+        )
+        return False
 
     def key_of(self, store: Store, move: Move) -> PublicKey | None:
         """Which key that is trusted for its alias has signed a move; None where none has."""
@@ -160,8 +167,11 @@ class Trust:
         for number in version_numbers(store, name):
             yield from self._faults_of_number(store, name, number)
         for yank in said_of(store, name):
-            if not self._has_signed(store, yank):
-                yield f"{of_yank(yank).what} in {store.uri} is not signed by a key that is trusted for {name}"
+            if not self._is_signed(store, nobody, yank):
+                yield (
+                    f"{of_yank(yank).what} in {store.uri} is not signed by a key that is trusted for {name}; whoever "
+                    f"stands behind it says `tunewright sign {yank.name}:{yank.number} --yank --key FILE`"
+                )
         for last in last_entries(store, name, store.list(aliases_prefix(name))):
             yield from self._faults_of_log(store, name, last.alias)
 

@@ -105,7 +105,8 @@ class Unread:
 Passed = Yank | Unread
 """Why `latest` passes over a version."""
 Counts = Callable[[Yank], bool] | None
-"""Which entries about yanks count; all do where it is None, and one that cannot be read as a yank."""
+"""Which entries about yanks count, telling of those that do not; all do where it is None, and one that cannot be read
+as a yank."""
 _KIND = TypeAdapter(Yank)
 
 
@@ -121,8 +122,7 @@ def latest(store: Store, name: str, *, on_fault: OnFault = warn, counts: Counts 
     """The latest version of a model: one listing and two reads, however many versions there are.
 
     A few more requests where the highest are passed over, or were published by programs that leave no marks.
-    `on_fault` is told of versions that are passed over for an entry that cannot be read, of entries that do not count
-    by `counts`, and of marks that may not be read.
+    `on_fault` is told of versions that are passed over for an entry that cannot be read, and of marks that may not be.
     Raises NotFound, CorruptObject.
     """
     try:
@@ -174,7 +174,7 @@ def unyank(store: Store, version: Version, reason: str = "", *, counts: Counts =
 def yank_of(store: Store, version: Version, *, counts: Counts = None, on_fault: OnFault = warn) -> Passed | None:
     """What tells that a version is yanked, or that this cannot be told; None where it is not.
 
-    `on_fault` is told by whoever may not read the marks, and of entries that do not count.
+    `on_fault` is told by whoever may not read the marks, and of entries that are passed over as they cannot be read.
     """
     listed = _told(store, _log(version.name, version.number), on_fault)
     return _last(store, version.name, version.number, listed, on_fault if counts else nobody, counts)
@@ -200,7 +200,11 @@ def yanked(
 
 
 def all_yanked(
-    store: Store, *, on_fault: OnFault, deleted: Mapping[str, Collection[int]] | None = None
+    store: Store,
+    *,
+    on_fault: OnFault,
+    deleted: Mapping[str, Collection[int]] | None = None,
+    counts: Counts = None,
 ) -> dict[str, dict[int, Passed]]:
     """The same of every model, by its name."""
     marks: dict[str, list[Stat]] = {name: [] for name in deleted or ()}
@@ -209,7 +213,9 @@ def all_yanked(
         if is_name(name) and stat.key.startswith(version_marks(name)):
             marks.setdefault(name, []).append(stat)
     gone = deleted or {}
-    return {name: _yanked_in(store, name, listed, on_fault, gone.get(name, ())) for name, listed in marks.items()}
+    return {
+        name: _yanked_in(store, name, listed, on_fault, gone.get(name, ()), counts) for name, listed in marks.items()
+    }
 
 
 def _told(store: Store, prefix: str, on_fault: OnFault) -> Iterator[Stat]:
@@ -306,10 +312,6 @@ def _last(
             continue
         if counts is None or counts(last):
             return last if last.yanked else None
-        on_fault(
-            f"{name}:{number} was {'' if last.yanked else 'un'}yanked by {last.who} ({last.written}), which no trusted "
-            "key has signed: it does not count"
-        )
     return None
 
 

@@ -11,6 +11,7 @@ from tunewright.registry.commands.output import answer, metric_of, print_json, p
 from tunewright.registry.errors import BadReference
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.compacted import Compacted
+from tunewright.registry.trust.yanks import signed_yanks
 from tunewright.registry.upkeep.notes import Note, by_noted, check_tag, describe, notes_in, tag, untag
 from tunewright.registry.versions.latest import Passed, all_yanked
 from tunewright.registry.versions.layout import versions_prefix
@@ -80,7 +81,7 @@ def _search(store: Store, options: argparse.Namespace) -> int:
     found: list[tuple[Version, Note | None, Passed | None]] = []
     models = sorted(by_model(store, on_fault=faults.append).items())
     noted = by_noted(store)
-    out = all_yanked(store, on_fault=faults.append)
+    out = all_yanked(store, on_fault=faults.append, counts=signed_yanks(store))
     those = [stat for name, listed in models for stat in [*below(listed, versions_prefix(name)), *noted.get(name, ())]]
     reader = Compacted(store, "search", those)
     for name, listed in models:

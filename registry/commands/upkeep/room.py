@@ -13,7 +13,7 @@ from tunewright.registry.errors import BadReference
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
-from tunewright.registry.trust.trust import open_trust
+from tunewright.registry.trust.yanks import signed_yanks
 from tunewright.registry.upkeep.cache import look, prune
 from tunewright.registry.upkeep.mark import Mark, refuse_to_count
 from tunewright.registry.upkeep.retention import out_of_use
@@ -66,7 +66,7 @@ def _spared(store: Store, options: argparse.Namespace) -> list[Version]:
     if options.keep_last < 1:
         raise BadReference(f"--keep-last {options.keep_last} would keep no version; expected 1 or more")
     held_within = _seconds("--held-within", options.held_within or "30d")
-    counts = open_trust(RegistrySettings()).counts(store)
+    counts = signed_yanks(store)
     keep = options.keep_last
     return out_of_use(store, keep_last=keep, held_within=held_within, now=time.time(), counts=counts)
 

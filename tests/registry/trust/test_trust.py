@@ -12,6 +12,7 @@ from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.trust.signature import of_version
 from tunewright.registry.trust.trust import open_trust, trusted
+from tunewright.registry.upkeep.notes import tag
 from tunewright.registry.versions.alias import current, last_move, move, remove
 from tunewright.registry.versions.latest import unyank, yank
 from tunewright.registry.versions.layout import mark_key, move_key, version_marks
@@ -276,6 +277,29 @@ def test_a_yank_counts_once_a_trusted_key_has_signed_it_and_until_then_that_is_s
     assert "it is slow" in run("show", "reviews:2")[1]
     assert f"reviews:2 is {gone}; --force" in refused(run("promote", "reviews:2", "production"))
     assert run("verify", "reviews")[0] == 0
+
+
+def test_whatever_lists_versions_tells_the_yanks_that_count(signed, run, tmp_path):
+    tag(signed, read_version(signed, "reviews", 2), "tried")
+    gone = yank(signed, read_version(signed, "reviews", 2), "it is slow")
+    said = f"warning: reviews:2 was yanked by {gone.who} ({gone.written}), which no trusted key has signed"
+    assert run("promote", "reviews:2", "production")[0] == 0
+    page = tmp_path / "site" / "models" / "reviews" / "index.html"
+    commands = [("list",), ("list", "reviews"), ("history", "reviews@production"), ("search", "--tag", "tried")]
+
+    def told():
+        for words in [*commands, ("site", str(tmp_path / "site"))]:
+            warn.cache_clear()
+            yield run(*words)
+
+    for code, out, err in told():
+        assert (code, "slow" in out, err.startswith(said)) == (0, False, True)
+    assert json.loads(run("list", "--json")[1])[0]["latest"] == 2
+    assert "it is slow" not in page.read_text()
+    assert run("sign", "reviews:2", "--yank")[0] == 0
+    assert [err for _, _, err in told()] == [""] * 5
+    assert json.loads(run("list", "--json")[1])[0]["latest"] == 1
+    assert "it is slow" in page.read_text()
 
 
 def test_yank_and_unyank_sign_what_they_say_and_go_on_after_what_does_not_count(signed, run, key):
