@@ -362,6 +362,7 @@ def refused(settings, registry, kind):
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_floor_that_is_missed_registers_nothing(make_settings, registry):
     asked = {"gate": {"min": {"accuracy": 0.999}}, "alias": "production"}
     said = refused(make_settings(train=ONCE, export=PLAIN, **asked), registry, GateFailed)
@@ -457,7 +458,7 @@ def test_the_lineage_tells_what_a_version_was_made_of(made):
     one = made("single")
     facts = json.loads((one.pulled() / "lineage.json").read_text())
     assert facts["run_id"] == "first"
-    assert facts["data"]["rows"] == {"train": 300, "validation": 60, "test": 60}
+    assert facts["data"]["rows"] == {"train": 300, "validation": 60, "test": 60, "out_of_scope": 9}
     assert facts["base_model"]["address"] == one.settings.base_model
     assert facts["settings"]["train"]["learning_rate"] == 3e-3
     assert facts["training"]["precision"] == "fp32"
@@ -465,6 +466,7 @@ def test_the_lineage_tells_what_a_version_was_made_of(made):
     assert len(facts["training"]["history"]) == 4
 
 
+@pytest.mark.slow
 def test_parity_is_asked_of_the_very_file(make_settings, registry):
     said = refused(make_settings(train=ONCE, export=PLAIN | {"parity_tolerance": 1e-12}), registry, JobError)
     assert said.startswith("parity failed: on 60 validation rows the fp32 ONNX file differs from torch by up to ")

@@ -78,6 +78,7 @@ def candidates(events):
     return {event["base_model"]: event for event in events if event["event"] == "candidate"}
 
 
+@pytest.mark.slow
 def test_each_candidate_is_measured_and_one_is_recommended(run_suggest, plain_data, tiny_base, make_base):
     larger, data = make_base("bert", hidden_size=64, num_hidden_layers=3), plain_data("single")
     code, events, err = run_suggest("single", "--candidates", str(tiny_base), str(larger), data=data)
