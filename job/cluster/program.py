@@ -25,12 +25,12 @@ from tunewright.registry.oci.address import check_image
 from tunewright.registry.variables import build_settings, unknown_variables
 
 _VARIABLE = re.compile("[A-Za-z_.-][A-Za-z0-9_.-]*")
+"""As Kubernetes names them."""
 _NOT_GIVEN = {
     "JOB_RUN_ID": "the settings name it (run_id), else each submission has one of its own",
     "PET_NNODES": "it makes no pods; say --nodes",
 }
 """Variables that --env cannot say, and why."""
-"""As Kubernetes names them."""
 _SUBMIT = """Run a job on Kubernetes, through your own kubectl and its context.
 
 The overlay is rendered, and one Job of its own name is created: that of the model and a digest of image, resources and

@@ -19,8 +19,9 @@ from tunewright.job.cluster.kubectl import Document
 from tunewright.job.errors import SettingsError
 
 RUN = "tunewright.org/run"
-_RUN_ID = re.compile("[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 """The label with the run id, of the job and of its pods."""
+_RUN_ID = re.compile("[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+"""What a label can hold."""
 DIGEST = "tunewright.org/digest"
 """The annotation with the whole digest that a job's name begins."""
 SETTINGS = "job.yaml"

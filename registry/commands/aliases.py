@@ -33,7 +33,6 @@ from tunewright.registry.versions.latest import Counts, Passed, yank_of, yanked
 from tunewright.registry.versions.layout import check_alias
 from tunewright.registry.versions.record import Version
 from tunewright.registry.versions.reference import name_and_alias
-from tunewright.registry.versions.watch import warning_of
 from tunewright.registry.webhook import check_webhook, tell_moved
 
 
@@ -150,7 +149,7 @@ def _rollback(store: Store, options: argparse.Namespace) -> int:
     made = rollback(store, name, alias, reason=options.why, holder=options.holder, to=options.to, believer=trust)
     trust.sign(store, made)
     said = f"{made.name}@{made.alias}: {made.previous or 'nothing'} -> {made.number}"
-    warn(warning_of(store, held(store, made), counts=trust.counts(store)))
+    warn(trust.warning_of(store, held(store, made)))
     if before is None or made.id != before.id:
         warn(tell_moved(settings, made))
     else:

@@ -19,7 +19,6 @@ from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.trust.yanks import signed_yanks
-from tunewright.registry.versions.watch import warning_of
 
 
 def _add(made: argparse.ArgumentParser) -> None:
@@ -64,7 +63,7 @@ def _exported(store: Store, options: argparse.Namespace) -> Exported:
         _refuse_bucket(store, options.kserve)
     trust = open_trust(RegistrySettings())
     version = trust.resolve(store, options.reference)
-    warn(warning_of(store, version, counts=trust.counts(store)))
+    warn(trust.warning_of(store, version))
     if options.hf:
         return export_hub(store, version, place, cache=cache)
     if options.mlflow:
@@ -128,7 +127,7 @@ def _placed(store: Store, uri: str, folder: Path) -> Initialized:
         trust.require_none(uri)
         return place_prefix(uri, folder)
     version = trust.resolve(store, asked.reference)
-    warn(warning_of(store, version))
+    warn(trust.warning_of(store, version))
     return place_version(store, version, folder, variant=asked.variant)
 
 

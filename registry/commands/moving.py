@@ -23,7 +23,6 @@ from tunewright.registry.versions.layout import check_line, check_name, check_ru
 from tunewright.registry.versions.publish import find_run, publish
 from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.record import Summary, Version, deletion_of
-from tunewright.registry.versions.watch import warning_of
 from tunewright.registry.webhook import check_webhook, tell_published
 
 _WORD = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,256}")
@@ -144,7 +143,7 @@ def _copy(store: Store, options: argparse.Namespace) -> int:
     target, trust = open_store(options.to), open_trust(RegistrySettings())
     asked = trust.resolve(store, options.reference)
     version, made = copy(store, asked, target, name=options.name)
-    if said := warning_of(store, asked, counts=trust.counts(store)):
+    if said := trust.warning_of(store, asked):
         warn(f"{said}; {version} in {target.uri} does not carry that: `tunewright yank` says it there")
     carry(store, asked, target, version)
     key = trust.sign(target, version)

@@ -14,7 +14,6 @@ from tunewright.registry.stores.disk_space import size_text
 from tunewright.registry.stores.store import Store
 from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.versions.pull import pull, read_manifest
-from tunewright.registry.versions.watch import warning_of
 
 
 def _add(made: argparse.ArgumentParser) -> None:
@@ -41,7 +40,7 @@ def _push(store: Store, options: argparse.Namespace) -> int:
         return chosen(path) and not (options.variant and path.startswith("weights/"))
 
     pulled = pull(store, version, cache=RegistrySettings().cache, only=only)
-    warn(warning_of(store, version, counts=trust.counts(store)))
+    warn(trust.warning_of(store, version))
     if options.image:
         pushed = push_image(pulled, address, only=only, variant=options.variant)
     else:

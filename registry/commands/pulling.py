@@ -8,7 +8,7 @@ from pathlib import Path
 from tunewright.registry.commands.command import Command, add_json, add_reference
 from tunewright.registry.commands.output import answer, say, warn
 from tunewright.registry.completion import names_a
-from tunewright.registry.errors import BadReference, NotFound
+from tunewright.registry.errors import BadReference
 from tunewright.registry.oci.address import is_oci, parse_oci
 from tunewright.registry.oci.fetch import open_artifact
 from tunewright.registry.settings import RegistrySettings
@@ -19,7 +19,6 @@ from tunewright.registry.upkeep.update import Record, read_record, update, write
 from tunewright.registry.versions.manifest import Layer, Manifest
 from tunewright.registry.versions.pull import Only, pull, pull_into, put_files, read_manifest
 from tunewright.registry.versions.record import Version
-from tunewright.registry.versions.watch import warning_of
 
 
 def _add(made: argparse.ArgumentParser) -> None:
@@ -77,7 +76,7 @@ def _asked(store: Store, options: argparse.Namespace) -> Version:
     """The version; of one that is yanked it is told on standard error."""
     trust = open_trust(RegistrySettings())
     version = trust.resolve(store, options.reference)
-    warn(warning_of(store, version, counts=trust.counts(store)))
+    warn(trust.warning_of(store, version))
     return version
 
 
@@ -153,10 +152,7 @@ def of_variant(variant: str | None, what: object, manifest: Manifest) -> Only:
     """Which files to fetch: everything, or everything but the other variants. Raises NotFound."""
     if variant is None:
         return lambda _: True
-    paths = [layer.path for layer in manifest.layers]
-    variants = sorted({path.split("/")[1] for path in paths if path.startswith("onnx/")})
-    if variant not in variants:
-        raise NotFound(f"{what} has no variant {variant!r}; it has {', '.join(variants) or 'none'}")
+    manifest.require_variant(variant, what)
     return lambda path: not path.startswith("onnx/") or path.startswith(f"onnx/{variant}/")
 
 

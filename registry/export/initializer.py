@@ -7,7 +7,7 @@ there, such as an export; where a record is among it, each file has to have the 
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,14 +112,9 @@ def _only(store: Store, version: Version, manifest: Manifest, variant: str | Non
         if variant is not None:
             raise NotFound(f"{version} has no variants: it was not made by a job of this program")
         return lambda _: True
-    have = sorted(set(_variants(manifest)))
-    if (asked := variant or served) not in have:
-        raise NotFound(f"{version} has no variant {asked!r}; it has {', '.join(have) or 'none'}")
+    asked = variant or served
+    manifest.require_variant(asked, version)
     return to_answer(asked)
-
-
-def _variants(manifest: Manifest) -> Iterator[str]:
-    return (layer.path.split("/")[1] for layer in manifest.layers if layer.path.startswith("onnx/"))
 
 
 def _served(store: Store, version: Version, manifest: Manifest) -> str | None:

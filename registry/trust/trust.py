@@ -33,7 +33,7 @@ from tunewright.registry.versions.layout import aliases_prefix, is_signature, si
 from tunewright.registry.versions.numbered import OnFault, nobody, stranger, warn
 from tunewright.registry.versions.record import Version, read_version, version_numbers
 from tunewright.registry.versions.reference import parse, resolve
-from tunewright.registry.versions.watch import Seen, look
+from tunewright.registry.versions.watch import Seen, look, warning_of
 
 KEY = "REGISTRY_SIGNING_KEY"
 
@@ -93,6 +93,10 @@ class Trust:
             "no trusted key has signed: it does not count"
         )
         return False
+
+    def warning_of(self, store: Store, version: Version) -> str | None:
+        """What to tell who uses a version that is yanked, by an entry that counts; None of any other."""
+        return warning_of(store, version, counts=self.counts(store))
 
     def key_of(self, store: Store, move: Move) -> PublicKey | None:
         """Which key that is trusted for its alias has signed a move; None where none has."""

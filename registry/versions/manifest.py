@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tunewright.registry.errors import BadReference, CorruptObject
+from tunewright.registry.errors import BadReference, CorruptObject, NotFound
 from tunewright.registry.versions.document import canonical, wrong
 from tunewright.registry.versions.document import parse as parse_json
 from tunewright.registry.versions.layout import Digest
@@ -53,6 +53,13 @@ class Manifest:
     def size(self) -> int:
         """Bytes of all files together."""
         return sum(layer.size for layer in self.layers)
+
+    def require_variant(self, variant: str, what: object) -> None:
+        """NotFound, with those that it has, for a variant of the graph that is not among the files. `what`: what it is
+        a variant of, as people say it."""
+        have = sorted({layer.path.split("/")[1] for layer in self.layers if layer.path.startswith("onnx/")})
+        if variant not in have:
+            raise NotFound(f"{what} has no variant {variant!r}; it has {', '.join(have) or 'none'}")
 
 
 def build(files: Sequence[Layer], config: Mapping[str, object]) -> bytes:

@@ -11,7 +11,7 @@ from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import Store, open_store
 from tunewright.registry.trust.trust import Trust, open_trust
 from tunewright.registry.versions.record import REPORT, Version
-from tunewright.registry.versions.watch import Seen, SeenTrial, has_moved, look_at_trial, warning_of
+from tunewright.registry.versions.watch import Seen, SeenTrial, has_moved, look_at_trial
 from tunewright.serving.bundle.fetch import fetch
 from tunewright.serving.bundle.folder import Folder, check_folder, hinting, is_folder, open_folder
 from tunewright.serving.errors import BundleError
@@ -141,7 +141,7 @@ class Loader:
         pulled, variant = fetch(
             self.store, version, cache=self._registry.cache, variant=settings.variant, report=settings.report
         )
-        if said := warning_of(self.store, version, counts=self.trust.counts(self.store)):
+        if said := self.trust.warning_of(self.store, version):
             emit("yanked", said, level="warning", version=str(version))
         return pulled.folder, variant
 

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import shutil
+import signal
 import threading
 from collections import Counter
 from dataclasses import dataclass
@@ -142,6 +143,15 @@ def tiny_base(make_base):
 def copied_base(tiny_base, tmp_path):
     """A tiny BERT of the test's own, to be spoilt."""
     return shutil.copytree(tiny_base, tmp_path / "base")
+
+
+@pytest.fixture
+def own_signals():
+    """The program takes over signals, which belong to pytest again after the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.record import version_numbers
 from tunewright.serving.errors import BundleError
 
+pytestmark = pytest.mark.usefixtures("own_signals")
+
 
 @pytest.fixture
 def arguments(make_settings, tmp_path, monkeypatch):
@@ -40,15 +42,6 @@ def arguments(make_settings, tmp_path, monkeypatch):
     config = tmp_path / "job.json"
     config.write_text(settings.model_dump_json(exclude_unset=True))
     return ["--config", str(config)]
-
-
-@pytest.fixture(autouse=True)
-def _own_signals():
-    """The program takes over signals, which belong to pytest again after the test."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def run_main(capsys, *arguments):

@@ -2,7 +2,6 @@
 
 import json
 import re
-import signal
 from dataclasses import replace
 
 import numpy as np
@@ -17,16 +16,9 @@ from tunewright.job.progress import console as terminal
 from tunewright.job.steps.prepare import prepare
 from tunewright.registry.settings import RegistrySettings
 
+pytestmark = pytest.mark.usefixtures("own_signals")
+
 FIGURES = Figures(score=0.0, ms_per_text=5.0, tokens_per_word=1.0, unknown_tokens=0.0, parameters=1, bytes=1)
-
-
-@pytest.fixture(autouse=True)
-def _own_signals():
-    """The program takes over signals, which belong to pytest again after the test."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -18,16 +18,9 @@ from tunewright.registry.stores.store import open_store
 
 optuna = pytest.importorskip("optuna")
 
+pytestmark = pytest.mark.usefixtures("own_signals")
+
 SPACE = {"train.learning_rate": {"low": 1e-3, "high": 5e-3, "log": True}, "train.epochs": [1, 2]}
-
-
-@pytest.fixture(autouse=True)
-def _own_signals():
-    """The program takes over signals, which belong to pytest again after the test."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture

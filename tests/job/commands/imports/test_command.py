@@ -3,7 +3,6 @@
 import gzip
 import json
 import re
-import signal
 from dataclasses import replace
 
 import numpy as np
@@ -21,17 +20,10 @@ from tunewright.registry.versions.pull import pull
 from tunewright.serving.golden import replay
 from tunewright.serving.predictor import open_predictor
 
+pytestmark = pytest.mark.usefixtures("own_signals")
+
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 TEXTS = ["This product is amazing!", "I hate this product!", "Why does it leak after 2 days?", "ok"]
-
-
-@pytest.fixture(autouse=True)
-def _own_signals():
-    """The program takes over signals, which belong to pytest again after the test."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.fixture
