@@ -2,13 +2,16 @@
 
 moto looks for the object first and writes it then, in a thread a request, so that of two creations of one key at the
 same moment both may win. S3 and Ceph answer one of them with 412, which the stores rely on.
+
+moto's own server looks through all services of AWS for the one that each request is for, which takes as long as the
+answer.
 """
 
 import io
 import sys
 import threading
 
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
 from werkzeug.serving import run_simple
 
 
@@ -27,5 +30,5 @@ class OneWriteAtATime:
 
 
 if __name__ == "__main__":
-    application = OneWriteAtATime(DomainDispatcherApplication(create_backend_app))
+    application = OneWriteAtATime(create_backend_app("s3"))
     run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=True, request_handler=MotoRequestHandler)
