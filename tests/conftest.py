@@ -270,8 +270,16 @@ def set_client(monkeypatch, environment):
     given = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest", "AWS_DEFAULT_REGION": "us-east-1"}
     for name, value in (given | environment).items():
         monkeypatch.setenv(name, value)
-    # boto3 keeps the credentials of the first client it made.
-    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    # boto3 keeps the credentials of the first client it made, and reads a megabyte of definitions for each session.
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", _session_of(*(given | environment).values()))
+
+
+@cache
+def _session_of(*environment):
+    """The session of whoever asks boto3 for a client in this environment."""
+    import boto3
+
+    return boto3.session.Session()
 
 
 def make_bucket():

@@ -1,6 +1,7 @@
 """The S3 client: the AWS default chain for credentials, AWS_ENDPOINT_URL_S3 for other servers."""
 
 import os
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -8,6 +9,7 @@ from tunewright.registry.address import shown_address
 from tunewright.registry.errors import AccessDenied, AddressError, SettingsError
 
 if TYPE_CHECKING:
+    from botocore.loaders import Loader
     from mypy_boto3_s3 import S3Client
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -23,6 +25,7 @@ def connect() -> "S3Client":
     _check_keys()
     _check_lines()
     import boto3
+    import botocore.session
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ConfigParseError, ProfileNotFound
 
@@ -38,7 +41,10 @@ def connect() -> "S3Client":
     try:
         # botocore itself reads AWS_DEFAULT_REGION alone, unlike the tools and kits for other languages.
         region = os.environ.get("AWS_REGION") or None
-        return boto3.session.Session(region_name=region).client("s3", config=config)
+        settings = botocore.session.get_session()
+        session = boto3.session.Session(region_name=region, botocore_session=settings)
+        settings.register_component("data_loader", _definitions(settings.get_config_variable("data_path")))
+        return session.client("s3", config=config)
     except ProfileNotFound as error:
         raise AccessDenied(f"{error}; check AWS_PROFILE") from None
     except ConfigParseError as error:
@@ -49,6 +55,14 @@ def connect() -> "S3Client":
         raise AddressError(
             f"the S3 client cannot be made: {reason}; check AWS_REGION and AWS_ENDPOINT_URL_S3"
         ) from None
+
+
+@cache
+def _definitions(folders: str | None) -> "Loader":
+    """What botocore knows of S3, which each client would read anew: most of the time that one takes to be made."""
+    from botocore.loaders import create_loader
+
+    return create_loader(folders)
 
 
 def _check_endpoint() -> None:

@@ -133,6 +133,12 @@ def test_the_region_of_either_variable_is_taken(s3_uri, monkeypatch):
     assert connect().meta.region_name == "eu-central-2"
 
 
+def test_what_is_known_of_s3_is_read_once_for_all_clients(s3):
+    one, other = (connect().meta.service_model for _ in range(2))
+    assert one is not other
+    assert one.metadata is other.metadata
+
+
 @pytest.mark.parametrize("value", ["127.0.0.1:9000", "ftp://host", "http://"])
 def test_an_impossible_endpoint_is_refused(s3_uri, monkeypatch, value):
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", value)
