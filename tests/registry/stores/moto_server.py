@@ -4,14 +4,14 @@ moto looks for the object first and writes it then, in a thread a request, so th
 same moment both may win. S3 and Ceph answer one of them with 412, which the stores rely on.
 
 moto's own server looks through all services of AWS for the one that each request is for, which takes as long as the
-answer.
+answer; here it does so for a form alone, which S3 is never sent and STS always is.
 """
 
 import io
 import sys
 import threading
 
-from moto.moto_server.werkzeug_app import MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import run_simple
 
 
@@ -29,6 +29,17 @@ class OneWriteAtATime:
             return self.application(environ, start_response)
 
 
+def by_service():
+    """What answers for S3, and for the service that a form is for."""
+    s3, services = create_backend_app("s3"), DomainDispatcherApplication(create_backend_app)
+
+    def answer(environ, start_response):
+        is_form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
+        return (services if is_form else s3)(environ, start_response)
+
+    return answer
+
+
 if __name__ == "__main__":
-    application = OneWriteAtATime(create_backend_app("s3"))
+    application = OneWriteAtATime(by_service())
     run_simple("127.0.0.1", int(sys.argv[1]), application, threaded=True, request_handler=MotoRequestHandler)
