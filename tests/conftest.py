@@ -16,8 +16,6 @@ import zlib
 from functools import cache
 from pathlib import Path
 
-import botocore.loaders
-import botocore.session
 import hypothesis
 import pytest
 from fault_proxy import FaultProxy
@@ -35,9 +33,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # A busy machine takes its time for an example.
 hypothesis.settings.register_profile("tunewright", deadline=None)
 hypothesis.settings.load_profile("tunewright")
-
-# Every client reads a megabyte of descriptions of S3 anew, which takes far longer than a test of one.
-botocore.session.create_loader = cache(botocore.loaders.create_loader)
 
 CEPH = "TUNEWRIGHT_CEPH"  # the path of a program with the verbs start, env, stop
 
