@@ -74,6 +74,11 @@ def _known(error: BaseException) -> tuple[str, int] | None:
     return None
 
 
+def _verdict(error: BaseException) -> tuple[str, int]:
+    """What an error is told to other processes as, and the code that they end with."""
+    return _known(error) or (f"{type(error).__name__}: {error}", 1)
+
+
 def _full(error: OSError) -> Exception:
     """Which disk is full. Where no file is named it is that of the folders a job writes to which has the least room."""
     if isinstance(error.filename, str):
@@ -139,13 +144,13 @@ def _train(arguments: Sequence[str]) -> None:
 
         start(arguments)
         return
+    if place.size > 1:
+        _train_with_others(place, arguments)
+        return
     settings, registry = _settings(arguments, "train")
     from tunewright.job.steps.begin import begin
 
     signals.unwind()
-    if place.size > 1:
-        _train_with_others(place, settings, registry)
-        return
     with begin(settings, registry) as begun:
         # torch is imported for data that is known to be good and a base that is there: a mistake is told in a second.
         with signals.held():
@@ -155,27 +160,41 @@ def _train(arguments: Sequence[str]) -> None:
     show(outcome)
 
 
-def _train_with_others(place: Place, settings: "JobSettings", registry: "RegistrySettings") -> None:
+def _train_with_others(place: Place, arguments: Sequence[str]) -> None:
     """The same in several processes: the first does all that one alone does, the others learn with it."""
-    require_rows(place, settings.train.batch_size * settings.train.accumulation)
-    if settings.train.minutes:
-        raise SettingsError("train.minutes is measured in one process, and these are several: set train.epochs")
+    from tunewright.registry.settings import RegistrySettings
+
+    registry = RegistrySettings()
+    signals.unwind()
     # torch would warn that no weight was unused so far, which differs from step to step.
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     with signals.held():
         from tunewright.job.commands.summary import show
         from tunewright.job.recipe import finish, follow
+        from tunewright.job.relay import relaying, share
         from tunewright.job.steps.begin import begin
         from tunewright.job.train.distributed import joined
-    with joined(place, lambda error: _known(error) or (f"{type(error).__name__}: {error}", 1)) as world:
+    with joined(place, _verdict) as world, relaying(world):
         if not world.is_first:
+            # The settings too may lie in a bucket.
+            share(registry.cache)
             with quiet():
-                follow(settings, registry)
+                follow(_settings_of_several(place, arguments), registry)
             return
+        settings = _settings_of_several(place, arguments)
+        share(registry.cache)
         with begin(settings, registry) as begun:
             outcome = finish(begun, settings, registry)
         world.tell("done")
     show(outcome)
+
+
+def _settings_of_several(place: Place, arguments: Sequence[str]) -> "JobSettings":
+    settings, _ = _settings(arguments, "train")
+    require_rows(place, settings.train.batch_size * settings.train.accumulation)
+    if settings.train.minutes:
+        raise SettingsError("train.minutes is measured in one process, and these are several: set train.epochs")
+    return settings
 
 
 def _import(arguments: Sequence[str]) -> None:

@@ -20,6 +20,7 @@ from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.build import check_dropout
 from tunewright.job.progress.events import say, warn
+from tunewright.job.relay import share
 from tunewright.job.report.card import write_report
 from tunewright.job.report.lineage import lineage
 from tunewright.job.report.subject import Holder
@@ -81,6 +82,7 @@ def finish(begun: Begun, settings: JobSettings, registry: RegistrySettings) -> O
         rows = {"train": sides[0], "validation": sides[1]}
         hold_back(diagnose(plan, rows, begun.work), settings.data.gate)
     world().tell("read", digest_of(plan))
+    share(registry.cache)
     kept = open_checkpoints(plan, begun.folder / CHECKPOINTS, begun.mirror and begun.mirror.within(CHECKPOINTS))
     before = Forecast(trainings_of(settings), goes_on=kept.has_any())
     taught, adaptation = (
@@ -199,10 +201,10 @@ def _within_minutes(plan: Plan, sides: tuple[Rows, Rows], begun: Begun) -> tuple
 def follow(settings: JobSettings, registry: RegistrySettings) -> None:
     """The part of every process but the first: read the same rows, learn with it, wait for what it makes of that."""
     others = world()
-    # What the first one has fetched and checked lies in the cache by then, where that is on the same machine.
     told, digest = others.wait("read", "done")
     if told == "done":
         return
+    share(registry.cache)
     with work_folder(local_folder(settings.output, registry.cache)) as work:
         plan, sides = prepare_all(settings, registry, work)
         if digest_of(plan) != digest:

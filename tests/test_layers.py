@@ -18,8 +18,9 @@ ORDER = {
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
     "predictor golden pyfunc profile explain trial settings queue watch live protocols page doors http startup drift "
     "program command_line",
-    "job": "errors signals inside licence progress ranks settings cluster checkpoints data batches model train export "
-    "measure kinds learners tasks steps budget forecast report recipe commands arguments launcher program command_line",
+    "job": "errors signals inside licence progress ranks relay settings cluster checkpoints data batches model train "
+    "export measure kinds learners tasks steps budget forecast report recipe commands arguments launcher program "
+    "command_line",
 }
 """The wings of each room, and the modules beside them: each knows itself and what stands before it."""
 ANSWERING = set("errors events onnx_runtime runtime text request media bundle generation engines tasks".split())

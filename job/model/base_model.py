@@ -12,16 +12,17 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from tunewright.job.errors import BaseModelError
 from tunewright.job.inside import leaves
 from tunewright.job.licence import licence_of
 from tunewright.job.model.configuration import allowed_keys, refuse_code
-from tunewright.job.model.find import FILES, INDEX, find, is_wanted, shown_names, weightless
+from tunewright.job.model.find import FILES, INDEX, find, is_fetched, is_wanted, shown_names, weightless
 from tunewright.job.model.tokenizer import check_tokenizer
 from tunewright.job.model.tokenizer_config import applied_tokenizer
+from tunewright.job.relay import once, shared_folder
 from tunewright.registry.address import shown_address
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.transfer.download import sha256_of
@@ -89,6 +90,13 @@ def fetch_base_model(
     was looked for already.
     """
     found = found or find(address, registry)
+    if not is_fetched(address):
+        return _checked(address, registry, needs, found)
+    base = once(f"base model {shown_address(address)!r}", lambda: _checked(address, registry, needs, found))
+    return replace(base, folder=shared_folder(base.folder), cache=registry.cache)
+
+
+def _checked(address: str, registry: RegistrySettings, needs: Sequence[str], found: Path) -> BaseCheckpoint:
     address = shown_address(address)
     _refuse_strange_files(found, address)
     config = _read_json(found / "config.json", address)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tunewright.job.errors import BaseModelError, first_line
 from tunewright.job.licence import CARD, LINEAGE
+from tunewright.job.relay import once
 from tunewright.registry.address import shown_address
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
@@ -33,18 +34,30 @@ def find(address: str, registry: RegistrySettings) -> Path:
     """The folder of a base model, fetched where it is not here; BaseModelError where there is none."""
     if address.startswith("package://"):
         return _find_package(address)
+    if is_fetched(address):
+        return once(f"the folder of base model {shown_address(address)!r}", lambda: _fetched(address, registry))
+    path = Path(address).expanduser()
+    if path.is_dir():
+        return path
+    raise BaseModelError(
+        f"base model {shown_address(address)!r} is not a folder here; "
+        "expected a folder, a hub id (org/name), s3://bucket/folder, package://module/folder or models:/name@alias"
+    )
+
+
+def is_fetched(address: str) -> bool:
+    """Whether a base model lies elsewhere: in the registry, a bucket or the hub."""
+    if address.startswith(("models:/", "s3://")):
+        return True
+    is_path = address.startswith((".", "/", "~")) or address.count("/") != 1 or "://" in address
+    return not is_path and not Path(address).is_dir()
+
+
+def _fetched(address: str, registry: RegistrySettings) -> Path:
     if address.startswith("models:/"):
         return _find_version(address, registry)
     if address.startswith("s3://"):
         return _fetch_bucket(address, registry.cache / "base-downloads")
-    path = Path(address).expanduser()
-    if path.is_dir():
-        return path
-    if address.startswith((".", "/", "~")) or address.count("/") != 1 or "://" in address:
-        raise BaseModelError(
-            f"base model {shown_address(address)!r} is not a folder here; "
-            "expected a folder, a hub id (org/name), s3://bucket/folder, package://module/folder or models:/name@alias"
-        )
     return _fetch_hub(address)
 
 

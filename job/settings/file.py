@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 
 from tunewright.job.errors import SettingsError
+from tunewright.job.relay import once
 from tunewright.registry.address import shown_address
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.unique_keys import UniqueKeys
@@ -69,7 +70,7 @@ def _read(address: str) -> bytes:
         bucket, _, key = address.removeprefix("s3://").partition("/")
         if not key:
             raise SettingsError(f"--config {shown} names a bucket; expected s3://bucket/file.yaml")
-        return open_store(f"s3://{bucket}").read(key, limit=_MOST_BYTES)
+        return once(f"--config {shown}", lambda: open_store(f"s3://{bucket}").read(key, limit=_MOST_BYTES))
     if "://" in address:
         raise SettingsError(f"--config {shown} is not a place to read from; use a path or s3://bucket/file.yaml")
     try:

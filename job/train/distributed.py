@@ -54,7 +54,7 @@ class World:
 
     def __init__(self, place: Place | None = None, store: Store | None = None) -> None:
         place = place or Place()
-        self.rank, self.size, self._store = place.rank, place.size, store
+        self.rank, self.size, self.local, self._store = place.rank, place.size, place.local, store
 
     @property
     def is_first(self) -> bool:
@@ -146,6 +146,19 @@ class World:
         values = [value]
         dist.broadcast_object_list(values, src=0)
         return values[0]
+
+    def gathered(self, value: Made) -> list[Made]:
+        """That of each process, by rank."""
+        values: list[Made] = [value] * self.size
+        dist.all_gather_object(values, value)
+        return values
+
+    def filling(self, ranks: Sequence[int]) -> Callable[[bytearray], None]:
+        """What the first process and these call with buffers of equal lengths: they get the bytes of the first one's.
+        All processes ask for it."""
+        some = dist.new_group([0, *ranks], backend="gloo")
+        watch_connections()
+        return lambda buffer: dist.broadcast(torch.frombuffer(buffer, dtype=torch.uint8), src=0, group=some)
 
     def same_snapshot(self, snapshot: Snapshot | None) -> Snapshot | None:
         """That of the first process, which alone reads checkpoints."""

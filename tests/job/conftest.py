@@ -2,12 +2,17 @@
 
 import base64
 import csv
+import gc
 import io
 import json
+import multiprocessing
+import os
 import re
 import shutil
 import signal
+import socket
 import threading
+import traceback
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -27,9 +32,11 @@ from transformers.utils import logging as transformers_logging
 
 from tunewright.job.batches.text import EncodedSplit
 from tunewright.job.model.base_model import fetch_base_model
+from tunewright.job.ranks import Place
 from tunewright.job.recipe import Outcome, prepare_all, run
 from tunewright.job.settings import job as job_settings
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.train.distributed import joined
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.trust.keys import Signer
@@ -413,3 +420,47 @@ def go_offline(monkeypatch):
     yield go
     monkeypatch.undo()
     close_session()
+
+
+def _verdict(error):
+    return str(error), getattr(error, "exit_code", 1)
+
+
+def _child(work, place, port, answers):
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(place.rank), "WORLD_SIZE": str(place.size), "MASTER_ADDR": "127.0.0.1"}
+    os.environ["MASTER_PORT"] = str(port)
+    # What other tests have left is not collected here: a session of ONNX Runtime waits for threads that a fork has not.
+    gc.freeze()
+    try:
+        with joined(place, _verdict) as others:
+            answer = work(others)
+        answers.put((place.rank, answer))
+    except BaseException as error:
+        answers.put((place.rank, f"{type(error).__name__} {getattr(error, 'exit_code', '')}: {error}"))
+        traceback.print_exc()
+
+
+@pytest.fixture
+def together():
+    """together(work, 2) gives what `work` of two processes' worlds answers, by rank; `local`: the places of them on
+    their machines, where these are several."""
+    started = []
+
+    def run(work, size=2, *, local=None):
+        context = multiprocessing.get_context("fork")
+        answers = context.Queue()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        for rank in range(size):
+            place = Place(rank, size, rank if local is None else local[rank])
+            started.append(context.Process(target=_child, args=(work, place, port, answers)))
+            started[-1].start()
+        found = dict(answers.get(timeout=120) for _ in range(size))
+        for process in started:
+            process.join(60)
+        return [found[rank] for rank in range(size)]
+
+    yield run
+    for process in started:
+        process.kill()

@@ -5,11 +5,13 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import boto3
 import psutil
 import pytest
 
@@ -183,6 +185,31 @@ def test_two_nodes_register_one_version_and_the_first_speaks(group, tmp_path):
     assert version_numbers(open_store(str(tmp_path / "registry")), "tiny") == [1]
     assert [one["epoch"] for one in events(told) if "accuracy" in one and "epoch" in one] == [1, 2, 3]
     assert list(tmp_path.glob("elsewhere/*")) == []
+
+
+@pytest.mark.slow
+def test_a_node_without_a_way_to_the_bucket_and_the_registry_is_given_all_of_it(start, tmp_path, bucket, tiny_base):
+    client, settings = boto3.client("s3"), json.loads((tmp_path / "job.json").read_text())
+    rows = Path(settings["data"]["train"])
+    for key, path in [("rows.csv", rows), *((f"base/{path.name}", path) for path in tiny_base.iterdir())]:
+        client.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
+    settings |= {"base_model": f"s3://{bucket}/base", "data": settings["data"] | {"train": f"s3://{bucket}/rows.csv"}}
+    client.put_object(Bucket=bucket, Key="job.json", Body=json.dumps(settings).encode())
+    registry = {"REGISTRY_URI": f"s3://{bucket}/registry"}
+    words = ["--config", f"s3://{bucket}/job.json", "--train.epochs", "1"]
+    teacher = start(more=words, **registry)
+    assert (teacher.communicate(timeout=600)[1], teacher.returncode) == ("", 0)
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        meet = {"PET_NNODES": "2", "PET_MASTER_ADDR": "127.0.0.1", "PET_MASTER_PORT": str(free.getsockname()[1])}
+    words += ["--train.distill", json.dumps({"teacher": "tiny@latest"}), "--train.seed", "7"]
+    alone = {"REGISTRY_CACHE": str(tmp_path / "other"), "JOB_OUTPUT": str(tmp_path / "elsewhere"), "PET_NODE_RANK": "1"}
+    unreachable = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9"}
+    nodes = [start(more=words, **meet, **registry), start(more=words, **meet, **registry, **alone, **unreachable)]
+    (told, *said), others = nodes[0].communicate(timeout=600), nodes[1].communicate(timeout=600)
+    assert (*said, *others, *(one.returncode for one in nodes)) == ("", "", "", 0, 0)
+    assert "rank 0 has sent " in told
+    assert version_numbers(open_store(registry["REGISTRY_URI"]), "tiny") == [1, 2]
 
 
 WORDS = {

@@ -4,9 +4,10 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tunewright.job.relay import once, shared
 from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.transfer.download import download, sha256_of
 
@@ -36,6 +37,12 @@ def fetch_object(store: Store, one: Stat, address: str, cache: Path, advance: Ca
     got = download(store, one.key, path, on_bytes=advance)
     record_digest(record, address, got.sha256)
     return SourceFile(address, path, got.sha256, got.size)
+
+
+def fetched_once(question: str, fetch: Callable[[], list[SourceFile]]) -> list[SourceFile]:
+    """What `fetch` gets from the network, where this process is the one of several that asks it; else what that got."""
+    files = once(question, fetch)
+    return [replace(file, path=shared(file.path, file.sha256, file.size)) for file in files]
 
 
 def recorded_digest(record: Path) -> str | None:

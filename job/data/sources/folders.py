@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from tunewright.job.data.sources.cache import SourceFile, fetch_object
+from tunewright.job.data.sources.cache import SourceFile, fetch_object, fetched_once
 from tunewright.job.data.sources.disk import beside
 from tunewright.job.data.sources.hidden import is_hidden, not_hidden
 from tunewright.job.data.sources.hub_files import SCHEME
 from tunewright.job.errors import DataError
 from tunewright.job.inside import leaves
+from tunewright.job.relay import is_asking, once
 from tunewright.registry.address import shown_address
 from tunewright.registry.errors import AddressError, NotFound
 from tunewright.registry.stores.store import open_store
@@ -129,15 +130,23 @@ class _BucketFolder:
     def __init__(self, address: str, cache: Path) -> None:
         self.address = address
         bucket, _, self._prefix = address.removeprefix("s3://").partition("/")
-        self._store, self._cache = open_store(f"s3://{bucket}", foreign=True), cache / "data"
-        self._listing = self._store.list(self._prefix)
-        self._known = {one.key: one for one in itertools.islice(self._listing, _LISTED)}
+        if is_asking():
+            self._store, self._cache = open_store(f"s3://{bucket}", foreign=True), cache / "data"
+            self._listing = self._store.list(self._prefix)
+            self._known = {one.key: one for one in itertools.islice(self._listing, _LISTED)}
 
     def names(self) -> Iterator[str]:
+        yield from once(f"the names in {self.address!r}", lambda: list(self._names()))
+
+    def _names(self) -> Iterator[str]:
         found = itertools.chain(self._known.values(), self._listing)
-        yield from not_hidden((one.key.removeprefix(self._prefix) for one in found), self.address)
+        return not_hidden((one.key.removeprefix(self._prefix) for one in found), self.address)
 
     def fetch(self, name: str) -> SourceFile:
+        [file] = fetched_once(f"data source {self.address + name!r}", lambda: [self._fetch(name)])
+        return file
+
+    def _fetch(self, name: str) -> SourceFile:
         key = self._prefix + name
         try:
             one = self._known.get(key) or self._store.stat(key)

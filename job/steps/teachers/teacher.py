@@ -15,6 +15,7 @@ from tunewright.job.data.faults import listed
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Prepared, TeacherFacts
 from tunewright.job.progress.events import bar, say
+from tunewright.job.relay import once
 from tunewright.job.settings.job import JobSettings
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.trust.trust import trusted
@@ -37,12 +38,14 @@ _KEPT = 12
 def find_teacher(prepared: Prepared, settings: JobSettings, registry: RegistrySettings) -> TeacherFacts | None:
     """The version that `train.distill` names; SettingsError where it answers something else than the job teaches."""
     asked = settings.train.distill
-    if asked is None:
-        return None
-    pulled, _ = fetch(*trusted(registry, asked.teacher), cache=registry.cache, variant=VARIANT)
+    return once("the teacher", lambda: _found(asked.teacher, prepared, settings, registry)) if asked else None
+
+
+def _found(teacher: str, prepared: Prepared, settings: JobSettings, registry: RegistrySettings) -> TeacherFacts:
+    pulled, _ = fetch(*trusted(registry, teacher), cache=registry.cache, variant=VARIANT)
     model = read_model_file(pulled.folder)
     if fault := _unlike(model, prepared, settings):
-        raise SettingsError(f"train.distill.teacher is {asked.teacher!r}, {fault}")
+        raise SettingsError(f"train.distill.teacher is {teacher!r}, {fault}")
     facts = facts_of(pulled.version)
     say("teacher", f"{facts['version']} ({facts['digest'][:19]}) teaches what it answers")
     return facts
@@ -79,6 +82,10 @@ def answers(prepared: Prepared, registry: RegistrySettings) -> Array:
     """What the teacher answers to the training rows and the unlabelled ones, `[N, L]` logits in the order of the labels
     of the job, by the server's own predictor; kept in the cache for the next run. Of tags each word is a row, of NaN
     where the teacher's tokenizer makes nothing of it."""
+    return once("the answers of the teacher", lambda: _answers(prepared, registry))
+
+
+def _answers(prepared: Prepared, registry: RegistrySettings) -> Array:
     sets = [one.data for one in (prepared.train, prepared.unlabelled) if one is not None]
     facts, count = prepared.facts["teacher"], sum(map(_words if is_by_word(prepared) else len, sets))
     pulled, _ = fetch(*trusted(registry, facts["reference"]), cache=registry.cache, variant=VARIANT)

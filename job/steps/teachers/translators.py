@@ -19,6 +19,7 @@ from tunewright.job.data.sources.cache import write_whole
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.plan import Plan, TeacherFacts
 from tunewright.job.progress.events import bar, say
+from tunewright.job.relay import once
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.teachers.teacher import VARIANT, facts_of, open_version
 from tunewright.registry.settings import RegistrySettings
@@ -43,7 +44,8 @@ def find_translators(settings: JobSettings, registry: RegistrySettings) -> list[
     asked = settings.train.augment.back_translate if settings.train.augment else None
     if asked is None:
         return []
-    return [_found(way, reference, registry) for way, reference in (("there", asked.there), ("back", asked.back))]
+    ways = {"there": asked.there, "back": asked.back}
+    return once("the translators", lambda: [_found(way, reference, registry) for way, reference in ways.items()])
 
 
 def _found(way: str, reference: str, registry: RegistrySettings) -> TeacherFacts:
@@ -101,6 +103,9 @@ class _Translators:
 
     def back(self, number: int, texts: Sequence[str]) -> _Found:
         """The texts of the so manieth part of the rows, there and back."""
+        return once(f"translation {number}", lambda: self._back(number, texts))
+
+    def _back(self, number: int, texts: Sequence[str]) -> _Found:
         path = self._folder / f"{number}.json"
         found = _kept(path, len(texts))
         if found is None:

@@ -1,12 +1,8 @@
 """Two processes learn what one learns: on a real model, over gloo."""
 
-import gc
-import multiprocessing
 import os
 import shutil
 import signal
-import socket
-import traceback
 from functools import partial
 
 import numpy as np
@@ -24,58 +20,15 @@ from tunewright.job.kinds.plan import Teaching
 from tunewright.job.measure.evaluation import gathered
 from tunewright.job.model.build import build_classifier
 from tunewright.job.model.layers import choose_layers
-from tunewright.job.ranks import Place
 from tunewright.job.settings.train import CheckpointSettings, TrainSettings
 from tunewright.job.steps.teachers.distill import Distilled
-from tunewright.job.train.distributed import joined, world
+from tunewright.job.train.distributed import world
 from tunewright.job.train.loop import train
 from tunewright.job.train.objective import Objective
 from tunewright.job.train.regularised import apart_of
 from tunewright.job.train.step.prepared import TOKENS_AT_ONCE
 
 LABELS = ["negative", "positive"]
-
-
-def verdict(error):
-    return str(error), getattr(error, "exit_code", 1)
-
-
-def _child(work, place, port, answers):
-    torch.set_num_threads(1)
-    os.environ |= {"RANK": str(place.rank), "WORLD_SIZE": str(place.size), "MASTER_ADDR": "127.0.0.1"}
-    os.environ["MASTER_PORT"] = str(port)
-    # What other tests have left is not collected here: a session of ONNX Runtime waits for threads that a fork has not.
-    gc.freeze()
-    try:
-        with joined(place, verdict) as others:
-            answer = work(others)
-        answers.put((place.rank, answer))
-    except BaseException as error:
-        answers.put((place.rank, f"{type(error).__name__} {getattr(error, 'exit_code', '')}: {error}"))
-        traceback.print_exc()
-
-
-@pytest.fixture
-def together():
-    """together(work, 2) gives what `work` of two processes' worlds answers, by rank."""
-    started = []
-
-    def run(work, size=2):
-        context = multiprocessing.get_context("fork")
-        answers = context.Queue()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        for rank in range(size):
-            started.append(context.Process(target=_child, args=(work, Place(rank, size, rank), port, answers)))
-            started[-1].start()
-        found = dict(answers.get(timeout=120) for _ in range(size))
-        for process in started:
-            process.join(60)
-        return [found[rank] for rank in range(size)]
-
-    yield run
-    for process in started:
-        process.kill()
 
 
 def test_processes_meet_sum_and_share(together):
