@@ -16,8 +16,19 @@ _DENIED = {
     "RequestExpired": "the credentials have expired; renew them",
     "InvalidToken": "the session token is not valid; check AWS_SESSION_TOKEN",
     "RequestTimeTooSkewed": "the clock of this machine is wrong by more than the server allows; set it",
-    "AccessDenied": "these credentials do not allow it; ask for the right to list, read and (to publish) write",
+    "AccessDenied": "these credentials do not allow it; ask for the right {right}",
 }
+_RIGHTS = {
+    "ListObjectsV2": "s3:ListBucket",
+    "ListMultipartUploads": "s3:ListBucketMultipartUploads",
+    "ListParts": "s3:ListMultipartUploadParts",
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
+    "DeleteObject": "s3:DeleteObject",
+    "AbortMultipartUpload": "s3:AbortMultipartUpload",
+    "CopyObject": "s3:PutObject here and s3:GetObject where it is copied from",
+}
+"""What is needed to be allowed an operation; s3:PutObject for all others."""
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
 _REGION = ("AuthorizationHeaderMalformed", "PermanentRedirect", "IllegalLocationConstraintException")
 
@@ -80,12 +91,13 @@ def sentence(error: Exception, place: Place, key: str) -> RegistryError:
         return _no_answer(error, place)
     details = getattr(error, "response", {}).get("Error", {})
     code, text = str(details.get("Code", "")), str(details.get("Message", ""))
-    return _by_code(code, text, place, key) or _by_status(status_of(error) or 0, code, text, place.name(key))
+    right = _RIGHTS.get(getattr(error, "operation_name", ""), "s3:PutObject")
+    return _by_code(code, text, place, key, right) or _by_status(status_of(error) or 0, code, text, place.name(key))
 
 
-def _by_code(code: str, text: str, place: Place, key: str) -> RegistryError | None:
+def _by_code(code: str, text: str, place: Place, key: str, right: str) -> RegistryError | None:
     if code in _DENIED:
-        return AccessDenied(f"{place.name(key)}: {_DENIED[code]}")
+        return AccessDenied(f"{place.name(key)}: {_DENIED[code].format(right=right)}")
     if code == "NoSuchBucket":
         return NotFound(f"there is no bucket {place.bucket!r} at {place.server}; check the name and the endpoint")
     if code in _REGION:

@@ -6,11 +6,11 @@ import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import boto3
 import pytest
 from fault_proxy import FaultProxy, Handler
+from rights import GUIDE, policies
 
 from tunewright.registry.errors import AccessDenied, UnsafeStore
 from tunewright.registry.stores.store import open_store
@@ -25,17 +25,7 @@ from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
 from tunewright.registry.versions.record import delete_version, read_version
 
-GUIDE = Path(__file__).parents[2] / "docs/guides/least-rights.md"
-ROLES = ("reader", "publisher", "promoter", "runner", "collector")
-
-
-def policies():
-    """The role of each heading to the policy below it."""
-    parts = re.split(r"^## (\w+)$", GUIDE.read_text().partition("## A bucket")[0], flags=re.MULTILINE)[1:]
-    return {
-        name.lower(): json.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1])
-        for name, text in zip(parts[::2], parts[1::2], strict=True)
-    }
+ROLES = ("reader", "publisher", "promoter", "gatekeeper", "runner", "collector")
 
 
 def test_the_guide_has_a_policy_for_each_role_and_one_may_delete_in_a_registry():
