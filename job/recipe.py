@@ -147,7 +147,7 @@ def _published(
         plan.settings.model_name,
         released.files,
         run_id=begun.run_id,
-        config=_summary(released, plan.prepared),
+        config=_summary(released, plan),
         summary=_line(released),
         single_writer=registry.single_writer,
         hashed=hashed,
@@ -265,9 +265,9 @@ def _line(released: Release) -> Summary:
     return summarize(released.model.task, headline, measured.metrics.get(headline), measured.intervals.get(headline))
 
 
-def _summary(released: Release, prepared: Prepared) -> dict[str, object]:
+def _summary(released: Release, plan: Plan) -> dict[str, object]:
     """What `tunewright show` tells of a version without pulling it."""
-    model = released.model
+    model, prepared = released.model, plan.prepared
     return {
         "task": model.task,
         "problem": model.problem,
@@ -277,5 +277,6 @@ def _summary(released: Release, prepared: Prepared) -> dict[str, object]:
         "baseline": released.baseline,
         "test_rows": {"digest": prepared.facts["split_digests"]["test"], "rows": len(prepared.test)},
         **({"short_of_baseline": released.short} if released.short else {}),
+        **({"imported": plan.base.address} if prepared.imported else {}),
         "metrics": {name: variant.metrics for name, variant in model.variants.items()},
     }

@@ -41,13 +41,22 @@ _PLACES = {
 }
 """Where each command stands. One is imported when it is asked for: together they take longer than most of them."""
 
-_EPILOG = """\
+_REFERENCES = """\
 references:
   reviews, reviews@latest     the highest version
   reviews@production          where an alias points
   reviews:7                   version 7
   reviews@sha256:...          by the digest of its manifest
   models:/reviews/7           as in MLflow (also models:/reviews@production)
+"""
+_ADDRESSES = """\
+addresses:
+  tunewright://reviews@production           where an alias points
+  tunewright://reviews:7?variant=int8       one of the folders in onnx/; without it the one that is served by default
+  tunewright://reviews@sha256:...           by the digest of its manifest
+  s3://bucket/prefix                        whatever lies there, such as an export
+"""
+_SETTINGS = """\
 
 settings (environment):
   REGISTRY_URI            s3://bucket/prefix or a folder (default ./var/registry)
@@ -73,7 +82,7 @@ def parser(command: str) -> argparse.ArgumentParser:
     made = Parser(
         prog=f"tunewright {command}",
         description=f"{what[0].upper()}{what[1:]}.",
-        epilog=_COMPLETION if command == "completion" else _EPILOG,
+        epilog=_epilog(command),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if command == "completion":
@@ -81,6 +90,12 @@ def parser(command: str) -> argparse.ArgumentParser:
     else:
         command_of(command).add(made)
     return made
+
+
+def _epilog(command: str) -> str:
+    if command == "completion":
+        return _COMPLETION
+    return (_ADDRESSES if command == "storage-initializer" else _REFERENCES) + _SETTINGS
 
 
 def command_of(name: str) -> Command:

@@ -13,8 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MAY_KNOW = {"registry": set(), "serving": {"registry"}, "job": {"registry", "serving"}}
 ORDER = {
-    "registry": "errors plugins address variables unique_keys settings stores transfer versions webhook trust gates "
-    "upkeep oci export site command_line completion commands arguments program",
+    "registry": "errors plugins address variables unique_keys settings progress stores terminal transfer versions "
+    "webhook trust gates upkeep oci export site command_line completion commands arguments program",
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
     "predictor golden pyfunc profile explain trial settings queue watch live protocols page doors http startup drift "
     "program command_line",

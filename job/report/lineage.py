@@ -38,15 +38,7 @@ def lineage(plan: Plan, trained: Trained, parameters: Parameters, run_id: str) -
         "plug_ins": _plug_ins(plan),
         "settings": plan.settings.model_dump(mode="json"),
         "parameters": {"total": parameters.total, "learning": parameters.learning},
-        "training": {
-            "history": trained.history,
-            "best_epoch": trained.best_epoch,
-            "precision": trained.precision,
-            "device": trained.device,
-            "seconds": round(trained.seconds, 2),
-            "processor_seconds": round(trained.processor_seconds, 2),
-            **(asdict(trained.pace) if trained.pace else {}),
-        },
+        **({} if plan.prepared.imported else {"training": _training(trained)}),
         "code": _code(),
         "packages": {name: _version(name) for name in _PACKAGES},
         "hardware": {
@@ -56,6 +48,18 @@ def lineage(plan: Plan, trained: Trained, parameters: Parameters, run_id: str) -
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
             "python": platform.python_version(),
         },
+    }
+
+
+def _training(trained: Trained) -> dict[str, object]:
+    return {
+        "history": trained.history,
+        "best_epoch": trained.best_epoch,
+        "precision": trained.precision,
+        "device": trained.device,
+        "seconds": round(trained.seconds, 2),
+        "processor_seconds": round(trained.processor_seconds, 2),
+        **(asdict(trained.pace) if trained.pace else {}),
     }
 
 

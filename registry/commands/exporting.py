@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
-from tunewright.registry.commands.output import answer, print_json, say, tell, warn
+from tunewright.registry.commands.output import answer, counted, print_json, say, tell, warn
 from tunewright.registry.commands.pulling import a_folder, refuse_ours
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import BadReference
@@ -44,7 +44,7 @@ def _export(store: Store, options: argparse.Namespace) -> int:
         told = {"version": str(done.version), "place": done.place, "files": done.files, "remarks": done.remarks}
         print_json(told)
         return 0
-    say(f"{done.version} is exported: {len(done.files)} files, in {done.place}")
+    say(f"{done.version} is exported: {counted(len(done.files), 'file')}, in {done.place}")
     for remark in done.remarks:
         say(f"note: {remark}")
     return 0
@@ -98,7 +98,7 @@ def _add_site(made: argparse.ArgumentParser) -> None:
 def _site(store: Store, options: argparse.Namespace) -> int:
     refuse_ours(store, options.folder)
     done = write_site(store, options.folder, cache=RegistrySettings().cache, counts=signed_yanks(store))
-    said = f"{done.models} models and {done.versions} versions, in {done.folder / 'index.html'}"
+    said = f"{counted(done.models, 'model')} and {counted(done.versions, 'version')}, in {done.folder / 'index.html'}"
     facts = {"folder": str(done.folder), "models": done.models, "versions": done.versions, "faults": list(done.faults)}
     answer(said, facts, as_json=options.json)
     return tell(done.faults)
@@ -115,7 +115,7 @@ def _add_initializer(made: argparse.ArgumentParser) -> None:
 def _initialize(store: Store, options: argparse.Namespace) -> int:
     refuse_ours(store, options.folder)
     done = _placed(store, options.uri, options.folder.absolute())
-    said = f"{done.what}: {done.files} files, {size_text(done.size)}, in {options.folder.absolute()}"
+    said = f"{done.what}: {counted(done.files, 'file')}, {size_text(done.size)}, in {options.folder.absolute()}"
     facts = {"what": done.what, "files": done.files, "size": done.size, "folder": str(options.folder.absolute())}
     answer(said, facts, as_json=options.json)
     return 0

@@ -33,13 +33,14 @@ def _push(store: Store, options: argparse.Namespace) -> int:
         raise BadReference("--variant is given without --image: an artifact has the version's digest, so all its files")
     trust = open_trust(RegistrySettings())
     version = trust.resolve(store, options.reference)
-    chosen = of_variant(options.variant, version, read_manifest(store, version))
+    manifest = read_manifest(store, version)
+    chosen = of_variant(options.variant, version, manifest)
 
     def only(path: str) -> bool:
         # Who asks for one variant wants to serve it, which takes no weights to train on.
         return chosen(path) and not (options.variant and path.startswith("weights/"))
 
-    pulled = pull(store, version, cache=RegistrySettings().cache, only=only)
+    pulled = pull(store, version, cache=RegistrySettings().cache, only=only, manifest=manifest)
     warn(trust.warning_of(store, version))
     if options.image:
         pushed = push_image(pulled, address, only=only, variant=options.variant)

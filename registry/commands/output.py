@@ -82,6 +82,11 @@ def answer(sentence: str, facts: Mapping[str, object], *, as_json: bool) -> None
         say(sentence)
 
 
+def counted(number: int, what: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def short(value: object) -> str:
     text = as_text(value)
     return text if len(text) <= 100 else text[:97] + "..."

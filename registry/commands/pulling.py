@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
-from tunewright.registry.commands.output import answer, say, warn
+from tunewright.registry.commands.output import answer, counted, say, warn
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import BadReference
 from tunewright.registry.oci.address import is_oci, parse_oci
@@ -17,7 +17,7 @@ from tunewright.registry.stores.store import Store
 from tunewright.registry.trust.trust import open_trust
 from tunewright.registry.upkeep.update import Record, read_record, update, write_record
 from tunewright.registry.versions.manifest import Layer, Manifest
-from tunewright.registry.versions.pull import Only, pull, pull_into, put_files, read_manifest
+from tunewright.registry.versions.pull import Only, pull, put_files, read_manifest
 from tunewright.registry.versions.record import Version
 
 
@@ -67,7 +67,8 @@ def _pull(store: Store, options: argparse.Namespace) -> int:
     manifest = read_manifest(store, version)
     only = of_variant(options.variant, version, manifest)
     files = _chosen(manifest, only)
-    folder = pull_into(store, version, options.to, only=only).folder
+    put_files(store, manifest, options.to, only=only)
+    folder = options.to.absolute()
     write_record(folder, version, files, options.variant)
     return _tell(str(version), _facts(version), files, folder, options)
 
@@ -88,7 +89,7 @@ def _pull_to_cache(store: Store, options: argparse.Namespace) -> int:
     manifest = read_manifest(store, version)
     only = of_variant(options.variant, version, manifest)
     files = _chosen(manifest, only)
-    folder = pull(store, version, cache=RegistrySettings().cache, only=only).folder
+    folder = pull(store, version, cache=RegistrySettings().cache, only=only, manifest=manifest).folder
     if options.json:
         return _tell(str(version), _facts(version), files, folder, options)
     say(str(folder))
@@ -118,7 +119,7 @@ def _update(store: Store, version: Version, record: Record, options: argparse.Na
     manifest, variant = read_manifest(store, version), options.variant or record.variant
     files, folder = _chosen(manifest, of_variant(variant, version, manifest)), options.to.absolute()
     done = update(store, version, files, folder, record, force=options.force, variant=variant)
-    moved = f"{len(done.moved)} files, {size_text(sum(layer.size for layer in done.moved))} moved"
+    moved = f"{counted(len(done.moved), 'file')}, {size_text(sum(layer.size for layer in done.moved))} moved"
     said = f"{record.name}:{done.before} -> {version}: {moved}, {len(done.removed)} removed, in {folder}"
     facts = {"before": done.before, "moved": [layer.path for layer in done.moved], "removed": done.removed}
     answer(said, {**_facts(version), **_sizes(files, folder), **facts}, as_json=options.json)
@@ -133,7 +134,7 @@ def _tell(
 
 
 def _said(name: str, files: Sequence[Layer], folder: Path) -> str:
-    return f"{name}: {len(files)} files, {size_text(sum(layer.size for layer in files))}, in {folder}"
+    return f"{name}: {counted(len(files), 'file')}, {size_text(sum(layer.size for layer in files))}, in {folder}"
 
 
 def _facts(version: Version) -> dict[str, object]:

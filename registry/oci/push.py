@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from tunewright.registry.errors import BadReference
 from tunewright.registry.oci.address import OciAddress
 from tunewright.registry.oci.remote import Remote
+from tunewright.registry.progress import moved, transfer
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.parallel import each
 from tunewright.registry.versions.layout import blob_key
@@ -52,9 +53,12 @@ def upload(remote: Remote, files: Mapping[str, Path]) -> int:
     """Upload the blobs that are missing, by their digests; how many bytes that were."""
 
     def send(digest: str) -> int:
-        if remote.has(digest):
-            return 0
-        remote.put_blob(digest, files[digest])
-        return files[digest].stat().st_size
+        size = files[digest].stat().st_size
+        is_there = remote.has(digest)
+        if not is_there:
+            remote.put_blob(digest, files[digest])
+        moved("sent", size)
+        return 0 if is_there else size
 
-    return sum(each(send, sorted(files)))
+    with transfer(str(remote.address), sum(path.stat().st_size for path in files.values()), "sent"):
+        return sum(each(send, sorted(files)))

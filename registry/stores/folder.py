@@ -22,6 +22,7 @@ from tunewright.registry.errors import (
     RegistryError,
     UnsafeStore,
 )
+from tunewright.registry.progress import moved
 from tunewright.registry.stores.disk_space import disk_full, flush, is_disk_full
 from tunewright.registry.stores.key import PAGE, SMALL, Leftover, Stat, check_key
 
@@ -116,6 +117,7 @@ class FolderStore:
                 os.fsync(file.fileno())
             temporary.replace(target)
             flush(target.parent)
+            moved("sent", target.stat().st_size)
 
     def holds(self, key: str, path: Path, *, sha256: str) -> bool:
         """See Store."""

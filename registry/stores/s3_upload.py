@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tunewright.registry.errors import Conflict
+from tunewright.registry.progress import moved
 from tunewright.registry.stores.budget import Budget
 from tunewright.registry.stores.s3_errors import status_of
 
@@ -73,6 +74,7 @@ class Upload:
                     whole = file.read()
                     self._check(hashlib.sha256(whole).hexdigest())
                     self.client.put_object(Bucket=self.bucket, Key=self.key, Body=whole)
+                moved("sent", size)
                 return
             begun = self._begun(file)
             if begun is None or not self._goes_on(begun, file, size):
@@ -178,10 +180,12 @@ class Upload:
 
     def _part(self, begun: "_Begun", number: int, data: bytes) -> "CompletedPartTypeDef":
         if etag := begun.parts.get(number):
+            moved("sent", len(data))
             return {"ETag": etag, "PartNumber": number}
         answer = self.client.upload_part(
             Bucket=self.bucket, Key=self.key, UploadId=begun.upload_id, PartNumber=number, Body=data
         )
+        moved("sent", len(data))
         return {"ETag": answer["ETag"], "PartNumber": number}
 
     def _check(self, sha256: str) -> None:

@@ -19,6 +19,7 @@ from typing import Protocol
 from weakref import WeakSet
 
 from tunewright.registry.errors import AccessDenied, CorruptObject, RegistryError
+from tunewright.registry.progress import moved
 from tunewright.registry.stores.budget import Budget
 from tunewright.registry.stores.disk_space import check_room, disk_full, flush, is_disk_full
 from tunewright.registry.stores.key import Stat
@@ -91,8 +92,9 @@ def download(
             if sha256 and target.is_file() and sha256_of(target) == sha256:  # somebody else has just fetched it
                 os.truncate(part.descriptor, 0)
                 part.journal.remove()
+                moved("received", target.stat().st_size)
                 return Downloaded(target.stat().st_size, sha256)
-            expected, tell = _Expected(sha256, size), on_bytes or _nobody
+            expected, tell = _Expected(sha256, size), _counted(on_bytes or _nobody)
             arrived = _fetch_small(store, key, part, expected, tell) or _fetch_right(store, key, part, expected, tell)
             return _publish(part, target, arrived)
 
@@ -263,6 +265,16 @@ def _said(target: Path) -> Iterator[None]:
         if isinstance(error, PermissionError) or error.errno == errno.EROFS:
             raise AccessDenied(f"{target} cannot be written ({error.strerror}); choose another folder") from error
         raise RegistryError(f"{target} cannot be written: {error.strerror or error}") from error
+
+
+def _counted(tell: OnBytes) -> OnBytes:
+    """The same, and whoever watches is told."""
+
+    def told(size: int) -> None:
+        moved("received", size)
+        tell(size)
+
+    return told
 
 
 def _nobody(_: int) -> None:

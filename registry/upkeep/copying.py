@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tunewright.registry.errors import Conflict
+from tunewright.registry.progress import moved, transfer
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.download import download
@@ -42,10 +43,15 @@ def copy(source: Store, version: Version, target: Store, *, name: str | None = N
         those = kept(target, name)
 
         def send_one(layer: Layer) -> None:
-            if not relied_on(target, layer.digest, those, lambda: problem_of(target, layer) is None):
+            if relied_on(target, layer.digest, those, lambda: problem_of(target, layer) is None):
+                moved("received", layer.size)
+                moved("sent", layer.size)
+            else:
                 _send(source, target, layer)
 
-        each(send_one, {layer.digest: layer for layer in parts_of(manifest)}.values())
+        blobs = {layer.digest: layer for layer in parts_of(manifest)}.values()
+        with transfer(str(version), 2 * sum(layer.size for layer in blobs), "received", "sent"):
+            each(send_one, blobs)
         put_blob(target, manifest_bytes(source, version), those)
 
     if not target.single_writer:

@@ -22,6 +22,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from tunewright.registry.errors import BadReference, Conflict, CorruptObject
+from tunewright.registry.progress import moved, transfer
 from tunewright.registry.stores.disk_space import flush
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.download import download, sha256_of
@@ -148,8 +149,10 @@ def _switch(store: Store, folder: Path, record: Record, new: Mapping[str, Layer]
     def stage(layer: Layer) -> None:
         sha256 = layer.digest.removeprefix("sha256:")
         if digest_at(staging / sha256) == layer.digest:
+            moved("received", layer.size)
             return
         if layer not in done.moved:  # the first file, which is alike
+            moved("received", layer.size)
             shutil.copyfile(folder / layer.path, staging / sha256)
             return
         download(store, blob_key(layer.digest), staging / sha256, sha256=sha256, size=layer.size)
@@ -157,7 +160,9 @@ def _switch(store: Store, folder: Path, record: Record, new: Mapping[str, Layer]
     first = [new[_FIRST]] if _FIRST in new else []
     placing = [layer for layer in done.moved if layer not in first] + first
     staging.mkdir(exist_ok=True)
-    each(stage, {layer.digest: layer for layer in placing}.values())
+    blobs = {layer.digest: layer for layer in placing}.values()
+    with transfer(str(folder), sum(layer.size for layer in blobs), "received"):
+        each(stage, blobs)
     both = {
         path: sorted({*record.files.get(path, []), *([new[path].digest] if path in new else [])})
         for path in {**record.files, **new}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tunewright.registry.errors import CorruptObject, NotFound
+from tunewright.registry.progress import transfer
 from tunewright.registry.stores.ranges import sha256_of_object
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.parallel import each
@@ -45,7 +46,8 @@ def verify(store: Store, wanted: str | Version, *, known: dict[str, str | None] 
         return Verified(version, 0, 0, (str(error),), (version.digest,))
     layers = parts_of(manifest)
     unread = {layer.digest: layer for layer in layers if layer.digest not in known}
-    known |= dict(zip(unread, each(lambda layer: problem_of(store, layer), unread.values()), strict=True))
+    with transfer(str(version), sum(layer.size for layer in unread.values()), "read"):
+        known |= dict(zip(unread, each(lambda layer: problem_of(store, layer), unread.values()), strict=True))
     bad = [layer for layer in layers if known[layer.digest]]
     problems = tuple(f"{layer.path}: {known[layer.digest]}" for layer in bad)
     return Verified(version, len(manifest.layers), manifest.size, problems, tuple(layer.digest for layer in bad))

@@ -40,6 +40,7 @@ from typing import Annotated, ClassVar
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from tunewright.registry.errors import BadReference, CorruptObject, NotFound
+from tunewright.registry.progress import moved, transfer
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Stat, Store
 from tunewright.registry.transfer.download import sha256_of
@@ -128,10 +129,9 @@ def publish(
 
     def send() -> None:
         those = kept(store, name)
-        each(
-            lambda layer: put_file(store, layer.digest, files[layer.path], those),
-            {layer.digest: layer for layer in layers}.values(),
-        )
+        blobs = {layer.digest: layer for layer in layers}.values()
+        with transfer(name, sum(layer.size for layer in blobs), "sent"):
+            each(lambda layer: put_file(store, layer.digest, files[layer.path], those), blobs)
         for blob in (config_blob(layers), manifest):
             put_blob(store, blob, those)
 
@@ -286,6 +286,7 @@ def put_file(store: Store, digest: str, path: Path, those: Kept = None) -> bool:
     """Have a file in the store, whatever lay under its digest before; whether it had to be written."""
     key, sha256 = blob_key(digest), digest.removeprefix("sha256:")
     if relied_on(store, digest, those, lambda: store.holds(key, path, sha256=sha256)):
+        moved("sent", path.stat().st_size)
         return False
     store.upload(key, path, sha256=sha256)
     return True

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tunewright.registry.errors import AccessDenied, BadReference, Conflict, CorruptObject, NotFound, RegistryError
+from tunewright.registry.progress import moved, transfer
 from tunewright.registry.stores.disk_space import disk_full, is_disk_full
 from tunewright.registry.stores.store import Store
 from tunewright.registry.transfer.download import OnBytes, Source, download, sha256_of
@@ -44,21 +45,30 @@ class Pulled:
 
 
 def pull(
-    store: Store, wanted: str | Version, *, cache: Path, only: Only | None = None, on_bytes: OnBytes | None = None
+    store: Store,
+    wanted: str | Version,
+    *,
+    cache: Path,
+    only: Only | None = None,
+    on_bytes: OnBytes | None = None,
+    manifest: Manifest | None = None,
 ) -> Pulled:
     """The files of a version whose paths satisfy `only` (all without it), in a folder of the cache.
 
     A second pull that asks for more files adds them to the same folder: by the version that the first has resolved,
     as an alias may have moved since. `on_bytes` is told what was downloaded.
+    `manifest`: that of the version, where it was read already.
     Raises BadReference, NotFound, CorruptObject, NoSpace ...
     """
     version = resolve(store, wanted)
-    manifest = read_manifest(store, version)
+    manifest = manifest or read_manifest(store, version)
     folder = cache.absolute() / "versions" / version.digest.removeprefix("sha256:")
 
     def fetch(layer: Layer) -> None:
         blob = cache.absolute() / blob_key(layer.digest)
-        if not _matches(blob, layer):
+        if _matches(blob, layer):
+            moved("received", layer.size)
+        else:
             download(store, blob_key(layer.digest), blob, sha256=_hex(layer), size=layer.size, on_bytes=on_bytes)
         _place(blob, folder / layer.path, layer)
 
@@ -67,7 +77,8 @@ def pull(
         with used(cache):
             folder.mkdir(parents=True, exist_ok=True)  # it may have been removed just before
             keep(folder)
-            each(fetch, _wanted(manifest, only))
+            with transfer(str(version), _size(manifest, only), "received"):
+                each(fetch, _wanted(manifest, only))
         with suppress(OSError):  # another's, or one that cannot be written: then it is not known when it was used
             os.utime(folder)
     return Pulled(folder, version, manifest)
@@ -90,6 +101,7 @@ def put_files(source: Source, manifest: Manifest, folder: Path, *, only: Only | 
     def fetch(layer: Layer) -> None:
         target = folder / layer.path
         if _matches(target, layer):
+            moved("received", layer.size)
             return
         if target.exists():
             raise Conflict(
@@ -100,7 +112,8 @@ def put_files(source: Source, manifest: Manifest, folder: Path, *, only: Only | 
 
     with writable(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        each(fetch, _wanted(manifest, only))
+        with transfer(str(folder), _size(manifest, only), "received"):
+            each(fetch, _wanted(manifest, only))
 
 
 def read_manifest(store: Store, version: Version) -> Manifest:
@@ -142,6 +155,10 @@ def collected(store: Store, version: Version) -> NotFound | None:
 
 def _wanted(manifest: Manifest, only: Only | None) -> list[Layer]:
     return [layer for layer in manifest.layers if only is None or only(layer.path)]
+
+
+def _size(manifest: Manifest, only: Only | None) -> int:
+    return sum(layer.size for layer in _wanted(manifest, only))
 
 
 def _matches(path: Path, layer: Layer) -> bool:

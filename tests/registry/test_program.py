@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -328,7 +329,7 @@ def test_a_damaged_version_fails_its_verification(run, registry, tmp_path):
     code, out, _ = run("verify", "reviews:1")
     assert code == 1
     assert "onnx/fp32/model.onnx: the blob" in out
-    shared = f"reviews:1: 5 files, 15.7 kB: 1 problems\nsha256:{blob.name} is part of reviews:1, reviews:2\n"
+    shared = f"reviews:1: 5 files, 15.7 kB: 1 problem\nsha256:{blob.name} is part of reviews:1, reviews:2\n"
     assert out.endswith(shared)
 
 
@@ -427,6 +428,27 @@ def test_an_interrupt_is_exit_code_130_without_a_traceback(s3_uri, faults, monke
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "error: interrupted\n")
+
+
+@pytest.mark.slow
+def test_the_first_process_of_a_container_ends_at_once(tmp_path):
+    program = "import sys; from tunewright.registry.program import main; sys.exit(main(sys.argv[1:]))"
+    words = [sys.executable, "-c", program, "storage-initializer", "tunewright://reviews", str(tmp_path / "to")]
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(120)
+        given = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_REGION": "us-east-1"}
+        given |= {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{silent.getsockname()[1]}", "REGISTRY_URI": "s3://models"}
+        apart = ["unshare", "-r", "--pid", "--fork", "--kill-child", *words]
+        outside = subprocess.Popen(apart, env=os.environ | given, cwd=tmp_path)
+        try:
+            connection, _ = silent.accept()  # it waits for an answer now
+            with connection:
+                (first,) = Path(f"/proc/{outside.pid}/task/{outside.pid}/children").read_text().split()
+                os.kill(int(first), signal.SIGTERM)
+                assert outside.wait() == 128 + signal.SIGTERM
+        finally:
+            outside.kill()
+            outside.wait()
 
 
 def test_the_registry_imports_quickly_and_without_boto3():

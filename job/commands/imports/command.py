@@ -20,6 +20,7 @@ from tunewright.job.model.tokenizer import length_limit
 from tunewright.job.progress.events import say
 from tunewright.job.recipe import Outcome, finish_again, register
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.settings.train import TrainSettings
 from tunewright.job.steps.begin import Begun, Ready
 from tunewright.job.steps.contradictions import used
 from tunewright.job.steps.teach import Taught
@@ -62,10 +63,16 @@ def _plan(ready: Ready, base: BaseCheckpoint, settings: JobSettings, registry: R
     task, config = ready.prepared.task, base.config()
     check_exportable(str(config["model_type"]), base.address, task.graph.architectures)
     pooled = {"pooling": config.get("tunewright_pooling", "native")} if "train.pooling" in used(task) else {}
-    asked = settings.train.model_copy(update={**pooled, **_length(settings, base)})
-    settings = settings.model_copy(update={"train": asked})
+    settings = settings.model_copy(update={"train": _with(settings.train, {**pooled, **_length(settings, base)})})
     encoder = task.inputs.open_encoder(settings, base)
     return Plan(settings, ready.prepared, base, encoder, encoded=registry.cache / "encoded")
+
+
+def _with(train: TrainSettings, found: Mapping[str, object]) -> TrainSettings:
+    """The same with what was found in the model, which counts as given by nobody."""
+    made = train.model_copy(update=found)
+    made.model_fields_set.difference_update(found.keys() - train.model_fields_set)
+    return made
 
 
 def _length(settings: JobSettings, base: BaseCheckpoint) -> dict[str, int]:

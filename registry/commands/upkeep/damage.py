@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from tunewright.registry.commands.command import Command, add_json, add_reference
-from tunewright.registry.commands.output import answer, print_json, say, tell
+from tunewright.registry.commands.output import answer, counted, print_json, say, tell
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import Conflict
 from tunewright.registry.settings import RegistrySettings
@@ -54,8 +54,8 @@ def _tell(found: Sequence[Verified], shared: Mapping[str, Sequence[str]]) -> Non
     for one in found:
         for problem in one.problems:
             say(problem)
-        verdict = f"{len(one.problems)} problems" if one.problems else "all digests match"
-        say(f"{one.version}: {one.files} files, {size_text(one.size)}: {verdict}")
+        verdict = counted(len(one.problems), "problem") if one.problems else "all digests match"
+        say(f"{one.version}: {counted(one.files, 'file')}, {size_text(one.size)}: {verdict}")
     for digest, versions in shared.items():
         say(f"{digest} is part of {', '.join(versions)}")
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from tunewright.registry.commands.command import Command, add_json
-from tunewright.registry.commands.output import answer, print_json, print_pairs, print_table, say
+from tunewright.registry.commands.output import answer, counted, print_json, print_pairs, print_table, say
 from tunewright.registry.errors import BadReference
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.disk_space import size_text
@@ -98,7 +98,7 @@ def _tell(spared: list[Version], done: Collected, *, is_done: bool) -> None:
             say(f"... and {len(done.blobs) - _SHOWN} more")
     for digest in done.restored:
         say(f"{digest} is put back: a version needs it")
-    counts = f"{len(done.blobs)} blobs and {len(done.leftovers)} unfinished writes"
+    counts = f"{counted(len(done.blobs), 'blob')} and {counted(len(done.leftovers), 'unfinished write')}"
     said = f"{counts}, {size_text(done.size)}: {'removed' if is_done else 'would be removed; --delete does it'}"
     kept = f"; {size_text(done.trash)} stay in the trash for runs that have begun" if done.trash else ""
     say(said + kept)
@@ -146,9 +146,9 @@ def _cache(_: Store, options: argparse.Namespace) -> int:
     most = None if options.prune is None else _bytes(options.prune)
     found = look(cache) if most is None else prune(cache, most)
     is_over = most is not None and found.size > most
-    said = f"{found.versions} versions, {found.in_use} of them in use, {size_text(found.size)}, in {cache}"
+    said = f"{counted(found.versions, 'version')}, {found.in_use} of them in use, {size_text(found.size)}, in {cache}"
     if most is not None:
-        said = f"{found.removed} versions removed; {said}{': what is in use stays' if is_over else ''}"
+        said = f"{counted(found.removed, 'version')} removed; {said}{': what is in use stays' if is_over else ''}"
     answer(said, asdict(found) | {"folder": str(cache)}, as_json=options.json)
     return 1 if is_over else 0
 

@@ -10,6 +10,7 @@ import pytest
 
 from tunewright.registry.export.folder import files_in
 from tunewright.registry.export.initializer import read_address
+from tunewright.registry.program import main
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.upkeep.update import read_record
 from tunewright.registry.versions.layout import blob_key
@@ -140,6 +141,15 @@ def test_a_prefix_without_objects_is_refused(initialize, s3_uri):
     assert (
         said == f"error: {s3_uri}/nothing holds no object; expected the prefix below which the files of a model lie\n"
     )
+
+
+def test_its_help_tells_the_addresses_that_it_takes(capsys):
+    with pytest.raises(SystemExit):
+        main(["storage-initializer", "--help"])
+    said = capsys.readouterr().out
+    assert "models:/" not in said
+    named = [line.split()[0] for line in said.partition("addresses:\n")[2].partition("\n\n")[0].splitlines()]
+    assert [address for address in named if read_address(address.replace("...", "a" * 64)) is None] == [named[-1]]
 
 
 def test_an_address_is_read():

@@ -151,7 +151,7 @@ def test_a_model_that_makes_no_page_stops_no_other(store, run, tmp_path, monkeyp
     monkeypatch.setattr(site_of_a_registry, "version_page", trip)
     code, out, err = run("site", str(tmp_path / "site"))
     said = "churn is left out: what it holds makes no page (ZeroDivisionError: division by zero)"
-    assert (code, out.startswith("1 models and 3 versions"), err) == (1, True, f"error: {said}\n")
+    assert (code, out.startswith("1 model and 3 versions"), err) == (1, True, f"error: {said}\n")
     assert said in Page((tmp_path / "site/index.html").read_text()).words
     assert not (tmp_path / "site/models/churn").exists()
 

@@ -60,13 +60,11 @@ def test_what_was_used_longest_ago_goes_first_and_what_is_in_use_stays(pulling, 
         "versions": 3, "in_use": 1, "size": SHARED + 3 * OWN, "removed": 0, "folder": str(cache),
     }  # fmt: skip
     assert run("cache")[1] == f"3 versions, 1 of them in use, 3.1 MB, in {cache}\n"
-    assert (
-        run("cache", "--prune", "3MB")[1] == f"1 versions removed; 2 versions, 1 of them in use, 2.1 MB, in {cache}\n"
-    )
+    assert run("cache", "--prune", "3MB")[1] == f"1 version removed; 2 versions, 1 of them in use, 2.1 MB, in {cache}\n"
     names = {path.name for path in (cache / "versions").iterdir()}
     assert folder.rpartition("/")[2] in names
     assert run("cache", "--prune", "1MB") == (
-        1, f"1 versions removed; 1 versions, 1 of them in use, 1.1 MB, in {cache}: what is in use stays\n", "",
+        1, f"1 version removed; 1 version, 1 of them in use, 1.1 MB, in {cache}: what is in use stays\n", "",
     )  # fmt: skip
     assert {path.name for path in (cache / "versions").iterdir()} == {folder.rpartition("/")[2]}
     assert sorted(path.stat().st_size for path in (cache / "blobs/sha256").iterdir()) == [SHARED, OWN]

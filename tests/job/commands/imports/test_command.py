@@ -16,7 +16,8 @@ from tunewright.job.model.build import build_classifier
 from tunewright.job.settings.train import TrainSettings
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.transfer.download import sha256_of
-from tunewright.registry.versions.pull import pull
+from tunewright.registry.versions.pull import pull, read_manifest
+from tunewright.registry.versions.reference import resolve
 from tunewright.serving.golden import replay
 from tunewright.serving.predictor import open_predictor
 
@@ -81,7 +82,7 @@ def test_what_is_no_head_and_a_second_name_are_told(imported, make_base):
 
 
 @pytest.mark.slow
-def test_a_folder_of_transformers_answers_as_transformers_does(imported, pulled, make_base):
+def test_a_folder_of_transformers_answers_as_transformers_does(imported, pulled, make_base, registry):
     # The order of the head is not that of sorted labels.
     base = make_base("bert", labels=["without", "other", "with"])
     assert imported(base, "single", "--alias", "production", "--gate.beat_baseline", "false") == (0, "")
@@ -101,6 +102,9 @@ def test_a_folder_of_transformers_answers_as_transformers_does(imported, pulled,
         "files": {name: sha256_of(base / name) for name in sorted(FILES)},
     }
     assert lineage["settings"]["train"] == {"max_length": 64}
+    assert "training" not in lineage
+    version = resolve(open_store(registry.uri), "tiny")
+    assert read_manifest(open_store(registry.uri), version).config["imported"] == str(base)
     head = json.loads(gzip.decompress((folder / "report/outcomes.jsonl.gz").read_bytes()).splitlines()[0])
     assert head["in_training"] is None
     card, page = (folder / "report/README.md").read_text(), (folder / "report/report.html").read_text()
@@ -108,5 +112,7 @@ def test_a_folder_of_transformers_answers_as_transformers_does(imported, pulled,
     assert "## Origin" in card
     assert "## Training" not in card
     assert " learned</" not in page
+    assert "train.max_length" not in page
+    assert "train.pooling" not in page
     assert "train more" not in page
     assert re.search(r"<dt>Begun</dt><dd><bdi>2\d{3}-\d\d-\d\dT", page)
