@@ -135,12 +135,14 @@ def _add_copy(made: argparse.ArgumentParser) -> None:
     add_reference(made)
     place = "the other registry: s3://bucket/prefix or a folder"
     names_a(made.add_argument("--to", required=True, metavar="REGISTRY", help=place), "directory")
+    said = "of the AWS configuration: its keys, region and endpoint are those of the other registry"
+    made.add_argument("--to-profile", metavar="PROFILE", help=said)
     made.add_argument("--as", dest="name", metavar="MODEL", help="the model there; without it, of the same name")
     add_json(made)
 
 
 def _copy(store: Store, options: argparse.Namespace) -> int:
-    target, trust = open_store(options.to), open_trust(RegistrySettings())
+    target, trust = open_store(options.to, profile=options.to_profile), open_trust(RegistrySettings())
     asked = trust.resolve(store, options.reference)
     version, made = copy(store, asked, target, name=options.name)
     if said := trust.warning_of(store, asked):

@@ -52,12 +52,21 @@ class _FurtherUploads(TypedDict, total=False):
 class S3Store:
     """See `registry.stores.store.Store`."""
 
-    def __init__(self, bucket: str, prefix: str = "", *, single_writer: bool = False, foreign: bool = False) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        single_writer: bool = False,
+        foreign: bool = False,
+        profile: str | None = None,
+    ) -> None:
         self.single_writer = single_writer
         self._foreign = foreign
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._client = connect()
+        self._profile = profile
+        self._client = connect(profile)
         self._place = Place(bucket, self._client.meta.endpoint_url)
         self._patience = granted()
 
@@ -251,7 +260,7 @@ class S3Store:
             _ANSWERED.add(server)
         if is_expired(error):
             # A client reads the files in which credentials are renewed once, when it is made.
-            self._client = connect()
+            self._client = connect(self._profile)
             return waiting.is_first("renewed") or waiting.goes_on(f"the credentials for {server} have expired")
         reason = status_of(error) or type(error).__name__
         return is_outage(error) and server in _ANSWERED and waiting.goes_on(f"{server} does not answer ({reason})")

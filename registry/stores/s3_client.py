@@ -1,6 +1,7 @@
 """The S3 client: the AWS default chain for credentials, AWS_ENDPOINT_URL_S3 for other servers."""
 
 import os
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,10 +20,11 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 _HOW = "set it without the line break at its end (printf, not echo, where a secret is made of it)"
 
 
-def connect() -> "S3Client":
-    """A client for the environment's endpoint and credentials; it may be shared by threads."""
-    _check_endpoint()
-    _check_keys()
+def connect(profile: str | None = None) -> "S3Client":
+    """A client for the environment's endpoint and credentials, or for those of a profile; threads may share it."""
+    if profile is None:
+        _check_endpoint()
+        _check_keys()
     _check_lines()
     import boto3
     import botocore.session
@@ -41,12 +43,17 @@ def connect() -> "S3Client":
     try:
         # botocore itself reads AWS_DEFAULT_REGION alone, unlike the tools and kits for other languages.
         region = os.environ.get("AWS_REGION") or None
-        settings = botocore.session.get_session()
-        session = boto3.session.Session(region_name=region, botocore_session=settings)
-        settings.register_component("data_loader", _definitions(settings.get_config_variable("data_path")))
-        return session.client("s3", config=config)
+        inner = botocore.session.Session(profile=profile)
+        endpoint = None
+        if profile is not None:
+            inner.set_config_variable("ignore_configured_endpoint_urls", True)
+            told = inner.get_scoped_config()
+            region, endpoint = told.get("region"), _endpoint_of(told, inner.full_config.get("services", {}))
+        session = boto3.session.Session(region_name=region, botocore_session=inner)
+        inner.register_component("data_loader", _definitions(inner.get_config_variable("data_path")))
+        return session.client("s3", config=config, endpoint_url=endpoint)
     except ProfileNotFound as error:
-        raise AccessDenied(f"{error}; check AWS_PROFILE") from None
+        raise AccessDenied(f"{error}; check {'its name' if profile else 'AWS_PROFILE'}") from None
     except ConfigParseError as error:
         raise AccessDenied(f"the AWS configuration file cannot be read: {error}") from None
     except (BotoCoreError, ValueError) as error:
@@ -63,6 +70,13 @@ def _definitions(folders: str | None) -> "Loader":
     from botocore.loaders import create_loader
 
     return create_loader(folders)
+
+
+def _endpoint_of(profile: Mapping[str, object], services: Mapping[str, Mapping[str, object]]) -> str | None:
+    """The endpoint that a profile names, for S3 or for all services; None is that of AWS."""
+    of_s3 = services.get(str(profile.get("services")), {}).get("s3")
+    named = (of_s3.get("endpoint_url") if isinstance(of_s3, dict) else None) or profile.get("endpoint_url")
+    return str(named) if named else None
 
 
 def _check_endpoint() -> None:

@@ -95,13 +95,18 @@ class Reader(Protocol):
         """See Store."""
 
 
-def open_store(uri: str, *, single_writer: bool = False, foreign: bool = False) -> Store:
+def open_store(uri: str, *, single_writer: bool = False, foreign: bool = False, profile: str | None = None) -> Store:
     """The store at an address. Nothing is read or written yet.
 
     With `single_writer` an S3 server without create-only writes is accepted too: the caller promises that no
     two processes write to it at the same time. A folder keeps its promises in any case. With `foreign` a bucket
-    holds what others have written, and keys such as `data//a.csv` are read.
+    holds what others have written, and keys such as `data//a.csv` are read. `profile`: of the AWS configuration, whose
+    keys, region and endpoint count, and not those of the environment.
     """
+    if profile is not None and not uri.startswith("s3://"):
+        raise AddressError(
+            f"the profile {profile!r} would have no effect: {shown_address(uri)} is no bucket; leave it out"
+        )
     if not uri.strip():
         raise AddressError(f"the address of a store is empty; expected {_ADDRESSES}")
     if "://" not in uri:
@@ -109,13 +114,13 @@ def open_store(uri: str, *, single_writer: bool = False, foreign: bool = False) 
     scheme, _, rest = uri.partition("://")
     if scheme == "s3":
         bucket, _, prefix = rest.partition("/")
-        return _open_bucket(bucket, prefix.strip("/"), single_writer, foreign)
+        return _open_bucket(bucket, prefix.strip("/"), single_writer, foreign, profile)
     if scheme == "file":
         return _open_file(uri)
     raise AddressError(f"stores of the kind {scheme + '://'!r} are not known; expected {_ADDRESSES}")
 
 
-def _open_bucket(bucket: str, prefix: str, single_writer: bool, foreign: bool) -> Store:
+def _open_bucket(bucket: str, prefix: str, single_writer: bool, foreign: bool, profile: str | None) -> Store:
     # The text before an @ may be a secret, so it is not repeated.
     if "@" in bucket or ":" in bucket:
         raise AddressError(
@@ -129,7 +134,7 @@ def _open_bucket(bucket: str, prefix: str, single_writer: bool, foreign: bool) -
 
     if prefix:
         check_key(prefix)
-    return S3Store(bucket, prefix, single_writer=single_writer, foreign=foreign)
+    return S3Store(bucket, prefix, single_writer=single_writer, foreign=foreign, profile=profile)
 
 
 def _open_file(uri: str) -> Store:

@@ -37,7 +37,7 @@ def registry(tmp_path, monkeypatch, publish_version):
         ("diff", ["--html", "--json", "--rows"]),
         ("pull", ["--force", "--json", "--to", "--update", "--variant"]),
         ("publish", ["--json", "--metric", "--name", "--run-id", "--task", "--why"]),
-        ("copy", ["--as", "--json", "--to"]),
+        ("copy", ["--as", "--json", "--to", "--to-profile"]),
         ("promote", ["--dry-run", "--force", "--json", "--to", "--why", "--reason"]),
         ("gates", ["--json", "--remove", "--set", "--why"]),
         ("rollback", ["--from", "--json", "--to", "--why", "--reason"]),

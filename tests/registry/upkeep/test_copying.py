@@ -1,11 +1,14 @@
 """A version in another registry: the same digest, whole, whoever dies on the way."""
 
 import json
+import re
 from contextlib import suppress
 
 import pytest
+from fault_proxy import FaultProxy, Handler
 
 from tunewright.registry.errors import CorruptObject
+from tunewright.registry.stores.s3_client import connect
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.upkeep.copying import copy
 from tunewright.registry.upkeep.verify import verify
@@ -113,3 +116,43 @@ def test_what_cannot_be_copied_is_one_sentence(source, run, tmp_path, bundle):
     )
     delete_version(source, read_version(source, "reviews", 2))
     assert run("copy", "reviews:2", "--to", target.uri)[2].startswith("error: reviews:2 was deleted by")
+
+
+class Signed(Handler):
+    """A server that notes whose keys a request is signed with, and for which region."""
+
+    def do(self):
+        self.server.proxy.signed.add(
+            tuple(re.search(r"Credential=(\w+)/\d+/([\w-]+)/", self.headers["Authorization"]).groups())
+        )
+        super().do()
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = do
+
+
+@pytest.mark.parametrize("is_service", [False, True], ids=["endpoint", "services"])
+def test_the_other_registry_is_reached_as_a_profile_says(
+    s3_uri, s3_endpoint, run, publish_version, write, monkeypatch, is_service
+):
+    ours, theirs = (FaultProxy(s3_endpoint, Signed) for _ in range(2))
+    ours.signed, theirs.signed = set(), set()
+    named = f"services = there\n[services there]\ns3 =\n  endpoint_url = {theirs.url}" if is_service else ""
+    lines = ["[profile archive]", "aws_access_key_id = their", "aws_secret_access_key = secret", "region = eu-west-3"]
+    lines += [named or f"endpoint_url = {theirs.url}", "[profile amazon]", "region = eu-west-3"]
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(write("config", "\n".join(lines).encode())))
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", ours.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "our")
+    monkeypatch.setenv("REGISTRY_URI", s3_uri)
+    publish_version(open_store(s3_uri), "run-1")
+    told = run("copy", "reviews:1", "--to", f"{s3_uri}-archive", "--to-profile", "archive", "--json")
+    assert (told[0], json.loads(told[1])["made"]) == (0, True)
+    assert (ours.signed, theirs.signed) == ({("our", "us-east-1")}, {("their", "eu-west-3")})
+    assert run("copy", "reviews:1", "--to", s3_uri, "--to-profile", "none") == (
+        2, "", "error: The config profile (none) could not be found; check its name\n",
+    )  # fmt: skip
+    assert run("copy", "reviews:1", "--to", "folder", "--to-profile", "archive") == (
+        2, "", "error: the profile 'archive' would have no effect: folder is no bucket; leave it out\n",
+    )  # fmt: skip
+    assert connect("amazon").meta.endpoint_url == "https://s3.eu-west-3.amazonaws.com"
+    for proxy in (ours, theirs):
+        proxy.close()
