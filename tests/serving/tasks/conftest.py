@@ -47,8 +47,8 @@ class Tiny:
 def tiny(tmp_path_factory):
     """A function of architecture and task: a `Tiny`, made once.
 
-    `context_free`: what a token answers is the same wherever it stands. `nan`: the graph answers with no numbers. An
-    export takes seconds, so those that differ in `max_length` and `nan` alone have one graph.
+    `context_free`: what a token answers is the same wherever it stands. `nan`: the graph answers with no numbers. A
+    graph takes seconds, so those that differ in `max_length` and `nan` alone have one graph.
     """
 
     @cache
@@ -114,8 +114,7 @@ def _wrapped(architecture, folder, max_length=MAX_LENGTH):
 def _export(architecture, task, folder, labels, *, context_free):
     """The torch model whose graph and tokenizer are then in the folder."""
     import torch
-
-    from tunewright.job.export.graph import export_fp32
+    from bert_graphs import MADE, write_graph
 
     build, _, kind = ARCHITECTURES[architecture]
     build().save(str(folder / "tokenizer.json"))
@@ -124,7 +123,12 @@ def _export(architecture, task, folder, labels, *, context_free):
     model = _model(kind, task, tokenizer, 0 if context_free else 2, labels).eval()
     if context_free:
         model.bert.embeddings.position_embeddings.weight.data.zero_()
-    export_fp32(model, folder / GRAPH, task)
+    if kind in MADE:
+        write_graph(model, folder / GRAPH)
+    else:
+        from tunewright.job.export.graph import export_fp32
+
+        export_fp32(model, folder / GRAPH, task)
     return model
 
 
