@@ -28,6 +28,9 @@ def local_candidates(settings: JobSettings, registry: RegistrySettings) -> list[
 def _in_packages() -> Iterator[str]:
     """Every folder of an installed package that holds weights, a configuration and a tokenizer."""
     for package in metadata.distributions():
+        # Most packages have none, and some have ten thousands of files.
+        if "tokenizer.json" not in (package.read_text("RECORD") or "tokenizer.json"):
+            continue
         folders: dict[PurePosixPath, set[str]] = {}
         for file in package.files or ():
             folders.setdefault(PurePosixPath(file.parent), set()).add(file.name)

@@ -332,7 +332,10 @@ def made(make_settings, tmp_path_factory):
             settings = settings.model_copy(
                 update={"data": settings.data.model_copy(update={"out_of_scope": str(strange)})}
             )
-        return Made(settings, registry, run(settings, registry))
+        with pytest.MonkeyPatch.context() as set_for_it:
+            for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "HF_TOKEN"):
+                set_for_it.setenv(name, f"canary-7d1f-{name}")
+            return Made(settings, registry, run(settings, registry))
 
     return make
 

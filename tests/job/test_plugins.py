@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,26 @@ def python(tmp_path, registry):
 def tunewright(python):
     """tunewright("check", ..., site=[folder]) runs the command where these folders are installed too."""
     return lambda *words, site=(): python("-m", "tunewright", *words, site=site)
+
+
+EACH = """
+import json, sys
+from tunewright.registry.command_line import main
+for words in json.loads(sys.argv[1]):
+    print(main(["check", *words]), file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def checks(python):
+    """checks(["--config", file], ..., site=[folder]): code and errors of each `check`, by one process."""
+
+    def run(*each, site=()):
+        done = python("-c", EACH, json.dumps([[str(word) for word in words] for words in each]), site=site)
+        told = re.split(r"^(\d+)\n", done.stderr, flags=re.MULTILINE)
+        return [(int(code), said) for said, code in zip(told[::2], told[1::2], strict=False)]
+
+    return run
 
 
 @pytest.fixture
@@ -162,24 +183,16 @@ NOT_FOR = [
         "metrics names 'kappa', which measures single_label, not regression; remove it",
     ),
 ]
-EACH = """
-import sys
-from tunewright.registry.command_line import main
-for file in sys.argv[1:]:
-    print(main(["check", "--config", file]), file=sys.stderr)
-"""
 
 
-def test_what_a_plug_in_is_not_for_is_refused(python, installed, config, tmp_path):
-    """By one process, which imports all of it once."""
+def test_what_a_plug_in_is_not_for_is_refused(checks, installed, config, tmp_path):
     plain = {"task": "text-classification", "data": {"train": "nowhere.csv"}, "train": {}, "gate": {}, "metrics": []}
     files = [
         config(**(plain | changes)).rename(tmp_path / f"{number}.yaml") for number, (changes, _) in enumerate(NOT_FOR)
     ]
-    done = python("-c", EACH, *files, site=[installed])
-    told = re.split("^2\n", done.stderr, flags=re.MULTILINE)
-    assert told.pop() == ""
-    for said, (_, sentence) in zip(told, NOT_FOR, strict=True):
+    told = checks(*(["--config", file] for file in files), site=[installed])
+    for (code, said), (_, sentence) in zip(told, NOT_FOR, strict=True):
+        assert code == 2
         assert sentence in said
 
 
@@ -196,29 +209,31 @@ def test_a_task_that_no_server_answers_is_refused(tunewright, other, config):
 READER = "from tunewright.job.data.readers.reader import Reader\nX = Reader('bars', None, ('.pipes',))"
 
 
-def test_two_readers_of_one_suffix_are_refused_by_name(tunewright, installed, other, config, tmp_path):
-    site = [installed, other("tunewright.readers", "bars = broken:X", READER)]
-    done = tunewright("check", "--config", config(), site=site)
-    assert done.returncode == 2
-    assert done.stderr.endswith(
+def test_two_readers_of_one_suffix_are_refused_by_name(checks, installed, other, config, tmp_path):
+    plain = ["--config", config()]
+    # The base model is looked for once the data is known to be good.
+    named = [*plain, "--data.format", "pipes", "--base_model", tmp_path / "nowhere"]
+    (code, said), (_, found) = checks(
+        plain, named, site=[installed, other("tunewright.readers", "bars = broken:X", READER)]
+    )
+    assert code == 2
+    assert said.endswith(
         "train.pipes: the formats 'bars' of other-package==0.3 and 'pipes' of tunewright-shouts==1.2 both claim files "
         "of this name; set data.format to one of them\n"
     )
-    # The base model is looked for once the data is known to be good.
-    words = ("--data.format", "pipes", "--base_model", tmp_path / "nowhere")
-    named = tunewright("check", "--config", config(), *words, site=site)
-    assert "base model" in named.stderr, named.stderr
+    assert "base model" in found
 
 
-def test_a_reader_that_fails_is_met_where_no_other_reads_the_file(tunewright, other, config, tmp_path):
-    site = [other("tunewright.readers", "bars = broken:X", "raise RuntimeError('no')")]
-    for name in ("train.csv", "train"):
-        rows = (f"text {number},{'ab'[number % 2]}\n" for number in range(40))
-        (tmp_path / name).write_text("text,label\n" + "".join(rows))
-        data = {"train": str(tmp_path / name)}
-        plain = config(task="text-classification", data=data, train={}, gate={}, metrics=[])
-        done = tunewright("check", "--config", plain, "--base_model", tmp_path / "nowhere", site=site)
-        assert "base model" in done.stderr, done.stderr
-    done = tunewright("check", "--config", plain, "--data.train", tmp_path / "train.pipes", site=site)
+def test_a_reader_that_fails_is_met_where_no_other_reads_the_file(checks, other, config, tmp_path):
+    plain = ["--config", config(task="text-classification", train={}, gate={}, metrics=[])]
+    rows = (f"text {number},{'ab'[number % 2]}\n" for number in range(40))
+    (tmp_path / "train.csv").write_text("text,label\n" + "".join(rows))
+    shutil.copyfile(tmp_path / "train.csv", tmp_path / "train")
+    each = [[*plain, "--data.train", tmp_path / name] for name in ("train.csv", "train", "train.pipes")]
+    *read, failed = checks(
+        *([*words, "--base_model", tmp_path / "nowhere"] for words in each),
+        site=[other("tunewright.readers", "bars = broken:X", "raise RuntimeError('no')")],
+    )
+    assert ["base model" in said for _, said in read] == [True, True], read
     sentence = "error: the reader 'bars' of other-package 0.3 (broken:X) cannot be imported: RuntimeError: no\n"
-    assert (done.returncode, done.stderr) == (2, sentence)
+    assert failed == (2, sentence)

@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import re
+from pathlib import Path
 
 import boto3
 import datasets
@@ -31,7 +32,9 @@ from tunewright.serving.profile.profile import read_profile
 from tunewright.serving.runtime.capacity import available_cpus
 from tunewright.serving.text.cleaning import Cleaning, clean
 
-SHAPES = ["single", "multi", "pair", "regression"]
+PAIR = pytest.param("pair", marks=pytest.mark.slow)
+"""The graph of the others; tests/serving has such a one in `make test`."""
+SHAPES = ["single", "multi", PAIR, "regression"]
 TEXTS = ["This product is amazing!", "I hate this product!", "Why does it leak after 2 days?", "ok"]
 
 
@@ -194,6 +197,17 @@ def unlearnable(make_settings, tmp_path):
     return lambda **changes: make_settings(data=data, alias="production", run_id="chance", **changes)
 
 
+def test_an_alias_does_not_follow_what_was_registered_as_no_better_than_none(make_settings, registry, write, capsys):
+    store, files = open_store(registry.uri), {"model.json": write("model.json", b"{}")}
+    publish(store, "tiny", files, run_id="chance", config={"short_of_baseline": "accuracy is no better"})
+    run(make_settings(alias="production", run_id="chance"), registry)
+    assert alias.aliases(store, "tiny") == {}
+    assert "tiny@production is not moved to tiny:1: accuracy is no better; " in capsys.readouterr().out
+    run(make_settings(alias="production", run_id="chance", gate={"beat_baseline": False}), registry)
+    assert alias.current(store, "tiny", "production") == 1
+
+
+@pytest.mark.slow
 def test_an_alias_does_not_follow_a_model_that_is_no_better_than_none(unlearnable, registry, capsys):
     once = {"train": {"epochs": 1, "precision": "fp32"}, "export": PLAIN}
     done = run(unlearnable(**once), registry)
@@ -211,7 +225,7 @@ def test_an_alias_does_not_follow_a_model_that_is_no_better_than_none(unlearnabl
     assert alias.current(store, "tiny", "production") == 1
 
 
-@pytest.mark.parametrize("shape", ["single", "multi", "pair", "regression"])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_the_figures_of_no_model_stand_beside_those_of_the_model(made, shape):
     released = made(shape).outcome.release
     assert set(released.baseline) == set(released.evaluations["fp32"].metrics)
@@ -227,7 +241,7 @@ def test_the_test_rows_decide_nothing_between_variants(made, capsys, make_settin
     assert order.index("compare") < order.index("gate") < order.index("test")
 
 
-@pytest.mark.parametrize("shape", ["single", "pair"])
+@pytest.mark.parametrize("shape", ["single", PAIR])
 def test_the_weights_name_the_tensors_their_tokenizer_makes(made, shape):
     folder = made(shape).pulled()
     named = json.loads((folder / "weights/tokenizer_config.json").read_text())["model_input_names"]
@@ -294,6 +308,15 @@ def test_what_was_taught_opens_as_a_data_set(made):
     assert list(rows) == ["train", "validation", "test"]
 
 
+def test_a_version_holds_no_secret_of_the_environment(made):
+    """`made` registers with some of them set."""
+    files = [path for path in Path(made("single").registry.uri).rglob("*") if path.is_file()]
+    stored = [path.read_bytes() for path in files]
+    assert any(b"single.csv" in body for body in stored)
+    assert not any(b"canary-7d1f" in body for body in stored)
+
+
+@pytest.mark.slow
 def test_a_job_from_bucket_to_bucket_leaves_no_secret_in_the_registry(make_settings, tmp_path, bucket, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-7d1f-secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "canary-7d1f-token")

@@ -12,6 +12,8 @@ from pathlib import Path
 import boto3
 import pytest
 
+from tunewright.job import program
+
 ROWS = "".join(f"text {row},{'good' if row % 2 else 'bad'}\n" for row in range(200))
 STOPPED = {
     signal.SIGINT: (130, "error: stopped by Ctrl-C; nothing half-made is left in the registry"),
@@ -61,7 +63,9 @@ def leftovers(folder):
 
 
 @pytest.mark.parametrize("number", [SIGINT, signal.SIGTERM])
-def test_a_download_that_is_stopped_leaves_nothing_to_trip_over(job, bucket, faults, tmp_path, monkeypatch, number):
+def test_a_download_that_is_stopped_leaves_nothing_to_trip_over(
+    job, bucket, faults, tiny_base, own_signals, monkeypatch, capsys, number
+):
     boto3.client("s3").put_object(Bucket=bucket, Key="train.csv", Body=b"text,label\n" + ROWS.encode() * 10)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", faults.url)
     busy = faults.inject("503 SlowDown", "GET", "train.csv", times=10**6)
@@ -71,8 +75,8 @@ def test_a_download_that_is_stopped_leaves_nothing_to_trip_over(job, bucket, fau
     _, said = process.communicate(timeout=60)
     assert (process.returncode, said.splitlines()) == (STOPPED[number][0], [STOPPED[number][1]])
     busy.times = 0
-    again = job("--data.train", f"s3://{bucket}/train.csv")
-    assert (again.communicate(timeout=120)[1], again.returncode) == ("", 0)
+    words = ["--model_name", "x", "--base_model", str(tiny_base), "--data.train", f"s3://{bucket}/train.csv"]
+    assert (program.main(["check", *words]), capsys.readouterr().err) == (0, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, SIGTERM])

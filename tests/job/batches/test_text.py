@@ -42,7 +42,7 @@ def encoded(data, encoder, tmp_path):
 
 @pytest.mark.parametrize("pair", [False, True])
 def test_rows_are_what_serving_makes_of_the_text(data, encoder, tmp_path, reviews, pair):
-    texts = [(text, text[::-1]) if pair else text for text, _ in reviews]
+    texts = [(text, text[::-1]) if pair else text for text, _ in reviews[:400]]
     split = encoded(data(texts), encoder(), tmp_path)
     assert len(split) == len(texts)
     for index, row in enumerate(encoder().encode(texts)):

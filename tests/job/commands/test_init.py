@@ -243,6 +243,8 @@ EXPECTED = {
     "sign_digits": ("image-classification", {"image": "image", "label": "label"}),
 }
 """Task and columns of each set that is read as it is."""
+QUICK = ("sst2", "sms_spam", "stsb", "dialogsum", "policyqa", "alpaca_demo", "sign_digits")
+"""Small ones of every kind: the others are read for seconds."""
 ASKED = {
     "multi30k_en_de": "train.de, train.en look like lines that belong together",
     "scitldr_a": "--columns.target NAME",
@@ -260,7 +262,11 @@ def data_set(request):
     return DATA / request.param
 
 
-@pytest.mark.parametrize("data_set", EXPECTED, indirect=True)
+@pytest.mark.parametrize(
+    "data_set",
+    [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in EXPECTED],
+    indirect=True,
+)
 def test_real_data_is_guessed_right_and_accepted(init, prepared, data_set):
     assert init(data_set)[0] == 0
     settings, data = prepared("job.yaml")

@@ -24,6 +24,7 @@ def test_text_that_looks_like_a_number_is_text(made):
     assert predict("tiny:1", ["42"], None, made("single").registry)
 
 
+@pytest.mark.slow
 def test_an_input_the_model_does_not_take_is_one_sentence(made):
     with pytest.raises(SettingsError, match=r"inputs"):
         predict("tiny:1", ["only one text"], None, made("pair").registry)

@@ -61,7 +61,7 @@ PER_TOKEN = [
 ]
 
 
-# The jobs of both tasks, and what serves them, hold such graphs against torch in `make test`.
+# What serves both tasks holds such graphs against torch in `make test`.
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "kind"), PER_TOKEN)
 def test_a_graph_with_numbers_per_token_answers_as_torch(exported, open_session, batch, task, kind):

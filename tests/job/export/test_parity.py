@@ -1,10 +1,11 @@
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from safetensors.torch import load_file
 from torch import nn
 
 from tunewright.job.errors import JobError
@@ -12,11 +13,9 @@ from tunewright.job.export import graph as export_step
 from tunewright.job.export.graph import export_fp32
 from tunewright.job.export.parity import Parity, compare, require
 from tunewright.job.kinds.plan import Plan
-from tunewright.job.recipe import prepare_all, run
-from tunewright.registry.settings import RegistrySettings
+from tunewright.job.recipe import run
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.record import version_numbers
-from tunewright.serving.bundle.model_file import MODEL_FILE
 from tunewright.serving.predictor import open_predictor
 
 
@@ -46,32 +45,21 @@ class Both:
 
     def compared(self, **unit):
         """The parity of what lies on the disk."""
-        predictor = open_predictor(self.folder)
+        predictor = open_predictor(self.folder, variant="fp32")
         expected = self.plan.prepared.task.inputs.torch_outputs(self.model, self.plan, self.inputs)
         found = compare(expected, predictor.outputs(self.inputs), **unit)
         predictor.close()
         return found
 
 
-@pytest.fixture(scope="module")
-def whole(make_settings, tmp_path_factory):
-    """A tiny model, exported, and 20 texts. Not to be changed in place."""
-    root = tmp_path_factory.mktemp("whole")
-    plan, _ = prepare_all(
-        make_settings(train={"pooling": "mean"}), RegistrySettings(cache=root / "cache"), root / "work"
-    )
-    task = plan.prepared.task
-    model, folder = task.graph.build(plan).eval(), root / "bundle"
-    described = task.model_file(plan, task.graph.export(model, plan, folder, ["fp32"]))
-    (folder / "tokenizer.json").write_bytes(plan.base.tokenizer.read_bytes())
-    (folder / MODEL_FILE).write_text(described.model_dump_json())
-    return Both(plan, model, folder, plan.prepared.validation.data.inputs()[:20])
-
-
 @pytest.fixture
-def both(whole, tmp_path):
-    """The same with a graph that may be spoilt."""
-    return replace(whole, folder=shutil.copytree(whole.folder, tmp_path / "bundle"))
+def both(made, plan_of, tmp_path):
+    """What a job has registered, with a graph that may be spoilt, and 20 texts."""
+    one = made("single")
+    plan, folder = plan_of(one), shutil.copytree(one.outcome.release.folder, tmp_path / "bundle")
+    model = plan.prepared.task.graph.build(plan).eval()
+    model.load_state_dict(load_file(folder / "weights" / "model.safetensors"))
+    return Both(plan, model, folder, plan.prepared.validation.data.inputs()[:20])
 
 
 def test_the_exported_graph_answers_as_torch(both):

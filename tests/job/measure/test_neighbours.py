@@ -9,6 +9,8 @@ from tunewright.job.measure.neighbours import choose_rows
 from tunewright.serving.bundle.neighbours import open_neighbours
 from tunewright.serving.predictor import open_predictor
 
+PAIR = pytest.param("pair", marks=pytest.mark.slow)
+
 
 def test_as_many_rows_of_each_label_are_chosen_as_there_are():
     keys, targets = np.arange(100, dtype=np.uint64)[::-1].copy(), [["rare"]] * 3 + [["often"]] * 97
@@ -30,7 +32,7 @@ def test_rows_with_numbers_are_chosen_by_their_keys_alone():
     assert choose_rows(np.array([9, 5, 7], dtype=np.uint64), [1.0, 2.0, 3.0], 2).tolist() == [1, 2]
 
 
-@pytest.mark.parametrize("shape", ["multi", "pair", "regression"])
+@pytest.mark.parametrize("shape", ["multi", PAIR, "regression"])
 def test_a_version_carries_as_many_rows_as_asked(made, shape):
     folder = made(shape).pulled()
     kept = open_neighbours(folder)
@@ -50,7 +52,7 @@ def test_a_version_carries_as_many_rows_as_asked(made, shape):
     assert ("show them to nobody" in text) != is_better
 
 
-@pytest.mark.parametrize("shape", ["pair", "regression"])
+@pytest.mark.parametrize("shape", [PAIR, "regression"])
 def test_a_training_row_of_a_version_is_nearest_to_itself(made, shape):
     predictor = open_predictor(made(shape).pulled())
     row = predictor.neighbours.row(3)
@@ -60,6 +62,7 @@ def test_a_training_row_of_a_version_is_nearest_to_itself(made, shape):
     predictor.close()
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_that_are_counted_by_hand(made, plan_of):
     one = made("pair")
     folder = one.pulled()

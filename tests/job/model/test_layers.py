@@ -2,9 +2,11 @@
 
 import copy
 import json
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -259,6 +261,13 @@ def test_four_bits_without_their_package(model, monkeypatch):
     )
 
 
+def test_what_makes_adapters_is_imported_where_it_is_used():
+    for file in Path(four_bits.__file__).parents[1].rglob("*.py"):
+        at_once = [line for line in file.read_text(encoding="utf-8").splitlines() if re.match("import|from", line)]
+        assert not [line for line in at_once if {"peft", "bitsandbytes"} & set(re.findall(r"\w+", line))], file
+
+
+@pytest.mark.slow
 def test_a_job_without_adapters_does_not_import_what_makes_them():
     code = "import sys, job.recipe; print(sorted({'peft', 'bitsandbytes'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

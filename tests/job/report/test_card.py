@@ -99,7 +99,7 @@ def test_the_card_and_the_figures_tell_which_answers_stay(made):
     ("shape", "sentence"),
     [
         ("multi", "Gives any number of labels to a text."),
-        ("pair", "Gives one label to a pair of texts."),
+        pytest.param("pair", "Gives one label to a pair of texts.", marks=pytest.mark.slow),
         ("regression", "Gives a number to a text."),
     ],
 )

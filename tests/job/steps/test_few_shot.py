@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file
 
 from tunewright.job.batches.text import TextRows
-from tunewright.job.recipe import run
+from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.few_shot import ContrastivePairs, contrastive_loss, draw_pairs
 from tunewright.job.steps.prepare import prepare
+from tunewright.job.steps.teach import teach
 from tunewright.serving.predictor import open_predictor
 
 TARGETS = np.array([2, 0, 1, 0, 2, 2, 0, 1, 2, 2, 2, 2])
@@ -119,6 +120,21 @@ def few_rows(write_rows):
     }
 
 
+def test_the_encoder_and_a_head_learn_without_spending_rows_on_validation(make_settings, few_rows, registry, tmp_path):
+    plan, sides = prepare_all(make_settings(data=few_rows, train=FEW), registry, tmp_path / "work")
+    assert plan.prepared.facts["rows"] == {"train": 120, "validation": 0, "test": 200}
+    before = plan.prepared.task.graph.build(plan).state_dict()
+    taught = teach(plan, sides)
+    assert [set(epoch) for epoch in taught.trained.history] == [{"epoch", "loss"}] * 10
+    assert taught.trained.best_epoch == 10
+    name = "bert.encoder.layer.1.output.dense.weight"
+    assert not torch.equal(before[name], taught.model.state_dict()[name])
+    test = plan.prepared.test
+    logits = np.stack(plan.prepared.task.inputs.torch_outputs(taught.model.eval(), plan, test.data.inputs()))
+    assert np.mean(logits.argmax(-1) == test.targets[:]) > 0.85
+
+
+@pytest.mark.slow
 def test_a_few_shot_job_makes_an_ordinary_version_without_spending_rows_on_validation(
     make_settings, few_rows, registry, tiny_base
 ):

@@ -38,7 +38,7 @@ from tunewright.registry.versions.pull import pull
 from tunewright.serving.predictor import open_predictor
 
 CONVOLUTIONS = {
-    "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32,
+    "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32,
     "conv_dim": (16, 16, 16), "conv_kernel": (10, 5, 4), "conv_stride": (8, 5, 4), "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 4, "classifier_proj_size": 16,
 }  # fmt: skip

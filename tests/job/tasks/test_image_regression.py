@@ -17,8 +17,9 @@ from transformers import (
 )
 
 from tunewright.job.errors import SettingsError
-from tunewright.job.recipe import run
+from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.steps.teach import teach
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.pull import pull
 from tunewright.serving.predictor import open_predictor
@@ -82,6 +83,21 @@ def settings(table, tmp_path):
     return make
 
 
+def test_a_number_is_learned_in_the_unit_of_the_data(settings, registry, tmp_path):
+    torch.manual_seed(5)
+    for part in FAMILIES["vit"]():
+        part.save_pretrained(tmp_path / "base")
+    plan, sides = prepare_all(settings(tmp_path / "base"), registry, tmp_path / "work")
+    taught = teach(plan, sides)
+    assert taught.trained.figures["spearman"] > 0.9
+    batch = sides[1].batch([0, 1, 2])
+    batch.pop("targets")
+    with torch.no_grad():
+        logits = taught.model.eval()(**batch).logits
+    assert 10_000 < logits.min() < logits.max() < 300_000
+
+
+@pytest.mark.slow
 def test_a_number_is_learned_and_answered_in_the_unit_of_the_data(settings, registry, tmp_path):
     torch.manual_seed(5)
     for part in FAMILIES["vit"]():

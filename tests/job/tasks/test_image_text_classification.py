@@ -28,7 +28,7 @@ ASKED = {"question": ("is it red?", "red"), "other": ("is it blue?", "blue")}
 def base(tmp_path_factory, tiny_tokenizer):
     """A folder with a tiny CLIP."""
     folder = tmp_path_factory.mktemp("clip")
-    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     torch.manual_seed(5)
     config = CLIPConfig(
         text_config={**small, "vocab_size": 1200, "max_position_embeddings": 32, "eos_token_id": 3, "pad_token_id": 0},

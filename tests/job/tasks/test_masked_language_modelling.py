@@ -263,7 +263,7 @@ def test_labels_of_an_earlier_task_do_not_pass_for_a_head_of_the_next(fetch, mak
         assert classifier.config.label2id == {"negative": 0, "positive": 1}
 
 
-# A whole job
+# A whole job; `make test` teaches without one, exports such a graph here, and serves one in tests/serving.
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +281,7 @@ def made(make_settings, write_texts, reviews, tmp_path_factory):
     return run(settings, registry), registry, settings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
 def test_a_pulled_version_answers_and_its_golden_cases_hold(made, variant):
     _, registry, _ = made
@@ -292,6 +293,7 @@ def test_a_pulled_version_answers_and_its_golden_cases_hold(made, variant):
     assert len(answer) == 5
 
 
+@pytest.mark.slow
 def test_answers_equal_those_of_the_pipeline_on_the_weights(made):
     outcome, _, _ = made
     folder = outcome.release.folder
@@ -306,6 +308,7 @@ def test_answers_equal_those_of_the_pipeline_on_the_weights(made):
     predictor.close()
 
 
+@pytest.mark.slow
 def test_the_test_figures_are_what_torch_computes_for_the_same_masks(made, tmp_path):
     outcome, registry, settings = made
     plan, _ = prepare_all(settings, registry, tmp_path)
@@ -322,6 +325,7 @@ def test_the_test_figures_are_what_torch_computes_for_the_same_masks(made, tmp_p
     assert low < told["perplexity"] < high
 
 
+@pytest.mark.slow
 def test_the_figures_stand_beside_those_of_an_answer_without_a_model(made):
     baseline = made[0].release.baseline
     # Each token as often as in the training texts: far better than a draw among 1,200, far from knowing the text.
@@ -330,6 +334,7 @@ def test_the_figures_stand_beside_those_of_an_answer_without_a_model(made):
     assert "no model" in (made[0].release.folder / "report" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_version_says_what_it_is(made):
     folder = made[0].release.folder
     model = json.loads((folder / "model.json").read_text())
@@ -354,6 +359,7 @@ def test_a_version_is_the_base_of_a_classification(made, make_settings):
     )
 
 
+@pytest.mark.slow
 def test_one_changed_weight_is_seen_by_parity(made, registry, tmp_path):
     outcome, registry, settings = made
     plan, _ = prepare_all(settings, registry, tmp_path / "work")

@@ -17,6 +17,7 @@ from tunewright.job.kinds.options import AnswerOptions
 from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.steps.teach import teach
 from tunewright.job.tasks import TASKS
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.pull import pull
@@ -157,6 +158,13 @@ def test_questions_about_one_context_stay_on_one_side(settings, registry, tmp_pa
     assert not sides[0] & sides[1]
 
 
+def test_answers_are_learned_and_measured(settings, registry, tmp_path):
+    plan, sides = prepare_all(settings(), registry, tmp_path / "work")
+    assert set(teach(plan, sides).trained.figures) == {"f1", "exact_match"}
+
+
+# A graph of two ends is held against the pipeline by what serves it.
+@pytest.mark.slow
 def test_a_version_is_registered_and_answers_as_the_pipeline(settings, registry):
     made = run(settings(), registry)
     assert set(made.release.evaluations["fp32"].metrics) == {"f1", "exact_match"}

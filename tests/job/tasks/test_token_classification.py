@@ -22,6 +22,7 @@ from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import read_options
+from tunewright.job.steps.teach import teach
 from tunewright.job.tasks import TASKS
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.pull import pull
@@ -233,6 +234,15 @@ def test_a_long_sentence_is_windowed_and_no_word_is_lost(settings, registry, tmp
     assert train.truncated == 0
 
 
+def test_things_are_learned_and_told_by_their_kind(settings, registry, tmp_path):
+    plan, sides = prepare_all(settings(), registry, tmp_path / "work")
+    taught = teach(plan, sides)
+    assert taught.trained.figures["f1"] > 0.8
+    assert set(plan.prepared.labels) == {"O", "B-THING", "B-LINK"}
+
+
+# A graph with numbers per token is held against torch by what serves it.
+@pytest.mark.slow
 def test_a_tagger_is_taught_registered_and_answers_as_torch(settings, registry):
     made = run(settings(), registry)
     measured = made.release.evaluations["fp32"]
@@ -257,6 +267,7 @@ def test_a_tagger_is_taught_registered_and_answers_as_torch(settings, registry):
     predictor.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA, reason="TUNEWRIGHT_DATA does not name a folder of real data sets")
 def test_real_names_are_read(registry, tiny_base, tmp_path):
     columns = {"tokens": 0, "tags": 1}
