@@ -14,7 +14,7 @@ import pytest
 from tunewright.registry.program import main
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import open_store
-from tunewright.registry.versions.layout import version_key
+from tunewright.registry.versions.layout import blob_key, version_key
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.record import summarize, who
 
@@ -428,6 +428,16 @@ def test_an_interrupt_is_exit_code_130_without_a_traceback(s3_uri, faults, monke
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "error: interrupted\n")
+
+
+def test_a_pull_reads_the_manifest_once(faulty_uri, faults, publish_version, run, monkeypatch, tmp_path):
+    monkeypatch.setenv("REGISTRY_URI", faulty_uri)
+    monkeypatch.setenv("REGISTRY_CACHE", str(tmp_path / "cache"))
+    manifest = blob_key(publish_version(open_store(faulty_uri), "run-1").digest)
+    for words in ((), ("--to", str(tmp_path / "to"))):
+        faults.requests.clear()
+        assert run("pull", "reviews:1", *words)[0] == 0
+        assert [method for method, path in faults.requests if path.endswith(manifest)] == ["GET"]
 
 
 @pytest.mark.slow
