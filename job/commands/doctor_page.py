@@ -29,7 +29,8 @@ def _findings(found: Diagnosis) -> Html:
         for name in ("serious", "warning", "note")
         if (count := sum(one.severity == name for one in found.findings))
     ]
-    parts = [paragraph(f"{len(found.findings)} findings: {', '.join(counts)}. Rows are told by file and number.")]
+    noun = "finding" if len(found.findings) == 1 else "findings"
+    parts = [paragraph(f"{len(found.findings)} {noun}: {', '.join(counts)}. Rows are told by file and number.")]
     parts += [_finding(one) for one in found.findings]
     return joined(parts)
 
@@ -84,4 +85,4 @@ def _columns(found: Diagnosis) -> Html:
     ]
     heads = ("column", "used as", "likeliest as", "holds", "empty")
     note = "The first file of the training rows, up to 50,000 rows of it."
-    return joined([table("Columns", heads, rows), paragraph(note, "quiet")])
+    return joined([table("What each column holds", heads, rows), paragraph(note, "quiet")])

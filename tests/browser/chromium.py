@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -78,11 +79,12 @@ class Browser:
         self.tell("Page.navigate", url=url)
         self.until("document.title.endsWith(': Tunewright') || document.querySelector('#fault')?.hidden === false")
 
-    def look(self, *, width=1280, height=900, dark=False):
-        """A window of this size, in the light or in the dark."""
+    def look(self, *, width=1280, height=900, dark=False, paper=False):
+        """A window of this size, in the light or in the dark, or what would be printed."""
         self.tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         value = "dark" if dark else "light"
-        self.tell("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": value}])
+        features = [{"name": "prefers-color-scheme", "value": value}]
+        self.tell("Emulation.setEmulatedMedia", media="print" if paper else "", features=features)
 
     def fill(self, name, text):
         """Type a text in the place of what a field holds."""
@@ -123,6 +125,18 @@ class Browser:
             Path(folder).mkdir(parents=True, exist_ok=True)
             (Path(folder) / f"{name}.png").write_bytes(base64.b64decode(data))
 
+    def barriers(self):
+        """What axe finds on the page that keeps somebody from using it: rule, how grave, where. Nothing is looked for
+        unless TUNEWRIGHT_AXE names an axe.min.js."""
+        path = os.environ.get("TUNEWRIGHT_AXE")
+        if not path:
+            return []
+        self.run(Path(path).read_text() + ";0")
+        return self.run(
+            "axe.run().then(found => found.violations.map(one => "
+            "[one.id, one.impact, one.nodes.map(node => node.html).slice(0, 3)]))"
+        )
+
     def close(self):
         """End the program."""
         os.close(self._out)
@@ -133,6 +147,7 @@ class Browser:
 
     def _next(self):
         while b"\0" not in self._rest:
+            assert select.select([self._in], [], [], 2 * SECONDS)[0], "the browser does not answer"
             read = os.read(self._in, 1 << 16)
             assert read, "the browser has ended"
             self._rest += read

@@ -19,7 +19,7 @@ FACTS = SideFacts(80, {"<b>": 40, "bad": 40}, (60, 90, 100), {"latin": 1.0}, Len
 def test_the_page_tells_findings_and_facts_and_escapes_what_comes_from_the_data():
     columns = [ColumnFacts("label", "label", "2 words or numbers over and over", 0.25)]
     page = doctor_page(Diagnosis({"train": FACTS}, [FOUND], columns, {"label": "label"}), SETTINGS)
-    for part in ("1 findings: 1 serious", "Serious: leaks in train", "the label &#x27;&lt;b&gt;&#x27; is written."):
+    for part in ("1 finding: 1 serious", "Serious: leaks in train", "the label &#x27;&lt;b&gt;&#x27; is written."):
         assert part in page
     for part in ("What to do: take it out.", "1,234", "15 / 20 / 24 (limit 256)", "12.5%", "0.10%", "25.0%"):
         assert part in page
