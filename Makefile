@@ -66,7 +66,7 @@ pictures: $(VENV)/.dev ## take the pictures of README and docs of what `make tra
 site: $(VENV)/.dev ## write the documents as a site to var/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs -q build --strict
 
-bench: bench-serve bench-start bench-reload bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-scaling bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-tune bench-growth bench-rows bench-registry bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
+bench: bench-serve bench-start bench-reload bench-soak bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-scaling bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-tune bench-growth bench-rows bench-registry bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
 bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and others (PEERS="optimum litserve mlserver pipeline"), and under overload
 	$(BIN)/python tests/bench/bench_serve.py $(if $(PEERS),--peers $(PEERS))
@@ -76,6 +76,9 @@ bench-start: $(VENV)/.dev ## how long a server takes until it answers, and its m
 
 bench-reload: $(VENV)/.dev ## what callers notice while an alias moves a hundred times (MODEL=name@alias for another)
 	$(BIN)/python tests/bench/bench_reload.py --model $(MODEL)
+
+bench-soak: $(VENV)/.dev ## right answers and flat memory under swaps, hang-ups, slow callers and floods (MINUTES=20)
+	$(BIN)/python tests/bench/bench_soak.py --minutes $(or $(MINUTES),20)
 
 bench-train: $(VENV)/.dev ## tokens per second and accuracy against three Trainer scripts (ROUNDS=5)
 	$(BIN)/python tests/bench/bench_train.py --rounds $(or $(ROUNDS),5)
@@ -222,4 +225,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs chart pictures site bench bench-serve bench-start bench-reload bench-train bench-step bench-gpu bench-scaling bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-registry bench-bombs images serving-image job-image sbom submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs chart pictures site bench bench-serve bench-start bench-reload bench-soak bench-train bench-step bench-gpu bench-scaling bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-registry bench-bombs images serving-image job-image sbom submit install lock outdated clean
