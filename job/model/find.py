@@ -111,7 +111,7 @@ def is_wanted(name: str) -> bool:
 def _fetch_hub(address: str) -> Path:
     # Imported here: it reads its environment when it is imported, and most jobs need no hub.
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     if not sys.stderr.isatty():
@@ -123,12 +123,33 @@ def _fetch_hub(address: str) -> Path:
             revision=revision or None,
             allow_patterns=[*FILES, INDEX, CARD, "*.safetensors", "1_Pooling/config.json"],
         )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        raise BaseModelError(
-            f"base model {address!r} could not be had from the hub{offline}: {first_line(error)}"
-        ) from error
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        raise BaseModelError(_refused(address, error)) from error
     return Path(found)
+
+
+def _refused(address: str, error: Exception) -> str:
+    """What the hub refuses, or the network on the way to it, in one sentence."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    name, _, revision = address.partition("@")
+    if isinstance(error, GatedRepoError):
+        return f"base model {address!r} is given to those who accept its terms on the hub; do so, and set HF_TOKEN"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"base model {address!r}: the hub has no model {name!r}, or shows it only to some (HF_TOKEN)"
+    if isinstance(error, RevisionNotFoundError):
+        return f"base model {address!r}: the model has no revision {revision!r}, or has it no more"
+    said = f"base model {address!r} could not be had from the hub"
+    if os.environ.get("HF_HUB_OFFLINE"):
+        return f"{said} (HF_HUB_OFFLINE is set): {first_line(error)}"
+    # What is neither on the disk nor within reach.
+    hint = "; look at the network, HTTPS_PROXY and HF_ENDPOINT, or name a folder, s3://bucket/folder or models:/name/7"
+    return f"{said}: {first_line(error)}{hint if isinstance(error, LocalEntryNotFoundError) else ''}"
 
 
 def shown_names(names: list[str]) -> str:

@@ -211,7 +211,9 @@ def _told(address: HubAddress, folder: Path, name: str = "") -> Iterator[None]:
             raise disk_full(folder) from error
         what = f"{start}{f' ({name})' if name else ''} could not be had from the hub"
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        raise DataError(f"{what}{offline}: {first_line(error)}") from error
+        is_away = type(error).__module__.startswith(("httpx", "requests")) or isinstance(error, ConnectionError)
+        hint = "; look at the network, HTTPS_PROXY and HF_ENDPOINT" if is_away and not offline else ""
+        raise DataError(f"{what}{offline}: {first_line(error)}{hint}") from error
 
 
 def _library_cache() -> Path:

@@ -311,7 +311,36 @@ def test_a_revision_of_a_hub_model_can_be_asked_for(registry, hub):
 def test_a_model_that_the_hub_does_not_have_is_named(registry, hub):
     with pytest.raises(BaseModelError) as caught:
         fetch_base_model("org/other", registry)
-    assert str(caught.value).startswith("base model 'org/other' could not be had from the hub: 404 Client Error")
+    assert str(caught.value) == (
+        "base model 'org/other': the hub has no model 'org/other', or shows it only to some (HF_TOKEN)"
+    )
+
+
+def test_a_gated_model_says_what_to_do(registry, start_hub):
+    start_hub(lambda path: (b'{"error": "Access is restricted"}', 403, "GatedRepo"), COMMIT)
+    with pytest.raises(BaseModelError) as caught:
+        fetch_base_model("org/tiny", registry)
+    assert str(caught.value) == (
+        "base model 'org/tiny' is given to those who accept its terms on the hub; do so, and set HF_TOKEN"
+    )
+
+
+def test_a_revision_that_the_hub_does_not_have_is_named(registry, start_hub):
+    start_hub(lambda path: (b'{"error": "Invalid rev id"}', 404, "RevisionNotFound"), COMMIT)
+    with pytest.raises(BaseModelError) as caught:
+        fetch_base_model("org/tiny@v9", registry)
+    assert str(caught.value) == "base model 'org/tiny@v9': the model has no revision 'v9', or has it no more"
+
+
+def test_a_hub_that_is_out_of_reach_says_where_to_look(registry, hub, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(BaseModelError) as caught:
+        fetch_base_model("org/tiny", registry)
+    assert "Connection refused" in str(caught.value)
+    assert str(caught.value).endswith(
+        "; look at the network, HTTPS_PROXY and HF_ENDPOINT, or name a folder, s3://bucket/folder or models:/name/7"
+    )
+    assert "\n" not in str(caught.value)
 
 
 def test_nothing_is_asked_of_the_hub_when_it_is_offline(registry, hub, go_offline):

@@ -152,6 +152,7 @@ def test_a_hub_that_does_not_answer_is_said_in_one_sentence(hub, cache, monkeypa
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     said = refusal("hf://org/set", cache)
     assert said.startswith(" could not be had from the hub: ")
+    assert said.endswith("; look at the network, HTTPS_PROXY and HF_ENDPOINT")
     assert "\n" not in said
 
 
