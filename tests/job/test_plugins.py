@@ -130,40 +130,45 @@ def test_one_of_each_is_trained_with_named_in_the_lineage_and_served(tunewright,
     )
 
 
-@pytest.mark.parametrize(
-    ("entry", "code", "sentence"),
-    [
-        (
-            "kapa = broken:X",
-            "import nowhere_to_be_found",
-            "the metric 'kapa' of other-package 0.3 (broken:X) cannot be imported: ModuleNotFoundError: No module "
-            "named 'nowhere_to_be_found'",
-        ),
-        (
-            "kapa = broken:X",
-            "raise SystemExit(0)",
-            "the metric 'kapa' of other-package 0.3 (broken:X) cannot be imported: SystemExit: 0",
-        ),
-        ("kapa = broken:X", "X = 3", "the metric 'kapa' of other-package 0.3 (broken:X) is int; expected Metric"),
-        (
-            "accuracy = broken:X",
-            "X = 3",
-            "the metric 'accuracy' is of Tunewright itself and of other-package 0.3; a name belongs to one: uninstall "
-            "the others",
-        ),
-        (
-            "kapa = broken:X",
-            "from tunewright.job.measure.metric import Metric\nX = Metric('other', {})",
-            "the metric 'kapa' of other-package 0.3 (broken:X) calls itself 'other'; its entry point must have the "
-            "same name",
-        ),
-    ],
-)
-def test_a_plug_in_that_cannot_be_used_is_one_sentence(tunewright, other, config, entry, code, sentence):
-    site = [other("tunewright.metrics", entry, code)]
-    settings = config(task="text-classification", data={"train": "nowhere.csv"}, train={}, gate={}, metrics=["kapa"])
-    done = tunewright("check", "--config", settings, site=site)
-    assert (done.returncode, done.stderr) == (2, f"error: {sentence}\n")
+BROKEN = {
+    "away": (
+        "import nowhere_to_be_found",
+        "cannot be imported: ModuleNotFoundError: No module named 'nowhere_to_be_found'",
+    ),
+    "ends": ("raise SystemExit(0)", "cannot be imported: SystemExit: 0"),
+    "three": ("X = 3", "is int; expected Metric"),
+    "named": (
+        "from tunewright.job.measure.metric import Metric\nX = Metric('other', {})",
+        "calls itself 'other'; its entry point must have the same name",
+    ),
+}
+UNREAD = {"task": "text-classification", "data": {"train": "nowhere.csv"}, "train": {}, "gate": {}}
+"""Settings of which the plug-ins are what is found to be wrong first."""
+
+
+def test_a_plug_in_that_cannot_be_used_is_one_sentence(checks, other, config, tmp_path):
+    folder = other("tunewright.metrics", "\n".join(f"{name} = broken_{name}:X" for name in BROKEN), "")
+    for name, (code, _) in BROKEN.items():
+        (folder / f"broken_{name}.py").write_text(code)
+    files = [config(**UNREAD, metrics=[name]).rename(tmp_path / f"{name}.yaml") for name in BROKEN]
+    assert checks(*(["--config", file] for file in files), site=[folder]) == [
+        (2, f"error: the metric '{name}' of other-package 0.3 (broken_{name}:X) {sentence}\n")
+        for name, (_, sentence) in BROKEN.items()
+    ]
+
+
+def test_a_name_that_is_taken_is_refused_by_both_of_its_owners(tunewright, other, config):
+    done = tunewright(
+        "check",
+        "--config",
+        config(**UNREAD, metrics=["kapa"]),
+        site=[other("tunewright.metrics", "accuracy = broken:X", "X = 3")],
+    )
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: the metric 'accuracy' is of Tunewright itself and of other-package 0.3; a name belongs to one: "
+        "uninstall the others\n",
+    )
 
 
 NOT_FOR = [
@@ -186,7 +191,7 @@ NOT_FOR = [
 
 
 def test_what_a_plug_in_is_not_for_is_refused(checks, installed, config, tmp_path):
-    plain = {"task": "text-classification", "data": {"train": "nowhere.csv"}, "train": {}, "gate": {}, "metrics": []}
+    plain = UNREAD | {"metrics": []}
     files = [
         config(**(plain | changes)).rename(tmp_path / f"{number}.yaml") for number, (changes, _) in enumerate(NOT_FOR)
     ]
