@@ -308,11 +308,10 @@ def logs(engine, name):
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("module", ["torch", "transformers", "datasets", "tunewright.job", "pip"])
-def test_the_serving_image_cannot_train(engine, images, module):
-    done = engine("run", "--rm", "--entrypoint=python", images.serving, "-c", f"import {module}")
-    assert done.returncode == 1
-    assert f"No module named '{module}'" in done.stderr
+def test_the_serving_image_cannot_train(engine, images):
+    names = ["torch", "transformers", "datasets", "tunewright.job", "pip"]
+    code = f"import importlib.util as look; print([name for name in {names} if look.find_spec(name)])"
+    assert engine("run", "--rm", "--entrypoint=python", images.serving, "-c", code).stdout == "[]\n"
 
 
 def test_the_serving_image_is_small(engine, images, capsys):

@@ -4,6 +4,7 @@ tests run a job of their own."""
 import ast
 import re
 import statistics
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ OWN_JOBS = 11
 """Quick tests that run a job of their own, of ten seconds and more each; CONTRIBUTING.md says what others do."""
 
 
+@cache
 def trees(room: str) -> dict[str, ast.Module]:
     files = sorted((ROOT / room).rglob("*.py"))
     assert files

@@ -47,12 +47,12 @@ def test_an_editable_install_is_a_plain_path_that_holds_one_name():
 
 
 @pytest.mark.parametrize("command", ["list", "serve", "train"])
-@pytest.mark.parametrize("name", ["registry.py", "job.py", "serving/__init__.py", "errors.py"])
-def test_a_project_with_files_of_the_same_names_runs_tunewright(wheel, tmp_path, command, name):
+def test_a_project_with_files_of_the_same_names_runs_tunewright(wheel, tmp_path, command):
     _, site = wheel
-    path = tmp_path / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("raise SystemExit('the wrong file')")
+    for name in ("registry.py", "job.py", "serving/__init__.py", "errors.py"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"raise SystemExit('the wrong file: {name}')")
     words = [sys.executable, "-m", "tunewright", command, "--help"]
     environment = os.environ | {"PYTHONPATH": str(site)}
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, check=False, env=environment)

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -275,10 +276,16 @@ MOST_FILES = 12
 HEAVY = set("torch transformers datasets accelerate optimum peft sklearn scipy pandas pyarrow onnx".split())
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
 def imports(path: Path) -> set[str]:
     """All modules that a file imports, in functions too, with the names taken from each; '.' for a relative one."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -298,6 +305,7 @@ def inside(path: Path) -> set[tuple[str, str]]:
     return {tuple(name.split(".")[1:3]) for name in imports(path) if name.startswith("tunewright.")}
 
 
+@cache
 def files(room: str) -> list[Path]:
     return sorted((ROOT / room).rglob("*.py"))
 
@@ -384,7 +392,7 @@ def test_a_light_program_starts_without_a_training_library(module):
 
 def test_onnxruntime_is_imported_where_its_telemetry_is_off():
     for path in (path for room in MAY_KNOW for path in files(room) if path.name != "onnx_runtime.py"):
-        body = ast.parse(path.read_text()).body
+        body = tree(path).body
         names = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
         names |= {str(node.module) for node in body if isinstance(node, ast.ImportFrom)}
         assert not [name for name in names if name.partition(".")[0] == "onnxruntime"], path.relative_to(ROOT)
@@ -392,7 +400,7 @@ def test_onnxruntime_is_imported_where_its_telemetry_is_off():
 
 def test_an_init_file_holds_a_docstring_and_no_code():
     for path in (path for room in MAY_KNOW for path in files(room) if path.name == "__init__.py"):
-        rest = ast.parse(path.read_text()).body[1:]
+        rest = tree(path).body[1:]
         if path.parent.name == "tasks":
             # The one exception: the literal dict of tasks and the imports it is made of.
             rest = [node for node in rest if not isinstance(node, ast.ImportFrom | ast.AnnAssign)]

@@ -27,10 +27,18 @@ from tunewright.serving.program import main
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
 
 
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory):
+    """What trials found out, for all caches of these tests: the first start tries a version, which takes a second."""
+    return tmp_path_factory.mktemp("verdicts")
+
+
 @pytest.fixture
-def start(published, tmp_path):
+def start(published, tmp_path, verdicts):
     """A function that starts the program with these settings; what it started has ended after the test."""
     processes = []
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/verdicts").symlink_to(verdicts)
 
     def run(**settings):
         environment = {

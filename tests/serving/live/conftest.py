@@ -19,6 +19,7 @@ from tunewright.serving.http.server import listen, web_config
 from tunewright.serving.live.follow import Follower, Pace
 from tunewright.serving.live.loading import Loader
 from tunewright.serving.live.trials import Trials
+from tunewright.serving.runtime import large_pages
 from tunewright.serving.settings import ServingSettings
 from tunewright.serving.startup import canaries, models_of
 from tunewright.serving.watch.meters import Meters
@@ -108,9 +109,12 @@ def ask():
 
 
 @pytest.fixture
-def make_house(tmp_path):
+def make_house(tmp_path, monkeypatch):
     """make_house("reviews@production", canary="reviews:2=10"): a house that ends with the test."""
     made = []
+    # The process of all tests has gigabytes, which would be put into large pages again with every model.
+    (tmp_path / "large_pages").write_text("always madvise [never]")
+    monkeypatch.setattr(large_pages, "_SETTING", tmp_path / "large_pages")
 
     def make(*arguments, uri=None, **options):
         made.append(House(uri or str(tmp_path / "registry"), tmp_path / "cache", *arguments, **options))
