@@ -15,6 +15,7 @@ HELM = os.environ.get("TUNEWRIGHT_HELM") or shutil.which("helm")
 """The program; .ci/run brings it."""
 with_kubectl = pytest.mark.skipif(not chart.kubectl(), reason="there is no kubectl, by which the chart is made")
 with_helm = pytest.mark.skipif(not HELM, reason="TUNEWRIGHT_HELM names no program, which .ci/run brings")
+TOGETHER = chart.together()
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 
 
@@ -32,7 +33,7 @@ def objects(manifests):
 
 
 def of_helm(values):
-    done = helm("template", "release", values=values)
+    done = helm("template", "release", "--namespace", "tunewright", values=values)
     assert (done.returncode, done.stderr) == (0, "")
     return objects([one for one in yaml.safe_load_all(done.stdout) if one])
 
@@ -45,13 +46,14 @@ def test_the_chart_is_what_make_chart_writes():
 
 def test_the_components_of_the_chart_are_those_of_the_server():
     assert {"autoscale", "openshift", "pod-identity", "private-ca", "s3-variables"} <= set(chart.components())
+    assert {"metrics", "autoscale-requests"} <= set(chart.components())
     assert not {"gpu", "kueue", "nodes", "cache", "shared-memory", "hub-token"} & set(chart.components())
     assert yaml.safe_load((chart.CHART / "values.yaml").read_text())["components"].keys() == set(chart.components())
 
 
 @with_kubectl
 @with_helm
-@pytest.mark.parametrize("names", [(), *((name,) for name in chart.components()), chart.components()], ids="+".join)
+@pytest.mark.parametrize("names", [(), *((name,) for name in chart.components()), TOGETHER], ids="+".join)
 def test_helm_renders_what_kustomize_renders(names):
     values = {"components": dict.fromkeys(names, True)}
     assert of_helm(values) == objects(chart.rendered({}, names))
@@ -61,9 +63,12 @@ def test_helm_renders_what_kustomize_renders(names):
 @with_helm
 def test_several_servers_of_a_namespace_are_told_apart_as_kustomize_does_it():
     label = {"pairs": {"app.kubernetes.io/instance": "topics-2"}, "includeSelectors": True}
-    found = of_helm({"instance": "topics-2", "components": {"autoscale": True}})
-    assert found == objects(chart.rendered({"nameSuffix": "-topics-2", "labels": [label]}, ["autoscale"]))
-    assert not found.keys() & of_helm({"components": {"autoscale": True}}).keys()
+    values = {"components": dict.fromkeys(TOGETHER, True)}
+    found = of_helm({"instance": "topics-2", **values})
+    assert found == objects(chart.rendered({"nameSuffix": "-topics-2", "labels": [label]}, TOGETHER))
+    assert not found.keys() & of_helm(values).keys()
+    scaled = [one["spec"]["scaleTargetRef"] for one in found.values() if "scaleTargetRef" in one.get("spec", {})]
+    assert {one["name"] for one in scaled} == {"serving-topics-2"}
     assert found["Service", "serving-topics-2"]["spec"]["selector"]["app.kubernetes.io/instance"] == "topics-2"
 
 
@@ -136,12 +141,35 @@ def test_an_autoscaler_is_told_its_bounds():
     assert of_helm(values) == objects(chart.rendered(overlay, ["autoscale"]))
 
 
+@with_kubectl
 @with_helm
-@pytest.mark.parametrize(
-    "values", [{}, VALUES, {"instance": "b", "components": dict.fromkeys(chart.components(), True)}]
-)
+def test_an_autoscaler_by_requests_is_told_what_to_ask_of_whom():
+    asked = {"prometheus": "https://prometheus.example.com", "query": 'sum(in_flight{job="a"})', "threshold": "4.5"}
+    metadata = {"serverAddress": asked["prometheus"], "query": asked["query"], "threshold": asked["threshold"]}
+    patch = [
+        {"op": "replace", "path": "/spec/maxReplicaCount", "value": 7},
+        {"op": "replace", "path": "/spec/triggers/0/metadata", "value": metadata},
+    ]
+    overlay = {"patches": [{"target": {"kind": "ScaledObject"}, "patch": json.dumps(patch)}]}
+    values = {"components": {"autoscale-requests": True}, "autoscale": {"maxReplicas": 7, **asked}}
+    assert of_helm(values) == objects(chart.rendered(overlay, ["autoscale-requests"]))
+
+
+@with_helm
+def test_an_autoscaler_by_requests_that_asks_for_another_namespace_is_refused():
+    values = {"components": {"autoscale-requests": True}}
+    done = helm("template", "release", "--namespace", "shop", values=values)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        "autoscale.query asks for servers of the namespace tunewright, and this release is in shop: name it in the "
+        "query\n"
+    ) in done.stderr
+
+
+@with_helm
+@pytest.mark.parametrize("values", [{}, VALUES, {"instance": "b", "components": dict.fromkeys(TOGETHER, True)}])
 def test_helm_finds_no_fault_with_the_chart(values):
-    done = helm("lint", "--strict", values=values)
+    done = helm("lint", "--strict", "--namespace", "tunewright", values=values)
     assert done.returncode == 0, done.stdout
     assert "1 chart(s) linted, 0 chart(s) failed" in done.stdout
     assert "WARNING" not in done.stdout
@@ -155,8 +183,16 @@ def test_helm_finds_no_fault_with_the_chart(values):
         ({"replicas": "3"}, "at '/replicas': got string, want integer"),
         ({"components": {"autoscaling": True}}, "at '/components': additional properties 'autoscaling' not allowed"),
         ({"components": {"autoscale": "yes"}}, "at '/components/autoscale': got string, want boolean"),
+        (
+            {"components": {"autoscale": True, "autoscale-requests": True}},
+            "components.autoscale and components.autoscale-requests would each set the number of servers: choose one\n",
+        ),
         ({"model": "Reviews!"}, "at '/model': 'Reviews!' does not match pattern"),
-        ({"image": {"tag": "latest"}}, "at '/image/tag': 'not' failed"),
+        (
+            {"image": {"tag": "latest"}},
+            "image.tag is latest, which is another image after each push: servers would differ, and a rollback would "
+            "bring nothing back; name a version, or set image.digest\n",
+        ),
         (
             {"image": {"digest": "0.2.0"}},
             "at '/image/digest': '0.2.0' does not match pattern '^(sha256:[0-9a-f]{64})?$'",
@@ -179,10 +215,15 @@ def test_helm_finds_no_fault_with_the_chart(values):
             "environment.SERVING_MODEL has no effect: the chart sets it itself, SERVING_MODEL by model and alias\n",
         ),
         ({"autoscale": {"minReplicas": 1}}, "at '/autoscale/minReplicas': minimum: got 1, want 2"),
+        (
+            {"autoscale": {"minReplicas": 5, "maxReplicas": 4}},
+            "autoscale.minReplicas is 5, more than autoscale.maxReplicas, 4\n",
+        ),
+        ({"autoscale": {"threshold": "many"}}, "at '/autoscale/threshold': 'many' does not match pattern"),
     ],
 )
 def test_a_wrong_value_is_refused_by_a_sentence(values, sentence):
-    done = helm("template", "release", values=values)
+    done = helm("template", "release", "--namespace", "tunewright", values=values)
     assert done.returncode == 1
     assert sentence in done.stderr
 

@@ -62,7 +62,7 @@ def helm(*words):
 @cache
 def everything():
     """Name to objects of all that is rendered: bases, overlays, all components, a submission, the chart."""
-    of_the_server = [*chart.components(), "namespace", "metrics"]
+    of_the_server = [*chart.together(), "namespace"]
     instead = {"jobset": ["nodes", "jobset"], "trainer": ["trainer"]}
     within = {*of_the_server, *LEFT_OUT, *instead, "group"}
     of_the_job = [one for one in COMPONENTS if one not in within or one in OF_BOTH]
@@ -73,7 +73,7 @@ def everything():
     texts["serving with all components"] = overlay("serving", of_the_server)
     if HELM:
         texts["chart"] = helm()
-        texts["chart with all components"] = helm(*(f"--set=components.{one}=true" for one in chart.components()))
+        texts["chart with all components"] = helm(*(f"--set=components.{one}=true" for one in chart.together()))
     found = {name: [one for one in yaml.safe_load_all(text) if one] for name, text in texts.items()}
     made = submission(texts["overlays/gpu/job"], model=None, settings=None, image=f"registry.example.com/job@{DIGEST}")
     found["submission"] = [*made.beside, made.settings, made.with_run("reviews-1")]

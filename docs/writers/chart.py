@@ -26,9 +26,10 @@ _NOTE = "# Written by docs/writers/chart.py: run `make chart`.\n"
 _LABEL = "app.kubernetes.io/instance"
 _INSTANCE = "instance-of-the-chart"
 """Stands in what is rendered for the value of that name."""
-_NOT_SWITCHES = ("namespace", "registry", "metrics", "autoscale-requests")
-"""Components that the chart does without: helm makes namespaces itself, the registry is in each server, what watches
-is one for all servers of a namespace, and KEDA takes the place of the other autoscaler."""
+_NOT_SWITCHES = ("namespace", "registry")
+"""Components that the chart does without: helm makes namespaces itself, and the registry is in each server."""
+_APART = ("autoscale", "autoscale-requests")
+"""Components of which a server has one at most: each would have the number of servers."""
 
 _CHART = """\
 apiVersion: v2
@@ -47,11 +48,39 @@ _HELPERS = """\
 
 {{/* The image, by its digest where one is given. */}}
 {{- define "tunewright.image" -}}
+{{- if eq .Values.image.tag "latest" }}
+{{- fail "image.tag is latest, which is another image after each push: servers would differ, and a rollback would \
+bring nothing back; name a version, or set image.digest" }}
+{{- end }}
 {{- with .Values.image }}{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}{{ end }}
+{{- end }}
+
+{{/* Refuses what the autoscalers could not follow. */}}
+{{- define "tunewright.scaling" -}}
+{{- if and .Values.components.autoscale (index .Values.components "autoscale-requests") }}
+{{- fail "components.autoscale and components.autoscale-requests would each set the number of servers: choose one" }}
+{{- end }}
+{{- with .Values.autoscale }}
+{{- if gt (int .minReplicas) (int .maxReplicas) }}
+{{- fail (printf "autoscale.minReplicas is %d, more than autoscale.maxReplicas, %d" (int .minReplicas) \
+(int .maxReplicas)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What KEDA asks Prometheus: as it stands, of the servers of the namespace that the manifests name. */}}
+{{- define "tunewright.query" -}}
+{{- $named := printf "namespace=%q" "tunewright" }}
+{{- if and (contains $named .Values.autoscale.query) (ne .Release.Namespace "tunewright") }}
+{{- fail (printf "autoscale.query asks for servers of the namespace tunewright, and this release is in %s: name it \
+in the query" .Release.Namespace) }}
+{{- end }}
+{{- .Values.autoscale.query }}
 {{- end }}
 
 {{/* The variables' name ends in a digest of them, as kustomize makes it, so that a change reaches the pods. */}}
 {{- define "tunewright.environment" -}}
+{{- include "tunewright.scaling" . }}
 {{- range list OWN }}
 {{- if hasKey $.Values.environment . }}
 {{- fail (printf "environment.%s has no effect: the chart sets it itself, SERVING_MODEL by model and alias" .) }}
@@ -97,6 +126,11 @@ def components() -> tuple[str, ...]:
     """The components that fit the server."""
     names = sorted(path.parent.name for path in K8S.glob("components/*/kustomization.yaml"))
     return tuple(name for name in names if name not in _NOT_SWITCHES and not _is_of_the_job(name))
+
+
+def together() -> tuple[str, ...]:
+    """As many of them as a server can have at once."""
+    return tuple(name for name in components() if name not in _APART[1:])
 
 
 def _is_of_the_job(name: str) -> bool:
@@ -166,18 +200,19 @@ def _with_values(key: str, tree: dict[str, Tree]) -> dict[str, Tree]:
     found = _with_names(tree)
     assert isinstance(found, dict)
     for value in VALUES:
-        if not value.place.startswith(f"{key}/"):
+        place = next((one for one in value.places if one.startswith(f"{key}/")), None)
+        if place is None:
             continue
-        *way, last = value.place.split("/")[1:]
+        *way, last = place.split("/")[1:]
         holder = _at(found, way)
         code = value.code or f".Values.{value.name}"
         if value.default is not None:
             holder[last] = When(code, Block(code) if isinstance(value.default, dict) else Code(code))
         else:
-            place = _place(holder, last)
-            if isinstance(holder, dict) and place not in holder:
+            word = _place(holder, last)
+            if isinstance(holder, dict) and word not in holder:
                 continue  # a component has taken it out
-            holder[place] = Block(code) if isinstance(holder[place], dict | list) else Code(code)
+            holder[word] = Block(code) if isinstance(holder[word], dict | list) else Code(code)
     return found
 
 
@@ -215,7 +250,7 @@ def _defaults(objects: Sequence[Mapping[str, dict[str, Tree]]]) -> dict[str, Tre
     """Each value as the manifests have it."""
     found: dict[str, Tree] = {}
     for value in VALUES:
-        key, *way = value.place.split("/")
+        key, *way = value.places[0].split("/") if value.places else [""]
         if value.default is not None:
             found[value.name] = value.default
         elif key:

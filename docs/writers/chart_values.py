@@ -35,14 +35,16 @@ class Value:
     """With a dot where it is inside a group."""
     about: str
     schema: Mapping[str, object]
-    place: str = ""
-    """Where it stands: the kind and name of the object, then the way to it, by keys, names and numbers."""
+    places: tuple[str, ...] = ()
+    """Where it stands: the kind and name of the object, then the way to it, by keys, names and numbers. The first says
+    what it is unless somebody says otherwise."""
     code: str = ""
     """How a template writes it, where that is more than its name."""
     default: str | dict[str, Tree] | None = None
     """Where no place holds it; what is empty is left out of the object."""
 
 
+_TRIGGER = "scaledobject-serving/spec/triggers/0/metadata"
 CONTAINER = "deployment-serving/spec/template/spec/containers/serving"
 VALUES = (
     Value(
@@ -55,7 +57,7 @@ VALUES = (
         "model",
         "What is served: a model of the registry, and the alias that says which of its versions.",
         _NAMED,
-        f"{CONTAINER}/env/SERVING_MODEL/value",
+        (f"{CONTAINER}/env/SERVING_MODEL/value",),
         'printf "%s@%s" .Values.model .Values.alias | quote',
     ),
     Value("alias", "", _NAMED),
@@ -63,22 +65,22 @@ VALUES = (
         "replicas",
         "How many servers, where no autoscaler says it.",
         {"type": "integer", "minimum": 0},
-        "deployment-serving/spec/replicas",
+        ("deployment-serving/spec/replicas",),
     ),
     Value(
         "image.repository",
         "The image of the server that `make images` builds. A digest says which where it is given, else the tag.",
         _TEXT | {"pattern": "^[a-z0-9][a-z0-9._:/-]*[a-z0-9]$"},
-        f"{CONTAINER}/image",
+        (f"{CONTAINER}/image",),
         'include "tunewright.image" . | quote',
     ),
-    Value("image.tag", "", _TEXT | {"pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", "not": {"const": "latest"}}),
+    Value("image.tag", "", _TEXT | {"pattern": r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"}),
     Value("image.digest", "", _TEXT | {"pattern": "^(sha256:[0-9a-f]{64})?$"}, default=""),
     Value(
         "image.pullPolicy",
         "",
         {"enum": ["", "Always", "IfNotPresent", "Never"]},
-        f"{CONTAINER}/imagePullPolicy",
+        (f"{CONTAINER}/imagePullPolicy",),
         default="",
     ),
     Value(
@@ -91,7 +93,7 @@ VALUES = (
             "patternProperties": {"^[A-Z_][A-Z0-9_]*$": _TEXT},
             "additionalProperties": False,
         },
-        "configmap-environment/data",
+        ("configmap-environment/data",),
     ),
     Value(
         "resources",
@@ -102,32 +104,53 @@ VALUES = (
             "properties": {"requests": _QUANTITIES, "limits": _QUANTITIES},
             "additionalProperties": False,
         },
-        f"{CONTAINER}/resources",
+        (f"{CONTAINER}/resources",),
     ),
     Value(
         "bucket",
         "The rule of the network policy that lets the server reach the bucket.",
         _RULE,
-        "networkpolicy-serving/spec/egress/1",
+        ("networkpolicy-serving/spec/egress/1",),
     ),
     Value(
         "serviceAccountAnnotations",
         "Ties the service account to a workload identity of a cloud.",
         {"type": "object", "additionalProperties": _TEXT},
-        "serviceaccount-tunewright-serving/metadata/annotations",
+        ("serviceaccount-tunewright-serving/metadata/annotations",),
         default={},
     ),
     Value(
         "autoscale.minReplicas",
-        "Bounds of the component autoscale.",
+        "Bounds of the components autoscale and autoscale-requests.",
         {"type": "integer", "minimum": 2},
-        "horizontalpodautoscaler-serving/spec/minReplicas",
+        ("horizontalpodautoscaler-serving/spec/minReplicas", "scaledobject-serving/spec/minReplicaCount"),
     ),
     Value(
         "autoscale.maxReplicas",
         "",
         {"type": "integer", "minimum": 2},
-        "horizontalpodautoscaler-serving/spec/maxReplicas",
+        ("horizontalpodautoscaler-serving/spec/maxReplicas", "scaledobject-serving/spec/maxReplicaCount"),
+    ),
+    Value(
+        "autoscale.prometheus",
+        "What autoscale-requests asks, of which Prometheus, and how many requests one server may have.",
+        _TEXT | {"pattern": "^https?://"},
+        (f"{_TRIGGER}/serverAddress",),
+        ".Values.autoscale.prometheus | quote",
+    ),
+    Value(
+        "autoscale.query",
+        "",
+        _TEXT | {"minLength": 1},
+        (f"{_TRIGGER}/query",),
+        'include "tunewright.query" . | quote',
+    ),
+    Value(
+        "autoscale.threshold",
+        "",
+        _TEXT | {"pattern": r"^[0-9]+(\.[0-9]+)?$"},
+        (f"{_TRIGGER}/threshold",),
+        ".Values.autoscale.threshold | quote",
     ),
 )
 _COMPONENTS = "Each of k8s/components that fits the server; its kustomization.yaml says what it does and needs."
@@ -138,7 +161,8 @@ def values_file(defaults: Mapping[str, Tree], components: Sequence[str]) -> str:
     lines, group = [], ""
     for value in VALUES:
         head, _, inner = value.name.rpartition(".")
-        lines += [f"# {value.about}"] if value.about else []
+        indent = "  " if head and head == group else ""
+        lines += [f"{indent}# {value.about}"] if value.about else []
         lines += [f"{head}:"] if head != group and head else []
         lines += written({inner: defaults[value.name]}, 2 if head else 0)
         group = head
