@@ -166,6 +166,11 @@ sbom: ## write what each built image holds to var/sbom/*.json, in CycloneDX, for
 	  echo var/sbom/$$name.json; \
 	done
 
+sign-image: $(VENV)/.job ## sign the images that were pushed, for clusters that ask for it (SIGNING_KEY=ci.pem, REPOSITORY, TAG, IMAGES="serving" for one)
+	@set -e; for name in $(or $(IMAGES),serving job); do \
+	  $(BIN)/tunewright sign oci://$(REPOSITORY)/tunewright-$$name:$(TAG) $(if $(SIGNING_KEY),--key $(SIGNING_KEY)); \
+	done
+
 submit: $(VENV)/.job ## run a job on Kubernetes and follow it (CONFIG=your.yaml, OVERLAY=k8s/overlays/gpu/job, SUBMIT="--detach")
 	@$(BIN)/tunewright submit --overlay $(OVERLAY) $(if $(filter file,$(origin CONFIG)),,--config $(CONFIG)) $(SUBMIT)
 
@@ -225,4 +230,4 @@ outdated: $(VENV)/.dev ## locked packages with newer releases: what `make lock` 
 clean: ## remove .venv, var and caches
 	rm -rf $(VENV) var build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.PHONY: help train serve test test-slow check docs chart pictures site bench bench-serve bench-start bench-reload bench-soak bench-train bench-step bench-gpu bench-scaling bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-registry bench-bombs images serving-image job-image sbom submit install lock outdated clean
+.PHONY: help train serve test test-slow check docs chart pictures site bench bench-serve bench-start bench-reload bench-soak bench-train bench-step bench-gpu bench-scaling bench-tasks bench-generate bench-export bench-quantized bench-explain bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-distill bench-tune bench-registry bench-bombs images serving-image job-image sbom sign-image submit install lock outdated clean

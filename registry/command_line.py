@@ -112,7 +112,7 @@ GROUP = Group(
         "unyank": "take that back",
         "search": "the versions of a task, above a figure, or with a tag",
         "verify": "read every byte of a version, a model or all again and compare the digests",
-        "sign": "sign a version and, of an alias, the move that points there and what is tried beside it",
+        "sign": "sign a version, an image or, of an alias, the move that points there and what is tried beside it",
         "repair": "put back what fails its digest, from files or another registry",
         "delete": "take a version out of the list; its number is not given again",
         "gc": "tell what nothing refers to any more, and remove it when told to",

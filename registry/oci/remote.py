@@ -21,6 +21,7 @@ from tunewright.registry.versions.manifest import LARGEST, MEDIA_TYPE, digest_of
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
+_KINDS = f"{MEDIA_TYPE}, {INDEX}"
 _TRIES = 4  # of an upload, whose session may end with the connection
 _CHALLENGE = re.compile(r'([a-zA-Z]+)="([^"]*)"')
 
@@ -36,13 +37,18 @@ class Remote:
         self._authorization: str | None = None
         self._logging_in = Lock()
 
-    def manifest(self, reference: str) -> bytes:
-        """The manifest of a tag or a digest. Raises NotFound, CorruptObject."""
-        answer = self.ask(
-            "GET", f"manifests/{reference}", headers={"Accept": f"{MEDIA_TYPE}, {INDEX}"}, known=(200, 404)
-        )
-        if answer.status == 404:
+    def manifest(self, reference: str, kinds: str = _KINDS) -> bytes:
+        """The manifest of a tag or a digest, one of these kinds. Raises NotFound, CorruptObject."""
+        data = self.find_manifest(reference, kinds)
+        if data is None:
             raise NotFound(f"{self.address} is not there: its registry knows no {reference} of this repository")
+        return data
+
+    def find_manifest(self, reference: str, kinds: str = _KINDS) -> bytes | None:
+        """The same; None where there is none."""
+        answer = self.ask("GET", f"manifests/{reference}", headers={"Accept": kinds}, known=(200, 404))
+        if answer.status == 404:
+            return None
         if len(answer.data) > LARGEST:
             raise CorruptObject(f"the manifest of {self.address} holds {len(answer.data)} bytes; {LARGEST} are allowed")
         if reference.startswith("sha256:") and digest_of(answer.data) != reference:

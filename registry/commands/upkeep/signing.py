@@ -1,4 +1,4 @@
-"""`tunewright sign`: say with a key that a version is what it is, and that an alias points there."""
+"""`tunewright sign`: say with a key that a version or an image is what it is, and that an alias points there."""
 
 import argparse
 from pathlib import Path
@@ -7,10 +7,12 @@ from tunewright.registry.commands.command import Command, add_json, add_referenc
 from tunewright.registry.commands.output import answer
 from tunewright.registry.completion import names_a
 from tunewright.registry.errors import BadReference, NotFound
+from tunewright.registry.oci.address import is_oci, parse_oci
+from tunewright.registry.oci.sign import sign_image
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.probe import probe
 from tunewright.registry.stores.store import Store
-from tunewright.registry.trust.keys import read_signer
+from tunewright.registry.trust.keys import Signer, read_signer
 from tunewright.registry.trust.trust import KEY, Trust, statement_of
 from tunewright.registry.versions.alias import Move, held, history, last_move
 from tunewright.registry.versions.canary import Trial, running
@@ -20,7 +22,7 @@ from tunewright.registry.versions.reference import name_and_alias, parse, resolv
 
 
 def _add(made: argparse.ArgumentParser) -> None:
-    add_reference(made)
+    add_reference(made, "REF|OCI")
     said = f"PEM file of an ed25519 private key; without it that of {KEY}"
     names_a(made.add_argument("--key", metavar="FILE", help=said), "file")
     said = "of an alias only this entry of its history, whichever it is"
@@ -37,7 +39,10 @@ def _sign(store: Store, options: argparse.Namespace) -> int:
     path = Path(options.key) if options.key else settings.signing_key
     if path is None:
         raise BadReference(f"no key is named; say --key FILE, or set {KEY}")
-    trust = Trust(read_signer(path, "--key" if options.key else KEY))
+    signer = read_signer(path, "--key" if options.key else KEY)
+    if is_oci(options.reference):
+        return _sign_image(options, signer)
+    trust = Trust(signer)
     asked = parse(options.reference)
     made: list[Version | Move | Trial | Yank] = []
     if options.yank:
@@ -55,6 +60,19 @@ def _sign(store: Store, options: argparse.Namespace) -> int:
     signed = [statement_of(one).what.rstrip(",") for one in made]
     facts = {"signed": signed, "signed_by": keys[0].id if keys[0] else None}
     answer(f"signed by {keys[0]}: {', and '.join(signed)}", facts, as_json=options.json)
+    return 0
+
+
+def _sign_image(options: argparse.Namespace, signer: Signer) -> int:
+    """What an OCI registry holds."""
+    if options.yank or options.entry is not None:
+        raise BadReference(
+            f"--yank and --entry are about a registry of versions, and {options.reference} is no part of one"
+        )
+    done = str(sign_image(parse_oci(options.reference), signer))
+    answer(
+        f"signed by {signer.public}: {done}", {"signed": [done], "signed_by": signer.public.id}, as_json=options.json
+    )
     return 0
 
 
