@@ -12,19 +12,6 @@ from tunewright.job.cluster.rendered import Submission, inner, run_id_of
 from tunewright.job.cluster.state import JobSeen, State, read_job, read_pods, state_of
 from tunewright.job.errors import SettingsError
 
-_SPACE: Document = {
-    "apiVersion": "v1",
-    "kind": "Namespace",
-    "metadata": {
-        "labels": {
-            "app.kubernetes.io/name": "tunewright",
-            "pod-security.kubernetes.io/enforce": "restricted",
-            "pod-security.kubernetes.io/warn": "restricted",
-        }
-    },
-}
-"""Where an overlay has none: the cluster refuses any pod here that is not restricted."""
-
 
 @dataclass(frozen=True)
 class Submitted:
@@ -37,15 +24,16 @@ class Submitted:
 
 
 def create(
-    kubectl: Kubectl, submission: Submission, namespace: str, *, again: bool = False, make_namespace: bool = False
+    kubectl: Kubectl, submission: Submission, namespace: str, *, again: bool = False, space: Document | None = None
 ) -> Submitted:
     """The job of a submission in a namespace: a new one, or that which was submitted before.
 
     `again`: one that has ended is made anew. A run that failed goes on under its own id, from its last checkpoint where
-    it keeps them; one that is complete gets another, unless the settings name it. ClusterError.
+    it keeps them; one that is complete gets another, unless the settings name it. `space`: the namespace, where it is
+    to be made if it is missing. ClusterError.
     """
-    if make_namespace:
-        _make(kubectl, {**(submission.space or _SPACE)}, namespace, name=namespace)
+    if space:
+        _make(kubectl, space, namespace, name=namespace)
     run_id = submission.run_id or run_id_of(submission.name)
     there = job_of(kubectl, namespace, submission.name)
     if there is not None:

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import yaml
+
 from tunewright.job.cluster import place
 from tunewright.job.cluster.create import create, job_of
 from tunewright.job.cluster.follow import follow
 from tunewright.job.cluster.group import render
-from tunewright.job.cluster.kubectl import Kubectl
+from tunewright.job.cluster.kubectl import Document, Kubectl
 from tunewright.job.cluster.rendered import Submission, submission
 from tunewright.job.cluster.state import JobSeen, PodSeen, State, read_job, read_list, read_pods, state_of
 from tunewright.job.errors import JobError, SettingsError, visible
@@ -112,7 +114,8 @@ def _submit(kubectl: Kubectl, asked: argparse.Namespace) -> int:
         documents = [*found.beside, *found.own, found.settings, found.job]
         _say(json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}, indent=2))
         return 0
-    done = create(kubectl, found, namespace, again=asked.again, make_namespace=asked.create_namespace)
+    space = _space(found) if asked.create_namespace else None
+    done = create(kubectl, found, namespace, again=asked.again, space=space)
     if done.is_new:
         _tell(f"submitted {found.name} to {namespace}, run {done.job.run_id}")
     else:
@@ -164,6 +167,15 @@ def _manifests(name: str) -> Path:
     if found is None:
         raise SettingsError("this installation holds no manifests; name a folder with them: --overlay DIR")
     return found
+
+
+def _space(found: Submission) -> Document:
+    """The namespace of the overlay, else that of this package, which takes no pod that is not restricted."""
+    made: Document | None = found.space
+    if made is None:
+        made = yaml.safe_load((_manifests("components/namespace") / "namespace.yaml").read_text())
+        assert made
+    return made
 
 
 def _overlay(asked: Path | None) -> Path:
