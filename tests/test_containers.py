@@ -23,12 +23,14 @@ import boto3
 import pytest
 import yaml
 from fault_proxy import FaultProxy, Handler
+from pods import Pods, rendered
 
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions import alias
 from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull_into
 from tunewright.registry.versions.record import version_numbers
+from writers import chart
 
 ROOT = Path(__file__).parents[1]
 TAG = "test"
@@ -414,6 +416,69 @@ def test_the_job_container_ends_with_the_code_that_names_the_fault(engine, image
     assert "Traceback" not in wrong.stderr
     absent = ("--data.train", f"s3://{bucket_with_reviews}/data/absent.csv")
     assert engine.run(images.job, *config, *absent, environment=trained.environment).returncode == 3
+
+
+@pytest.fixture(scope="module")
+def pods(engine, images, tmp_path_factory):
+    """Pods as they are rendered, of the images that were built."""
+    program = os.environ.get("TUNEWRIGHT_PODMAN")
+    if program is None or not chart.kubectl():
+        assert "TUNEWRIGHT_PART" not in os.environ, "CI has no podman 5 or no kubectl"
+        pytest.skip("TUNEWRIGHT_PODMAN names no podman 5, which .ci/podman brings, or there is no kubectl")
+    if engine.program != "podman":
+        pytest.skip("the images are those of another engine than podman")
+    store = engine("info", "--format", "{{.Store.GraphRoot}}").stdout.strip()
+    made = Pods(program, store, tmp_path_factory.mktemp("pods"))
+    yield made
+    made.clear()
+
+
+@pytest.fixture
+def job_pod(pods, images, bucket_with_reviews, s3_endpoint):
+    """job_pod(train={"epochs": 1}) plays the Job of an overlay, its keys in a Secret; the name of its container."""
+    variables = [f"AWS_ENDPOINT_URL_S3={s3_endpoint}", f"REGISTRY_URI=s3://{bucket_with_reviews}/registry-of-pods"]
+    keys = f"[default]\naws_access_key_id = {KEYS['AWS_ACCESS_KEY_ID']}\naws_secret_access_key = secret\n"
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-job"}, "stringData": {"credentials": keys}}
+
+    def start(**changes):
+        pods.clear()
+        settings = yaml.safe_load((ROOT / "job/examples/reviews/job.yaml").read_text())
+        settings["data"] |= {
+            one: f"s3://{bucket_with_reviews}/data/{one}.csv" for one in ("train", "validation", "test")
+        }
+        settings["data"] |= {"limit": 160}
+        settings |= {"gate": {"min": {}, "max_drop": {"int8": 1.0}}}
+        settings["train"] |= {"epochs": 1, "max_length": 64}
+        for name, change in changes.items():
+            settings[name] = settings.get(name, {}) | change
+        documents = rendered(
+            "local/job",
+            images=[{"name": "localhost/tunewright-job", "newTag": images.job.rpartition(":")[2]}],
+            configMapGenerator=[
+                {"name": "environment", "behavior": "merge", "literals": variables},
+                {"name": "job", "behavior": "replace", "literals": [f"job.yaml={json.dumps(settings)}"]},
+            ],
+        )
+        pods.play([secret, *documents])
+        return "job-pod-job"
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("code", "changes", "stop_at", "said"),
+    [
+        (0, {}, None, "registered reviews:"),
+        (2, {"trian": {}}, None, "error: trian is not a setting"),
+        (3, {"data": {"columns": {"text": "none", "label": "label"}}}, None, "error: "),
+        (4, {"gate": {"min": {"accuracy": 1.0}}}, None, "error: "),
+        (75, {"train": {"epochs": 90}}, '"epoch": 1', "error: "),
+    ],
+)
+def test_a_pod_ends_with_the_code_of_the_job(pods, job_pod, code, changes, stop_at, said):
+    ended, told = pods.end(job_pod(**changes), stop_at=stop_at)
+    assert (ended, "Traceback" in told) == (code, False), told[-4000:]
+    assert said in told
 
 
 def test_the_serving_container_answers_with_what_the_job_registered(server):
