@@ -79,9 +79,12 @@ class Dataset:
 
     def targets(self) -> Sequence[Any]:
         """All targets, without the inputs; labels take a few bytes a row."""
-        found = (target for part in self._parts(["target"]) for target in part["target"].to_pylist())
         of_labels = bool(self.chunks) and self.chunks[0].schema.field("target").type == _LABELS
-        return LabelLists(found) if of_labels else list(found)
+        return LabelLists(self.each_target()) if of_labels else list(self.each_target())
+
+    def each_target(self) -> Iterator[Any]:
+        """The targets one after another, without the inputs."""
+        return (target for part in self._parts(["target"]) for target in part["target"].to_pylist())
 
     def places(self) -> list["Place"]:
         """Where each example stood in the files of its setting; only for selections known to be small."""

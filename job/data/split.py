@@ -13,6 +13,8 @@ from tunewright.job.data.label_lists import LabelLists
 
 Positions = NDArray[np.int64]
 Keys = NDArray[np.uint64]
+_AT_ONCE = 1 << 16
+"""Rows whose labels are looked at together: those of all of them take more memory than the rest of a split."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,10 @@ def _strata(group: NDArray[np.int64], labels: LabelLists, groups: int) -> list[N
     rank = np.empty(len(counts), dtype=np.int32)
     rank[sorted(range(len(counts)), key=lambda one: (counts[one], labels.names[one]))] = np.arange(len(counts))
     rarest = np.full(groups, len(counts), dtype=np.int32)
-    np.minimum.at(rarest, np.repeat(group, np.diff(labels.starts)), rank[labels.numbers])
+    for at in range(0, len(group), _AT_ONCE):
+        starts = labels.starts[at : at + _AT_ONCE + 1]
+        of_label = np.repeat(group[at : at + _AT_ONCE], np.diff(starts))
+        np.minimum.at(rarest, of_label, rank[labels.numbers[starts[0] : starts[-1]]])
     members = np.argsort(rarest, kind="stable")
     return np.split(members, np.flatnonzero(np.diff(rarest[members])) + 1)
 

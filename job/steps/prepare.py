@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from tunewright.job.data.check import Checked, check
@@ -33,6 +34,7 @@ from tunewright.job.settings.job import JobSettings
 from tunewright.job.steps.contradictions import check_settings, used
 from tunewright.job.steps.teachers.unlabelled import Unlabelled, read_unlabelled
 from tunewright.job.tasks import TASKS
+from tunewright.serving.runtime.free_memory import give_back
 
 _FEW = 16
 """Rows a label up to which pairs are ahead of plain fine-tuning: measured in docs/guides/few-labels.md."""
@@ -65,6 +67,9 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
         if said:
             warn("split", said)
     facts = facts_of(checked, parts, unlabelled=unlabelled, out_of_scope=strange)
+    # A row was a dozen small objects while it was read: what is left of them would be kept as long as the job lasts.
+    pa.default_memory_pool().release_unused()
+    give_back()
     return Prepared(
         task,
         options,
@@ -219,7 +224,7 @@ def _sides(
     """The three sides: as given, or split off from train."""
     given = checked["train"]
     rows = _limited(len(given.data), settings.data.limit, settings.train.seed)
-    strata = map(task.target.strata, given.data.select(rows).targets())
+    strata = map(task.target.strata, given.data.select(rows).each_target())
     shares = _shares(checked, settings)
     cut = split(given.keys[rows], strata, seed=settings.train.seed, **shares)
     sides = {}

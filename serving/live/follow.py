@@ -5,7 +5,6 @@ What has failed is tried again after a while that doubles, and at once when the 
 """
 
 import contextlib
-import ctypes
 import gc
 import random
 import threading
@@ -26,6 +25,7 @@ from tunewright.serving.live.service import Service
 from tunewright.serving.live.slot import Failure, Slot, Swap
 from tunewright.serving.live.trials import Trials
 from tunewright.serving.live.waiting import wait_for
+from tunewright.serving.runtime.free_memory import give_back
 from tunewright.serving.runtime.large_pages import gather
 from tunewright.serving.runtime.priority import give_way
 from tunewright.serving.trial.parent import end_trials
@@ -118,7 +118,7 @@ class Follower:
                 slot.seen = look(slot.reference)
                 self._bring(model, slot)
             self._try(model)
-        _trim()
+        give_back()
 
     def _wait_for(self, reference: str) -> Seen:
         return wait_for(self._models, reference, self._loader.look, pause=self._sleep)
@@ -347,18 +347,12 @@ class Follower:
         if is_there() is not None:
             # Something of it refers to itself: it, and the graph, would stay until the collector comes by.
             gc.collect()
-        _trim()
+        give_back()
         gather()
 
     def _go_on(self) -> None:
         if self._stopping:
             raise _Stopping
-
-
-def _trim() -> None:
-    """Give back to the system what a version took: glibc would keep it, and every version takes other pieces."""
-    with contextlib.suppress(OSError, AttributeError):  # other C libraries have no such call
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _outcome(error: Exception) -> str:

@@ -1,5 +1,6 @@
-"""How much memory this process may still take, has, and had at most."""
+"""How much memory this process may still take, has, and had at most; and giving back what it needs no more."""
 
+import ctypes
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,12 @@ def forget_peak() -> bool:
     except OSError:
         return False
     return True
+
+
+def give_back() -> None:
+    """Give back to the system what was freed: glibc would keep it, and whatever comes next takes other pieces."""
+    with suppress(OSError, AttributeError):  # other C libraries have no such call
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _machine(proc: Path) -> Iterator[int]:
