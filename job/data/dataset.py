@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,12 +80,13 @@ class Dataset:
 
     def targets(self) -> Sequence[Any]:
         """All targets, without the inputs; labels take a few bytes a row."""
+        found = chain.from_iterable(self.target_parts())
         of_labels = bool(self.chunks) and self.chunks[0].schema.field("target").type == _LABELS
-        return LabelLists(self.each_target()) if of_labels else list(self.each_target())
+        return LabelLists(found) if of_labels else list(found)
 
-    def each_target(self) -> Iterator[Any]:
-        """The targets one after another, without the inputs."""
-        return (target for part in self._parts(["target"]) for target in part["target"].to_pylist())
+    def target_parts(self) -> Iterator[Values]:
+        """The targets, without the inputs, some rows at a time."""
+        return (part["target"].to_pylist() for part in self._parts(["target"]))
 
     def places(self) -> list["Place"]:
         """Where each example stood in the files of its setting; only for selections known to be small."""

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -224,7 +225,7 @@ def _sides(
     """The three sides: as given, or split off from train."""
     given = checked["train"]
     rows = _limited(len(given.data), settings.data.limit, settings.train.seed)
-    strata = map(task.target.strata, given.data.select(rows).each_target())
+    strata = map(task.target.strata, chain.from_iterable(given.data.select(rows).target_parts()))
     shares = _shares(checked, settings)
     cut = split(given.keys[rows], strata, seed=settings.train.seed, **shares)
     sides = {}
