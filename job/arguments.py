@@ -110,10 +110,11 @@ examples:
 _IMPORT = """Register a model that was taught elsewhere: exported, measured and gated as those of `train`, labels kept.
 
 MODEL (or base_model) is a folder of transformers (config.json, model.safetensors, tokenizer.json), a hub id, s3://, or
-models:/name@alias. It must have a head for the task, whose labels stand in config.json (id2label); where these are
-called LABEL_0 and so on, data.label_names names them. data.test is what it is measured on; with data.validation
-temperatures and thresholds are set and the variants chosen on rows of their own. Nothing is taught: settings that
-would teach are refused. No code of a model is run, and no pickle is read.
+models:/name@alias; one of texts to labels or tags may have model.onnx or onnx/model.onnx alone, without weights. It
+must have a head for the task, whose labels stand in config.json (id2label); where these are called LABEL_0 and so on,
+data.label_names names them. data.test is what it is measured on; with data.validation temperatures and thresholds are
+set and the variants chosen on rows of their own. Nothing is taught: settings that would teach are refused. No code of
+a model is run, and no pickle is read.
 """
 _IMPORT_MORE = """Any other setting of `tunewright train --help` may follow as a flag.
 

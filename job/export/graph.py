@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PretrainedConfig
 
 from tunewright.job.errors import BaseModelError
+from tunewright.job.export.given import GivenGraph
 from tunewright.job.export.int8 import quantize_int8
 from tunewright.job.export.trace import Axes, Tracer, by_transformers, to_onnx
 from tunewright.job.model.classifiers import vectors_seen
@@ -78,9 +79,15 @@ def export_variants(
 ) -> dict[str, Variant]:
     """Write `onnx/<variant>/model.onnx` for each variant; `unit` is the unit of the outputs, `rows` two real ones.
 
-    `with_vector`: the graphs also hand out the vectors of which they make their logits.
+    `with_vector`: the graphs also hand out the vectors of which they make their logits. A graph that was given is taken
+    as it is, and has no int8 where none can be made of it.
     """
     made = {name: folder / "onnx" / name / "model.onnx" for name in variants}
+    if isinstance(model, GivenGraph):
+        model.write(made["fp32"])
+        if "int8" in made and not model.write_int8(made["int8"]):
+            del made["int8"]
+        return {name: describe_variant(folder, graph, name, unit=unit) for name, graph in made.items()}
     export_fp32(model, made["fp32"], task, rows=rows, with_vector=with_vector)
     if "int8" in made:
         quantize_int8(made["fp32"], made["int8"])

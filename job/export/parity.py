@@ -20,8 +20,10 @@ class Parity:
     """Share of the rows (or tokens) with the same largest logit."""
 
 
-def compare(expected: Sequence[Array], answered: Sequence[Array], *, unit: float = 1.0) -> Parity:
-    """Outputs of torch and of ONNX for the same inputs, one array `[..., L]` per input.
+def compare(
+    expected: Sequence[Array], answered: Sequence[Array], *, unit: float = 1.0, origin: str = "torch"
+) -> Parity:
+    """Outputs of the model (`origin` says where) and of ONNX for the same inputs, one array `[..., L]` per input.
 
     `unit` is the unit of the outputs: 1, or the standard deviation of a regression's targets.
     """
@@ -29,7 +31,7 @@ def compare(expected: Sequence[Array], answered: Sequence[Array], *, unit: float
     for torch_output, onnx_output in zip(expected, answered, strict=True):
         if torch_output.shape != onnx_output.shape:
             raise JobError(
-                f"parity failed: torch answers with the shape {torch_output.shape}, "
+                f"parity failed: {origin} answers with the shape {torch_output.shape}, "
                 f"the ONNX file with {onnx_output.shape}; nothing was registered"
             )
         difference = np.abs(torch_output - onnx_output)
@@ -39,11 +41,11 @@ def compare(expected: Sequence[Array], answered: Sequence[Array], *, unit: float
     return Parity(len(expected), largest / unit, float(np.concatenate(same).mean()))
 
 
-def require(parity: Parity, tolerance: float) -> None:
+def require(parity: Parity, tolerance: float, origin: str = "torch") -> None:
     """JobError unless the difference is a number and within the tolerance."""
     # `not <=` also refuses NaN, which compares false with everything.
     if not parity.largest <= tolerance:
         raise JobError(
-            f"parity failed: on {parity.rows} validation rows the fp32 ONNX file differs from torch by up to "
+            f"parity failed: on {parity.rows} validation rows the fp32 ONNX file differs from {origin} by up to "
             f"{parity.largest:.3g} (allowed: {tolerance:g}); nothing was registered"
         )

@@ -20,7 +20,7 @@ from tunewright.job.kinds.options import TagOptions
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.kinds.task import Inputs, Learner
 from tunewright.job.learners.heads import Headed
-from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, tensors, torch_rows
+from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, tensors, tensors_of, torch_rows
 from tunewright.job.measure.metric import figures
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.settings.job import JobSettings
@@ -66,7 +66,7 @@ class SentenceInputs(Inputs):
     def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Sequence[str]]) -> list[Array]:
         """Logits of all windows of each sentence."""
         cutter, cut = windower(plan)
-        names, outputs = tensors(plan, _EXPORT_TASK), []
+        names, outputs = tensors_of(model, plan, _EXPORT_TASK), []
         for words in inputs:
             rows = [window.row for window in cutter.words(words, cut).windows]
             outputs.append(np.concatenate(torch_rows(model, plan, rows, names)))

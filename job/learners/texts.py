@@ -10,6 +10,7 @@ from torch import nn
 from tunewright.job.batches.kept import encode_or_reuse
 from tunewright.job.batches.side import Array, Batch, Rows
 from tunewright.job.batches.text import EncodedSplit, TextRows, encode
+from tunewright.job.export.given import GivenGraph
 from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK, export_variants, graph_inputs, require_vector
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.kinds.task import Graph, Inputs, Learner
@@ -56,7 +57,7 @@ class TextInputs(Inputs):
 
     def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[Text]) -> list[Array]:
         """Logits, one text at a time."""
-        return torch_rows(model, plan, plan.opened(Encoder).encode(inputs), tensors(plan))
+        return torch_rows(model, plan, plan.opened(Encoder).encode(inputs), tensors_of(model, plan))
 
 
 class Classifier(Graph):
@@ -96,6 +97,11 @@ def described(encoder: Encoder) -> dict[str, object]:
 def tensors(plan: Plan, export_task: str = EXPORT_TASK) -> list[str]:
     """The tensors that training and the graph take."""
     return graph_inputs(load_config(plan.base), export_task)
+
+
+def tensors_of(model: nn.Module, plan: Plan, export_task: str = EXPORT_TASK) -> list[str]:
+    """The same of a model that may be there as a graph alone, which says itself what it takes."""
+    return model.inputs if isinstance(model, GivenGraph) else tensors(plan, export_task)
 
 
 @torch.no_grad()

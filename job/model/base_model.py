@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -19,7 +19,7 @@ from tunewright.job.errors import BaseModelError
 from tunewright.job.inside import leaves
 from tunewright.job.licence import licence_of
 from tunewright.job.model.configuration import allowed_keys, refuse_code
-from tunewright.job.model.find import FILES, INDEX, find, is_fetched, is_wanted, shown_names, weightless
+from tunewright.job.model.find import FILES, GRAPHS, INDEX, find, is_fetched, is_wanted, shown_names, weightless
 from tunewright.job.model.tokenizer import check_tokenizer
 from tunewright.job.model.tokenizer_config import applied_tokenizer
 from tunewright.job.relay import once, shared_folder
@@ -38,6 +38,9 @@ _MOST_BYTES = {"tokenizer.json": 64 * 1024 * 1024}
 """Bytes of a file that is read at once: the largest known tokenizer.json has 35 million."""
 _MOST_BYTES_BESIDE = 16 * 1024 * 1024
 """Of the others: known are 9 million of an index of shards and 1.2 million of a tokenizer_config.json."""
+
+Held = Callable[[Path, str], list[str]]
+"""The folder of a model as it was found, and its address, to the paths in it of the files that hold the model."""
 
 
 @dataclass(frozen=True)
@@ -81,27 +84,51 @@ class BaseCheckpoint:
         return dict(json.loads((self.folder / "config.json").read_text()))
 
 
+def weight_files(found: Path, address: str) -> list[str]:
+    """The files that hold the weights of a model, by their paths in its folder; BaseModelError where there are none."""
+    if (found / INDEX).is_file():
+        shards = _read_json(found / INDEX, address).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise BaseModelError(f"base model {address!r}: {INDEX} names no weights (weight_map)")
+        listed = list(shards.values())
+        for name in listed:
+            if not isinstance(name, str) or PurePosixPath(name).name != name or not name.endswith(".safetensors"):
+                raise BaseModelError(f"base model {address!r}: {INDEX} names {name!r}, which is not a file beside it")
+            if not (found / name).is_file():
+                raise BaseModelError(f"base model {address!r}: {INDEX} names {name}, which is not there")
+        return [INDEX, *sorted(set(listed))]
+    if (found / "model.safetensors").is_file():
+        return ["model.safetensors"]
+    graphs = [name for name in GRAPHS if (found / name).is_file()]
+    raise weightless([*sorted(path.name for path in found.iterdir()), *graphs], address)
+
+
 def fetch_base_model(
-    address: str, registry: RegistrySettings, needs: Sequence[str] = ("tokenizer.json",), *, found: Path | None = None
+    address: str,
+    registry: RegistrySettings,
+    needs: Sequence[str] = ("tokenizer.json",),
+    *,
+    found: Path | None = None,
+    held: Held = weight_files,
 ) -> BaseCheckpoint:
     """Find, check and copy a base model. BaseModelError says what is missing or not allowed.
 
     `needs`: files that the task cannot do without, such as `preprocessor_config.json`. `found`: its folder, where that
-    was looked for already.
+    was looked for already. `held`: tells which files hold the model itself.
     """
     found = found or find(address, registry)
     if not is_fetched(address):
-        return _checked(address, registry, needs, found)
-    base = once(f"base model {shown_address(address)!r}", lambda: _checked(address, registry, needs, found))
+        return _checked(address, registry, needs, found, held)
+    base = once(f"base model {shown_address(address)!r}", lambda: _checked(address, registry, needs, found, held))
     return replace(base, folder=shared_folder(base.folder), cache=registry.cache)
 
 
-def _checked(address: str, registry: RegistrySettings, needs: Sequence[str], found: Path) -> BaseCheckpoint:
+def _checked(address: str, registry: RegistrySettings, needs: Sequence[str], found: Path, held: Held) -> BaseCheckpoint:
     address = shown_address(address)
     _refuse_strange_files(found, address)
     config = _read_json(found / "config.json", address)
     refuse_code(config, address)
-    weights = _weight_files(found, address)
+    weights = held(found, address)
     for name in needs:
         if not (found / name).is_file():
             raise BaseModelError(f"base model {address!r} has no {name} (it has {_names(found)}); {_ADVICE[name]}")
@@ -173,23 +200,6 @@ def _names(folder: Path) -> str:
     return shown_names(sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [])
 
 
-def _weight_files(found: Path, address: str) -> list[str]:
-    if (found / INDEX).is_file():
-        shards = _read_json(found / INDEX, address).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
-            raise BaseModelError(f"base model {address!r}: {INDEX} names no weights (weight_map)")
-        listed = list(shards.values())
-        for name in listed:
-            if not isinstance(name, str) or PurePosixPath(name).name != name or not name.endswith(".safetensors"):
-                raise BaseModelError(f"base model {address!r}: {INDEX} names {name!r}, which is not a file beside it")
-            if not (found / name).is_file():
-                raise BaseModelError(f"base model {address!r}: {INDEX} names {name}, which is not there")
-        return [INDEX, *sorted(set(listed))]
-    if (found / "model.safetensors").is_file():
-        return ["model.safetensors"]
-    raise weightless(sorted(path.name for path in found.iterdir()), address)
-
-
 def _pretrained_pooling(found: Path, config: dict[str, object]) -> str:
     if "tunewright_pooling" in config:
         return str(config["tunewright_pooling"])
@@ -234,6 +244,7 @@ def _copy(found: Path, made: dict[str, bytes], digests: dict[str, str], cache: P
             if name in made:
                 (part / name).write_bytes(made[name])
             else:
+                (part / name).parent.mkdir(exist_ok=True)
                 # A copy, not a link: the original may be changed in place by its owner.
                 shutil.copyfile(found / name, part / name)
         part.rename(folder)

@@ -27,15 +27,18 @@ FILES_OF_ENCODERS = (
 """What says how inputs become numbers."""
 FILES = ("config.json", *FILES_OF_ENCODERS, "generation_config.json", "modules.json")
 INDEX = "model.safetensors.index.json"
+GRAPHS = ("model.onnx", "onnx/model.onnx")
+"""Where a model lies that is given as a graph: as optimum writes it, and as the hub has it."""
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "tf_model.h5", "*.msgpack", "*.pkl")
 
 
-def find(address: str, registry: RegistrySettings) -> Path:
-    """The folder of a base model, fetched where it is not here; BaseModelError where there is none."""
+def find(address: str, registry: RegistrySettings, *, graphs: bool = False) -> Path:
+    """The folder of a base model, fetched where it is not here; BaseModelError where there is none. `graphs`: whether a
+    graph may stand for the weights where there are none."""
     if address.startswith("package://"):
         return _find_package(address)
     if is_fetched(address):
-        return once(f"the folder of base model {shown_address(address)!r}", lambda: _fetched(address, registry))
+        return once(f"the folder of base model {shown_address(address)!r}", lambda: _fetched(address, registry, graphs))
     path = Path(address).expanduser()
     if path.is_dir():
         return path
@@ -53,12 +56,12 @@ def is_fetched(address: str) -> bool:
     return not is_path and not Path(address).is_dir()
 
 
-def _fetched(address: str, registry: RegistrySettings) -> Path:
+def _fetched(address: str, registry: RegistrySettings, graphs: bool) -> Path:
     if address.startswith("models:/"):
         return _find_version(address, registry)
     if address.startswith("s3://"):
-        return _fetch_bucket(address, registry.cache / "base-downloads")
-    return _fetch_hub(address)
+        return _fetch_bucket(address, registry.cache / "base-downloads", graphs)
+    return _fetch_hub(address, graphs)
 
 
 def _find_package(address: str) -> Path:
@@ -82,10 +85,15 @@ def _find_version(address: str, registry: RegistrySettings) -> Path:
         cache=registry.cache,
         only=lambda path: path.startswith("weights/") or path == LINEAGE,
     )
+    if not (pulled.folder / "weights").is_dir():
+        raise BaseModelError(
+            f"base model {shown_address(address)!r}: {pulled.version} carries no weights: it was imported as an "
+            "ONNX graph, or published as files of others; name the model that it was made of"
+        )
     return pulled.folder / "weights"
 
 
-def _fetch_bucket(address: str, cache: Path) -> Path:
+def _fetch_bucket(address: str, cache: Path, graphs: bool) -> Path:
     bucket, _, prefix = address.removeprefix("s3://").partition("/")
     store = open_store(f"s3://{bucket}", foreign=True)
     prefix = prefix.rstrip("/") + "/" if prefix else ""
@@ -93,12 +101,15 @@ def _fetch_bucket(address: str, cache: Path) -> Path:
     names = [stat.key.removeprefix(prefix) for stat in store.list(prefix)]
     wanted = [name for name in names if is_wanted(name) or name == CARD]
     if not any(name.endswith(".safetensors") for name in wanted):
+        wanted += [name for name in names if graphs and is_graph(name)]
+    if not any(name.endswith(".safetensors") or name in GRAPHS for name in wanted):
         raise weightless(names, shown_address(address))
     for name in wanted:
         download(store, prefix + name, folder / name)
     # What an earlier job fetched and the bucket no longer has would be taken for a part of the model.
     for left in [path for path in folder.rglob("*") if path.is_file()]:
-        if left.suffix in (".json", ".safetensors", ".md") and left.relative_to(folder).as_posix() not in wanted:
+        name = left.relative_to(folder).as_posix()
+        if (left.suffix in (".json", ".safetensors", ".md") or is_graph(name)) and name not in wanted:
             left.unlink()
     return folder
 
@@ -108,7 +119,12 @@ def is_wanted(name: str) -> bool:
     return name in (*FILES, INDEX, "1_Pooling/config.json") or ("/" not in name and name.endswith(".safetensors"))
 
 
-def _fetch_hub(address: str) -> Path:
+def is_graph(name: str) -> bool:
+    """Whether a file is of a graph that may stand for weights, or of those beside it, by its path."""
+    return name.removeprefix("onnx/").startswith(GRAPHS[0]) and "/" not in name.removeprefix("onnx/")
+
+
+def _fetch_hub(address: str, graphs: bool) -> Path:
     # Imported here: it reads its environment when it is imported, and most jobs need no hub.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -117,12 +133,12 @@ def _fetch_hub(address: str) -> Path:
     if not sys.stderr.isatty():
         disable_progress_bars()
     name, _, revision = address.partition("@")
+    patterns = [*FILES, INDEX, CARD, "*.safetensors", "1_Pooling/config.json"]
     try:
-        found = snapshot_download(
-            name,
-            revision=revision or None,
-            allow_patterns=[*FILES, INDEX, CARD, "*.safetensors", "1_Pooling/config.json"],
-        )
+        found = snapshot_download(name, revision=revision or None, allow_patterns=patterns)
+        if graphs and not any(Path(found).glob("*.safetensors")):
+            patterns += [f"{graph}*" for graph in GRAPHS]
+            found = snapshot_download(name, revision=revision or None, allow_patterns=patterns)
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise BaseModelError(_refused(address, error)) from error
     return Path(found)
@@ -164,6 +180,11 @@ def weightless(names: list[str], address: str) -> BaseModelError:
         return BaseModelError(
             f"base model {address!r} has its weights only as {pickles[0]}, a format that can run code when it is read; "
             "convert it to model.safetensors (transformers: save_pretrained(..., safe_serialization=True))"
+        )
+    if any(name in GRAPHS for name in names):
+        return BaseModelError(
+            f"base model {address!r} is an ONNX graph without model.safetensors, and a graph cannot be taught; name "
+            "the weights that it was made of, or register it as it is with `tunewright import`"
         )
     return BaseModelError(
         f"base model {address!r} has no model.safetensors, the only weights that are read (it has {shown_names(names)})"

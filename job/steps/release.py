@@ -18,6 +18,7 @@ from torch import nn
 
 from tunewright.job.checkpoints.files import of_the_system
 from tunewright.job.errors import JobError
+from tunewright.job.export.given import GivenGraph
 from tunewright.job.export.parity import Parity, compare, require
 from tunewright.job.kinds.plan import Part, Plan, Prepared
 from tunewright.job.kinds.temperature import calibrated
@@ -125,9 +126,14 @@ def release(model: nn.Module, plan: Plan, objective: Objective, folder: Path, st
 
     With `stages` what an earlier try has made and measured of the same weights is used again.
     """
-    needed = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    with _room(folder, 2 * needed):
+    with _room(folder, 2 * _bytes_of(model)):
         return _release(model, plan, objective, folder, stages or Stages())
+
+
+def _bytes_of(model: nn.Module) -> int:
+    if isinstance(model, GivenGraph):
+        return model.bytes
+    return sum(weight.numel() * weight.element_size() for weight in model.parameters())
 
 
 def _release(model: nn.Module, plan: Plan, objective: Objective, folder: Path, stages: Stages) -> Release:
@@ -164,7 +170,8 @@ def _release(model: nn.Module, plan: Plan, objective: Objective, folder: Path, s
         "scope", _maybe(Scope), lambda: _scope(final, plan, folder, evaluations), of=final.default_variant
     )
     _write(final, folder)
-    _keep_weights(model, plan.base, folder)
+    if not isinstance(model, GivenGraph):
+        _keep_weights(model, plan.base, folder)
     made_bytes = {name: one.bytes for name, one in made.items()}
     found = (faithfulness, nearness, robustness, vectors, scope)
     return Release(folder, final, evaluations, parities, headline, baseline, short, made_bytes, *found)
@@ -247,15 +254,16 @@ def _check_parity(
     watching = vectors_seen(model) if keeps_neighbours(plan) else nullcontext([])
     with watching as vectors:
         expected = plan.prepared.task.inputs.torch_outputs(model, plan, inputs)
+    origin = "the graph that was given, row by row," if isinstance(model, GivenGraph) else "torch"
     parities = {}
     for name in draft.variants:
         predictor = _open(draft, name, folder)
         served = [plan.prepared.task.columns.served(value) for value in inputs]
-        parities[name] = compare(expected, predictor.outputs(served), unit=unit)
+        parities[name] = compare(expected, predictor.outputs(served), unit=unit, origin=origin)
         shown = f"largest difference {parities[name].largest:.2g}, same answer {parities[name].agreement:.1%}"
         say("parity", f"{name}: {shown} on {len(inputs)} rows", variant=name, largest=parities[name].largest)
         if name == "fp32":
-            require(parities[name], plan.settings.export.parity_tolerance)
+            require(parities[name], plan.settings.export.parity_tolerance, origin)
             if vectors:
                 given = normalized(np.stack(predictor.vectors(served)))
                 same = compare(list(normalized(torch.cat(vectors).float().numpy())), list(given))

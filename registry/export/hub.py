@@ -92,8 +92,8 @@ def _opened(found: Evidence) -> _Opened:
     paths = {layer.path for layer in found.manifest.layers}
     if not isinstance(task, str) or "weights/config.json" not in paths:
         raise BadReference(
-            f"{version} carries no model.json with weights/config.json: it was not made by a job of this program, and "
-            "its files are whatever its publisher has put there (tunewright pull)"
+            f"{version} carries no model.json with weights/config.json: it was imported as an ONNX graph, or not made "
+            "by a job of this program, and its files are whatever its publisher has put there (tunewright pull)"
         )
     if task not in TASKS:
         raise BadReference(

@@ -23,7 +23,12 @@ def _main(arguments: Sequence[str]) -> None:
 
 def _judged(kind: str, words: Sequence[str], bounds: Bounds) -> Verdict | dict[str, str]:
     """A good verdict, or why there is none: `refused` in a sentence of its own, else the `fault` of what was tried."""
-    judges: dict[str, Callable[..., Verdict]] = {"bundle": _bundle, "tokenizer": _tokenizer, "template": _template}
+    judges: dict[str, Callable[..., Verdict]] = {
+        "bundle": _bundle,
+        "graph": _graph,
+        "tokenizer": _tokenizer,
+        "template": _template,
+    }
     try:
         return judges[kind](*words)
     except BundleError as error:
@@ -54,6 +59,12 @@ def _bundle(folder: str, variant: str) -> Verdict:
     from tunewright.serving.trial.bundle import judge
 
     return judge(folder, variant)
+
+
+def _graph(path: str) -> Verdict:
+    from tunewright.serving.trial.graph import judge
+
+    return judge(path)
 
 
 def _tokenizer(path: str) -> Verdict:

@@ -49,6 +49,28 @@ def try_bundle(folder: Path, variant: str, *, digest: str, cache: Path, bounds: 
     return replace(found, memory=max(found.memory, size))
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a graph of texts gives."""
+
+    per_token: bool
+    """Whether it answers each token; else each row."""
+    labels: int
+    """Numbers of an answer."""
+
+
+def try_graph(path: Path, *, digest: str, cache: Path, bounds: Bounds | None = None) -> Answers:
+    """Open a graph of texts and run it for rows of several numbers and lengths. BundleError where it does not fit.
+
+    `digest`: of all its files. `cache`: where the verdict is kept.
+    """
+    size = sum(one.stat().st_size for one in path.parent.iterdir() if one.is_file())
+    bounds = bounds or Bounds.of(size)
+    key = key_of("graph", digest)
+    found = verdict(key, cache, lambda: tried("graph", [str(path)], f"the graph {path.name}", bounds))
+    return Answers(bool(found["per_token"]), found["labels"])
+
+
 def try_tokenizer(path: Path, *, cache: Path, bounds: Bounds | None = None) -> Made:
     """Load a `tokenizer.json`, encode texts of many kinds and lengths, and decode what it makes of them. BundleError
     where it holds what is not allowed, gives up, or makes far more of a text than that has characters."""

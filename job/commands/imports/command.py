@@ -7,9 +7,11 @@ from pathlib import Path
 
 import torch
 
+from tunewright.job.commands.imports.graph import check_graph, given_graph, model_files
 from tunewright.job.commands.imports.head import head_labels
 from tunewright.job.commands.imports.rows import measured_rows
 from tunewright.job.data.columns import read_roles
+from tunewright.job.export.given import GivenGraph
 from tunewright.job.export.graph import check_exportable
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.model.base_model import BaseCheckpoint, fetch_base_model
@@ -36,11 +38,12 @@ _MOST_LENGTH = 512
 
 def get_ready(settings: JobSettings, registry: RegistrySettings, work: Path) -> Ready:
     """Look at the model, then read the rows that it is measured on; a JobError says what is wrong with either."""
-    task, found = TASKS[settings.task], find(settings.base_model, registry)
-    base = fetch_base_model(settings.base_model, registry, task.inputs.needs, found=found)
+    task, found = TASKS[settings.task], find(settings.base_model, registry, graphs=True)
+    base = fetch_base_model(settings.base_model, registry, task.inputs.needs, found=found, held=model_files)
     base = replace(base, finished=True)
     role = read_roles(settings.data, task.forms).target_role
     labels = head_labels(json.loads((found / "config.json").read_bytes()), settings, role, base.address)
+    check_graph(base, settings.task, labels)
     return Ready(measured_rows(settings, labels, registry.cache, work), found, base)
 
 
@@ -53,7 +56,7 @@ def import_model(begun: Begun, settings: JobSettings, registry: RegistrySettings
     assert base is not None
     torch.set_num_threads(min(torch.get_num_threads(), available_cpus()))
     plan = _plan(begun.ready, base, settings, registry)
-    told = {"address": base.address, "files": _digests(begun.ready.base)}
+    told = {"address": base.address, "files": _digests(begun.ready.base, base)}
     taught = _taken(plan)
     facts: Mapping[str, object] = {"imported": told, "settings": plan.settings.told()}
     return register(begun, plan, taught, plan.settings, registry, told=facts)
@@ -61,7 +64,8 @@ def import_model(begun: Begun, settings: JobSettings, registry: RegistrySettings
 
 def _plan(ready: Ready, base: BaseCheckpoint, settings: JobSettings, registry: RegistrySettings) -> Plan:
     task, config = ready.prepared.task, base.config()
-    check_exportable(str(config["model_type"]), base.address, task.graph.architectures)
+    if given_graph(base) is None:
+        check_exportable(str(config["model_type"]), base.address, task.graph.architectures)
     pooled = {"pooling": config.get("tunewright_pooling", "native")} if "train.pooling" in used(task) else {}
     settings = settings.model_copy(update={"train": _with(settings.train, {**pooled, **_length(settings, base)})})
     encoder = task.inputs.open_encoder(settings, base)
@@ -88,6 +92,10 @@ def _length(settings: JobSettings, base: BaseCheckpoint) -> dict[str, int]:
 def _taken(plan: Plan) -> Taught:
     """The model with every weight of its file."""
     task = plan.prepared.task
+    if graph := given_graph(plan.base):
+        given = GivenGraph(graph)
+        say("model", f"{plan.base.address}: a graph of {given.weights:,} weights, taken as it is")
+        return Taught(given.eval(), Parameters(given.weights, 0), Trained("fp32", "cpu"))
     model, scale = task.graph.build(plan), task.objective(plan).scale
     if scale != (0.0, 1.0):
         scale_head(model, scale)
@@ -96,6 +104,8 @@ def _taken(plan: Plan) -> Taught:
     return Taught(model.eval(), Parameters(weights, 0), Trained("fp32", "cpu"))
 
 
-def _digests(found: Path) -> dict[str, str]:
+def _digests(found: Path, base: BaseCheckpoint) -> dict[str, str]:
     """sha256 of the files that were read, as they were found."""
-    return {path.name: sha256_of(path) for path in sorted(found.iterdir()) if is_wanted(path.name)}
+    names = [path.name for path in found.iterdir() if is_wanted(path.name)]
+    names += model_files(found, base.address) if given_graph(base) else []
+    return {name: sha256_of(found / name) for name in sorted(names)}

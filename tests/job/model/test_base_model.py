@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from tunewright.job.errors import BaseModelError
 from tunewright.job.model.base_model import fetch_base_model
+from tunewright.job.model.find import find
 from tunewright.registry.errors import NotFound
 
 OUTSIDE = "../outside.safetensors"
@@ -262,8 +263,36 @@ def test_a_bucket_that_is_not_there_is_named(registry, s3):
 
 def upload(folder, bucket, prefix):
     client = boto3.client("s3")
-    for path in folder.iterdir():
-        client.put_object(Bucket=bucket, Key=f"{prefix}/{path.name}", Body=path.read_bytes())
+    for path in (one for one in folder.rglob("*") if one.is_file()):
+        client.put_object(Bucket=bucket, Key=f"{prefix}/{path.relative_to(folder).as_posix()}", Body=path.read_bytes())
+
+
+@pytest.fixture
+def graph_alone(copied_base):
+    """A base model whose weights are not there, and a graph with a file beside it is."""
+    (copied_base / "model.safetensors").unlink()
+    (copied_base / "onnx").mkdir()
+    for name in ("model.onnx", "model.onnx_data", "other.onnx"):
+        (copied_base / "onnx" / name).write_bytes(name.encode())
+    return copied_base
+
+
+def test_a_graph_is_fetched_from_a_bucket_where_it_may_stand_for_weights(graph_alone, registry, bucket):
+    upload(graph_alone, bucket, "tiny")
+    with pytest.raises(
+        BaseModelError, match=r"is an ONNX graph without model\.safetensors, and a graph cannot be taught"
+    ):
+        find(f"s3://{bucket}/tiny", registry)
+    found = find(f"s3://{bucket}/tiny", registry, graphs=True)
+    assert sorted(path.name for path in (found / "onnx").iterdir()) == ["model.onnx", "model.onnx_data"]
+
+
+def test_a_graph_is_fetched_from_the_hub_where_it_may_stand_for_weights(graph_alone, registry, start_hub):
+    hub = start_hub(partial(_respond, graph_alone), COMMIT)
+    assert not (find("org/tiny", registry) / "onnx").exists()
+    found = find("org/tiny", registry, graphs=True)
+    assert (found / "onnx/model.onnx_data").read_bytes() == b"model.onnx_data"
+    assert not any(path.endswith("other.onnx") for path in hub.requests)
 
 
 COMMIT = "a" * 40
@@ -279,14 +308,15 @@ def _respond(folder, path):
     """A listing, or a file of the folder."""
     parts = path.strip("/").split("/")
     if parts[:4] == ["api", "models", "org", "tiny"]:
-        names = [*(path.name for path in folder.iterdir()), "pytorch_model.bin", "modeling_evil.py", "README.md"]
+        inside = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+        names = [*inside, "pytorch_model.bin", "modeling_evil.py", "README.md"]
         listed = {"id": "org/tiny", "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
         tree = [{"type": "file", "path": name, "size": _size(folder / name), "oid": name} for name in names]
         return json.dumps(tree if parts[4:5] == ["tree"] else listed).encode(), 200, ""
     if parts[:2] == ["org", "tiny"] and parts[-1] == "README.md":
         return b"---\nlicense: mit\n---\n", 200, ""
-    if parts[:2] == ["org", "tiny"] and (folder / parts[-1]).is_file():
-        return (folder / parts[-1]).read_bytes(), 200, ""
+    if parts[:2] == ["org", "tiny"] and (folder / "/".join(parts[4:])).is_file():
+        return (folder / "/".join(parts[4:])).read_bytes(), 200, ""
     return b'{"error": "Repository not found"}', 404, "RepoNotFound"
 
 

@@ -89,8 +89,8 @@ def test_a_graph_of_which_optimum_knows_no_class_stays_out(run, make_version, tm
         ),
         (
             {"without": ("model.json",)},
-            "reviews:1 carries no model.json with weights/config.json: it was not made by a job of this program, and "
-            "its files are whatever its publisher has put there (tunewright pull)",
+            "reviews:1 carries no model.json with weights/config.json: it was imported as an ONNX graph, or not "
+            "made by a job of this program, and its files are whatever its publisher has put there (tunewright pull)",
         ),
         (
             {"task": "translation", "without": ("weights/model.safetensors",)},

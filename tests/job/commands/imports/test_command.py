@@ -10,13 +10,12 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
-from tunewright.job import program
 from tunewright.job.errors import BaseModelError
 from tunewright.job.model.build import build_classifier
 from tunewright.job.settings.train import TrainSettings
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.transfer.download import sha256_of
-from tunewright.registry.versions.pull import pull, read_manifest
+from tunewright.registry.versions.pull import read_manifest
 from tunewright.registry.versions.reference import resolve
 from tunewright.serving.golden import replay
 from tunewright.serving.predictor import open_predictor
@@ -25,30 +24,6 @@ pytestmark = pytest.mark.usefixtures("own_signals")
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 TEXTS = ["This product is amazing!", "I hate this product!", "Why does it leak after 2 days?", "ok"]
-
-
-@pytest.fixture
-def imported(write_rows, registry, tmp_path, monkeypatch, capsys):
-    """imported(folder, "single", *flags): exit code and errors of an import of a folder, measured on rows of that
-    shape."""
-    monkeypatch.setenv("REGISTRY_URI", registry.uri)
-    monkeypatch.setenv("REGISTRY_CACHE", str(registry.cache))
-
-    def run(folder, shape, *flags, task="text-classification"):
-        target = {"multi": "labels", "regression": "score"}.get(shape, "label")
-        given = {"task": task, "model_name": "tiny", "output": tmp_path / "runs", "data.test": write_rows(shape, 0, 60)}
-        given |= {"data.columns.text": "text", f"data.columns.{target}": target, "export.explained_rows": 0}
-        words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-        code = program.main(["import", str(folder), *words, *flags])
-        return code, capsys.readouterr().err
-
-    return run
-
-
-@pytest.fixture
-def pulled(registry):
-    """pulled("tiny") is the folder of a version, every file of it verified."""
-    return lambda reference: pull(open_store(registry.uri), reference, cache=registry.cache).folder
 
 
 def test_a_head_must_be_there_whole(fetch, make_base):
