@@ -3,7 +3,6 @@ import re
 import numpy as np
 import pytest
 
-from tunewright.job.report.html import page
 from tunewright.job.report.page import linear_floor, page_of
 from tunewright.job.report.parts import certainty, labels, rows
 from tunewright.job.report.subject import Holder, Subject
@@ -89,18 +88,3 @@ def test_a_page_of_100_000_rows_stays_small(of_labels, subject_of):
     subject = subject_of(answers, labels=names, inputs=["x " * 400] * 100_000)
     sections = [labels.labels, certainty.certainty, rows.slices, rows.lost]
     assert sum(len(part(subject).content) for part in sections) < 1_000_000
-
-
-def test_a_page_of_thirty_times_the_rows_is_no_larger(of_labels, subject_of):
-    def size(count):
-        numbers = np.arange(count)
-        truths, said = numbers % 77, np.where(numbers % 9, numbers, numbers * 7) % 77
-        subject = subject_of(
-            of_labels(truths, said, 0.5 + numbers % 50 / 100),
-            labels=[f"card_payment_not_recognised_{number}" for number in range(77)],
-            inputs=[f"row {number % 1000} " + "word " * (number % 50) for number in numbers],
-        )
-        parts = [part(subject) for part in (labels.labels, certainty.certainty, rows.slices, rows.lost)]
-        return len(page("banking", "Many labels.", parts))
-
-    assert size(30_000) == pytest.approx(size(1_000), rel=0.05)
