@@ -48,11 +48,11 @@ def main() -> None:
 
 
 def by_task(folder: Path) -> dict[str, list[Path]]:
-    """The reports below a folder that lie in a version, by the name of its task."""
+    """The reports below a folder that lie in a version, by the name of its task; tests write other pages there too."""
     found = defaultdict(list)
     for path in sorted(folder.rglob("report/report.html")):
         model = path.parents[1] / "model.json"
-        if model.is_file():
+        if model.is_file() and ": Tunewright</title>" in path.read_text():
             found[json.loads(model.read_text())["task"]].append(path)
     return dict(found)
 

@@ -154,7 +154,7 @@ def test_the_command_tells_what_would_go_and_does_it_when_told_to(local, run, pu
     nothing = "0 blobs and 0 unfinished writes, 0 bytes: would be removed; --delete does it\n"
     assert run("gc") == (0, nothing, "")
     age(local, 8, "")
-    told = f"BLOB{' ' * 69}SIZE\n{digest}  8 bytes\n1 blobs and 0 unfinished writes, 8 bytes: "
+    told = f"BLOB{' ' * 69}SIZE\n{digest}  8 bytes\n1 blob and 0 unfinished writes, 8 bytes: "
     assert run("gc", "--grace", "9d") == (0, nothing, "")
     assert run("gc") == (0, told + "would be removed; --delete does it\n", "")
     assert local.exists(blob_key(digest))
