@@ -167,6 +167,20 @@ def test_an_autoscaler_by_requests_that_asks_for_another_namespace_is_refused():
 
 
 @with_helm
+def test_an_autoscaler_of_one_of_several_servers_counts_its_own_requests():
+    values = {"instance": "b", "components": {"autoscale-requests": True}}
+    done = helm("template", "release", "--namespace", "tunewright", values=values)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert (
+        "autoscale.query counts the requests of other servers of the namespace too, and this one is b: name its pods "
+        'in the query, pod=~"serving-b-.*"\n'
+    ) in done.stderr
+    query = 'sum(avg_over_time(tunewright_requests_in_flight{namespace="tunewright",pod=~"serving-b-.*"}[1m]))'
+    scaler = of_helm(values | {"autoscale": {"query": query}})["ScaledObject", "serving-b"]
+    assert scaler["spec"]["triggers"][0]["metadata"]["query"] == query
+
+
+@with_helm
 @pytest.mark.parametrize("values", [{}, VALUES, {"instance": "b", "components": dict.fromkeys(TOGETHER, True)}])
 def test_helm_finds_no_fault_with_the_chart(values):
     done = helm("lint", "--strict", "--namespace", "tunewright", values=values)
@@ -213,6 +227,11 @@ def test_helm_finds_no_fault_with_the_chart(values):
         (
             {"environment": {"SERVING_MODEL": "topics@staging"}},
             "environment.SERVING_MODEL has no effect: the chart sets it itself, SERVING_MODEL by model and alias\n",
+        ),
+        (
+            {"environment": {"SERVING_PORT": "9000"}},
+            "environment.SERVING_PORT would take the server from the port at which its Service and its probes look: "
+            "leave it out\n",
         ),
         ({"autoscale": {"minReplicas": 1}}, "at '/autoscale/minReplicas': minimum: got 1, want 2"),
         (

@@ -68,12 +68,16 @@ bring nothing back; name a version, or set image.digest" }}
 {{- end }}
 {{- end }}
 
-{{/* What KEDA asks Prometheus: as it stands, of the servers of the namespace that the manifests name. */}}
+{{/* What KEDA asks Prometheus: as it stands, of all servers of the namespace that the manifests name. */}}
 {{- define "tunewright.query" -}}
 {{- $named := printf "namespace=%q" "tunewright" }}
 {{- if and (contains $named .Values.autoscale.query) (ne .Release.Namespace "tunewright") }}
 {{- fail (printf "autoscale.query asks for servers of the namespace tunewright, and this release is in %s: name it \
 in the query" .Release.Namespace) }}
+{{- end }}
+{{- if and .Values.instance (not (contains .Values.instance .Values.autoscale.query)) }}
+{{- fail (printf "autoscale.query counts the requests of other servers of the namespace too, and this one is %s: name \
+its pods in the query, pod=~%q" .Values.instance (printf "serving-%s-.*" .Values.instance)) }}
 {{- end }}
 {{- .Values.autoscale.query }}
 {{- end }}
@@ -85,6 +89,10 @@ in the query" .Release.Namespace) }}
 {{- if hasKey $.Values.environment . }}
 {{- fail (printf "environment.%s has no effect: the chart sets it itself, SERVING_MODEL by model and alias" .) }}
 {{- end }}
+{{- end }}
+{{- if hasKey .Values.environment "SERVING_PORT" }}
+{{- fail "environment.SERVING_PORT would take the server from the port at which its Service and its probes look: \
+leave it out" }}
 {{- end }}
 {{- $name := print "environment" (include "tunewright.suffix" .) }}
 {{- $digest := dict "kind" "ConfigMap" "name" "" "data" .Values.environment | toJson | sha256sum | trunc 10 }}

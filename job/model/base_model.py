@@ -168,7 +168,11 @@ def _read_json(path: Path, address: str) -> dict[str, object]:
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise BaseModelError(f"base model {address!r} has no {path.name} (it has {_names(path.parent)})") from None
+        is_version = (path.parent / "model.json").is_file()
+        told = "; a folder that `pull` made is named as its version, models:/name/7" if is_version else ""
+        raise BaseModelError(
+            f"base model {address!r} has no {path.name} (it has {_names(path.parent)}){told}"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise BaseModelError(f"base model {address!r}: {path.name} is not JSON: {error}") from error
     if not isinstance(value, dict):

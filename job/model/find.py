@@ -134,12 +134,14 @@ def _fetch_hub(address: str, graphs: bool) -> Path:
         disable_progress_bars()
     name, _, revision = address.partition("@")
     patterns = [*FILES, INDEX, CARD, "*.safetensors", "1_Pooling/config.json"]
+    # Of what the network refuses the library makes an HTTP error of its own, and no OSError.
+    refused: tuple[type[Exception], ...] = (HFValidationError, *HfHubHTTPError.__bases__)
     try:
         found = snapshot_download(name, revision=revision or None, allow_patterns=patterns)
         if graphs and not any(Path(found).glob("*.safetensors")):
             patterns += [f"{graph}*" for graph in GRAPHS]
             found = snapshot_download(name, revision=revision or None, allow_patterns=patterns)
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except refused as error:
         raise BaseModelError(_refused(address, error)) from error
     return Path(found)
 
@@ -148,6 +150,7 @@ def _refused(address: str, error: Exception) -> str:
     """What the hub refuses, or the network on the way to it, in one sentence."""
     from huggingface_hub.errors import (
         GatedRepoError,
+        HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
@@ -165,7 +168,8 @@ def _refused(address: str, error: Exception) -> str:
         return f"{said} (HF_HUB_OFFLINE is set): {first_line(error)}"
     # What is neither on the disk nor within reach.
     hint = "; look at the network, HTTPS_PROXY and HF_ENDPOINT, or name a folder, s3://bucket/folder or models:/name/7"
-    return f"{said}: {first_line(error)}{hint if isinstance(error, LocalEntryNotFoundError) else ''}"
+    is_away = isinstance(error, LocalEntryNotFoundError) or not isinstance(error, HFValidationError | OSError)
+    return f"{said}: {first_line(error).removeprefix('Got: ').removesuffix('.')}{hint if is_away else ''}"
 
 
 def shown_names(names: list[str]) -> str:

@@ -11,6 +11,7 @@ from tunewright.registry.errors import AccessDenied, AddressError, SettingsError
 
 if TYPE_CHECKING:
     from botocore.loaders import Loader
+    from botocore.session import Session
     from mypy_boto3_s3 import S3Client
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -53,7 +54,9 @@ def connect(profile: str | None = None) -> "S3Client":
         inner.register_component("data_loader", _definitions(inner.get_config_variable("data_path")))
         return session.client("s3", config=config, endpoint_url=endpoint)
     except ProfileNotFound as error:
-        raise AccessDenied(f"{error}; check {'its name' if profile else 'AWS_PROFILE'}") from None
+        named = "its name" if profile else "AWS_PROFILE"
+        known = _shown_profiles(botocore.session.Session())
+        raise AccessDenied(f"{error}; check {named}: the AWS configuration has {known}") from None
     except ConfigParseError as error:
         raise AccessDenied(f"the AWS configuration file cannot be read: {error}") from None
     except (BotoCoreError, ValueError) as error:
@@ -62,6 +65,12 @@ def connect(profile: str | None = None) -> "S3Client":
         raise AddressError(
             f"the S3 client cannot be made: {reason}; check AWS_REGION and AWS_ENDPOINT_URL_S3"
         ) from None
+
+
+def _shown_profiles(session: "Session") -> str:
+    """The profiles of the AWS configuration, for an error."""
+    names = sorted(session.available_profiles)
+    return ", ".join(names[:8]) + (", ..." if len(names) > 8 else "") or "none"
 
 
 @cache

@@ -403,9 +403,12 @@ def test_a_line_break_in_what_a_secret_sets_is_exit_code_2(run, s3_uri, monkeypa
 
 def test_credentials_that_do_not_allow_it_are_exit_code_2(run, s3_uri, monkeypatch):
     monkeypatch.setenv("REGISTRY_URI", s3_uri)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     assert run("list") == (
-        2, "", "error: The config profile (nobody) could not be found; check AWS_PROFILE\n",
+        2, "", "error: The config profile (nobody) could not be found; check AWS_PROFILE: the AWS configuration has "
+        "none\n",
     )  # fmt: skip
 
 

@@ -213,7 +213,7 @@ def _told(address: HubAddress, folder: Path, name: str = "") -> Iterator[None]:
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         is_away = type(error).__module__.startswith(("httpx", "requests")) or isinstance(error, ConnectionError)
         hint = "; look at the network, HTTPS_PROXY and HF_ENDPOINT" if is_away and not offline else ""
-        raise DataError(f"{what}{offline}: {first_line(error)}{hint}") from error
+        raise DataError(f"{what}{offline}: {first_line(error).removesuffix('.')}{hint}") from error
 
 
 def _library_cache() -> Path:

@@ -18,7 +18,7 @@ from tunewright.registry.versions.alias import Move, held, history, last_move
 from tunewright.registry.versions.canary import Trial, running
 from tunewright.registry.versions.latest import Yank, said_of
 from tunewright.registry.versions.record import Version
-from tunewright.registry.versions.reference import name_and_alias, parse, resolve
+from tunewright.registry.versions.reference import Reference, name_and_alias, parse, resolve
 
 
 def _add(made: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def _sign(store: Store, options: argparse.Namespace) -> int:
     if is_oci(options.reference):
         return _sign_image(options, signer)
     trust = Trust(signer)
-    asked = parse(options.reference)
+    asked = _asked(options.reference)
     made: list[Version | Move | Trial | Yank] = []
     if options.yank:
         made = [_yank(store, options)]
@@ -61,6 +61,14 @@ def _sign(store: Store, options: argparse.Namespace) -> int:
     facts = {"signed": signed, "signed_by": keys[0].id if keys[0] else None}
     answer(f"signed by {keys[0]}: {', and '.join(signed)}", facts, as_json=options.json)
     return 0
+
+
+def _asked(reference: str) -> Reference:
+    """Raises BadReference, which names the addresses of images too."""
+    try:
+        return parse(reference)
+    except BadReference as error:
+        raise BadReference(f"{error}; an image is named as oci://host/repository:tag") from None
 
 
 def _sign_image(options: argparse.Namespace, signer: Signer) -> int:

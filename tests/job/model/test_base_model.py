@@ -142,6 +142,12 @@ def test_a_missing_file_is_named_with_those_that_are_there(copied_base, registry
     assert "model.safetensors" in said
 
 
+def test_the_folder_of_a_version_is_told_how_it_is_named(copied_base, registry):
+    (copied_base / "config.json").rename(copied_base / "model.json")
+    said = refusal(copied_base, registry)
+    assert said.endswith("; a folder that `pull` made is named as its version, models:/name/7")
+
+
 @pytest.mark.parametrize("name", [OUTSIDE, "/etc/passwd", "a/b.safetensors", "weights.bin", 7])
 def test_a_shard_index_that_names_anything_but_a_shard_beside_it_is_refused(copied_base, registry, name):
     shutil.copyfile(copied_base / "model.safetensors", copied_base.parent / "outside.safetensors")
@@ -366,11 +372,23 @@ def test_a_hub_that_is_out_of_reach_says_where_to_look(registry, hub, monkeypatc
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(BaseModelError) as caught:
         fetch_base_model("org/tiny", registry)
-    assert "Connection refused" in str(caught.value)
+    assert "Connection refused; look" in str(caught.value)
+    assert "Got: " not in str(caught.value)
     assert str(caught.value).endswith(
         "; look at the network, HTTPS_PROXY and HF_ENDPOINT, or name a folder, s3://bucket/folder or models:/name/7"
     )
     assert "\n" not in str(caught.value)
+
+
+def test_a_hub_whose_address_is_none_says_where_to_look(registry, hub, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "hub.example.com")
+    with pytest.raises(BaseModelError) as caught:
+        fetch_base_model("org/tiny", registry)
+    assert str(caught.value) == (
+        "base model 'org/tiny' could not be had from the hub: Request URL is missing an 'http://' or 'https://' "
+        "protocol; look at the network, HTTPS_PROXY and HF_ENDPOINT, or name a folder, s3://bucket/folder or "
+        "models:/name/7"
+    )
 
 
 def test_nothing_is_asked_of_the_hub_when_it_is_offline(registry, hub, go_offline):

@@ -177,6 +177,12 @@ def test_make_signs_the_images_that_were_pushed(key, image, tmp_path):
             ["--yank"],
             "--yank and --entry are about a registry of versions, and oci://h.example.com/r:1 is no part of one\n",
         ),
+        (
+            "docker://h.example.com/r:1",
+            [],
+            "'docker://h.example.com/r:1' is an address, not a reference; expected name, name:7, name@alias, "
+            "name@sha256:..., models:/name/7 or models:/name@alias; an image is named as oci://host/repository:tag\n",
+        ),
     ],
 )
 def test_what_cannot_be_signed_is_refused(run, key, tmp_path, place, words, sentence):

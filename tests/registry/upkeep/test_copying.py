@@ -148,7 +148,8 @@ def test_the_other_registry_is_reached_as_a_profile_says(
     assert (told[0], json.loads(told[1])["made"]) == (0, True)
     assert (ours.signed, theirs.signed) == ({("our", "us-east-1")}, {("their", "eu-west-3")})
     assert run("copy", "reviews:1", "--to", s3_uri, "--to-profile", "none") == (
-        2, "", "error: The config profile (none) could not be found; check its name\n",
+        2, "", "error: The config profile (none) could not be found; check its name: the AWS configuration has "
+        "amazon, archive\n",
     )  # fmt: skip
     assert run("copy", "reviews:1", "--to", "folder", "--to-profile", "archive") == (
         2, "", "error: the profile 'archive' would have no effect: folder is no bucket; leave it out\n",
