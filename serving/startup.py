@@ -25,6 +25,7 @@ from tunewright.serving.live.models import Models
 from tunewright.serving.live.shadow import Comparison, Shadow
 from tunewright.serving.live.slot import Slot
 from tunewright.serving.live.trials import Trials
+from tunewright.serving.runtime.free_memory import share_arenas
 from tunewright.serving.runtime.session import check_provider
 from tunewright.serving.settings import ServingSettings
 from tunewright.serving.watch.meters import Meters
@@ -35,6 +36,7 @@ _NEW_OBJECTS = 50_000
 
 def run(settings: ServingSettings, registry: RegistrySettings) -> None:
     """Listen, pull, load, warm up; returns when the server has drained."""
+    share_arenas()
     # What is there by now stays: looking through it for garbage after each swap would stop all that is being answered.
     gc.freeze()
     # A request that is answered leaves nothing behind that only the collector finds, so it need not look often: with

@@ -1,9 +1,13 @@
 """How much memory this process may still take, has, and had at most; and giving back what it needs no more."""
 
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+_ARENA_MAX = -8
+"""Of glibc's `mallopt`, by its number in malloc.h."""
 
 
 def free_memory(proc: Path = Path("/proc"), cgroup: Path = Path("/sys/fs/cgroup")) -> int | None:
@@ -32,6 +36,17 @@ def give_back() -> None:
     """Give back to the system what was freed: glibc would keep it, and whatever comes next takes other pieces."""
     with suppress(OSError, AttributeError):  # other C libraries have no such call
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def share_arenas() -> None:
+    """Have glibc take memory for all threads but the first from one arena, unless MALLOC_ARENA_MAX says another number.
+
+    Each thread would have one of its own, and keep there what a version took that is long gone. To be called before
+    there are other threads.
+    """
+    if "MALLOC_ARENA_MAX" not in os.environ:
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL(None).mallopt(_ARENA_MAX, 2)
 
 
 def _machine(proc: Path) -> Iterator[int]:

@@ -84,8 +84,8 @@ def test_a_model_out_of_memory_is_back_when_it_is_asked(make_house, reviews, sec
     made.publish(reviews)
     made.publish(second, "spam")
     made.follower.bring_all()
-    one = made.status()["memory_bytes"]
-    made = make_house("reviews spam", memory_bytes=one + one // 2)
+    both = sum(one["memory_bytes"] for one in made.models.status())
+    made = make_house("reviews spam", memory_bytes=both - 1)
     made.follower.bring_all()
     made.follower.start()
     with made.served() as client:

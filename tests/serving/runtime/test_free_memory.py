@@ -1,5 +1,9 @@
 """Free memory, as the machine and its cgroups tell it."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from tunewright.serving.runtime.free_memory import free_memory
@@ -46,3 +50,30 @@ def test_the_older_groups_are_read_too(write):
 
 def test_a_system_that_tells_nothing_sets_no_bound(tmp_path):
     assert free_memory(tmp_path, tmp_path) is None
+
+
+ARENAS = """
+import ctypes, threading
+from tunewright.serving.runtime.free_memory import share_arenas
+share_arenas()
+met = threading.Barrier(9)
+def take():
+    libc.malloc(1000)
+    met.wait()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+libc.malloc_info.argtypes, libc.fflush.argtypes = (ctypes.c_int, ctypes.c_void_p), (ctypes.c_void_p,)
+threads = [threading.Thread(target=take) for _ in range(8)]
+[one.start() for one in threads]
+out = libc.fdopen(1, b"w")
+libc.malloc_info(0, out)
+libc.fflush(out)
+met.wait()
+"""
+
+
+@pytest.mark.parametrize(("told", "most"), [({}, 2), ({"MALLOC_ARENA_MAX": "4"}, 4)])
+def test_threads_share_arenas_unless_the_environment_says_how_many(told, most):
+    environment = {name: value for name, value in os.environ.items() if name != "MALLOC_ARENA_MAX"} | told
+    done = subprocess.run([sys.executable, "-c", ARENAS], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.count("<heap nr=") == most
