@@ -19,8 +19,8 @@ ORDER = {
     "serving": "errors events meanings onnx_runtime runtime text request media bundle generation engines tasks "
     "predictor golden pyfunc profile explain trial settings queue watch live protocols page doors http startup drift "
     "program command_line",
-    "job": "errors signals inside licence progress ranks relay settings cluster checkpoints data batches model train "
-    "export measure kinds learners tasks steps budget forecast report recipe commands arguments launcher program "
+    "job": "errors hub signals inside licence progress ranks relay settings cluster checkpoints data batches model "
+    "train export measure kinds learners tasks steps budget forecast report recipe commands arguments launcher program "
     "command_line",
 }
 """The wings of each room, and the modules beside them: each knows itself and what stands before it."""
@@ -193,6 +193,7 @@ TESTED_BY = {
     "job/settings/track.py": "job/steps/run/test_track.py",
     "job/progress/console.py": "job/progress/test_events.py",
     "job/progress/json_lines.py": "job/progress/test_events.py",
+    "job/hub.py": "job/model/test_base_model.py",
     "job/inside.py": "job/model/test_base_model.py",
     "job/data/cells.py": "job/data/test_check.py",
     "job/data/columns.py": "job/data/test_check.py",

@@ -8,6 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from tunewright.job.errors import BaseModelError, first_line
+from tunewright.job.hub import refusal
 from tunewright.job.licence import CARD, LINEAGE
 from tunewright.job.relay import once
 from tunewright.registry.address import shown_address
@@ -148,22 +149,13 @@ def _fetch_hub(address: str, graphs: bool) -> Path:
 
 def _refused(address: str, error: Exception) -> str:
     """What the hub refuses, or the network on the way to it, in one sentence."""
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     name, _, revision = address.partition("@")
-    if isinstance(error, GatedRepoError):
-        return f"base model {address!r} is given to those who accept its terms on the hub; do so, and set HF_TOKEN"
-    if isinstance(error, RepositoryNotFoundError):
-        return f"base model {address!r}: the hub has no model {name!r}, or shows it only to some (HF_TOKEN)"
-    if isinstance(error, RevisionNotFoundError):
-        return f"base model {address!r}: the model has no revision {revision!r}, or has it no more"
-    said = f"base model {address!r} could not be had from the hub"
+    what = f"base model {address!r}"
+    if told := refusal(what, "model", name, revision, error):
+        return told
+    said = f"{what} could not be had from the hub"
     if os.environ.get("HF_HUB_OFFLINE"):
         return f"{said} (HF_HUB_OFFLINE is set): {first_line(error)}"
     # What is neither on the disk nor within reach.

@@ -19,7 +19,7 @@ from tunewright.registry.stores.disk_space import check_room
 from tunewright.registry.transfer.download import sha256_of
 from tunewright.registry.upkeep.update import RECORD, write_record
 from tunewright.registry.versions.document import canonical
-from tunewright.registry.versions.manifest import MEDIA_TYPE, digest_of
+from tunewright.registry.versions.manifest import MEDIA_TYPE, descriptor, digest_of
 from tunewright.registry.versions.pull import Pulled
 
 FOLDER = "models"
@@ -34,7 +34,7 @@ class _Blob:
 
     @property
     def descriptor(self) -> dict[str, object]:
-        return {"mediaType": self.media_type, "digest": self.digest, "size": self.path.stat().st_size}
+        return descriptor(self.media_type, self.digest, self.path.stat().st_size)
 
 
 def push_image(

@@ -17,7 +17,7 @@ from tunewright.registry.oci.remote import Remote
 from tunewright.registry.trust.keys import Signer
 from tunewright.registry.versions.document import canonical
 from tunewright.registry.versions.document import parse as parse_json
-from tunewright.registry.versions.manifest import MEDIA_TYPE, digest_of
+from tunewright.registry.versions.manifest import MEDIA_TYPE, descriptor, digest_of
 
 _PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
 _SIGNATURE = "dev.cosignproject.cosign/signature"
@@ -36,7 +36,7 @@ def sign_image(address: OciAddress, signer: Signer) -> OciAddress:
     payload = _payload(address, digest)
     signature = base64.b64encode(signer.sign(payload)).decode()
     tag = f"{digest.replace(':', '-')}.sig"
-    layer = {**_descriptor(_PAYLOAD, payload), "annotations": {_SIGNATURE: signature}}
+    layer = {**descriptor(_PAYLOAD, digest_of(payload), len(payload)), "annotations": {_SIGNATURE: signature}}
     others = [one for one in _layers(remote, tag) if one != layer]
     layers = [*others, layer]
     config = canonical(
@@ -55,7 +55,7 @@ def sign_image(address: OciAddress, signer: Signer) -> OciAddress:
     manifest = {
         "schemaVersion": 2,
         "mediaType": MEDIA_TYPE,
-        "config": _descriptor(IMAGE_CONFIG, config),
+        "config": descriptor(IMAGE_CONFIG, digest_of(config), len(config)),
         "layers": layers,
     }
     remote.put_manifest(canonical(manifest), MEDIA_TYPE, tag)
@@ -81,7 +81,3 @@ def _layers(remote: Remote, tag: str) -> list[dict[str, object]]:
     data = remote.find_manifest(tag)
     layers = parse_json(data, f"the signatures of {remote.address}").get("layers") if data else []
     return [one for one in layers if isinstance(one, dict)] if isinstance(layers, list) else []
-
-
-def _descriptor(media_type: str, data: bytes) -> dict[str, object]:
-    return {"mediaType": media_type, "digest": digest_of(data), "size": len(data)}

@@ -72,9 +72,9 @@ def build(files: Sequence[Layer], config: Mapping[str, object]) -> bytes:
             "schemaVersion": 2,
             "mediaType": MEDIA_TYPE,
             "artifactType": ARTIFACT_TYPE,
-            "config": _descriptor(CONFIG_TYPE, digest_of(blob), len(blob)),
+            "config": descriptor(CONFIG_TYPE, digest_of(blob), len(blob)),
             "layers": [
-                _descriptor(layer.media_type, layer.digest, layer.size) | {"annotations": {PATH_KEY: layer.path}}
+                descriptor(layer.media_type, layer.digest, layer.size) | {"annotations": {PATH_KEY: layer.path}}
                 for layer in layers
             ],
             "annotations": {CONFIG_KEY: _config_text(config)},
@@ -83,6 +83,11 @@ def build(files: Sequence[Layer], config: Mapping[str, object]) -> bytes:
     if len(data) > LARGEST:
         raise BadReference(f"the manifest would hold {len(data)} bytes, at most {LARGEST} are allowed; shorten config")
     return data
+
+
+def descriptor(media_type: str, digest: str, size: int) -> dict[str, object]:
+    """How a manifest names a blob (OCI image-spec, descriptor.md)."""
+    return {"mediaType": media_type, "digest": digest, "size": size}
 
 
 def config_blob(layers: Sequence[Layer]) -> bytes:
@@ -206,7 +211,3 @@ def _config_text(config: Mapping[str, object]) -> str:
         return canonical(config).decode()
     except (TypeError, ValueError) as error:
         raise BadReference(f"config cannot be written as JSON: {error}") from None
-
-
-def _descriptor(media_type: str, digest: str, size: int) -> dict[str, object]:
-    return {"mediaType": media_type, "digest": digest, "size": size}

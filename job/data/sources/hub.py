@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from tunewright.job.data.sources.cache import SourceFile, record_digest, recorded_digest, write_whole
 from tunewright.job.data.sources.hub_files import SCHEME, HubAddress, choose, hub_address
 from tunewright.job.errors import DataError, first_line
+from tunewright.job.hub import refusal
 from tunewright.job.progress.events import bar, say
 from tunewright.registry.stores.disk_space import check_room, disk_full, is_disk_full, size_text
 from tunewright.registry.stores.key import is_key
@@ -188,7 +189,7 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def _told(address: HubAddress, folder: Path, name: str = "") -> Iterator[None]:
     """One sentence for whatever the hub, the network or the disk of the folder refuses."""
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
     # Of what the network refuses the library's later versions make no OSError.
     others = [one for one in HfHubHTTPError.__mro__ if issubclass(one, Exception) and one is not Exception]
@@ -196,17 +197,9 @@ def _told(address: HubAddress, folder: Path, name: str = "") -> Iterator[None]:
     start = f"data source {address.source!r}"
     try:
         yield
-    except GatedRepoError as error:
-        raise DataError(
-            f"{start} is given to those who accept its terms on the hub; do so, and set HF_TOKEN"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise DataError(
-            f"{start}: the hub has no data set {address.name!r}, or shows it only to some (HF_TOKEN)"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise DataError(f"{start}: the data set has no revision {address.revision!r}, or has it no more") from error
     except refused as error:
+        if told := refusal(start, "data set", address.name, address.revision, error):
+            raise DataError(told) from error
         if isinstance(error, OSError) and is_disk_full(error):
             raise disk_full(folder) from error
         what = f"{start}{f' ({name})' if name else ''} could not be had from the hub"

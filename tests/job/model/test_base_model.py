@@ -352,20 +352,18 @@ def test_a_model_that_the_hub_does_not_have_is_named(registry, hub):
     )
 
 
-def test_a_gated_model_says_what_to_do(registry, start_hub):
-    start_hub(lambda path: (b'{"error": "Access is restricted"}', 403, "GatedRepo"), COMMIT)
+@pytest.mark.parametrize(
+    ("code", "status", "address", "said"),
+    [
+        ("GatedRepo", 403, "org/tiny", " is given to those who accept its terms on the hub; do so, and set HF_TOKEN"),
+        ("RevisionNotFound", 404, "org/tiny@v9", ": the model has no revision 'v9', or has it no more"),
+    ],
+)
+def test_what_the_hub_keeps_back_or_has_no_more_is_said(registry, start_hub, code, status, address, said):
+    start_hub(lambda path: (b'{"error": "no"}', status, code), COMMIT)
     with pytest.raises(BaseModelError) as caught:
-        fetch_base_model("org/tiny", registry)
-    assert str(caught.value) == (
-        "base model 'org/tiny' is given to those who accept its terms on the hub; do so, and set HF_TOKEN"
-    )
-
-
-def test_a_revision_that_the_hub_does_not_have_is_named(registry, start_hub):
-    start_hub(lambda path: (b'{"error": "Invalid rev id"}', 404, "RevisionNotFound"), COMMIT)
-    with pytest.raises(BaseModelError) as caught:
-        fetch_base_model("org/tiny@v9", registry)
-    assert str(caught.value) == "base model 'org/tiny@v9': the model has no revision 'v9', or has it no more"
+        fetch_base_model(address, registry)
+    assert str(caught.value) == f"base model {address!r}{said}"
 
 
 def test_a_hub_that_is_out_of_reach_says_where_to_look(registry, hub, monkeypatch):
