@@ -17,13 +17,14 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
 import torch
+from fault_proxy import Server
 from huggingface_hub import utils as hub_utils
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
@@ -366,7 +367,7 @@ def start_hub(monkeypatch, tmp_path):
     started = []
 
     def start(respond, commit):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+        server = Server(("127.0.0.1", 0), _Hub)
         server.respond, server.commit, server.requests = respond, commit, []
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         started.append(server)

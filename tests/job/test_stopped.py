@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import boto3
 import pytest
+from processes import wait_until
 
 from tunewright.job import program
 
@@ -48,14 +48,6 @@ def job(tmp_path, tiny_base, monkeypatch):
     for process in started:
         process.kill()
         process.communicate()
-
-
-def wait_until(happened, process, seconds=60):
-    until = time.monotonic() + seconds
-    while not happened():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def leftovers(folder):

@@ -1,4 +1,4 @@
-"""Programs that tests start: where they listen, and their end."""
+"""Programs that tests start: where they listen, what is waited for, and their end."""
 
 import socket
 import subprocess
@@ -21,6 +21,17 @@ def wait_for_port(port, process, seconds=60):
                 return
         time.sleep(0.05)
     raise RuntimeError(f"{process.args} does not listen on port {port} after {seconds} s")
+
+
+def wait_until(happened, process=None, seconds=60):
+    """Waits for what a process, or a thread, is about to do."""
+    until = time.monotonic() + seconds
+    while not happened():
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"{process.args} ended with {process.returncode}: {process.communicate()}")
+        if time.monotonic() > until:
+            raise RuntimeError(f"it did not happen within {seconds} s")
+        time.sleep(0.01)
 
 
 def end(process):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from processes import wait_until
 
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.alias import move
@@ -273,14 +274,6 @@ def is_refused(url):
     except ConnectionRefusedError:
         return True
     return False
-
-
-def wait_until(condition):
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen")
 
 
 def test_a_second_sigterm_skips_the_drain(start):

@@ -5,6 +5,7 @@ import random
 import re
 
 import pytest
+from processes import wait_until
 
 from tunewright.registry.errors import (
     AccessDenied,
@@ -276,6 +277,7 @@ def test_an_upload_that_another_process_has_ended_is_no_error(faulty_uri, faults
     def part(self, upload, number, data):
         if number == 4 and not begun:
             begun.append(upload.upload_id)
+            wait_until(lambda: len(self._parts_of(upload.upload_id)) == 3)  # or the other may begin one of its own
             other.upload(key, file, sha256=sha256)
             faults.inject("404 NoSuchUpload", "PUT", "partNumber=4")  # moto fails with 500 here
         return honest(self, upload, number, data)

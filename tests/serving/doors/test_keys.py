@@ -1,9 +1,9 @@
 """Who may ask."""
 
 import json
-import time
 
 import pytest
+from processes import wait_until
 from pydantic import SecretStr
 
 from tunewright.serving.doors.keys import KeyRing, parse_keys
@@ -113,11 +113,3 @@ def test_keys_of_a_file_rotate_and_a_broken_file_changes_nothing(tmp_path, capfd
     events = [json.loads(line) for line in "".join(said).splitlines()]
     assert [event["event"] for event in events] == ["keys_read", "keys_kept"]
     assert events[0]["message"] == "the keys have changed: app, ops"
-
-
-def wait_until(condition):
-    for _ in range(300):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not happen")

@@ -5,11 +5,11 @@ import json
 import re
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from processes import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +52,6 @@ def whole_request(client, inputs):
 
 def status_line(connection):
     return connection.makefile("rb").readline().decode().strip()
-
-
-def wait_until(condition):
-    for _ in range(1_000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen")
 
 
 def test_one_input_is_answered_by_one_answer(client):

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from processes import wait_until
 
 from tunewright.registry.versions.alias import move, rollback
 from tunewright.registry.versions.canary import begin, end
@@ -175,14 +176,6 @@ def test_what_a_request_holds_is_closed_once_it_is_done(house, second):
     assert (old, new[0][0]["label"]) == ("positive", "good")
     thread.join()
     swapping.join()
-
-
-def wait_until(condition):
-    for _ in range(3_000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen")
 
 
 def test_the_latest_version_is_followed_and_a_pinned_one_is_not(make_house, reviews, second):
