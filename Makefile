@@ -5,6 +5,8 @@ SHELL := /bin/bash
 # ONNX Runtime reports to its maker unless told not to before its import; OpenMP's threads burn a processor in waiting.
 export ORT_DISABLE_TELEMETRY ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
+# Compiled modules are kept, whatever is set around: a start of Python with torch takes half as long.
+export PYTHONDONTWRITEBYTECODE :=
 
 PYTHON ?= python3
 VENV   ?= .venv
