@@ -44,7 +44,7 @@ class House:
 
     def __init__(self, uri, cache, model="reviews@production", **options):
         self.store = open_store(uri)
-        settings = ServingSettings(model=model, limits={"deadline_seconds": 5}, **options)
+        settings = ServingSettings(model=model, limits={"deadline_seconds": 60}, **options)
         meters = Meters()
         self.models = models_of(settings, meters)
         loader = Loader(RegistrySettings(uri=uri, cache=cache), settings, meters)
