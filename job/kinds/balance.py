@@ -1,7 +1,6 @@
 """Whether labels are so uneven that a job should do something about it."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 
 from tunewright.job.settings.train import TrainSettings
 
@@ -11,15 +10,14 @@ REMEDIES = ("class_weights", "sampling", "logit_adjustment", "focal_gamma", "imb
 """Settings of `train` that are given where somebody has thought of it."""
 
 
-def advice(strata: Iterable[Sequence[str]], settings: TrainSettings, problem: str) -> str | None:
-    """What to set where the labels of the training rows are uneven, in one sentence; None where there is no need."""
+def advice(counts: Mapping[str, int], rows: int, settings: TrainSettings, problem: str) -> str | None:
+    """What to set where the labels of the training rows are uneven, in one sentence; None where there is no need.
+
+    counts: rows of each label, of so many rows.
+    """
     if any(getattr(settings, name) for name in REMEDIES):
         return None
-    rows, counts = 0, Counter[str]()
-    for labels in strata:
-        rows += 1
-        counts.update(labels)
-    mean = counts.total() / max(len(counts), 1)
+    mean = sum(counts.values()) / max(len(counts), 1)
     rare = sorted(
         (label for label in counts if counts[label] < _BOUND * mean), key=lambda label: (counts[label], label)
     )

@@ -13,6 +13,7 @@ FindingKind = Literal[
     "overlap",
     "near_overlap",
     "contradictions",
+    "spellings",
     "label_noise",
     "leaks",
     "personal",

@@ -19,6 +19,7 @@ from tunewright.job.data.doctor.leaks import leaked
 from tunewright.job.data.doctor.lengths import foreign, measure, outlying
 from tunewright.job.data.doctor.personal import masked, personal
 from tunewright.job.data.doctor.side import Side, Texts
+from tunewright.job.data.doctor.spellings import spellings
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.plan import Plan, Prepared
 from tunewright.job.progress.events import say, warn
@@ -58,6 +59,8 @@ def looked_for(task: "Task", role: str, problem: str) -> tuple[FindingKind, ...]
     kinds = _OF_ROWS if task.media else _OF_ROWS + _OF_TEXTS
     if problem == "single_label":
         kinds += ("contradictions",)
+    if problem in ("single_label", "multi_label"):
+        kinds += ("spellings",)
     if not task.media and role == "label" and problem == "single_label":
         kinds += ("label_noise",)
     if not task.media and role in ("label", "labels", "score"):
@@ -77,6 +80,8 @@ def diagnose(plan: Plan, rows: "Mapping[str, Rows]", work: Path, *, noise: bool 
     if "contradictions" in kinds:
         for side in sides:
             findings += contradicting(side, np.asarray(prepared.part(side.name).targets[:], dtype=np.int64))
+    if "spellings" in kinds:
+        findings += spellings(sides[0])
     for side in sides:
         facts[side.name], found = _look(plan, side, kinds, rows.get(side.name), work)
         findings += found

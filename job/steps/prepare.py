@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tunewright.job.data.check import Checked, check
 from tunewright.job.data.columns import Options, Roles
 from tunewright.job.data.dataset import Dataset
+from tunewright.job.data.doctor.spellings import alike, respelled
 from tunewright.job.data.faults import listed
 from tunewright.job.data.readers.formats import READERS, format_of
 from tunewright.job.data.readers.media_folder import MEDIA
@@ -64,8 +65,10 @@ def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
     if "train.few_shot" in used(task) and problem == "single_label":
         _advise(settings, parts["train"], labels)
     if problem in ("single_label", "multi_label", "entities", "tags"):
-        said = advice(map(task.target.strata, parts["train"].data.targets()), settings.train, problem)
-        if said:
+        counts = Counter(chain.from_iterable(map(task.target.strata, parts["train"].data.targets())))
+        if others := respelled(counts):
+            warn("data", alike(counts, others))
+        if said := advice(counts, len(parts["train"]), settings.train, problem):
             warn("split", said)
     facts = facts_of(checked, parts, unlabelled=unlabelled, out_of_scope=strange)
     # A row was a dozen small objects while it was read: what is left of them would be kept as long as the job lasts.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from tunewright.job.data.doctor.finding import Finding
-from tunewright.job.data.doctor.personal import masked
+from tunewright.job.data.doctor.personal import quoted
 from tunewright.job.data.doctor.side import Side
 
 _LOOKED_AT = 50_000
@@ -20,8 +20,6 @@ _OWN, _SURE = 0.9, 0.99
 """A word gives a label away that stands in this share of its rows, and of whose rows so many have the label."""
 _WRITTEN, _MOSTLY = 0.5, 0.9
 """The same for the label itself, and for a number."""
-_SHOWN = 60
-"""Characters of a label in a sentence."""
 
 Holds = Callable[[str, object], bool]
 """Whether something is so of a row: its text, case folded, and its target."""
@@ -99,7 +97,7 @@ def _by_label(side: Side, counts: _Counts) -> Iterator[tuple[Finding, str]]:
             def holds(text: str, target: object, label: str = label) -> bool:
                 return label in side.labels_of(target) and _is_written(label, text)
 
-            what = f"the label {_shown(label)} is written in the text of {written:,} of its {rows:,} {side.name} rows"
+            what = f"the label {quoted(label)} is written in the text of {written:,} of its {rows:,} {side.name} rows"
             yield _finding(side, written, counts.looked, what, holds), label
 
 
@@ -116,15 +114,10 @@ def _by_word(side: Side, counts: _Counts, told: set[str]) -> Iterator[Finding]:
                 return label in side.labels_of(target) and word in text
 
             what = (
-                f"the word {_shown(word)} stands in {words[word]:,} of the {rows:,} {side.name} rows of "
-                f"{_shown(label)}, and in {counts.everywhere[word] - words[word]:,} others"
+                f"the word {quoted(word)} stands in {words[word]:,} of the {rows:,} {side.name} rows of "
+                f"{quoted(label)}, and in {counts.everywhere[word] - words[word]:,} others"
             )
             yield _finding(side, words[word], counts.looked, what, holds)
-
-
-def _shown(value: str) -> str:
-    text = masked(value)
-    return repr(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
 
 
 def _finding(side: Side, rows: int, looked: int, what: str, holds: Holds) -> Finding:

@@ -17,6 +17,8 @@ _PHONE = re.compile(
     r"|\(?[2-9]\d{2}\)?[ .-]\d{3}[ .-]\d{4})(?![\d/-])"
 )
 _DATE = re.compile(r"\d{1,2}[-./ ]\d{1,2}[-./ ]\d{2,4}")
+_QUOTED = 60
+"""Characters of a label in a sentence."""
 _FEWEST, _MOST = 9, 15
 """Digits of a telephone number."""
 
@@ -51,6 +53,12 @@ KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
 def masked(text: str) -> str:
     """The text with a word in place of each personal value."""
     return _without(text, Counter())
+
+
+def quoted(label: str) -> str:
+    """A label as a sentence quotes it: without personal values, cut where it is long."""
+    text = masked(label)
+    return repr(text if len(text) <= _QUOTED else text[: _QUOTED - 3] + "...")
 
 
 def _without(text: str, found: Counter[str]) -> str:

@@ -46,6 +46,8 @@ def test_what_was_told_while_the_data_was_read_is_not_told_again():
 def test_a_task_is_looked_at_for_what_its_rows_have():
     texts = looked_for(TASKS["text-classification"], "label", "single_label")
     assert {"leaks", "contradictions", "label_noise", "personal", "near_overlap"} <= set(texts)
-    assert "label_noise" not in looked_for(TASKS["text-classification"], "labels", "multi_label")
+    several = looked_for(TASKS["text-classification"], "labels", "multi_label")
+    assert "spellings" in several
+    assert "label_noise" not in several
     files = looked_for(TASKS["image-classification"], "label", "single_label")
-    assert files == ("repeats", "overlap", "contradictions")
+    assert files == ("repeats", "overlap", "contradictions", "spellings")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import replace
 from typing import Literal
 
@@ -157,6 +158,14 @@ def test_rare_labels_and_a_label_of_nearly_all_rows_are_warned_about(made, messa
     said = messages()
     assert ("warning", "labels with under 8 training rows: 1, such as 'rare'; expect little of them") in said
     assert any(level == "warning" and "accuracy says nothing here" in message for level, message in said)
+
+
+def test_labels_that_are_written_in_two_ways_are_warned_about(made, messages):
+    rows = "".join(f"text {row},{('Spam', 'ham', 'spam', 'ham')[row % 4]}\n" for row in range(100))
+    prepared = made("text,label\n" + rows, data={"validation_fraction": 0.2, "test_fraction": 0.2})
+    assert prepared.labels == ["Spam", "ham", "spam"]
+    (said,) = [message for level, message in messages() if level == "warning" and "differ only in" in message]
+    assert re.fullmatch(r"the labels 'Spam' .* and 'spam' .* differ only in capitals, .* and are learned as two", said)
 
 
 def test_the_range_of_scores_is_told(made, messages):
