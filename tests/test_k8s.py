@@ -556,6 +556,48 @@ def test_a_queue_lets_a_group_begin(with_component, name, kind):
     validate(waiting, OLDEST)
 
 
+NEIGHBOURS = ROOT / "docs/guides/neighbours"
+
+
+def test_the_queue_of_the_guide_is_the_one_that_jobs_name_and_covers_all_they_ask_for(with_component):
+    objects = {one["kind"]: one for one in read((NEIGHBOURS / "kueue.yaml").read_text())}
+    for one in objects.values():
+        assert refused(one) == []
+    flavor, whole, local = (objects[kind] for kind in ("ResourceFlavor", "ClusterQueue", "LocalQueue"))
+    [job] = of_kind(with_component("kueue"), "Job")
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == local["metadata"]["name"]
+    assert local["spec"]["clusterQueue"] == whole["metadata"]["name"]
+    [namespace] = whole["spec"]["namespaceSelector"]["matchLabels"].values()
+    [submitted] = of_kind(rendered("overlays/local/job"), "Job")
+    assert local["metadata"]["namespace"] == namespace == submitted["metadata"]["namespace"]
+    [group] = whole["spec"]["resourceGroups"]
+    [quotas] = group["flavors"]
+    assert quotas["name"] == flavor["metadata"]["name"]
+    assert [one["name"] for one in quotas["resources"]] == group["coveredResources"]
+    asked = set()
+    for manifests in [rendered(f"{site}job") for site in SITES] + [with_component(name) for name in ("gpu", *GROUPS)]:
+        for pod in pods(manifests).values():
+            resources = container(pod)["resources"]
+            asked |= set(resources["requests"]) | set(resources["limits"])
+    assert "ephemeral-storage" in asked
+    assert asked == set(group["coveredResources"])
+
+
+def test_a_further_run_of_the_trainer_is_one_of_the_runtime_that_the_component_makes(with_component):
+    [asked] = read((NEIGHBOURS / "kubeflow-trainer.yaml").read_text())
+    assert refused(asked) == []
+    manifests = with_component("trainer")
+    [runtime], [first] = of_kind(manifests, "TrainingRuntime"), of_kind(manifests, "TrainJob")
+    assert asked["spec"]["runtimeRef"] == first["spec"]["runtimeRef"]
+    trainer = dict(asked["spec"]["trainer"])
+    arguments = trainer.pop("args")
+    assert trainer == first["spec"]["trainer"]
+    own = container(runtime["spec"]["template"]["spec"]["replicatedJobs"][0]["template"]["spec"]["template"])["args"]
+    assert arguments[: len(own)] == own
+    settings = load_settings(["--config", str(K8S / "job/settings/job.yaml"), *arguments[len(own) :]], "test")
+    assert (settings.train.epochs, settings.train.learning_rate) == (5, 3e-5)
+
+
 @pytest.mark.parametrize("name", GROUPS)
 def test_what_has_a_name_of_its_content_is_found_by_the_pods_of_a_group(with_component, name):
     check_names(with_component(name))
