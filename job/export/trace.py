@@ -19,8 +19,6 @@ import torch
 from torch import nn
 from torch.export import Dim
 from transformers import PretrainedConfig, PreTrainedModel
-from transformers.exporters.configs import OnnxConfig
-from transformers.exporters.exporter_onnx import OnnxExporter
 
 from tunewright.job.errors import JobError
 
@@ -38,6 +36,9 @@ Tracer = Callable[[nn.Module, Tensors, Mapping[str, object]], onnx_ir.Model]
 
 def by_transformers(model: nn.Module, example: Tensors, dynamic: Mapping[str, object]) -> onnx_ir.Model:
     """Traced with the architectures' code mended where it cannot be traced as it is."""
+    from transformers.exporters.configs import OnnxConfig
+    from transformers.exporters.exporter_onnx import OnnxExporter
+
     exporter: Any = OnnxExporter()  # type: ignore[no-untyped-call]
     config = OnnxConfig(dynamic_shapes=dict(dynamic), opset_version=OPSET)
     return cast(onnx_ir.Model, exporter.export(model, dict(example), config).program)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from tunewright.job.measure.rows.intervals import share
 from tunewright.serving.runtime.scores import Function, log_softmax, scores
@@ -118,6 +117,8 @@ def fit_temperature(outcomes: Outcomes) -> float:
 
 
 def _best(outcomes: Outcomes) -> float:
+    from scipy.optimize import minimize_scalar
+
     # Where all is right the likelihood only grows as scores near 1: by Laplace's rule one more row is wrong.
     smooth = 1 / (len(outcomes.logits) + 2)
     found = minimize_scalar(

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from tunewright.job.batches.side import Array, Targets
 from tunewright.job.data.dataset import Dataset
@@ -76,6 +75,8 @@ def evaluated(
 
 def _wilson(share: float, rows: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share of independent rows."""
+    from scipy.stats import binomtest
+
     found = binomtest(round(share * rows), rows).proportion_ci(method="wilson")
     return float(found.low), float(found.high)
 

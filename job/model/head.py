@@ -6,7 +6,6 @@ Axes: N rows, B rows of a batch, D hidden size, L labels.
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression, Ridge
 from torch import nn
 
 from tunewright.job.batches.side import Array, Batch, Rows, Targets
@@ -52,6 +51,8 @@ def fit_head(vectors: Array, targets: Targets, problem: str, *, c: float = 10.0)
 
 
 def _fit_single(vectors: Array, targets: Targets, c: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    from sklearn.linear_model import LogisticRegression
+
     fitted = LogisticRegression(C=c, max_iter=1000).fit(vectors, targets)
     weight, bias = fitted.coef_, fitted.intercept_
     if len(weight) == 1:
@@ -61,6 +62,8 @@ def _fit_single(vectors: Array, targets: Targets, c: float) -> tuple[NDArray[np.
 
 
 def _fit_multi(vectors: Array, targets: Targets, c: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    from sklearn.linear_model import LogisticRegression
+
     weight, bias = np.zeros((targets.shape[1], vectors.shape[1])), np.empty(targets.shape[1])
     for label, present in enumerate(targets.T > 0):
         if present.all() or not present.any():
@@ -72,6 +75,8 @@ def _fit_multi(vectors: Array, targets: Targets, c: float) -> tuple[NDArray[np.f
 
 
 def _fit_number(vectors: Array, targets: Targets, c: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    from sklearn.linear_model import Ridge
+
     fitted = Ridge(alpha=1 / c).fit(vectors, targets)
     return fitted.coef_[None], np.array([fitted.intercept_])
 

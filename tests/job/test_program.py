@@ -131,6 +131,13 @@ def test_checks_that_fail_import_nothing_that_trains(tmp_path):
         assert lines[0].startswith(f"error: {said}"), (flags, lines)
 
 
+@pytest.mark.slow
+def test_what_a_job_needs_at_its_end_is_not_imported_at_its_start():
+    program = "import sys; from tunewright.job import recipe\n"
+    program += "print(sorted({'sklearn', 'scipy.stats', 'onnxscript', 'transformers.exporters'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True).stdout == b"[]\n"
+
+
 def test_check_finds_what_the_loss_cannot_be_made_of(arguments, capsys):
     code, _, err = run_main(capsys, "check", *arguments, "--train.huber_delta", "1")
     assert code == 2
