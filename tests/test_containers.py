@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -24,6 +25,7 @@ import pytest
 import yaml
 from fault_proxy import FaultProxy, Handler
 from pods import Pods, rendered
+from processes import free_port, wait_until
 
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions import alias
@@ -433,12 +435,26 @@ def pods(engine, images, tmp_path_factory):
     made.clear()
 
 
+def environment(**variables):
+    """What says to pods where the registry is, as an overlay does."""
+    return {
+        "name": "environment",
+        "behavior": "merge",
+        "literals": [f"{name}={one}" for name, one in variables.items()],
+    }
+
+
+def secret(name, keys):
+    """A Secret as those of k8s/secrets.yaml."""
+    text = "".join(f"{one} = {keys[one.upper()]}\n" for one in ("aws_access_key_id", "aws_secret_access_key"))
+    given = {"credentials": f"[default]\n{text}"}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": given}
+
+
 @pytest.fixture
 def job_pod(pods, images, bucket_with_reviews, s3_endpoint):
     """job_pod(train={"epochs": 1}) plays the Job of an overlay, its keys in a Secret; the name of its container."""
-    variables = [f"AWS_ENDPOINT_URL_S3={s3_endpoint}", f"REGISTRY_URI=s3://{bucket_with_reviews}/registry-of-pods"]
-    keys = f"[default]\naws_access_key_id = {KEYS['AWS_ACCESS_KEY_ID']}\naws_secret_access_key = secret\n"
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3-job"}, "stringData": {"credentials": keys}}
+    registry = f"s3://{bucket_with_reviews}/registry-of-pods"
 
     def start(**changes):
         pods.clear()
@@ -453,13 +469,13 @@ def job_pod(pods, images, bucket_with_reviews, s3_endpoint):
             settings[name] = settings.get(name, {}) | change
         documents = rendered(
             "local/job",
-            images=[{"name": "localhost/tunewright-job", "newTag": images.job.rpartition(":")[2]}],
+            images=[{"name": "localhost/tunewright-job", "newTag": TAG}],
             configMapGenerator=[
-                {"name": "environment", "behavior": "merge", "literals": variables},
+                environment(AWS_ENDPOINT_URL_S3=s3_endpoint, REGISTRY_URI=registry),
                 {"name": "job", "behavior": "replace", "literals": [f"job.yaml={json.dumps(settings)}"]},
             ],
         )
-        pods.play([secret, *documents])
+        pods.play([secret("s3-job", KEYS), *documents])
         return "job-pod-job"
 
     return start
@@ -479,6 +495,60 @@ def test_a_pod_ends_with_the_code_of_the_job(pods, job_pod, code, changes, stop_
     ended, told = pods.end(job_pod(**changes), stop_at=stop_at)
     assert (ended, "Traceback" in told) == (code, False), told[-4000:]
     assert said in told
+
+
+@pytest.fixture
+def files_of_the_job(trained, s3, tmp_path):
+    """What the job has registered: path in the version -> file."""
+    folder = pull_into(open_store(trained.registry), "reviews", tmp_path / "reviews").folder
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def serving_pod(pods, images, files_of_the_job, ceph_http_bucket, ceph_http):
+    """The rendered Deployment with its ConfigMap and Secret, played beside an empty registry of a store that knows
+    keys: the name of its container, and what a probe of it answers."""
+    pods.clear()
+    places = {"http": free_port(), "metrics": free_port()}
+    registry = {"AWS_ENDPOINT_URL_S3": ceph_http["AWS_ENDPOINT_URL_S3"], "REGISTRY_URI": f"s3://{ceph_http_bucket}/r"}
+    documents = rendered(
+        "local/serving",
+        images=[{"name": "localhost/tunewright-serving", "newTag": TAG}],
+        configMapGenerator=[environment(SERVING_PORT=places["http"], **registry)],
+    )
+    (deployment,) = (one for one in documents if one["kind"] == "Deployment")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    # The network is that of this machine, where its own ports may be taken.
+    for port in container["ports"]:
+        port["containerPort"] = places[port["name"]]
+    next(one for one in container["env"] if one["name"] == "SERVING_METRICS_PORT")["value"] = str(places["metrics"])
+    pods.play([secret("s3-serving", ceph_http), *documents])
+
+    def probe(name):
+        asked = container[f"{name}Probe"]["httpGet"]
+        return ask(f"http://127.0.0.1:{places[asked['port']]}{asked['path']}")[0]
+
+    name = "serving-pod-serving"
+    yield name, probe, f"http://127.0.0.1:{places['http']}"
+    sys.stderr.write(pods.said(name))
+
+
+def test_the_rendered_server_waits_for_a_version_answers_and_ends(
+    pods, serving_pod, files_of_the_job, ceph_http_bucket
+):
+    name, probe, url = serving_pod
+    wait_until(lambda: probe("startup") == 200)
+    assert (probe("liveness"), probe("readiness")) == (200, 503)
+    registry = open_store(f"s3://{ceph_http_bucket}/r")
+    version = publish(registry, "reviews", files_of_the_job, run_id="run-1")
+    alias.move(registry, "reviews", "production", version.number)
+    wait_until(lambda: probe("readiness") == 200)
+    status, answer = ask(f"{url}/predict", {"inputs": "This product is amazing!"})
+    assert (status, {one["label"] for one in answer}) == (200, {"negative", "positive"})
+    assert pods("inspect", "--format", "{{.HostConfig.ReadonlyRootfs}}", name) == "true\n"
+    pods("stop", name)
+    code, told = pods.end(name)
+    assert (code, json.loads(told.splitlines()[-1])["event"]) == (0, "stopped"), told[-4000:]
 
 
 def test_the_serving_container_answers_with_what_the_job_registered(server):

@@ -58,11 +58,13 @@ class Pods:
             time.sleep(0.2)
         if stop_at:
             self("stop", container)
-        code = int(self("wait", container))
-        done = subprocess.run(
-            [self._program, "logs", container], capture_output=True, text=True, check=True, env=os.environ | self._own
-        )
-        return code, done.stdout + done.stderr
+        return int(self("wait", container)), self.said(container)
+
+    def said(self, container):
+        """What a container has written."""
+        command = [self._program, "logs", container]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | self._own)
+        return done.stdout + done.stderr
 
     def clear(self):
         """Remove all of them."""
