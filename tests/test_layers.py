@@ -212,6 +212,7 @@ TESTED_BY = {
     "job/batches/conversations.py": "job/tasks/test_text_generation.py",
     "job/batches/side.py": "job/batches/test_by_length.py",
     "job/model/classifiers.py": "job/model/test_build.py",
+    "job/export/arranged.py": "job/commands/imports/test_graph.py",
     "job/export/given.py": "job/commands/imports/test_graph.py",
     "job/model/find.py": "job/model/test_base_model.py",
     "job/model/load.py": "job/model/test_build.py",

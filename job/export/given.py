@@ -17,8 +17,11 @@ from tunewright.job.errors import BaseModelError, first_line
 from tunewright.job.export.int8 import quantize_int8
 from tunewright.job.export.trace import OPSET
 from tunewright.job.inside import leaves
+from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.progress.events import warn
+from tunewright.serving.errors import BundleError
 from tunewright.serving.runtime.session import Session
+from tunewright.serving.trial.trials import Answers, try_graph
 
 _KINDS = {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.BOOL}
 _SMALL = 1024
@@ -86,6 +89,15 @@ class GivenGraph(nn.Module):
             source = Path(work) / "model.onnx"
             onnx.save(model, source, save_as_external_data=model.ByteSize() > 2**30, location="model.onnx_data")
             quantize_int8(source, target)
+
+
+def answers_of(base: BaseCheckpoint) -> Answers:
+    """What the graph of a base model gives; BaseModelError for one that a server could not use."""
+    assert base.graph is not None
+    try:
+        return try_graph(base.graph, digest=f"{base.digest} {base.graph.name}", cache=base.cache)
+    except BundleError as error:
+        raise BaseModelError(f"base model {base.address!r}: {error}") from error
 
 
 def graph_files(found: Path, name: str, address: str) -> list[str]:

@@ -16,16 +16,17 @@ from transformers import AutoModelForQuestionAnswering
 
 from tunewright.job.batches.side import Array, Batch
 from tunewright.job.batches.text import SplitWriter, TextRows, percentiles
+from tunewright.job.export.given import GivenGraph
 from tunewright.job.export.graph import ARCHITECTURES
 from tunewright.job.kinds.passages import Passages
 from tunewright.job.kinds.plan import Plan
 from tunewright.job.kinds.task import Inputs, Learner
 from tunewright.job.learners.heads import Headed
-from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, tensors, torch_rows
+from tunewright.job.learners.texts import TOKENIZER, described, open_encoder, tensors, tensors_of, torch_rows
 from tunewright.job.model.base_model import BaseCheckpoint
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.settings.train import TrainSettings
-from tunewright.job.train.objective import Objective, Scored
+from tunewright.job.train.objective import Objective, Scored, forward
 from tunewright.serving.tasks.question_answering import usual_cut
 from tunewright.serving.text.encoding import Encoder, load_tokenizer
 from tunewright.serving.text.windows import Cut, Windowed, Windower
@@ -72,10 +73,11 @@ class PassageInputs(Inputs):
     def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[tuple[str, str]]) -> list[Array]:
         """Start and end logits of all windows of each context."""
         windower, cut = _windower(plan)
-        names, outputs = tensors(plan, _EXPORT_TASK), []
+        names, outputs = tensors_of(model, plan, _EXPORT_TASK), []
+        through = forward if isinstance(model, GivenGraph) else _both_ends
         for question, context in inputs:
             rows = [window.row for window in windower.pair(question, context, cut).windows]
-            outputs.append(np.concatenate(torch_rows(model, plan, rows, names, _both_ends)))
+            outputs.append(np.concatenate(torch_rows(model, plan, rows, names, through)))
         return outputs
 
 

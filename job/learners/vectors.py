@@ -18,6 +18,7 @@ from transformers import PretrainedConfig
 from tunewright.job.batches.side import Array, Batch, Rows, Targets
 from tunewright.job.batches.text import EncodedSplit, SplitWriter, TextRows, encoded
 from tunewright.job.errors import BaseModelError
+from tunewright.job.export.given import GivenGraph, answers_of
 from tunewright.job.export.graph import ARCHITECTURES, EXPORT_TASK, export_variants
 from tunewright.job.kinds.options import EmbeddingOptions, Pooling
 from tunewright.job.kinds.plan import Part, Plan
@@ -74,7 +75,8 @@ class VectorInputs(Inputs):
 
     def open_encoder(self, settings: JobSettings, base: BaseCheckpoint) -> Encoder:
         """The tokenizer with its limits; BaseModelError for a base whose vectors are made in another way."""
-        _refuse_more_modules(base)
+        if base.graph is None:
+            refuse_more_modules(base)
         return texts.open_encoder(settings, base)
 
     def encode(self, plan: Plan, side: str, folder: Path, on_rows: Callable[[int], None]) -> Rows:
@@ -91,14 +93,14 @@ class VectorInputs(Inputs):
 
     def described(self, plan: Plan) -> dict[str, object]:
         """The size of a vector. A request holds single texts, also where pairs were taught."""
-        described = {"dimensions": load_config(plan.base).hidden_size, "normalize": _options(plan).normalize}
+        described = {"dimensions": _dimensions(plan.base), "normalize": _options(plan).normalize}
         return {**texts.described(plan.opened(Encoder)), "options": described}
 
     def torch_outputs(self, model: nn.Module, plan: Plan, inputs: Sequence[object]) -> list[Array]:
         """Vectors as they come from the pooling, one text at a time."""
         served = plan.prepared.task.columns.served
         rows = plan.opened(Encoder).encode([served(value) for value in inputs])
-        return texts.torch_rows(model, plan, rows, texts.tensors(plan))
+        return texts.torch_rows(model, plan, rows, texts.tensors_of(model, plan))
 
 
 class VectorGraph(Graph):
@@ -108,8 +110,7 @@ class VectorGraph(Graph):
 
     def build(self, plan: Plan) -> nn.Module:
         """The encoder and its pooling; frozen where there is nothing to learn."""
-        said = "" if plan.base.pooling in _VECTOR else " (the base model does not say what it was pretrained with)"
-        say("model", f"the vector of a text is {_VECTOR[_pooling(plan)]}{said}")
+        say_pooling(_pooling(plan), plan.base)
         return _model(plan)
 
     def export(self, model: nn.Module, plan: Plan, folder: Path, variants: Sequence[str]) -> dict[str, Variant]:
@@ -214,14 +215,33 @@ def _options(plan: Plan) -> EmbeddingOptions:
     return cast(EmbeddingOptions, plan.prepared.options)
 
 
+def _dimensions(base: BaseCheckpoint) -> int:
+    """Numbers of a vector, which a graph may have made of other ones."""
+    if base.graph:
+        return answers_of(base).labels
+    return int(load_config(base).hidden_size)
+
+
 def _model(plan: Plan) -> nn.Module:
+    if plan.base.graph:
+        return GivenGraph(plan.base.graph)
     model = PooledEncoder(build_encoder(plan.base, plan.settings.train), _pooling(plan))
     return model.requires_grad_(not plan.prepared.task.objective(plan).idle)
 
 
 def _pooling(plan: Plan) -> Pooling:
+    return pooling_of(_options(plan), plan.base)
+
+
+def say_pooling(pooling: Pooling, base: BaseCheckpoint) -> None:
+    """Say what is the vector of a text, and where nobody has said so before."""
+    said = "" if base.pooling in _VECTOR else " (the base model does not say what it was pretrained with)"
+    say("model", f"the vector of a text is {_VECTOR[pooling]}{said}")
+
+
+def pooling_of(options: EmbeddingOptions, base: BaseCheckpoint) -> Pooling:
     """As asked for, as the base was pretrained, else the mean; BaseModelError for a base pooled in another way."""
-    asked, base = _options(plan).pooling, plan.base
+    asked = options.pooling
     if asked != "auto":
         return asked
     if base.pooling not in (*_VECTOR, "", "native"):
@@ -232,8 +252,9 @@ def _pooling(plan: Plan) -> Pooling:
     return "cls" if base.pooling == "cls" else "mean"
 
 
-def _refuse_more_modules(base: BaseCheckpoint) -> None:
-    """A base model of sentence-transformers may have layers after its pooling, which would silently be missing."""
+def refuse_more_modules(base: BaseCheckpoint) -> None:
+    """BaseModelError for a base model of sentence-transformers with layers after its pooling, which would silently be
+    missing."""
     try:
         modules = json.loads((base.folder / "modules.json").read_text())
         kinds = [str(module["type"]).rpartition(".")[2] for module in modules]

@@ -63,6 +63,8 @@ class BaseCheckpoint:
     """What its card says; None where it says nothing."""
     finished: bool = False
     """Whether it is taken as it is, its head with it: then nothing in it may be new."""
+    graph: Path | None = None
+    """The ONNX graph that stands in the place of weights, with `logits` alone; None where there are weights."""
 
     @property
     def mean_pooling(self) -> bool:

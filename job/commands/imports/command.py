@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from tunewright.job.commands.imports.graph import check_graph, given_graph, model_files
+from tunewright.job.commands.imports.graph import check_graph, model_files, with_graph
 from tunewright.job.commands.imports.head import head_labels
 from tunewright.job.commands.imports.rows import measured_rows
 from tunewright.job.data.columns import read_roles
@@ -40,7 +40,7 @@ def get_ready(settings: JobSettings, registry: RegistrySettings, work: Path) -> 
     """Look at the model, then read the rows that it is measured on; a JobError says what is wrong with either."""
     task, found = TASKS[settings.task], find(settings.base_model, registry, graphs=True)
     base = fetch_base_model(settings.base_model, registry, task.inputs.needs, found=found, held=model_files)
-    base = replace(base, finished=True)
+    base = replace(with_graph(base, settings), finished=True)
     role = read_roles(settings.data, task.forms).target_role
     labels = head_labels(json.loads((found / "config.json").read_bytes()), settings, role, base.address)
     check_graph(base, settings.task, labels)
@@ -64,7 +64,7 @@ def import_model(begun: Begun, settings: JobSettings, registry: RegistrySettings
 
 def _plan(ready: Ready, base: BaseCheckpoint, settings: JobSettings, registry: RegistrySettings) -> Plan:
     task, config = ready.prepared.task, base.config()
-    if given_graph(base) is None:
+    if base.graph is None:
         check_exportable(str(config["model_type"]), base.address, task.graph.architectures)
     pooled = {"pooling": config.get("tunewright_pooling", "native")} if "train.pooling" in used(task) else {}
     settings = settings.model_copy(update={"train": _with(settings.train, {**pooled, **_length(settings, base)})})
@@ -92,8 +92,8 @@ def _length(settings: JobSettings, base: BaseCheckpoint) -> dict[str, int]:
 def _taken(plan: Plan) -> Taught:
     """The model with every weight of its file."""
     task = plan.prepared.task
-    if graph := given_graph(plan.base):
-        given = GivenGraph(graph)
+    if plan.base.graph:
+        given = GivenGraph(plan.base.graph)
         say("model", f"{plan.base.address}: a graph of {given.weights:,} weights, taken as it is")
         return Taught(given.eval(), Parameters(given.weights, 0), Trained("fp32", "cpu"))
     model, scale = task.graph.build(plan), task.objective(plan).scale
@@ -107,5 +107,5 @@ def _taken(plan: Plan) -> Taught:
 def _digests(found: Path, base: BaseCheckpoint) -> dict[str, str]:
     """sha256 of the files that were read, as they were found."""
     names = [path.name for path in found.iterdir() if is_wanted(path.name)]
-    names += model_files(found, base.address) if given_graph(base) else []
+    names += model_files(found, base.address) if base.graph else []
     return {name: sha256_of(found / name) for name in sorted(names)}

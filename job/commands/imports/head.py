@@ -65,7 +65,7 @@ def _require_head(config: Mapping[str, object], task: str, address: str) -> None
     stated = config.get("architectures")
     name = str(stated[0]) if isinstance(stated, list) and stated else ""
     # Without a name the weights tell.
-    if name and not name.endswith(_HEADS[task]):
+    if name and not name.endswith(_HEADS.get(task, "")):
         raise BaseModelError(
             f"base model {address!r} is a {name}, which has no head for {task} (as a ...{_HEADS[task][0]} has): name "
             "the task that it was taught, or teach it with `tunewright train`"

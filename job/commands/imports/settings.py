@@ -15,6 +15,7 @@ TASKS = (
     "text-regression",
     "token-classification",
     "question-answering",
+    "feature-extraction",
     "translation",
     "summarization",
     "text-generation",

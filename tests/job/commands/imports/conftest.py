@@ -16,19 +16,30 @@ SIZE = 32
 
 
 @pytest.fixture
-def imported(write_rows, registry, tmp_path, monkeypatch, capsys):
-    """imported(folder, "single", *flags): exit code and errors of an import of a folder, measured on rows of that
-    shape."""
+def run_import(registry, tmp_path, monkeypatch, capsys):
+    """run_import(folder, {"task": ...}, *flags): exit code and errors of an import of a folder."""
     monkeypatch.setenv("REGISTRY_URI", registry.uri)
     monkeypatch.setenv("REGISTRY_CACHE", str(registry.cache))
 
-    def run(folder, shape, *flags, task="text-classification"):
-        target = {"multi": "labels", "regression": "score"}.get(shape, "label")
-        given = {"task": task, "model_name": "tiny", "output": tmp_path / "runs", "data.test": write_rows(shape, 0, 60)}
-        given |= {"data.columns.text": "text", f"data.columns.{target}": target, "export.explained_rows": 0}
+    def run(folder, given, *flags):
+        given = {"output": tmp_path / "runs"} | given
         words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
         code = program.main(["import", str(folder), *words, *flags])
         return code, capsys.readouterr().err
+
+    return run
+
+
+@pytest.fixture
+def imported(write_rows, run_import):
+    """imported(folder, "single", *flags): exit code and errors of an import of a folder, measured on rows of that
+    shape."""
+
+    def run(folder, shape, *flags, task="text-classification"):
+        target = {"multi": "labels", "regression": "score"}.get(shape, "label")
+        given = {"task": task, "model_name": "tiny", "data.test": write_rows(shape, 0, 60)}
+        given |= {"data.columns.text": "text", f"data.columns.{target}": target, "export.explained_rows": 0}
+        return run_import(folder, given, *flags)
 
     return run
 
@@ -42,9 +53,12 @@ def pulled(registry):
 @pytest.fixture
 def make_graph(tiny_tokenizer, tmp_path):
     """make_graph(["a", "b"]): the folder of a graph with these labels, as optimum writes one. The logits of a token are
-    those of its embedding, and those of a text of their mean."""
+    those of its embedding, and those of a text of their mean. `gives`: other outputs by their names, to those of its
+    tensors that they are: `vectors` of tokens, `pooled`, `product`, or the first and second number of the last."""
 
-    def make(labels, *, per_token=False, place="model.onnx", batch="batch", output="logits", kind=np.float32):
+    def make(
+        labels, *, per_token=False, place="model.onnx", batch="batch", output="logits", kind=np.float32, gives=None
+    ):
         folder = tmp_path / f"graph-{len(list(tmp_path.iterdir()))}"
         shutil.copytree(tiny_tokenizer, folder)
         random, rows = np.random.default_rng(3), Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size()
@@ -54,6 +68,8 @@ def make_graph(tiny_tokenizer, tmp_path):
             "bias": np.zeros(max(len(labels), 2), dtype=np.float32),
             "one": np.array([1], dtype=np.int64),
             "two": np.array([2], dtype=np.int64),
+            "first": np.array(0, dtype=np.int64),
+            "second": np.array(1, dtype=np.int64),
         }
         node, mean = helper.make_node, [("hidden", "one", "sum"), ("told", "one", "count")]
         nodes = [
@@ -65,14 +81,16 @@ def make_graph(tiny_tokenizer, tmp_path):
             *(node("ReduceSum", [given, axes], [made], keepdims=0) for given, axes, made in mean),
             node("Div", ["sum", "count"], ["pooled"]),
             node("MatMul", ["hidden" if per_token else "pooled", "head"], ["product"]),
-            node("Add", ["product", "bias"], [output]),
+            node("Add", ["product", "bias"], ["scored" if gives else output]),
+            *(node("Gather", ["product", one], [f"of {one}"], axis=2) for one in ("first", "second") if per_token),
+            *(node("Identity", [tensor], [name]) for name, tensor in (gives or {}).items()),
         ]
         inputs = ("input_ids", "attention_mask")
         graph = helper.make_graph(
             nodes,
             "by hand",
             [helper.make_tensor_value_info(name, TensorProto.INT64, [batch, "tokens"]) for name in inputs],
-            [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
+            [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in gives or [output]],
             [numpy_helper.from_array(value, name) for name, value in constants.items()],
         )
         (folder / place).parent.mkdir(exist_ok=True)

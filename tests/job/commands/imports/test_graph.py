@@ -5,12 +5,13 @@ import json
 import numpy as np
 import onnx
 import pytest
+import torch
 from transformers import PreTrainedTokenizerFast
 
-from tunewright.job import program
-from tunewright.job.commands.imports.graph import check_graph, given_graph, model_files
+from tunewright.job.commands.imports.graph import check_graph, model_files, with_graph
+from tunewright.job.commands.imports.settings import ImportSettings
 from tunewright.job.errors import BaseModelError
-from tunewright.job.export.given import GivenGraph
+from tunewright.job.export.given import GivenGraph, answers_of
 from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.find import find
 from tunewright.registry.errors import BadReference
@@ -32,13 +33,20 @@ TEXTS = ["This product is amazing!", "I hate this product!", "Why does it leak a
 def refused(registry):
     """refused(folder, task) is what is said of a graph that cannot be imported."""
 
-    def said(folder, task="text-classification", labels=LABELS):
+    def said(folder, task="text-classification", labels=LABELS, **options):
+        settings = asked(folder, task, options)
         with pytest.raises(BaseModelError) as caught:
-            base = fetch_base_model(str(folder), registry, held=model_files)
+            base = with_graph(fetch_base_model(str(folder), registry, held=model_files), settings)
             check_graph(base, task, labels)
         return str(caught.value).replace(str(folder), "GRAPH")
 
     return said
+
+
+def asked(folder, task, options):
+    """The settings of an import."""
+    data = {"test": "test.csv"}
+    return ImportSettings(base_model=str(folder), model_name="tiny", data=data, task=task, options=options)
 
 
 def logits(path, texts):
@@ -84,16 +92,13 @@ def test_a_graph_answers_as_onnx_runtime_answers_on_it(imported, pulled, make_gr
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("own_signals")
-def test_a_graph_of_tags_is_measured_word_by_word(make_graph, pulled, registry, tmp_path, monkeypatch):
-    monkeypatch.setenv("REGISTRY_URI", registry.uri)
-    monkeypatch.setenv("REGISTRY_CACHE", str(registry.cache))
+def test_a_graph_of_tags_is_measured_word_by_word(run_import, make_graph, pulled, tmp_path):
     rows = tmp_path / "rows.jsonl"
     rows.write_text(
         "".join(json.dumps({"tokens": ["it", word, "."], "tags": TAGS}) + "\n" for word in TEXTS[1].split())
     )
-    given = {"task": "token-classification", "model_name": "tags", "data.test": rows, "output": tmp_path / "runs"}
-    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    assert program.main(["import", str(make_graph(TAGS, per_token=True)), *words]) == 0
+    given = {"task": "token-classification", "model_name": "tags", "data.test": rows}
+    assert run_import(make_graph(TAGS, per_token=True), given)[0] == 0
     model = read_model_file(pulled("tags"))
     assert (model.labels, sorted(model.variants)) == (TAGS, ["fp32", "int8"])
 
@@ -125,7 +130,7 @@ def test_weights_beside_a_graph_are_what_is_imported(make_base, fetch):
     folder = make_base("bert")
     (folder / "model.onnx").write_bytes(b"no graph")
     assert model_files(folder, "GRAPH") == ["model.safetensors"]
-    assert given_graph(fetch(folder)) is None
+    assert with_graph(fetch(folder), asked(folder, "text-classification", {})).graph is None
 
 
 def test_a_graph_cannot_be_taught(make_graph, fetch):
@@ -141,9 +146,10 @@ def test_a_graph_cannot_be_taught(make_graph, fetch):
 def test_a_graph_that_does_not_fit_is_refused_in_a_sentence(make_graph, refused):
     about = "base model 'GRAPH' is an ONNX graph without weights"
     good = make_graph(LABELS)
-    assert refused(good, "question-answering") == (
-        f"{about}, of which question-answering cannot be imported; expected one of text-classification, "
-        "token-classification, or the weights that it was made of (model.safetensors)"
+    assert refused(good, "summarization") == (
+        f"{about}, of which summarization cannot be imported; expected one of text-classification, text-regression, "
+        "token-classification, question-answering, feature-extraction, or the weights that it was made of "
+        "(model.safetensors)"
     )
     assert refused(good, "token-classification") == (
         f"{about} and answers each text, which token-classification does not; name the task that it was taught"
@@ -174,6 +180,101 @@ def test_a_graph_that_does_not_fit_is_refused_in_a_sentence(make_graph, refused)
 )
 def test_a_graph_of_another_form_is_refused_in_a_sentence(make_graph, refused, changes, said):
     assert refused(make_graph(LABELS, **changes)).startswith(f"base model 'GRAPH': {said}")
+
+
+OF_TOKENS = {"last_hidden_state": "vectors", "pooler_output": "pooled"}
+OF_TEXTS = {"token_embeddings": "vectors", "sentence_embedding": "product"}
+ENDS = {"start_logits": "of first", "end_logits": "of second"}
+
+
+def raw(path, texts):
+    """What ONNX Runtime gives of the very graph, a text at a time: name of an output -> array."""
+    session, tokenizer = ort.InferenceSession(str(path)), PreTrainedTokenizerFast.from_pretrained(path.parent)
+    names = [one.name for one in session.get_outputs()]
+    for text in texts:
+        row = tokenizer(text, return_tensors="np")
+        given = {one.name: row[one.name] for one in session.get_inputs()}
+        yield {name: found[0] for name, found in zip(names, session.run(None, given), strict=True)}
+
+
+def pooled_by(folder, **flags):
+    """Say in a folder what its vectors were taught with, as sentence-transformers does."""
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling/config.json").write_text(json.dumps({f"pooling_mode_{name}": flags[name] for name in flags}))
+
+
+@pytest.mark.parametrize(
+    ("gives", "flags", "options", "expected"),
+    [
+        (OF_TOKENS, {}, {}, lambda given: given["last_hidden_state"].mean(0)),
+        (OF_TOKENS, {"cls_token": True, "mean_tokens": False}, {}, lambda given: given["last_hidden_state"][0]),
+        (OF_TOKENS, {"cls_token": True}, {"pooling": "mean"}, lambda given: given["last_hidden_state"].mean(0)),
+        (OF_TEXTS, {}, {}, lambda given: given["sentence_embedding"]),
+        (OF_TEXTS, {}, {"pooling": "cls"}, lambda given: given["token_embeddings"][0]),
+    ],
+    ids=["mean", "said to be cls", "asked for", "its own", "of its tokens"],
+)
+def test_a_graph_gives_the_vector_that_its_model_was_taught(make_graph, registry, gives, flags, options, expected):
+    """Also of a text that is beside a longer one."""
+    folder = make_graph(LABELS, gives=gives)
+    pooled_by(folder, **flags)
+    fetched = fetch_base_model(str(folder), registry, held=model_files)
+    base = with_graph(fetched, asked(folder, "feature-extraction", options))
+    check_graph(base, "feature-extraction", [])
+    wanted = np.stack([expected(given) for given in raw(folder / "model.onnx", TEXTS)])
+    assert answers_of(base).labels == wanted.shape[1]
+    rows = PreTrainedTokenizerFast.from_pretrained(folder)(TEXTS, return_tensors="np", padding=True)
+    graph = GivenGraph(base.graph)
+    found = graph(**{name: torch.from_numpy(rows[name]) for name in graph.inputs})["logits"]
+    assert np.abs(found.numpy() - wanted).max() < 1e-5
+
+
+def test_a_graph_without_a_vector_that_is_known_is_refused(make_graph, refused):
+    task, labels = "feature-extraction", []
+    scores = make_graph(LABELS)
+    said = "base model 'GRAPH': the graph gives logits; expected last_hidden_state or token_embeddings"
+    assert refused(scores, task, labels) == said
+    maximum = make_graph(LABELS, gives=OF_TOKENS)
+    pooled_by(maximum, max_tokens=True)
+    assert "was pretrained with the pooling 'max', which is not supported" in refused(maximum, task, labels)
+    dense = make_graph(LABELS, gives=OF_TOKENS)
+    kinds = [{"type": f"sentence_transformers.models.{kind}"} for kind in ("Transformer", "Pooling", "Dense")]
+    (dense / "modules.json").write_text(json.dumps(kinds))
+    assert "has a module 'Dense' (modules.json), which is not supported" in refused(dense, task, labels)
+    said = "base model 'GRAPH': the graph gives logits; expected start_logits and end_logits"
+    assert refused(scores, "question-answering", labels) == said
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_signals")
+@pytest.mark.parametrize(("gives", "output"), [(OF_TOKENS, "last_hidden_state"), (OF_TEXTS, "sentence_embedding")])
+def test_a_graph_of_vectors_is_served_as_it_answers_alone(run_import, make_graph, pulled, tmp_path, gives, output):
+    folder = make_graph(LABELS, gives=gives)
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"text": f"{text} {number}"}) + "\n" for number, text in enumerate(5 * TEXTS)))
+    given = {"task": "feature-extraction", "model_name": "vectors", "data.test": rows, "data.columns.text": "text"}
+    assert run_import(folder, given) == (0, "")
+    predictor = open_predictor(pulled("vectors"), variant="fp32")
+    found = [np.array(one) for one in predictor.predict(TEXTS, {"normalize": False})]
+    predictor.close()
+    for vector, raw_one in zip(found, raw(folder / "model.onnx", TEXTS), strict=True):
+        own = raw_one[output]
+        assert np.abs(vector - (own.mean(0) if own.ndim == 2 else own)).max() < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_signals")
+def test_a_graph_of_answers_is_measured_by_its_passages(run_import, make_graph, pulled, tmp_path):
+    folder, rows = make_graph(["start", "end"], per_token=True, gives=ENDS), tmp_path / "rows.jsonl"
+    answer = {"text": ["product"], "answer_start": [TEXTS[0].index("product")]}
+    row = {"question": TEXTS[2], "context": TEXTS[0], "answers": answer}
+    rows.write_text("".join(json.dumps(row | {"question": f"{one} why?"}) + "\n" for one in range(20)))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": ["BertForQuestionAnswering"]}))
+    given = {"task": "question-answering", "model_name": "answers", "data.test": rows}
+    code, said = run_import(folder, given, "--gate.beat_baseline", "false")
+    assert (code, said) == (0, "")
+    assert sorted(read_model_file(pulled("answers")).variants) == ["fp32", "int8"]
 
 
 def edit(folder, change):

@@ -55,9 +55,9 @@ def test_no_training_rows_are_needed(faults):
         (
             {"task": "masked-language-modelling"},
             "task is 'masked-language-modelling', of which no model can be imported; expected one of "
-            "text-classification, text-regression, token-classification, question-answering, translation, "
-            "summarization, text-generation, image-classification, image-regression, audio-classification, "
-            "audio-regression",
+            "text-classification, text-regression, token-classification, question-answering, feature-extraction, "
+            "translation, summarization, text-generation, image-classification, image-regression, "
+            "audio-classification, audio-regression",
         ),
         # What is wrong with the settings of any job.
         ({"gate": {"min": {"rouge1": 0.5}}}, "gate.min names 'rouge1'; this task measures accuracy, macro_f1, mcc"),
