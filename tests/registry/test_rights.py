@@ -25,7 +25,7 @@ from tunewright.registry.versions.publish import publish
 from tunewright.registry.versions.pull import pull
 from tunewright.registry.versions.record import delete_version, read_version
 
-ROLES = ("reader", "publisher", "promoter", "gatekeeper", "runner", "collector")
+ROLES = ("reader", "publisher", "promoter", "gatekeeper", "runner", "watcher", "collector")
 
 
 def test_the_guide_has_a_policy_for_each_role_and_one_may_delete_in_a_registry():
