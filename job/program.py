@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tunewright.job import signals
 from tunewright.job.arguments import own_flags, parser
 from tunewright.job.errors import Interrupted, JobError, SettingsError, visible
+from tunewright.job.hub import check_endpoint
 from tunewright.job.progress.events import quiet
 from tunewright.job.ranks import Place, is_to_start, read_place, require_rows
 from tunewright.registry.errors import Conflict, RegistryError, Unreachable
@@ -43,7 +44,12 @@ def main(arguments: Sequence[str]) -> int:
         os.environ.setdefault(name, value)
     # peft imports bitsandbytes where it is, which complains that `kernels` is not: a package that fetches code.
     logging.getLogger("bitsandbytes").setLevel(logging.CRITICAL)
-    return _guarded(lambda: commands[arguments[0]](arguments[1:]))
+
+    def run() -> None:
+        check_endpoint()
+        commands[arguments[0]](arguments[1:])
+
+    return _guarded(run)
 
 
 def _guarded(command: Callable[[], None]) -> int:

@@ -11,8 +11,8 @@ Kind = Literal["read", "received", "sent"]
 class Watcher(Protocol):
     """Who is told. Transfers move in several threads at once."""
 
-    def begin(self, what: str, total: int) -> None:
-        """So many bytes begin to move."""
+    def begin(self, what: str, total: int, times: int) -> None:
+        """So many bytes begin to move, each of them so many times."""
 
     def moved(self, size: int) -> None:
         """So many more have; a negative number where they have to move again."""
@@ -38,13 +38,13 @@ def watched(watcher: Watcher | None) -> Iterator[None]:
 
 @contextmanager
 def transfer(what: str, total: int, *kinds: Kind) -> Iterator[None]:
-    """A transfer of so many bytes, of which those count that one of these happens to."""
+    """A transfer of so many bytes, to each of which each of these happens."""
     global _counted
     if _watcher is None or _counted:  # part of a larger one
         yield
         return
     _counted = kinds
-    _watcher.begin(what, total)
+    _watcher.begin(what, total, len(kinds))
     try:
         yield
     finally:

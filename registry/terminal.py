@@ -20,13 +20,13 @@ class Line:
 
     def __init__(self, terminal: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._terminal, self._clock, self._lock = terminal, clock, threading.Lock()
-        self._what, self._total, self._moved = "", 0, 0
+        self._what, self._total, self._times, self._moved = "", 0, 1, 0
         self._begun = self._next = 0.0
         self._is_drawn = False
 
-    def begin(self, what: str, total: int) -> None:
+    def begin(self, what: str, total: int, times: int) -> None:
         """See Watcher."""
-        self._what, self._total, self._moved = what, total, 0
+        self._what, self._total, self._times, self._moved = what, total, times, 0
         self._begun = self._clock()
         self._next = self._begun + _AFTER
 
@@ -54,7 +54,7 @@ class Line:
                 self._write(_WIPE)
 
     def _text(self, seconds: float) -> str:
-        moved = min(self._moved, self._total)
+        moved = min(self._moved // self._times, self._total)
         rate = moved / seconds if seconds > 0 else 0.0
         left = f"{_time((self._total - moved) / rate)} left" if rate > 0 else "waiting"
         share = 100 * moved // self._total if self._total else 100

@@ -67,7 +67,7 @@ class S3Store:
         self._prefix = f"{prefix}/" if prefix else ""
         self._profile = profile
         self._client = connect(profile)
-        self._place = Place(bucket, self._client.meta.endpoint_url)
+        self._place = Place(bucket, self._client.meta.endpoint_url, profile)
         self._patience = granted()
 
     @property

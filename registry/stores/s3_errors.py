@@ -39,6 +39,8 @@ class Place:
 
     bucket: str
     endpoint: str
+    profile: str | None = None
+    """Of the AWS configuration, whose endpoint it is; None where the environment names it."""
 
     def name(self, key: str = "") -> str:
         """`s3://bucket/key at http://host:port`, without the credentials an endpoint may hold."""
@@ -143,7 +145,8 @@ def _no_answer(error: Exception, place: Place) -> RegistryError:
             f"the proxy on the way to {server} does not answer; check HTTPS_PROXY, HTTP_PROXY and NO_PROXY"
         )
     if isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError):
-        return Unreachable(f"nothing answers at {server}; check AWS_ENDPOINT_URL_S3 and the network")
+        told = f"endpoint_url of the profile {place.profile}" if place.profile else "AWS_ENDPOINT_URL_S3"
+        return Unreachable(f"nothing answers at {server}; check {told} and the network")
     if isinstance(error, boto.ParamValidationError):
         return AddressError(f"{place.name()} is not a usable address: {error}")
     return Unreachable(f"the connection to {server} broke off after every retry ({type(error).__name__}); try again")

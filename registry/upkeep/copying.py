@@ -50,7 +50,7 @@ def copy(source: Store, version: Version, target: Store, *, name: str | None = N
                 _send(source, target, layer)
 
         blobs = {layer.digest: layer for layer in parts_of(manifest)}.values()
-        with transfer(str(version), 2 * sum(layer.size for layer in blobs), "received", "sent"):
+        with transfer(str(version), sum(layer.size for layer in blobs), "received", "sent"):
             each(send_one, blobs)
         put_blob(target, manifest_bytes(source, version), those)
 

@@ -147,6 +147,15 @@ def test_check_finds_what_the_loss_cannot_be_made_of(arguments, capsys):
     )
 
 
+def test_an_address_of_the_hub_that_is_none_is_refused_before_anything_is_imported(monkeypatch, capsys):
+    monkeypatch.setenv("HF_ENDPOINT", "http://[x")
+    code, out, err = run_main(capsys, "train", "--config", "no such file")
+    assert (code, out) == (2, "")
+    assert (
+        err == "error: HF_ENDPOINT is 'http://[x', which is no address; expected one such as https://huggingface.co\n"
+    )
+
+
 @pytest.mark.parametrize("command", ["train", "tune"])
 def test_places_that_do_not_fit_are_refused_before_anything_is_read(monkeypatch, capsys, command):
     monkeypatch.setenv("WORLD_SIZE", "many")

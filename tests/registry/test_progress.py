@@ -17,8 +17,8 @@ class Told:
     def __init__(self):
         self.transfers = []
 
-    def begin(self, what, total):
-        self.transfers.append([what, total, 0, "goes on"])
+    def begin(self, what, total, times):
+        self.transfers.append([what, total * times, 0, "goes on"])
 
     def moved(self, size):
         self.transfers[-1][2] += size

@@ -27,10 +27,10 @@ def drawn(monkeypatch):
     """drawn((seconds, bytes), ...): what a line writes of a transfer of a gigabyte whose bytes move so."""
     monkeypatch.setenv("COLUMNS", "100")
 
-    def make(*steps, total=10**9):
+    def make(*steps, total=10**9, times=1):
         clock, out = Clock(), io.StringIO()
         line = Line(out, clock)
-        line.begin("reviews:1", total)
+        line.begin("reviews:1", total, times)
         for seconds, size in steps:
             clock.now += seconds
             line.moved(size)
@@ -48,6 +48,8 @@ def test_a_line_tells_share_rate_and_what_is_left_and_is_gone_at_the_end(drawn):
     )
     assert ", 500.0 kB/s, 33 min left" in drawn((10, 5 * 10**6))
     assert ", 50.0 kB/s, 6 h left" in drawn((10, 5 * 10**5))
+    # A copy receives and sends each byte.
+    assert "10 %, 100.0 MB of 1.0 GB, 50.0 MB/s" in drawn((2, 2 * 10**8), times=2)
     # A file that arrives again has moved no more than there is, and one that is thrown away less.
     assert "100 %, 1.0 GB of 1.0 GB" in drawn((2, 2 * 10**9))
     assert "0 %, 0 bytes of 1.0 GB, 0 bytes/s, waiting" in drawn((1, 10**6), (1, -(10**6)))

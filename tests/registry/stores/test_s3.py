@@ -121,6 +121,15 @@ def test_a_server_that_is_not_there_is_one_sentence(s3_uri, monkeypatch):
         open_store(s3_uri).read("key")
 
 
+def test_the_profile_whose_endpoint_does_not_answer_is_named(tmp_path, monkeypatch):
+    lines = ["[profile archive]", "endpoint_url = http://127.0.0.1:1", "region = eu-west-3"]
+    lines += ["aws_access_key_id = their", "aws_secret_access_key = secret"]
+    (tmp_path / "config").write_text("\n".join(lines))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    with pytest.raises(Unreachable, match=r"at http://127.0.0.1:1; check endpoint_url of the profile archive and"):
+        open_store("s3://bucket/registry", profile="archive").read("absent")
+
+
 def test_an_unknown_profile_is_one_sentence(s3_uri, monkeypatch):
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(AccessDenied, match=r"nobody.*check AWS_PROFILE"):
