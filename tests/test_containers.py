@@ -24,9 +24,11 @@ import boto3
 import pytest
 import yaml
 from fault_proxy import FaultProxy, Handler
+from oci import docker_registry, policy_of, write_key
 from pods import Pods, rendered
 from processes import free_port, wait_until
 
+from tunewright.registry.program import main as tunewright
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions import alias
 from tunewright.registry.versions.publish import publish
@@ -531,6 +533,55 @@ def serving_pod(pods, images, files_of_the_job, ceph_http_bucket, ceph_http):
     name = "serving-pod-serving"
     yield name, probe, f"http://127.0.0.1:{places['http']}"
     sys.stderr.write(pods.said(name))
+
+
+@pytest.fixture
+def pushed(files_of_the_job, tmp_path, monkeypatch):
+    """pushed("ci"): a version as an image that this key has signed, in an OCI registry; None where none has."""
+    monkeypatch.setenv("REGISTRY_URI", str(tmp_path / "registry"))
+    monkeypatch.setenv("REGISTRY_CACHE", str(tmp_path / "cache"))
+    publish(open_store(str(tmp_path / "registry")), "reviews", files_of_the_job, run_id="run-1")
+    with docker_registry(tmp_path) as host:
+
+        def push(key):
+            place = f"{host}/models/{key or 'nobody'}/reviews:1"
+            assert tunewright(["push", "reviews:1", f"oci://{place}", "--image"]) == 0
+            if key:
+                write_key(tmp_path, key)
+                assert tunewright(["sign", f"oci://{place}", "--key", str(tmp_path / f"{key}.pem")]) == 0
+            return place
+
+        yield push
+
+
+def test_a_signed_model_alone_is_mounted_into_a_server_that_has_no_bucket(pods, images, pushed, tmp_path):
+    """The policy asks for it: see docs/guides/sign.md."""
+    pods.clear()
+    signed, others = pushed("ci"), [pushed("another"), pushed(None)]
+    pods.believe(policy_of(signed.partition("/")[0], tmp_path / "ci.pub.pem"))
+    for one in others:
+        with pytest.raises(AssertionError, match="Source image rejected: "):
+            pods("pull", "--tls-verify=false", one)
+    pods("pull", "--tls-verify=false", signed)
+    port = free_port()
+    documents = rendered(
+        "local/serving",
+        images=[{"name": "localhost/tunewright-serving", "newTag": TAG}],
+        configMapGenerator=[environment(SERVING_PORT=port)],
+    )
+    (deployment,) = (one for one in documents if one["kind"] == "Deployment")
+    pod = deployment["spec"]["template"]["spec"]
+    pod["volumes"].append({"name": "model", "image": {"reference": signed, "pullPolicy": "IfNotPresent"}})
+    (container,) = pod["containers"]
+    container["args"] = ["serve", "/model/models"]
+    container["volumeMounts"].append({"name": "model", "mountPath": "/model", "readOnly": True})
+    next(one for one in container["env"] if one["name"] == "SERVING_METRICS_PORT")["value"] = str(free_port())
+    pods.play(documents)
+    url = f"http://127.0.0.1:{port}"
+    wait_until(lambda: ask(f"{url}/readyz")[0] == 200)
+    assert ask(f"{url}/readyz")[1]["model"] == "reviews:1"
+    assert ask(f"{url}/predict", {"inputs": "This product is amazing!"})[0] == 200
+    pods.clear()
 
 
 def test_the_rendered_server_waits_for_a_version_answers_and_ends(

@@ -17,6 +17,7 @@ from tunewright.registry.oci.remote import Remote
 from tunewright.registry.trust.keys import Signer
 from tunewright.registry.versions.document import canonical
 from tunewright.registry.versions.document import parse as parse_json
+from tunewright.registry.versions.layout import check_digest
 from tunewright.registry.versions.manifest import MEDIA_TYPE, descriptor, digest_of
 
 _PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -25,15 +26,31 @@ _KINDS = ", ".join((MEDIA_TYPE, INDEX, DOCKER_MANIFEST, DOCKER_MANIFESTS))
 
 
 def sign_image(address: OciAddress, signer: Signer) -> OciAddress:
-    """Sign what a tag or a digest names now; its address, with the digest. Signatures of other keys stay.
+    """Sign what a tag or a digest names now; its address, with the digest. Signatures of other keys stay. Of an image
+    for several platforms that of each is signed as well: podman and CRI-O look for the signature of the one they pull.
 
-    Raises BadReference for an address with neither, NotFound, AccessDenied, Unreachable.
+    Raises BadReference for an address with neither, NotFound, AccessDenied, Unreachable, CorruptObject.
     """
     if not (address.tag or address.digest):
         raise BadReference(f"{address} names no tag; expected {address}:8, or a digest behind an @")
     remote = Remote(address, actions="pull,push")
-    digest = digest_of(remote.manifest(address.digest or str(address.tag), _KINDS))
-    payload = _payload(address, digest)
+    manifest = remote.manifest(address.digest or str(address.tag), _KINDS)
+    digest = digest_of(manifest)
+    for platform in _platforms(manifest, str(address)):
+        _sign(remote, platform, signer)
+    _sign(remote, digest, signer)
+    return replace(address, digest=digest)
+
+
+def _platforms(manifest: bytes, named: str) -> list[str]:
+    """The digests of the images of an index; none of an image."""
+    found = parse_json(manifest, named).get("manifests")
+    digests = [one.get("digest") for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return [check_digest(str(digest)) for digest in digests]
+
+
+def _sign(remote: Remote, digest: str, signer: Signer) -> None:
+    payload = _payload(remote.address, digest)
     signature = base64.b64encode(signer.sign(payload)).decode()
     tag = f"{digest.replace(':', '-')}.sig"
     layer = {**descriptor(_PAYLOAD, digest_of(payload), len(payload)), "annotations": {_SIGNATURE: signature}}
@@ -59,7 +76,6 @@ def sign_image(address: OciAddress, signer: Signer) -> OciAddress:
         "layers": layers,
     }
     remote.put_manifest(canonical(manifest), MEDIA_TYPE, tag)
-    return replace(address, digest=digest)
 
 
 def _payload(address: OciAddress, digest: str) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import time
@@ -29,7 +30,9 @@ class Pods:
             f'[storage]\ndriver = "overlay"\ngraphroot = "{folder}/storage"\nrunroot = "{folder}/run"\n'
             f'[storage.options]\nadditionalimagestores = ["{images}"]\n'
         )
+        self._home = folder / "home"
         self._own = {
+            "HOME": str(self._home),
             "CONTAINERS_CONF": str(folder / "containers.conf"),
             "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
             "PODMAN_IGNORE_CGROUPSV1_WARNING": "1",
@@ -43,6 +46,13 @@ class Pods:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def believe(self, policy):
+        """From here on pull what this policy lets in, by signatures that lie beside images."""
+        place = self._home / ".config/containers"
+        (place / "registries.d").mkdir(parents=True, exist_ok=True)
+        (place / "policy.json").write_text(json.dumps(policy))
+        (place / "registries.d/all.yaml").write_text("default-docker: {use-sigstore-attachments: true}\n")
 
     def play(self, documents):
         """Start the pod of a Job or a Deployment, with the network of this machine, where the tests' S3 server is."""
@@ -67,7 +77,8 @@ class Pods:
         return done.stdout + done.stderr
 
     def clear(self):
-        """Remove all of them."""
+        """Remove all of them, and what they believe."""
+        shutil.rmtree(self._home, ignore_errors=True)
         self("pod", "rm", "--all", "--force", "--time", "0")
         for secret in self("secret", "ls", "--quiet").split():
             self("secret", "rm", secret)

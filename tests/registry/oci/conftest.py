@@ -1,14 +1,13 @@
-"""A real OCI registry (Docker's `docker-registry`, of the Debian package of that name) on loopback."""
+"""Real OCI registries on loopback, and who may log in to them."""
 
 import base64
 import json
-import shutil
-import subprocess
+from contextlib import ExitStack
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fault_proxy import FaultProxy, Handler
-from processes import end, free_port, wait_for_port
+from oci import docker_registry
 
 from tunewright.registry.stores.store import open_store
 
@@ -20,32 +19,13 @@ HTPASSWD = f"{USER}:$2b$04$pmKic82..sC1zDZDBsh8.uHFeNRawPo3a8kHneQqVsU0FuqQi6Asm
 @pytest.fixture(scope="session")
 def start_registry(tmp_path_factory):
     """start_registry(login=False): the host and port of a running registry."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        pytest.skip("docker-registry is not here (apt-get install docker-registry)")
-    started = []
+    with ExitStack() as started:
 
-    def start(*, login=False):
-        folder, port = tmp_path_factory.mktemp("oci"), free_port()
-        config = {
-            "version": 0.1,
-            "log": {"level": "error"},
-            "http": {"addr": f"127.0.0.1:{port}"},
-            "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-        }
-        if login:
-            (folder / "htpasswd").write_text(HTPASSWD)
-            config["auth"] = {"htpasswd": {"realm": "models", "path": str(folder / "htpasswd")}}
-        (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
-        command = [program, "serve", str(folder / "config.yml")]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        started.append(process)
-        wait_for_port(port, process)
-        return f"127.0.0.1:{port}"
+        def start(*, login=False):
+            folder = tmp_path_factory.mktemp("oci")
+            return started.enter_context(docker_registry(folder, HTPASSWD if login else None))
 
-    yield start
-    for process in started:
-        end(process)
+        yield start
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,18 @@
 """Signatures of what an OCI registry holds, read back by us and verified by cosign."""
 
 import base64
-import hashlib
 import json
 import os
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
+from oci import policy_of, write_key
 
 from tunewright.registry.oci.address import parse_oci
 from tunewright.registry.oci.media_types import DOCKER_MANIFEST, IMAGE_CONFIG
 from tunewright.registry.oci.remote import Remote
-from tunewright.registry.trust.keys import Signer
 from tunewright.registry.versions.manifest import MEDIA_TYPE, digest_of
 
 ROOT = Path(__file__).parents[3]
@@ -23,19 +23,7 @@ VERIFIERS = os.environ.get("TUNEWRIGHT_VERIFIERS")
 @pytest.fixture
 def key(tmp_path):
     """key("ci"): a private key; ci.pem holds it, ci.pub.pem the public one."""
-
-    def make(name):
-        signer = Signer(hashlib.sha256(name.encode()).digest())
-        der = bytes.fromhex("302e020100300506032b657004220420") + signer.seed
-        for suffix, kind, line in (
-            ("pem", "PRIVATE", base64.b64encode(der).decode()),
-            ("pub.pem", "PUBLIC", signer.public.line),
-        ):
-            text = f"-----BEGIN {kind} KEY-----\n{line}\n-----END {kind} KEY-----\n"
-            (tmp_path / f"{name}.{suffix}").write_text(text)
-        return signer
-
-    return make
+    return partial(write_key, tmp_path)
 
 
 @pytest.fixture
@@ -81,9 +69,7 @@ def by_cosign(address, name, folder):
 def by_policy(address, name, folder):
     """A pull under a policy of containers/image, which podman and CRI-O read too."""
     place = address.removeprefix("oci://").rpartition(":")[0]
-    wanted = {"type": "sigstoreSigned", "keyPath": str(folder / f"{name}.pub.pem")}
-    wanted["signedIdentity"] = {"type": "matchRepository"}
-    policy = {"default": [{"type": "reject"}], "transports": {"docker": {place: [wanted]}}}
+    policy = policy_of(place, folder / f"{name}.pub.pem")
     (folder / "policy.json").write_text(json.dumps(policy))
     (folder / "registries.d").mkdir(exist_ok=True)
     (folder / "registries.d/all.yaml").write_text("default-docker: {use-sigstore-attachments: true}\n")
@@ -149,6 +135,20 @@ def test_the_key_that_has_signed_is_believed_and_no_other(run, key, image, tmp_p
     # The tag is another image's now.
     image("signed", DOCKER_MANIFEST)
     assert not is_believed(verify(signed, "ci", tmp_path), tmp_path)
+
+
+@pytest.mark.usefixtures("reviews")
+@pytest.mark.parametrize("verify", [by_cosign, by_policy])
+def test_a_version_that_was_pushed_as_an_image_is_believed_whatever_the_platform(run, key, host, tmp_path, verify):
+    """A pull takes the image of one platform, and looks for the signature of that."""
+    for name in ("ci", "other"):
+        key(name)
+    address = f"oci://{host}/{tmp_path.name.replace('_', '-')}/reviews:1"
+    assert run("push", "reviews:1", address, "--image")[0] == 0
+    assert not is_believed(verify(address, "ci", tmp_path), tmp_path)
+    assert run("sign", address, "--key", str(tmp_path / "ci.pem"))[0] == 0
+    assert is_believed(verify(address, "ci", tmp_path), tmp_path)
+    assert not is_believed(verify(address, "other", tmp_path), tmp_path)
 
 
 @pytest.mark.slow
