@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -499,6 +498,18 @@ def test_a_pod_ends_with_the_code_of_the_job(pods, job_pod, code, changes, stop_
     assert said in told
 
 
+SERVER = "serving-pod-serving"
+"""The container of a played Deployment."""
+
+
+def await_server(pods, happened):
+    """Wait for what the server of a played Deployment is about to do; what it has said where it does not."""
+    try:
+        wait_until(happened, seconds=300)
+    except RuntimeError as error:
+        raise AssertionError(pods.said(SERVER)[-4000:]) from error
+
+
 @pytest.fixture
 def files_of_the_job(trained, s3, tmp_path):
     """What the job has registered: path in the version -> file."""
@@ -530,9 +541,7 @@ def serving_pod(pods, images, files_of_the_job, ceph_http_bucket, ceph_http):
         asked = container[f"{name}Probe"]["httpGet"]
         return ask(f"http://127.0.0.1:{places[asked['port']]}{asked['path']}")[0]
 
-    name = "serving-pod-serving"
-    yield name, probe, f"http://127.0.0.1:{places['http']}"
-    sys.stderr.write(pods.said(name))
+    return SERVER, probe, f"http://127.0.0.1:{places['http']}"
 
 
 @pytest.fixture
@@ -578,7 +587,7 @@ def test_a_signed_model_alone_is_mounted_into_a_server_that_has_no_bucket(pods, 
     next(one for one in container["env"] if one["name"] == "SERVING_METRICS_PORT")["value"] = str(free_port())
     pods.play(documents)
     url = f"http://127.0.0.1:{port}"
-    wait_until(lambda: ask(f"{url}/readyz")[0] == 200)
+    await_server(pods, lambda: ask(f"{url}/readyz")[0] == 200)
     assert ask(f"{url}/readyz")[1]["model"].startswith("reviews:1/")
     assert ask(f"{url}/predict", {"inputs": "This product is amazing!"})[0] == 200
     pods.clear()
@@ -588,12 +597,12 @@ def test_the_rendered_server_waits_for_a_version_answers_and_ends(
     pods, serving_pod, files_of_the_job, ceph_http_bucket
 ):
     name, probe, url = serving_pod
-    wait_until(lambda: probe("startup") == 200)
+    await_server(pods, lambda: probe("startup") == 200)
     assert (probe("liveness"), probe("readiness")) == (200, 503)
     registry = open_store(f"s3://{ceph_http_bucket}/r")
     version = publish(registry, "reviews", files_of_the_job, run_id="run-1")
     alias.move(registry, "reviews", "production", version.number)
-    wait_until(lambda: probe("readiness") == 200)
+    await_server(pods, lambda: probe("readiness") == 200)
     status, answer = ask(f"{url}/predict", {"inputs": "This product is amazing!"})
     assert (status, {one["label"] for one in answer}) == (200, {"negative", "positive"})
     assert pods("inspect", "--format", "{{.HostConfig.ReadonlyRootfs}}", name) == "true\n"
