@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,8 @@ from tunewright.job.settings.load import load_settings
 from tunewright.job.steps.contradictions import contradictions
 from tunewright.job.steps.run import track
 from tunewright.job.steps.run.track import trackers
+from tunewright.registry.stores.store import open_store
+from tunewright.registry.versions.pull import pull
 
 TENSORBOARD, MLFLOW, WANDB = "tensorboardX", "mlflow", "wandb"
 
@@ -70,6 +73,15 @@ def figures_of(folder):
     read = reader.EventAccumulator(str(folder))
     read.Reload()
     return {name: [(one.step, one.value) for one in read.Scalars(name)] for name in read.Tags()["scalars"]}
+
+
+def text_of(folder, name):
+    """A text of these event files, as TensorBoard's own reader has it."""
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    read = reader.EventAccumulator(str(folder))
+    read.Reload()
+    (found,) = read.Tensors(f"{name}/text_summary")
+    return found.tensor_proto.string_val[0].decode()
 
 
 needs = {
@@ -138,12 +150,20 @@ def test_a_whole_run_is_in_every_tracker(make_settings, registry, tmp_path, monk
     lineage = client.download_artifacts(found.info.run_id, "lineage.json", str(tmp_path))
     with open(lineage) as file:  # noqa: PTH123 - the client gives a text
         assert json.load(file)["run_id"] == "whole"
-    held = {one.path for one in client.list_artifacts(found.info.run_id, "report")}
-    assert held >= {"report/README.md", "report/metrics.json"}
+    # Byte for byte what the version has, which the registry has checked.
+    folder = pull(open_store(registry.uri), "tiny:1", cache=registry.cache).folder
+    held = {f"report/{one.name}" for one in (folder / "report").iterdir()}
+    assert held >= {"report/report.html", "report/README.md", "report/metrics.json"}
+    assert {one.path for one in client.list_artifacts(found.info.run_id, "report")} == held
+    (offline,) = (tmp_path / "runs/wandb").glob("offline-run-*-whole/files")
+    for name in held:
+        fetched = client.download_artifacts(found.info.run_id, name, str(tmp_path))
+        assert Path(fetched).read_bytes() == (offline / name).read_bytes() == (folder / name).read_bytes()
     read = figures_of(tmp_path / "runs/tensorboard/tiny/whole")
     assert read["validation/accuracy"][-1][0] == 20
     assert [step for step, _ in read["train/loss"]][-1] == 20
-    assert len(list((tmp_path / "runs/wandb").glob("offline-run-*-whole/files/report/metrics.json"))) == 1
+    card = text_of(tmp_path / "runs/tensorboard/tiny/whole", "report/README.md")
+    assert card == (folder / "report/README.md").read_text()
 
 
 @pytest.mark.slow
