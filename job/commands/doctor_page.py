@@ -25,8 +25,8 @@ def _findings(found: Diagnosis) -> Html:
     if not found.findings:
         return paragraph("Nothing was found in these rows.")
     counts = [
-        f"{count} {name}"
-        for name in ("serious", "warning", "note")
+        f"{count} {name if count == 1 else several}"
+        for name, several in (("serious", "serious"), ("warning", "warnings"), ("note", "notes"))
         if (count := sum(one.severity == name for one in found.findings))
     ]
     noun = "finding" if len(found.findings) == 1 else "findings"
@@ -43,7 +43,8 @@ def _finding(one: Finding) -> Html:
     ]
     if one.examples:
         rows = [(example.file, Number(f"{example.line:,}")) for example in one.examples]
-        parts.append(table(f"First of {one.rows:,} rows", ("file", "row"), rows, folded=True))
+        which = "The rows" if len(rows) == one.rows else f"The first {len(rows)} of {one.rows:,} rows"
+        parts.append(table(which, ("file", "row"), rows, folded=True))
     return joined(parts)
 
 

@@ -100,7 +100,8 @@ def _content(cell: Cell) -> str:
         return text(cell.text)
     if isinstance(cell, Quoted):
         return f"<bdi>{text(cell.text)}</bdi>"
-    return cell if isinstance(cell, Html) else text(cell)
+    # A name without spaces may go on in the next line after each of its parts.
+    return cell if isinstance(cell, Html) else text(cell).replace("_", "_<wbr>")
 
 
 def picture(data: str, described: str) -> Html:

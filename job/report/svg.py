@@ -19,6 +19,10 @@ _SERIES = 5
 """Colours there are."""
 _LETTER = 6.3
 """Mean width of a letter of a legend."""
+_NAME, _TICK = 7.2, 6.6
+"""Widths that a letter of a name beside a bar, and of one beside a heat map, has in a wide font."""
+_BESIDE_BAR, _BESIDE_HEAT = 21, 15
+"""Letters of these names that are shown."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def bars(title: str, described: str, given: Sequence[Bar], y: Axis) -> Html:
     """Bars that lie, one below the other, with whiskers for their intervals. `y`: the axis of the values."""
     row, height = 22, _EDGE + _BOTTOM
     height += row * len(given)
-    left = min(170.0, 14 + _LETTER * max((len(bar.name) for bar in given), default=0))
+    left = 14 + _NAME * min(_BESIDE_BAR, max((len(bar.name) for bar in given), default=0))
 
     def at(value: float) -> float:
         return round(y.place(value, left, WIDTH - _RIGHT), 1)
@@ -131,7 +135,8 @@ def bars(title: str, described: str, given: Sequence[Bar], y: Axis) -> Html:
     for number, bar in enumerate(given):
         top, start, end = _EDGE + number * row, at(max(0.0, y.low)), at(bar.value)
         middle = top + row / 2
-        parts.append(f'<text x="{left - 6:g}" y="{middle + 4:g}" text-anchor="end">{text(_cut(bar.name, 25))}</text>')
+        name = text(_cut(bar.name, _BESIDE_BAR))
+        parts.append(f'<text x="{left - 6:g}" y="{middle + 4:g}" text-anchor="end">{name}</text>')
         parts.append(
             f'<rect class="f0 faint" x="{min(start, end)}" y="{top + 4}" width="{abs(end - start):.1f}" height="14"/>'
         )
@@ -148,17 +153,19 @@ def bars(title: str, described: str, given: Sequence[Bar], y: Axis) -> Html:
 def heat(title: str, described: str, names: Sequence[str], counts: Sequence[Sequence[int]]) -> Html:
     """Counts of what is true (rows) and what is said (columns), darker where they are larger within their row."""
     size = len(names)
-    left = 20 + min(110.0, 8 + _LETTER * max(map(len, names)))
+    longest = _TICK * min(_BESIDE_HEAT, max(map(len, names)))
+    left = 28 + longest
     side = min(48.0, (WIDTH - left - _RIGHT) / size)
-    top = 12 + (min(90.0, 8 + 0.72 * _LETTER * max(map(len, names))) if size > 1 else 20)
+    # Names of columns lean to the left, where there is room, as steeply as lets two lie beside each other.
+    top = 12 + (8 + 0.87 * longest if size > 1 else 20)
     parts = []
     for row, name in enumerate(names):
         total = sum(counts[row]) or 1
         y = top + row * side
-        label = text(_cut(name, 18))
+        label = text(_cut(name, _BESIDE_HEAT))
         parts.append(f'<text class="tick" x="{left - 5:g}" y="{y + side / 2 + 4:.1f}" text-anchor="end">{label}</text>')
-        x = left + row * side + side / 2 + 4
-        parts.append(f'<text class="tick" transform="translate({x:.1f} {top - 5:g}) rotate(-45)">{label}</text>')
+        place = f"translate({left + (row + 0.5) * side - 3:.1f} {top - 5:.1f}) rotate(60)"
+        parts.append(f'<text class="tick" transform="{place}" text-anchor="end">{label}</text>')
         for column, count in enumerate(counts[row]):
             place = f'x="{left + column * side:.1f}" y="{y:.1f}"'
             opacity = 0.04 + 0.86 * count / total

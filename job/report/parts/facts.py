@@ -11,6 +11,10 @@ from tunewright.registry.variables import flat
 from tunewright.registry.versions.record import moment
 
 _LABELS = 60
+_LETTERS = {
+    "unknown_letters": "Letters that the tokenizer does not know",
+    "single_letters": "Letters that are tokens of their own",
+}
 
 
 def data(subject: Subject) -> Section:
@@ -27,7 +31,8 @@ def data(subject: Subject) -> Section:
     if cut := found.get("truncated_rows"):
         longest = subject.release.model.max_length
         said.append(("Texts that are cut", f"{cut:,}, to {longest} tokens" if longest else f"{cut:,}"))
-    said += [(name.replace("_", " "), f"{value:.4g}") for name, value in found.get("tokenizer_fit", {}).items()]
+    fit = found.get("tokenizer_fit", {})
+    said += [(told, f"{fit[name]:.1%}") for name, told in _LETTERS.items() if name in fit]
     parts.append(facts(said) if said else Html(""))
     cells: list[list[Cell]] = [
         [side, file["address"], f"sha256 {file['sha256'][:16]}"]

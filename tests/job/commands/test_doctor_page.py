@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from tunewright.job.commands.doctor_page import doctor_page
 from tunewright.job.data.doctor.finding import ColumnFacts, Diagnosis, Example, Finding, Lengths, SideFacts
 from tunewright.job.settings.job import JobSettings
@@ -23,8 +25,16 @@ def test_the_page_tells_findings_and_facts_and_escapes_what_comes_from_the_data(
         assert part in page
     for part in ("What to do: take it out.", "1,234", "15 / 20 / 24 (limit 256)", "12.5%", "0.10%", "25.0%"):
         assert part in page
+    assert "The first 1 of 40 rows" in page
     assert "<b>" not in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_findings_are_counted_as_people_count():
+    notes = [replace(FOUND, severity="note", rows=1), replace(FOUND, severity="note")]
+    page = doctor_page(Diagnosis({"train": FACTS}, [FOUND, replace(FOUND, severity="warning"), *notes]), SETTINGS)
+    assert "4 findings: 1 serious, 1 warning, 2 notes." in page
+    assert page.count("<summary>The rows</summary>") == 1
 
 
 def test_a_page_of_clean_data_says_so():

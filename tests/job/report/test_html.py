@@ -47,6 +47,12 @@ def test_a_hostile_text_is_text_wherever_it_stands(hostile_page):
     hostile_page.encode()
 
 
+def test_a_long_name_in_a_table_may_be_broken_after_its_parts():
+    drawn = table("Rows", ["label", "answered"], [["card_arrival", "my_card"], ["a", Quoted("x_y")]])
+    assert '<th scope="row">card_<wbr>arrival</th><td>my_<wbr>card</td>' in drawn
+    assert "<bdi>x_y</bdi>" in drawn
+
+
 def test_a_page_asks_nobody_for_anything_and_says_so_to_the_browser(hostile_page):
     tags = read(hostile_page)
     addresses = [value for _, attributes in tags.found for name, value in attributes.items() if name in ("src", "href")]

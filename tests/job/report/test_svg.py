@@ -37,7 +37,7 @@ def test_a_plot_has_a_title_and_a_description():
 
 def test_a_bar_ends_at_its_value_and_its_whiskers_at_the_interval():
     drawn = bars("t", "d", [Bar("one", 0.5, (0.25, 1.0))], Axis("F1", 0, 1))
-    left = 14 + 6.3 * 3
+    left = 14 + 7.2 * 3
     at = [round(left + share * (428 - left), 1) for share in (0.25, 0.5, 1)]
     assert f'<circle class="f0" cx="{at[1]}" cy="23" r="3.5"/>' in drawn
     assert f'd="M{at[0]} 23H{at[2]}M{at[0]} 19v8M{at[2]} 19v8"' in drawn
@@ -48,6 +48,20 @@ def test_a_heat_map_shades_a_count_by_its_share_of_what_is_true():
     drawn = heat("t", "d", ["a", "b"], [[3, 1], [0, 8]])
     assert re.findall('fill-opacity="([0-9.]+)"', drawn) == ["0.685", "0.255", "0.040", "0.900"]
     assert re.findall(">([0-9]+)</text>", drawn) == ["3", "1", "8"]
+
+
+def test_long_names_have_room_beside_bars_and_heat_maps():
+    long = "card_payment_wrong_exchange_rate"
+    (name,) = re.findall(
+        r'<text x="([0-9.]+)" y="[0-9.]+" text-anchor="end">card_payment_wrong_e…<', bars("t", "d", [Bar(long, 0.5)], X)
+    )
+    assert float(name) >= 21 * 7.2
+    drawn = heat("t", "d", [long, "b"], [[3, 1], [0, 8]])
+    # The name of a row ends right of the word "true"; that of the first column, which leans, begins within the drawing.
+    (row,) = re.findall(r'x="([0-9.]+)" y="[0-9.]+" text-anchor="end">card_payment_w…<', drawn)
+    assert float(row) - 15 * 6.6 >= 20
+    (x, y) = map(float, re.findall(r"translate\(([0-9.]+) ([0-9.]+)\) rotate\(60\)", drawn)[0])
+    assert min(x - 15 * 6.6 * 0.5, y - 15 * 6.6 * 0.867) >= 0
 
 
 def test_points_stand_where_their_values_are():
