@@ -3,7 +3,7 @@
 #
 # Build arguments: BASE (a Debian-like image with Python 3.11 or newer and venv; a digest pins it), RUNTIME_BASE (what the
 # images stand on: an image with the same Python at the same place, such as BASE itself where a shell is wanted), DEVICE (cpu
-# or cuda), ALLOCATOR (of the job; empty where no mirror of Debian is), PROVIDER and TRACING (of the server),
+# or cuda), ALLOCATOR (of the job; empty where no mirror of Debian is), TRACKERS (of the job), PROVIDER and TRACING (of the server),
 # TUNEWRIGHT_COMMIT, CREATED (RFC 3339) and SOURCE (the address of the code): labels.
 # Build secrets, both optional and never in a layer: id=ca (certificates), id=pip_conf (a pip configuration file).
 ARG BASE=python:3.11-slim
@@ -60,15 +60,19 @@ RUN python3 /docker/trim.py serving /opt/venv/lib/python3*/site-packages \
 
 FROM pip AS job-packages
 COPY requirements/job.txt requirements/torch-cpu.txt requirements/torch-cuda.txt requirements/quickstart.txt /requirements/
+COPY requirements/trackers.txt /requirements/
 # cpu or cuda; when empty the build for processors alone, where pip finds it.
 ARG DEVICE=""
+# Anything: with MLflow's client, Weights & Biases and tensorboardX, for settings that name them under track.
+ARG TRACKERS=""
 RUN --mount=type=secret,id=ca --mount=type=secret,id=pip_conf --mount=type=cache,target=/root/.cache/pip \
     if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi; \
     if [ -s /run/secrets/pip_conf ]; then export PIP_CONFIG_FILE=/run/secrets/pip_conf; fi; \
     install() { /opt/pip/bin/pip --python /opt/venv/bin/python install --no-deps --require-hashes "$@"; }; \
     install -r /requirements/job.txt -r /requirements/quickstart.txt; \
     if [ -n "$DEVICE" ]; then install -r "/requirements/torch-$DEVICE.txt"; \
-    else install -r /requirements/torch-cpu.txt || install -r /requirements/torch-cuda.txt; fi
+    else install -r /requirements/torch-cpu.txt || install -r /requirements/torch-cuda.txt; fi; \
+    if [ -n "$TRACKERS" ]; then install -r /requirements/trackers.txt; fi
 COPY --from=metadata /app /app
 COPY src/tunewright/__init__.py src/tunewright/__main__.py /app/tunewright/
 COPY registry /app/tunewright/registry
