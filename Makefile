@@ -124,8 +124,8 @@ bench-label: $(VENV)/.dev ## what choosing the rows to label saves on banking77 
 bench-doctor: $(VENV)/.dev ## labels that the doctor accuses, held against those that are known, and what they are worth (ROWS=4000)
 	$(BIN)/python tests/bench/bench_doctor.py --rows $(or $(ROWS),4000)
 
-bench-calibration: $(VENV)/.dev ## how far scores of SST-2 and banking77 are from how often they are right (SETS="sst2" for some)
-	$(BIN)/python tests/bench/bench_calibration.py $(SETS)
+bench-calibration: $(VENV)/.dev ## how far scores of SST-2 and banking77 are from how often they are right, and what strangers get (SETS="sst2" for some, SEEDS=3)
+	$(BIN)/python tests/bench/bench_calibration.py $(SETS) --seeds $(or $(SEEDS),1)
 
 bench-remedies: $(VENV)/.dev ## uneven, few and noisy labels with and without each remedy (SETS="sst2 wnut17" for some, SEEDS=3, RESUME=1)
 	$(BIN)/python tests/bench/bench_remedies.py $(SETS) --seeds $(or $(SEEDS),5) $(if $(RESUME),--resume)
@@ -220,6 +220,9 @@ lock: $(VENV)/.dev ## pin every package again (requirements/*.txt)
 	$(BIN)/python requirements/beside.py requirements/serving.txt < var/serving-cuda.txt > requirements/serving-cuda.txt
 	$(COMPILE) --extra dev --extra job --extra serving -c requirements/job.txt -c requirements/quickstart.txt \
 	  -c requirements/serving.txt -o requirements/dev.txt pyproject.toml && $(PLAIN) requirements/dev.txt
+	$(INDEX_ONLY) $(COMPILE) --generate-hashes --extra tensorboard --extra mlflow --extra wandb -c requirements/job.txt \
+	  -c requirements/dev.txt -o var/trackers.txt pyproject.toml
+	$(BIN)/python requirements/beside.py requirements/job.txt < var/trackers.txt > requirements/trackers.txt
 	$(COMPILE) -o requirements/optimum.txt requirements/optimum.in && $(PLAIN) requirements/optimum.txt
 	$(INDEX_ONLY) $(COMPILE) --generate-hashes --all-build-deps --only-build-deps -o requirements/build.txt pyproject.toml \
 	  && sed -i "/^#/d; /^$$/d" requirements/build.txt

@@ -6,7 +6,8 @@ Two ways, of which the data decides:
   nearest to it, four times, and the rows are still mostly those of the label. Where the words tell these groups better
   than the given labels, rows outside the group of their label are suspects. This finds what many people get wrong in
   the same way, which any model that learns from the labels repeats.
-- Otherwise both heads have to accuse a row by confident learning, which is careful and finds little.
+- Otherwise both heads have to accuse a row by confident learning, and together hold another label at least twice as
+  likely as the given one, which is careful and finds little.
 
 Axes: N rows, D size of a vector, L labels, W words.
 """
@@ -34,6 +35,8 @@ _FOLLOWED = 0.1
 """By how much less the groups may agree with the labels than the head of the encoder does."""
 _CLEARER = 0.03
 """By how much better the words have to tell the groups than the labels."""
+_SURER = 2.0
+"""How much likelier another label has to be than the given one, where both heads accuse."""
 _SERIOUS = 0.1
 """Share of likely wrong labels from which it is serious."""
 _WORD = f"(?u)[{UNSPACED_LETTERS}]|[^\\W{UNSPACED_LETTERS}]+|[^\\w\\s]"
@@ -90,7 +93,16 @@ def _suspects(vectors: Array, texts: Sequence[str], labels: Labels) -> Labels:
         if told >= _agree(by_word.argmax(axis=1), labels) + _CLEARER:
             return _ranked(_accused(labels, grouped, "predicted_neq_given"), labels, grouped)
     both = _accused(labels, by_vector, "confident_learning") & _accused(labels, by_word, "confident_learning")
-    return _ranked(both, labels, (by_vector + by_word) / 2)
+    mean = (by_vector + by_word) / 2
+    return _ranked(both & outweighed(labels, mean), labels, mean)
+
+
+def outweighed(labels: Labels, shares: Array) -> Flags:
+    """Rows of which `shares` `[N, L]` give another label at least twice what they give the one in `labels` `[N]`."""
+    rows = np.arange(len(labels))
+    given, others = shares[rows, labels], shares.copy()
+    others[rows, labels] = 0.0
+    return np.asarray(others.max(axis=1) >= _SURER * given)
 
 
 def out_of_fold(inputs: object, labels: Labels) -> Array:

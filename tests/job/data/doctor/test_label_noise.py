@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tunewright.job.data.doctor.label_noise import can_be_noise, mislabelled, out_of_fold, suspects
+from tunewright.job.data.doctor.label_noise import can_be_noise, mislabelled, out_of_fold, outweighed, suspects
 
 needs_cleanlab = pytest.mark.skipif(not can_be_noise(), reason="needs cleanlab, which the extra doctor brings")
 WORDS = ("river stone bridge water", "market paper price trade", "music engine winter glass")
@@ -51,6 +51,11 @@ def test_where_labels_are_no_groups_both_heads_have_to_accuse():
     # Words that agree with the wrong labels leave nobody accused.
     agreeing = [" ".join(random.choice(WORDS[one].split(), 6)) for one in labels]
     assert len(suspects(vectors, agreeing, labels)) == 0
+
+
+def test_a_label_is_outweighed_by_one_that_is_twice_as_likely():
+    shares = np.array([[0.25, 0.5, 0.25], [0.3, 0.5, 0.2], [0.25, 0.25, 0.5], [0.7, 0.2, 0.1]])
+    assert outweighed(np.array([0, 0, 0, 0]), shares).tolist() == [True, False, True, False]
 
 
 @needs_cleanlab
