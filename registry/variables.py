@@ -157,6 +157,9 @@ def _sentence(fault: Any, path: Path, words: _Words) -> tuple[str, str]:
         return f"{words.place(path, '')} must be set", ""
     if not path:
         return message, ""
+    inner = dict.fromkeys(leaf[len(path)] for leaf in words.settings if leaf[: len(path)] == path != leaf)
+    if inner and fault["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        message = f"expected a mapping of {', '.join(inner)}"
     return f"{words.place(path, fault['input'])} is {_cut(fault['input'])}: ", f"{message[:1].lower()}{message[1:]}"
 
 

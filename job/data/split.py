@@ -10,11 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunewright.job.data.label_lists import LabelLists
+from tunewright.job.settings.data import DataSettings
 
 Positions = NDArray[np.int64]
 Keys = NDArray[np.uint64]
 _AT_ONCE = 1 << 16
 """Rows whose labels are looked at together: those of all of them take more memory than the rest of a split."""
+
+
+_VALIDATION = 0.1
+"""Share of the training rows that is split off for validation when the settings name none."""
+
+
+def shares(data: DataSettings, *, few_shot: bool) -> dict[str, float]:
+    """What is split off from the training rows for each side that is not given."""
+    # Few labels are not spent on validation unless that is asked for.
+    usual = 0.0 if few_shot else _VALIDATION
+    validation = usual if data.validation_fraction is None else data.validation_fraction
+    return {
+        "validation": validation if data.validation is None else 0.0,
+        "test": data.test_fraction if data.test is None else 0.0,
+    }
 
 
 @dataclass(frozen=True)

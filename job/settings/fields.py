@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from tunewright.registry.versions.layout import LATEST
 from tunewright.serving.text.cleaning import clean_label
 
 _Value = TypeVar("_Value")
@@ -53,6 +54,12 @@ def _check_name(name: str) -> str:
             "expected 1 to 64 lower-case letters, digits, '.', '_' or '-', with a letter or digit at both ends"
         )
     return name
+
+
+def _check_alias(alias: str) -> str:
+    if alias == LATEST:
+        raise ValueError("expected a name other than 'latest', which always means the highest version")
+    return alias
 
 
 def _by_clean_label(given: dict[str, _Value]) -> dict[str, _Value]:
@@ -104,6 +111,7 @@ def _check_task(name: str) -> str:
 TaskName = Annotated[str, AfterValidator(_check_task)]
 Sources = Annotated[str | list[str], AfterValidator(_check_sources)]
 Name = Annotated[str, AfterValidator(_check_name)]
+Alias = Annotated[Name, AfterValidator(_check_alias)]
 Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
 Quote = Annotated[str, AfterValidator(_check_quote)]
 Encoding = Annotated[str, AfterValidator(_check_encoding)]

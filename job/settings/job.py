@@ -11,7 +11,7 @@ from pydantic_settings import (
 )
 
 from tunewright.job.settings.data import DataSettings
-from tunewright.job.settings.fields import Name, Settings, TaskName, check_output
+from tunewright.job.settings.fields import Alias, Name, Settings, TaskName, check_output
 from tunewright.job.settings.search import Choice, Searched
 from tunewright.job.settings.track import TrackSettings
 from tunewright.job.settings.train import AdaptSettings, TrainSettings
@@ -109,7 +109,7 @@ class JobSettings(BaseSettings):
     """When not to release."""
     report: ReportSettings = Field(default_factory=ReportSettings)
     """What the report is to look at beside what it always does."""
-    alias: Name | None = None
+    alias: Alias | None = None
     """Alias to move to the new version when the gates pass, for example production."""
     output: Annotated[Bucket | Path, BeforeValidator(check_output)] = Path("./var/runs")
     """Folder for the files of each run; or s3://bucket/prefix, where checkpoints and finished stages go too, so that

@@ -1,6 +1,6 @@
 """What settings ask for that cannot be, or that nothing would use: told all at once, before any data is read."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -11,6 +11,7 @@ from tunewright.job.data.doctor.label_noise import can_be_noise
 from tunewright.job.data.faults import listed, shown
 from tunewright.job.data.layout import format_faults
 from tunewright.job.data.readers.formats import READERS
+from tunewright.job.data.split import shares
 from tunewright.job.errors import SettingsError
 from tunewright.job.kinds.task import Task
 from tunewright.job.measure.metric import METRICS, lower_is_better
@@ -68,7 +69,9 @@ def check_settings(settings: JobSettings, *, noise: bool = False) -> tuple[Optio
         roles = read_roles(settings.data, task.forms)
     except SettingsError as error:
         faults += str(error).splitlines()
-    faults += [*_unread(settings.data), *_layers(settings.train), *_shards(settings.train), *_held_out(settings)]
+    spent = shares(settings.data, few_shot=settings.train.few_shot is not None)
+    faults += [*_unread(settings.data, spent), *_layers(settings.train), *_shards(settings.train)]
+    faults += _held_out(settings, spent["validation"])
     faults += [*_adapted_text(settings), *_searched(settings), *_rounded(settings)]
     if options is None or roles is None:
         raise _error(faults)
@@ -188,8 +191,11 @@ def _unused(settings: JobSettings, task: Task) -> Iterator[str]:
             yield _useless(name, f"{settings.task} does not use it (it is for {listed(users, 4)})")
 
 
-def _unread(data: DataSettings) -> Iterator[str]:
-    """Shares and lists that other settings leave nothing to do for."""
+def _unread(data: DataSettings, spent: Mapping[str, float]) -> Iterator[str]:
+    """Shares and lists that other settings leave nothing to do for; `spent`: what is split off from train."""
+    if sum(spent.values()) >= 1:
+        parts = " and ".join(f"data.{name}_fraction {share:g}" for name, share in spent.items())
+        yield f"{parts} leave no rows to learn from; let their sum be below 1"
     for name in ("validation", "test"):
         if getattr(data, name) is not None and f"{name}_fraction" in data.model_fields_set:
             yield _useless(f"data.{name}_fraction", f"data.{name} is given")
@@ -337,11 +343,10 @@ def _searched(settings: JobSettings) -> Iterator[str]:
         yield "search is for `tunewright tune`, which writes a file without it; give that file, or remove search"
 
 
-def _held_out(settings: JobSettings) -> Iterator[str]:
-    """Settings that need rows to validate on, where the settings leave none."""
-    data, train = settings.data, settings.train
-    share = data.validation_fraction if data.validation_fraction is not None else 0.0 if train.few_shot else None
-    if data.validation is not None or share is None or share > 0:
+def _held_out(settings: JobSettings, share: float) -> Iterator[str]:
+    """Settings that need rows to validate on, where the settings leave none; `share`: what is split off for them."""
+    train = settings.train
+    if settings.data.validation is not None or share:
         return
     if settings.adapt is not None:
         yield (

@@ -26,7 +26,7 @@ from tunewright.job.data.reuse import check_or_reuse
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.data.sources.fetch import fetch
 from tunewright.job.data.sources.media import Fingerprint, find_folders
-from tunewright.job.data.split import split
+from tunewright.job.data.split import shares, split
 from tunewright.job.errors import DataError
 from tunewright.job.kinds.balance import advice
 from tunewright.job.kinds.plan import DataFacts, Part, Prepared
@@ -44,8 +44,6 @@ _MANY = 64
 """Rows a label from which the lead is about gone (Tunstall et al. 2022, figure 2)."""
 _AFTERWARDS = set("train validation test unlabelled out_of_scope limit validation_fraction test_fraction gate".split())
 """Settings of the data that say which rows are used, not what they are."""
-_VALIDATION = 0.1
-"""Share of the training rows that is split off for validation when the settings name none."""
 
 
 def prepare(settings: JobSettings, cache: Path, work: Path) -> Prepared:
@@ -229,26 +227,17 @@ def _sides(
     given = checked["train"]
     rows = _limited(len(given.data), settings.data.limit, settings.train.seed)
     strata = map(task.target.strata, chain.from_iterable(given.data.select(rows).target_parts()))
-    shares = _shares(checked, settings)
-    cut = split(given.keys[rows], strata, seed=settings.train.seed, **shares)
+    spent = shares(settings.data, few_shot=settings.train.few_shot is not None)
+    cut = split(given.keys[rows], strata, seed=settings.train.seed, **spent)
     sides = {}
     for name in ("train", "validation", "test"):
         data, keys = _side(name, checked, rows[getattr(cut, name)])
-        if not len(data) and not (name == "validation" and not shares[name] and name not in checked):
+        if not len(data) and not (name == "validation" and not spent[name] and name not in checked):
             raise DataError(
                 f"no rows are left for {name}; give data.{name}, more rows, or a larger data.{name}_fraction"
             )
         sides[name] = Part(data, task.target.encode(data.targets(), labels, problem), keys)
     return sides
-
-
-def _shares(checked: dict[str, Checked], settings: JobSettings) -> dict[str, float]:
-    """What is split off from train for each side that is not given."""
-    given = settings.data.validation_fraction
-    # Few labels are not spent on validation unless that is asked for.
-    validation = given if given is not None else 0.0 if settings.train.few_shot else _VALIDATION
-    wanted = {"validation": validation, "test": settings.data.test_fraction}
-    return {name: 0.0 if name in checked else share for name, share in wanted.items()}
 
 
 def _side(name: str, checked: dict[str, Checked], split_off: NDArray[np.int64]) -> tuple[Dataset, NDArray[np.uint64]]:

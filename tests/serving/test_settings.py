@@ -63,7 +63,7 @@ def test_all_mistakes_are_named_at_once(mistakes):
         ("SERVING_LIMITS__DEADLINE_SECONDS", "inf", "SERVING_LIMITS__DEADLINE_SECONDS is 'inf': input should be "),
         ("SERVING_LIMITS", "{", "SERVING_LIMITS is '{', which is not JSON; expected something like {"),
         ("SERVING_LIMITS", '{"inptus": 1}', "limits.inptus is not a setting; did you mean limits.inputs?"),
-        ("SERVING_LIMITS", "[1]", "limits is [1]: input should be a valid dictionary"),
+        ("SERVING_LIMITS", "[1]", "limits is [1]: expected a mapping of body_bytes, "),
     ],
 )
 def test_an_impossible_value_is_shown_with_what_is_legal(mistakes, variable, value, said):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tunewright.job.errors import JobError
+from tunewright.job.errors import JobError, SettingsError
 from tunewright.job.progress.events import say
 from tunewright.registry.stores.disk_space import size_text
 
@@ -33,7 +33,10 @@ def local_folder(output: Path | str, cache: Path) -> Path:
 @contextmanager
 def work_folder(output: Path) -> Iterator[Path]:
     """A folder in `output` that is removed at the end; what killed processes have left there goes at once."""
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # of a file system that keeps none, such as /proc
+        raise SettingsError(f"output is {str(output)!r}, where no folder can be made; name another one") from error
     _sweep(output)
     token = secrets.token_hex(4)
     new, folder = output / f".{token}", output / f"{_WORK}{token}"

@@ -130,6 +130,14 @@ def test_the_source_of_a_wrong_value_is_named(monkeypatch):
             "with a letter or digit at both ends",
         ),
         (
+            ["--alias", "latest"],
+            "alias is 'latest': expected a name other than 'latest', which always means the highest version",
+        ),
+        (
+            ["--train.lora", "yes"],
+            "train.lora is 'yes': expected a mapping of rank, alpha, dropout, targets, quantization",
+        ),
+        (
             ["--data.validation", ""],
             "data.validation is ['']: expected a file, glob, folder or a list of these, none of them empty",
         ),

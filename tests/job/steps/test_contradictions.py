@@ -301,6 +301,11 @@ NONE_HELD = {"train": "nowhere.csv", "validation_fraction": 0}
             "data.quote would have no effect: data.quoting is false; remove it",
         ),
         (
+            {"data": {"train": "a.csv", "test_fraction": 0.9}},
+            "data.validation_fraction 0.1 and data.test_fraction 0.9 leave no rows to learn from; let their sum be "
+            "below 1",
+        ),
+        (
             {"data": {"train": "a.csv", "test": "b.csv", "test_fraction": 0.2}},
             "data.test_fraction would have no effect: data.test is given; remove it",
         ),
@@ -459,7 +464,7 @@ def test_bounds_of_answers_that_change_are_for_what_should_change_none(changes, 
 
 
 def test_wrong_labels_are_looked_for_in_texts_with_one_label_each(monkeypatch):
-    kinds = "repeats, overlap, contradictions"
+    kinds = "repeats, overlap, contradictions, spellings"
     sentence = f"would have no effect: image-classification is not looked at for it, but for {kinds}; remove it"
     images = JobSettings(model_name="x", task="image-classification", data={"train": "x", "gate": {"label_noise": 0.1}})
     assert contradictions(images, noise=True) == [f"{name} {sentence}" for name in ("data.gate.label_noise", NOISE)]

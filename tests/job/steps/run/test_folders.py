@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from tunewright.job.errors import JobError
+from tunewright.job.errors import JobError, SettingsError
 from tunewright.job.steps.run.folders import local_folder, own_folder, work_folder
 
 KILLED = """
@@ -28,6 +29,12 @@ def test_a_folder_for_work_goes_with_what_is_in_it(tmp_path):
     with work_folder(tmp_path / "runs") as work:
         (work / "rows").mkdir()
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_where_no_folder_can_be_made_is_said():
+    with pytest.raises(SettingsError) as refused, work_folder(Path("/proc/runs")):
+        pass
+    assert str(refused.value) == "output is '/proc/runs', where no folder can be made; name another one"
 
 
 def test_what_a_killed_process_has_left_is_swept_and_no_more(tmp_path, capsys):
