@@ -43,7 +43,7 @@ train: $(VENV)/.job ## fine-tune the bundled example and register it (CONFIG=you
 serve: $(VENV)/.job ## serve what `make train` registered (MODEL=name@alias for another)
 	@SERVING_HOST=$${SERVING_HOST:-127.0.0.1} $(BIN)/tunewright serve $(MODEL)
 
-test: $(VENV)/.dev ## run the tests that need only Python (a quarter of an hour on two cores)
+test: $(VENV)/.dev ## run the tests that need only Python (ten minutes on two cores)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow and not ceph and not containers"
 
 test-slow: $(VENV)/.dev ## run the heavier tests (CONTRIBUTING.md says what they need)

@@ -13,6 +13,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ GREY = "iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAEElEQVR4nGNsYIAAJgaKGAAm
 LOGITS = (0.25, 0.75)
 
 
+@cache
 def png(width: int, height: int, *, bits: int = 1, kind: int = 0) -> bytes:
     """Nothing but zeros; `kind`: 0 grey, 2 colours, 3 palette, 6 colours with alpha."""
 
@@ -43,6 +45,7 @@ def png(width: int, height: int, *, bits: int = 1, kind: int = 0) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + palette + chunk(b"IDAT", b"".join(parts)) + chunk(b"IEND", b"")
 
 
+@cache
 def picture(width: int, height: int, form: str, **options: Any) -> bytes:
     """One colour, as Pillow writes it."""
     file = io.BytesIO()
@@ -50,6 +53,7 @@ def picture(width: int, height: int, form: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
+@cache
 def silence(seconds: int, *, rate: int, channels: int = 1, form: str = "FLAC") -> bytes:
     """A recording in which nothing is heard."""
     file, block = io.BytesIO(), np.zeros((rate, channels), dtype=np.float32)

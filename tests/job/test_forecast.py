@@ -52,6 +52,7 @@ def test_what_is_learned_is_the_same_as_without(job, told):
     assert all(torch.equal(one, other) for one, other in zip(model.parameters(), plain.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_pairs_are_tried_too_and_a_run_that_goes_on_says_so(job):
     plan, sides = job
     few = plan.with_train(few_shot=FewShotSettings(pairs=1), max_length=16)

@@ -229,6 +229,7 @@ def test_two_readers_of_one_suffix_are_refused_by_name(checks, installed, other,
     assert "base model" in found
 
 
+@pytest.mark.slow
 def test_a_reader_that_fails_is_met_where_no_other_reads_the_file(checks, other, config, tmp_path):
     plain = ["--config", config(task="text-classification", train={}, gate={}, metrics=[])]
     rows = (f"text {number},{'ab'[number % 2]}\n" for number in range(40))

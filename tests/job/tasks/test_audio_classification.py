@@ -29,9 +29,10 @@ from tunewright.job.model.base_model import fetch_base_model
 from tunewright.job.model.build import build_headed
 from tunewright.job.model.classifiers import last_layer
 from tunewright.job.model.layers import choose_layers, pretrained_name
-from tunewright.job.recipe import run
+from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.job import JobSettings
 from tunewright.job.settings.train import TrainSettings
+from tunewright.job.steps.teach import teach
 from tunewright.job.tasks import TASKS
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.versions.pull import pull
@@ -97,26 +98,39 @@ def table(tmp_path_factory):
     return folder / "train.csv"
 
 
-@pytest.mark.parametrize(
-    "family",
-    [name if name == "wav2vec2" else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES],
-)
-def test_a_family_is_taught_registered_and_answers_as_the_pipeline(family, table, registry, tmp_path, capsys):
-    torch.manual_seed(5)
-    model, extractor = FAMILIES[family]()
-    model.save_pretrained(tmp_path / "base")
-    extractor.save_pretrained(tmp_path / "base")
-    settings = JobSettings(
-        task="audio-classification",
-        base_model=str(tmp_path / "base"),
-        model_name="tones",
-        data={"train": str(table)},
-        train={"epochs": 2, "learning_rate": 3e-3, "batch_size": 8, "precision": "fp32"},
-        gate={"max_drop": {"int8": 1}},
-        output=tmp_path / "runs",
-        keep_bundle=True,
-    )
-    made = run(settings, registry)
+@pytest.fixture
+def settings(table, tmp_path):
+    """settings("wav2vec2"): a job that tells tones, with a tiny model of that family."""
+
+    def make(family):
+        torch.manual_seed(5)
+        for part in FAMILIES[family]():
+            part.save_pretrained(tmp_path / "base")
+        return JobSettings(
+            task="audio-classification",
+            base_model=str(tmp_path / "base"),
+            model_name="tones",
+            data={"train": str(table)},
+            train={"epochs": 2, "learning_rate": 3e-3, "batch_size": 8, "precision": "fp32"},
+            gate={"max_drop": {"int8": 1}},
+            output=tmp_path / "runs",
+            keep_bundle=True,
+        )
+
+    return make
+
+
+def test_tones_are_taught_from_what_is_resampled(settings, registry, tmp_path, capsys):
+    taught = teach(*prepare_all(settings("wav2vec2"), registry, tmp_path / "work"))
+    first, last = taught.trained.history
+    assert last["loss"] < first["loss"]
+    assert "train: recordings are resampled to 16,000 Hz: 48 at 8,000 Hz" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_is_taught_registered_and_answers_as_the_pipeline(family, settings, registry, capsys):
+    made = run(settings(family), registry)
     assert "train: recordings are resampled to 16,000 Hz: 48 at 8,000 Hz" in capsys.readouterr().out
     folder = pull(open_store(registry.uri), f"tones:{made.version.number}", cache=registry.cache).folder
     predictor = open_predictor(folder, variant="fp32")

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from bombs import write_bundle
 from PIL import Image
 from transformers import (
     BeitConfig,
@@ -37,9 +38,10 @@ from tunewright.job.data.check import check
 from tunewright.job.data.columns import read_roles
 from tunewright.job.data.sources.cache import SourceFile
 from tunewright.job.errors import BaseModelError, DataError
-from tunewright.job.recipe import run
+from tunewright.job.recipe import prepare_all, run
 from tunewright.job.settings.data import DataSettings
 from tunewright.job.settings.job import JobSettings
+from tunewright.job.steps.teach import teach
 from tunewright.job.tasks import TASKS
 from tunewright.registry.settings import RegistrySettings
 from tunewright.registry.stores.store import open_store
@@ -95,10 +97,6 @@ FAMILIES = {
         ViTImageProcessor(size=SMALL),
     ),
 }  # fmt: skip
-
-
-HEAVIER = ("beit", "convnext", "dinov2", "resnet", "swin", "swinv2")
-"""An export takes seconds: `make test` looks at some of them."""
 
 
 def test_every_architecture_that_is_accepted_has_a_tiny_model_here():
@@ -169,9 +167,13 @@ def taught(make_base, table, tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize(
-    "family", [pytest.param(name, marks=pytest.mark.slow if name in HEAVIER else ()) for name in FAMILIES]
-)
+def test_colours_are_learned(make_base, settings, registry, tmp_path):
+    taught = teach(*prepare_all(settings(make_base("vit")), registry, tmp_path / "work"))
+    assert taught.trained.figures["accuracy"] > 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_is_taught_registered_and_answers_as_the_pipeline(taught, family, picture):
     made, folder = taught(family)
     assert made.release.evaluations["fp32"].metrics["accuracy"] > 0.6
@@ -241,8 +243,9 @@ def test_a_base_model_without_its_preprocessing_is_refused(make_base, settings, 
         run(settings(base), registry)
 
 
-def test_a_request_that_is_no_image_is_refused_with_its_place(taught):
-    predictor = open_predictor(taught("vit")[1])
+def test_a_request_that_is_no_image_is_refused_with_its_place(tmp_path):
+    write_bundle(tmp_path, "image")
+    predictor = open_predictor(tmp_path)
     read = ANSWERED["image-classification"].read_inputs
     with pytest.raises(InputError, match=r"^inputs\[1\] is 7; send a file in base64"):
         read(["aGk=", 7], predictor.model)

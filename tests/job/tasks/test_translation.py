@@ -12,7 +12,6 @@ from tunewright.serving.golden import replay
 from tunewright.serving.tasks import TASKS
 
 LENGTH = 24
-QUICK = ("t5",)
 
 
 @pytest.fixture(scope="module")
@@ -47,30 +46,24 @@ def check_answers(one, predictor, odd):
         assert len({answer["translation_text"] for answer in expected}) > 3
 
 
-@pytest.mark.parametrize("kind", QUICK)
-def test_answers_equal_those_of_the_pipeline_on_the_weights(taught, answering, kind, odd):
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(EncoderDecoder.architectures))
+def test_every_architecture_answers_as_the_pipeline_does(taught, answering, kind, odd):
     one = taught(kind)
     assert one.outcome.version.number == 1
     check_answers(one, answering(one), odd)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", sorted(set(EncoderDecoder.architectures) - set(QUICK)))
-def test_every_architecture_answers_as_the_pipeline_does(taught, answering, kind, odd):
-    one = taught(kind)
-    check_answers(one, answering(one), odd)
-
-
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
-@pytest.mark.parametrize("kind", QUICK)
-def test_an_answer_is_the_same_alone_and_in_a_batch(taught, answering, kind, variant, odd):
-    predictor = answering(taught(kind), variant)
+def test_an_answer_is_the_same_alone_and_in_a_batch(taught, answering, variant, odd):
+    predictor = answering(taught("t5"), variant)
     assert predictor.predict(odd) == [predictor.predict([text])[0] for text in odd]
 
 
-@pytest.mark.parametrize("kind", QUICK)
-def test_the_pieces_of_a_streamed_translation_are_the_translation(taught, answering, kind, odd):
-    predictor = answering(taught(kind))
+@pytest.mark.slow
+def test_the_pieces_of_a_streamed_translation_are_the_translation(taught, answering, odd):
+    predictor = answering(taught("t5"))
     wanted = TASKS["translation"].read_parameters({"num_beams": 1}, predictor.model)
     for row, answer in zip(predictor.prepare(odd, wanted), predictor.predict(odd, {"num_beams": 1}), strict=True):
         pieces = []
@@ -78,11 +71,13 @@ def test_the_pieces_of_a_streamed_translation_are_the_translation(taught, answer
         assert "".join(pieces) == answer["translation_text"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["fp32", "int8"])
 def test_golden_cases_replay(taught, answering, variant):
     assert replay(answering(taught("t5"), variant)) == 8
 
 
+@pytest.mark.slow
 def test_the_files_are_an_encoder_and_one_decoder(taught):
     one = taught("t5")
     for variant in ("fp32", "int8"):

@@ -124,7 +124,7 @@ def assert_same(one, other):
     assert all(weights[name].equal(others[name]) for name in weights)
 
 
-@pytest.mark.parametrize("way", ["full", "remedies"])
+@pytest.mark.parametrize("way", ["full", pytest.param("remedies", marks=pytest.mark.slow)])
 def test_what_was_killed_goes_on_with_the_same_bits(run, kept, way):
     settings = settings_of(**WAYS[way])
     for killed in (17, 8):

@@ -66,6 +66,7 @@ def test_labelled_rows_and_those_that_are_sure_teach_the_next_model(planned):
     assert trained.figures["accuracy"] == max(told["before"], told["after"])
 
 
+@pytest.mark.slow
 def test_rounds_go_on_until_validation_gets_worse(planned):
     plan, sides = planned(floor=0.6, rounds=3)
     trained = teach(plan, sides).trained
@@ -82,6 +83,7 @@ def test_nothing_is_added_where_nothing_is_sure(planned, capsys):
     assert "none is sure by 0.999: none is added" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_between_the_two_goes_on_exactly(planned, tmp_path):
     plan, sides = planned(floor=0.6)
     folder = tmp_path / "checkpoints"
