@@ -27,6 +27,7 @@ from tunewright.registry.stores.disk_space import disk_full, flush, is_disk_full
 from tunewright.registry.stores.key import PAGE, SMALL, Leftover, Stat, check_key
 
 _TEMPORARY = ".tmp-"  # a name that starts so is a file in the making, or what a crash left of one
+_PIECE = 1024 * 1024  # bytes of a file that are copied at once
 _EXPECTED = "a folder that can be written, or s3://bucket/prefix"
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
@@ -110,14 +111,18 @@ class FolderStore:
         """See Store."""
         target = self._path(key)
         with self._clear(key), self._temporary(target) as temporary:
-            shutil.copyfile(path, temporary)
-            with temporary.open("rb") as file:
-                if sha256 not in (None, hashlib.file_digest(file, "sha256").hexdigest()):
+            whole = hashlib.sha256()
+            with path.open("rb") as source, temporary.open("wb") as file:
+                while data := source.read(_PIECE):
+                    file.write(data)
+                    whole.update(data)
+                    moved("sent", len(data))
+                if sha256 not in (None, whole.hexdigest()):
                     raise Conflict(f"{path} changed while it was published; write files first, publish then")
+                file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)
             flush(target.parent)
-            moved("sent", target.stat().st_size)
 
     def holds(self, key: str, path: Path, *, sha256: str) -> bool:
         """See Store."""

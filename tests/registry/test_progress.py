@@ -89,3 +89,11 @@ def test_a_download_that_is_thrown_away_is_taken_back(faulty_uri, write, told, t
     faults.inject("flip", "GET", blob_key(layer.digest))
     pull(store, version, cache=tmp_path / "cache")
     assert told.transfers == [["reviews:1", size, size, "ended"]]
+
+
+def test_a_large_file_that_goes_to_a_folder_tells_how_far_it_is(write, told, tmp_path):
+    size, seen = 4 * 1024 * 1024, []
+    told.moved = seen.append
+    file = write("model.bin", bytes(size))
+    publish(open_store(str(tmp_path / "there")), "reviews", {"model.bin": file}, run_id="one")
+    assert (sum(seen), len(seen)) == (size, 4)
