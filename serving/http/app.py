@@ -55,16 +55,21 @@ def create_app(models: Models, settings: ServingSettings | None = None, *, traci
         for page in protocol.PAGES:
             routes += _spelt(page.path, showing(page), list(page.methods))
     routes.append(Mount("/docs/assets", StaticFiles(directory=str(swagger_ui_path))))
+    has_two_ports = settings is None or settings.metrics_port is not None
+    before = [
+        Middleware(Stamp, models=models),
+        *([Middleware(Doors, models=models)] if has_two_ports else ()),
+        *(doors(settings, models.meters, _words(), tracing) if settings else ()),
+        Middleware(Known, asked=asked),
+    ]
     app = Starlette(
-        routes=routes,
-        exception_handlers={HTTPException: refused, ServingError: unanswered, Exception: crashed},
-        middleware=[
-            Middleware(Stamp, models=models),
-            Middleware(Doors, models=models),
-            *(doors(settings, models.meters, _words(), tracing) if settings else ()),
-            Middleware(Known, asked=asked),
-        ],
+        routes=routes, exception_handlers={HTTPException: refused, ServingError: unanswered, Exception: crashed}
     )
+    # In front of all of the framework: what is asked at a known address never comes to it.
+    stack = app.build_middleware_stack()
+    for middleware, args, known in reversed(before):
+        stack = middleware(stack, *args, **known)
+    app.middleware_stack = stack
     app.state.models = models
     app.state.documents = WeakKeyDictionary[Service, bytes]()
     return app

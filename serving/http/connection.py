@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
@@ -168,6 +168,16 @@ class Connection(HttpToolsProtocol):
             self._is_arriving = False
             self._silent_bytes = 0
             super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Without a callback at its end, for which the event loop would take one more turn."""
+        self.tasks.add(self.loop.create_task(self._answered(cycle, app)))
+
+    async def _answered(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        try:
+            await cycle.run_asgi(app)
+        finally:
+            self.tasks.remove(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def on_response_complete(self) -> None:
         cycle = self._cycles.popleft()

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import resource
+import selectors
 import signal
 import socket
 import ssl
@@ -29,6 +30,8 @@ _SPARE_FILES = 64
 """What the process needs besides connections."""
 _QUIET_SECONDS = 60.0
 """Between two lines on one and the same trouble of the event loop."""
+_PASSED_BY = 3
+"""Times that the event loop has something to do before it asks again whether more has arrived."""
 
 
 def listen(host: str, port: int, setting: str = "SERVING_PORT") -> socket.socket:
@@ -127,7 +130,7 @@ def web_config(app: Starlette, models: Models, tls: ssl.SSLContext | None = None
 
 def event_loop() -> asyncio.AbstractEventLoop:
     """An event loop that says once a minute what it has to say a thousand times: that no file can be opened."""
-    loop = asyncio.SelectorEventLoop()
+    loop = asyncio.SelectorEventLoop(_Unhurried())
     said = -math.inf
 
     def tell(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -141,6 +144,26 @@ def event_loop() -> asyncio.AbstractEventLoop:
 
     loop.set_exception_handler(tell)
     return loop
+
+
+class _Unhurried(selectors.DefaultSelector):
+    """Looks for what has arrived once there is nothing to do, or a few turns later.
+
+    A request takes several turns of the event loop. Each of them would ask the system, to which the interpreter's lock
+    is given away, and say nothing new.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._passed_by = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What has arrived. No time to wait for it means that something is to be done."""
+        if timeout == 0 and self._passed_by < _PASSED_BY:
+            self._passed_by += 1
+            return []
+        self._passed_by = 0
+        return super().select(timeout)
 
 
 def _most_connections(wanted: int) -> int:

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-import numpy as np
-
 from tunewright.serving.engines.engine import RunEngine
 from tunewright.serving.queue.order import Order
 from tunewright.serving.queue.work import Gathered, Part, Run, Work
 from tunewright.serving.runtime.priority import give_way
-from tunewright.serving.runtime.runs import not_finite
+from tunewright.serving.runtime.runs import is_finite, not_finite
 from tunewright.serving.runtime.session import Array, TimeLimit
 
 _INPUTS_OF_A_TURN = 32
@@ -195,7 +193,7 @@ class EngineThreads:
         return stop
 
     def _begin(self, works: Sequence[Work]) -> None:
-        """Weigh each request; a small one is prepared at once."""
+        """Weigh each request; a small one is prepared at once, and run where nobody else waits."""
         prepared: list[Gathered] = []
         for work in works:
             if work.is_over:
@@ -210,9 +208,15 @@ class EngineThreads:
                 work.end(error)
         with self._lock:
             self._let_wait(prepared)
-            for work in works:
-                self._order.append(work)
+            if len(works) == 1 and works[0].waiting and not (works[0].is_over or self._arrived or self._order):
+                run = self._formed(works[0])
+                self._wake_others()
+            else:
+                run = []
+                for work in works:
+                    self._order.append(work)
         self._answer([row for row in prepared if not row.contents])
+        self._run(run)
 
     def _go_on(self, work: Work, start: int, stop: int) -> None:
         """Prepare the inputs of one turn, and run."""
@@ -309,7 +313,7 @@ class EngineThreads:
 
     def _take_in(self, parts: Sequence[Part], works: set[Work], outputs: Sequence[Array]) -> None:
         """The outputs of a run. Of what is no number no answer can be made: it may be the doing of another row."""
-        are_fine = [bool(np.isfinite(output).all()) for output in outputs]
+        are_fine = [is_finite(output) for output in outputs]
         broken = [part for part, is_fine in zip(parts, are_fine, strict=True) if not is_fine]
         if broken:
             self._failed(broken, works, not_finite())

@@ -1,17 +1,26 @@
 """Which rows share a run of a graph, and what no run may answer."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from tunewright.serving.errors import ModelFault
+from tunewright.serving.runtime.scores import FEW
 from tunewright.serving.runtime.session import Array
 
 
 def require_finite(output: Array) -> None:
     """ModelFault for NaN or infinity, of which no answer can be made."""
-    if not np.isfinite(output).all():
+    if not is_finite(output):
         raise not_finite()
+
+
+def is_finite(output: Array) -> bool:
+    """Whether all of it are numbers."""
+    if output.size <= FEW:
+        return all(map(math.isfinite, output.ravel().tolist()))
+    return bool(np.isfinite(output).all())
 
 
 def not_finite() -> ModelFault:

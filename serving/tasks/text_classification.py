@@ -22,7 +22,7 @@ from tunewright.serving.request import schema
 from tunewright.serving.request.parameters import check_parameters
 from tunewright.serving.request.texts import read_texts
 from tunewright.serving.runtime.capacity import Capacity
-from tunewright.serving.runtime.scores import scores
+from tunewright.serving.runtime.scores import listed, scores
 from tunewright.serving.runtime.session import Array
 from tunewright.serving.text.encoding import Text
 
@@ -133,13 +133,13 @@ def answer(
     """The labels with their scores, best first; no label where a caller asks for none that is not sure enough.
     `min_score`: that of the variant."""
     function = parameters.function_to_apply or ("sigmoid" if model.problem == "multi_label" else "softmax")
-    scores_L = scores(logits_L, function, temperature)
+    scores_L = listed(logits_L, function, temperature)
     if parameters.bounded:
         least = max(parameters.min_score or 0, (min_score or 0) if parameters.abstain else 0)
         if scores(logits_L, "softmax", temperature).max() < least:
-            return [{"label": None, "score": float(scores_L.max())}]
-    order = np.argsort(-scores_L, kind="stable")[: parameters.top_k]
-    items: Answer = [{"label": model.labels[index], "score": float(scores_L[index])} for index in order]
+            return [{"label": None, "score": max(scores_L)}]
+    order = sorted(range(len(scores_L)), key=scores_L.__getitem__, reverse=True)[: parameters.top_k]
+    items: Answer = [{"label": model.labels[index], "score": scores_L[index]} for index in order]
     if model.thresholds is not None:
         # A threshold holds for the sigmoid, whatever the caller applies.
         reached_L = scores(logits_L, "sigmoid", temperature) >= np.asarray(model.thresholds, dtype=np.float32)

@@ -61,9 +61,12 @@ class Cleaning(BaseModel):
 
 def clean(text: str, steps: Cleaning) -> str:
     """The text after the chosen steps; lone surrogates always become U+FFFD, which any tokenizer can read."""
-    text = legible(text)
     if steps.html:
-        text = html.unescape(text)
+        text = html.unescape(legible(text))
+    if text.isascii() and text.isprintable():
+        # Nothing for the patterns below to find but blanks, and most texts are so.
+        return " ".join(text.split()) if steps.whitespace else text
+    text = legible(text)
     # Before composing: a control character may stand between a letter and its accent.
     if steps.control:
         text = _CONTROL.sub("", text)

@@ -23,10 +23,14 @@ from tunewright.serving.profile.distance import Drift, drift, drifts
 from tunewright.serving.profile.observation import observe, read_unknown_id
 from tunewright.serving.profile.profile import Profile, Tally, read_profile
 from tunewright.serving.settings import FeedbackSettings
+from tunewright.serving.text.encoding import Encoded
 from tunewright.serving.watch.redaction import redaction
 
 _WINDOW = 20_000
 """Rows after which those before weigh half."""
+_AT_ONCE = 64
+"""Answered texts that are counted together: one by one it takes five times as long, as a run between two of them fills
+the caches of the processor."""
 _SAMPLE_BYTES = 8 << 20
 """Samples that wait to be written; more are dropped."""
 
@@ -61,6 +65,8 @@ class Feedback:
         self._model, self._unknown_id, self._reference, self._place = model, unknown_id, reference, place
         edges = reference.edges if reference else ()
         self._window, self._unwritten = Tally(edges), Tally(edges)
+        self._uncounted: list[tuple[object, object]] = []
+        """Rows and their answers."""
         self._samples: list[bytes] = []
         self._sampled_bytes = 0
         self._lock = threading.Lock()
@@ -77,18 +83,11 @@ class Feedback:
 
     def count(self, row: object, answer: object) -> None:
         """A row was answered. Called by any thread; nothing of it is kept but counts."""
-        try:
-            regression = self._model.problem == "regression"
-            seen = observe(row, answer, unknown_id=self._unknown_id, regression=regression)
-        except Exception:  # what a task answers must not fail a request that is answered
-            logging.getLogger(__name__).exception("an answer could not be counted")
-            return
         with self._lock:
-            self._window.add(seen)
-            if self._place is not None:
-                self._unwritten.add(seen)
-            if self._window.rows > _WINDOW:
-                self._window.halve()
+            self._uncounted.append((row, answer))
+            # Files, and texts of many windows, are too large to be held.
+            if len(self._uncounted) >= _AT_ONCE or not isinstance(row, Encoded):
+                self._count()
 
     def sample(self, inputs: Sequence[object], answers: Sequence[object]) -> None:
         """A request was answered whole: keep a share of such requests. Called by any thread."""
@@ -105,12 +104,14 @@ class Feedback:
         if self._reference is None:
             return []
         with self._lock:
+            self._count()
             return drifts(self._reference, self._window.profile())
 
     def drift(self, feature: str) -> float:
         """The index of one feature; 0 before anything was met."""
         assert self._reference is not None
         with self._lock:
+            self._count()
             met = self._window.counts(feature)
         return drift(feature, self._reference.counts[feature], met).psi if met else 0.0
 
@@ -119,6 +120,22 @@ class Feedback:
         if self._place is not None:
             self._is_closing.set()
             self._thread.join(timeout=30)
+
+    def _count(self) -> None:
+        """Count what was answered; the lock is held."""
+        rows, self._uncounted = self._uncounted, []
+        regression = self._model.problem == "regression"
+        for row, answer in rows:
+            try:
+                seen = observe(row, answer, unknown_id=self._unknown_id, regression=regression)
+            except Exception:  # what a task answers must not fail a request that is answered
+                logging.getLogger(__name__).exception("an answer could not be counted")
+                continue
+            self._window.add(seen)
+            if self._place is not None:
+                self._unwritten.add(seen)
+            if self._window.rows > _WINDOW:
+                self._window.halve()
 
     def _run(self) -> None:
         assert self._place is not None
@@ -148,6 +165,7 @@ class Feedback:
 
     def _write(self, place: Place) -> None:
         with self._lock:
+            self._count()
             counted, self._unwritten = self._unwritten, Tally(self._unwritten.edges)
             samples, self._samples, self._sampled_bytes = b"".join(self._samples), [], 0
         try:

@@ -1,6 +1,9 @@
 """What the process counts and times, in the form that Prometheus reads."""
 
 import re
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import Field, dataclass, fields
@@ -25,6 +28,9 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Bounds of the histograms: one short text on a quick core up to the default deadline."""
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_AT_ONCE = 256
+"""Observations that are counted together: one by one they take several times as long, as a run between two of them
+fills the caches of the processor."""
 SWAPS = ("swapped", "stepped_back", "unreachable", "damaged", "refused", "fault")
 """How a try to bring another version in can end."""
 _LIMIT = re.compile(r"SERVING_LIMITS__([A-Z_]+)")
@@ -82,6 +88,9 @@ class Meters:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._all = _Figures(**{field.name: self._figure(field) for field in fields(_Figures)})
+        self._noted: deque[tuple[Callable[[float], None], float]] = deque()
+        """What is counted with the others."""
+        self._counting = threading.Lock()
         self._of: dict[Served, _Figures] = {}
         self._codes: dict[tuple[Served, str, int], Counter] = {}
         """Requests by protocol and status; looked up once, as the others."""
@@ -139,6 +148,7 @@ class Meters:
 
     def retires(self, served: Served) -> None:
         """A version is gone and drained: its figures leave the page, which would grow with every version."""
+        self._count()
         self._of.pop(served, None)
         self._codes = {key: counter for key, counter in self._codes.items() if key[0] != served}
         for field in fields(_Figures):
@@ -153,8 +163,8 @@ class Meters:
 
     def answered(self, served: Served, code: int, seconds: float, *, protocol: str = "") -> None:
         """One request to predict is done."""
-        self._answers(served, protocol, code).inc()
-        self._figures(served).request_duration_seconds.observe(seconds)
+        self._note(self._answers(served, protocol, code).inc, 1)
+        self._note(self._figures(served).request_duration_seconds.observe, seconds)
 
     def refused(self, reason: str) -> None:
         """A request is sent away. `reason`: a limit such as `requests`, or `key`, `not_ready`: few words of ours."""
@@ -162,28 +172,29 @@ class Meters:
 
     def tokenizing(self, served: Served) -> AbstractContextManager[object]:
         """While the texts of a request are cleaned and tokenized."""
-        return self._figures(served).tokenize_seconds.time()
+        return _Timed(self, self._figures(served).tokenize_seconds)
 
     def inferring(self, served: Served) -> AbstractContextManager[object]:
         """While the model runs on the texts of a request."""
-        return self._figures(served).inference_seconds.time()
+        return _Timed(self, self._figures(served).inference_seconds)
 
     def computed(self, served: Served, *, texts: int, truncated: int) -> None:
         """The texts of one request have their answers."""
         figures = self._figures(served)
-        figures.texts.inc(texts)
-        figures.truncated_texts.inc(truncated)
+        self._note(figures.texts.inc, texts)
+        if truncated:
+            self._note(figures.truncated_texts.inc, truncated)
 
     def queued(self, served: Served, seconds: float) -> None:
         """A row, or a request, has waited so long for its run."""
-        self._figures(served).queue_seconds.observe(seconds)
+        self._note(self._figures(served).queue_seconds.observe, seconds)
 
     def ran(self, served: Served, *, rows: int, tokens: int, padded: int) -> None:
         """One run of the model is done. `tokens`: of its rows; `padded`: rows times the longest of them."""
         figures = self._figures(served)
-        figures.run_rows.observe(rows)
-        figures.tokens.inc(tokens)
-        figures.padded_tokens.inc(padded)
+        self._note(figures.run_rows.observe, rows)
+        self._note(figures.tokens.inc, tokens)
+        self._note(figures.padded_tokens.inc, padded)
 
     def first_token(self, served: Served, seconds: float) -> None:
         """So long after its arrival the first token of an answer is written."""
@@ -203,7 +214,21 @@ class Meters:
 
     def page(self) -> bytes:
         """The page that Prometheus scrapes."""
+        self._count()
         return generate_latest(self._registry)
+
+    def _note(self, count: Callable[[float], None], value: float) -> None:
+        """To be counted with others, from any thread."""
+        self._noted.append((count, value))
+        if len(self._noted) >= _AT_ONCE:
+            self._count()
+
+    def _count(self) -> None:
+        """Count what was noted."""
+        with self._counting:
+            for _ in range(len(self._noted)):
+                count, value = self._noted.popleft()
+                count(value)
 
     def _answers(self, served: Served, protocol: str, code: int) -> Counter:
         key = (served, protocol, code)
@@ -230,6 +255,21 @@ class Meters:
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(f"tunewright_{name}", meaning, labels, registry=self._registry)
+
+
+@dataclass(slots=True)
+class _Timed(AbstractContextManager[None]):
+    """Notes how long something took."""
+
+    meters: Meters
+    figure: Histogram
+    begun: float = 0.0
+
+    def __enter__(self) -> None:
+        self.begun = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self.meters._note(self.figure.observe, time.monotonic() - self.begun)
 
 
 def reason(sentence: str, kind: str) -> str:

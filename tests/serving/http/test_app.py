@@ -305,6 +305,14 @@ def test_a_mistake_of_the_program_shows_the_caller_no_traceback(reviews, serve_b
     assert "TypeError: 'NoneType'" in caplog.text
 
 
+def test_a_mistake_on_a_page_is_answered_under_the_name_of_its_request(reviews, serve_bundle):
+    with serve_bundle(reviews) as (client, service):
+        service.meters.page = None
+        reply = client.get("/metrics", headers={"X-Request-Id": "mine"})
+    assert read_error(reply) == (500, "InternalError", "this server made a mistake; its log says which")
+    assert reply.headers["x-request-id"] == "mine"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "kind", "sentence"),
     [

@@ -1,5 +1,6 @@
 """Listening. The life of the whole process is in test_main.py."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tunewright.serving.errors import SettingsError
-from tunewright.serving.http.server import listen
+from tunewright.serving.http.server import event_loop, listen
 
 
 def test_a_port_in_use_is_named_with_the_settings_to_change():
@@ -66,3 +67,19 @@ def test_every_accepted_connection_sends_at_once(host):
         with accepted:
             assert accepted.getpeername() == caller.getsockname()
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_what_arrives_is_read_while_there_is_always_something_to_do():
+    async def turns_until_read(far, near):
+        arrived = asyncio.Event()
+        asyncio.get_running_loop().add_reader(near, arrived.set)
+        far.send(b"!")
+        turns = 0
+        while not arrived.is_set() and turns < 100:
+            await asyncio.sleep(0)
+            turns += 1
+        return turns
+
+    with contextlib.closing(event_loop()) as loop, contextlib.ExitStack() as held:
+        far, near = (held.enter_context(one) for one in socket.socketpair())
+        assert loop.run_until_complete(turns_until_read(far, near)) < 10

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tunewright.serving.runtime.scores import cross_entropy, log_softmax, scores
+from tunewright.serving.runtime.scores import FEW, cross_entropy, listed, log_softmax, scores
 
 LOGITS = np.array([[0.0, 1.0, -2.0], [1000.0, 1000.0, -1000.0]], np.float32)
 
@@ -19,6 +19,14 @@ def test_sigmoid_overflows_nowhere():
 
 def test_none_leaves_logits_as_they_are():
     assert scores(LOGITS, "none") is LOGITS
+
+
+@pytest.mark.parametrize("labels", [1, 3, FEW, FEW + 1])
+@pytest.mark.parametrize("function", ["softmax", "sigmoid", "none"])
+def test_scores_of_one_row_are_the_same_numbers_whether_labels_are_few_or_many(labels, function):
+    logits = np.random.default_rng(labels).normal(scale=400, size=labels).astype(np.float32)
+    found = listed(logits, function, 1.7)
+    assert found == pytest.approx(scores(logits, function, 1.7).tolist(), abs=1e-6)
 
 
 @pytest.mark.parametrize("precision", [np.float32, np.float64])
