@@ -70,7 +70,7 @@ site: $(VENV)/.dev ## write the documents as a site to var/site
 
 bench: bench-serve bench-start bench-reload bench-soak bench-generate bench-export bench-quantized bench-explain bench-train bench-step bench-scaling bench-few-shot bench-label bench-doctor bench-calibration bench-remedies bench-tune bench-growth bench-rows bench-registry bench-tasks ## every measurement (hours; needs TUNEWRIGHT_DATA)
 
-bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and others (PEERS="optimum litserve mlserver pipeline"), and under overload
+bench-serve: $(VENV)/.dev ## the server through sockets beside ONNX Runtime alone and others (PEERS="optimum litserve mlserver pipeline infinity"), and under overload
 	$(BIN)/python tests/bench/bench_serve.py $(if $(PEERS),--peers $(PEERS))
 
 bench-start: $(VENV)/.dev ## how long a server takes until it answers, and its memory (MODEL=name@alias for another)

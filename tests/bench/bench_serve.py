@@ -3,10 +3,10 @@
 The real server process, over loopback, asked by a generator in a process of its own (`load.py`). In the same rounds run
 ONNX Runtime with nothing around it (`bare.py`) over the same rows, one row a run, and the peers: a careful FastAPI
 around optimum and, where asked for, LitServe and mlserver with the same file (`peer_graph.py`) and a pipeline of
-transformers with the weights, each in an environment of its own. All have as many threads. What is compared is texts
-per second of a processor, the workers of a server counted with it: where a machine has others to serve it is steadier
-than texts per second. At last three times the requests that the server can answer are sent at a fixed rate
-(`overload.py`). Printed, and written to var/bench/serve.json and var/bench/overload.json.
+transformers and infinity with the weights, each in an environment of its own. All have as many threads. What is
+compared is texts per second of a processor, the workers of a server counted with it: where a machine has others to
+serve it is steadier than texts per second. At last three times the requests that the server can answer are sent at a
+fixed rate (`overload.py`). Printed, and written to var/bench/serve.json and var/bench/overload.json.
 """
 
 import argparse
@@ -41,9 +41,9 @@ PEERS = {
     "pipeline": peers.optimum_server,
     "litserve": peers.litserve,
     "mlserver": peers.mlserver,
+    "infinity": peers.infinity,
 }
-"""Names of programs `peer_NAME.py` and the environment of each. infinity is not among them: it opens no local ONNX
-folder unless it is patched."""
+"""Names of programs `peer_NAME.py` and the environment of each."""
 
 
 @dataclass(frozen=True)
@@ -124,19 +124,36 @@ class Asked:
         return sum(_seconds_of(number) for number in _family(self.process.pid))
 
 
-class OpenInference(Asked):
+class _Other(Asked):
+    """One that is asked in another form."""
+
+    def bodies(self, bodies: Path) -> Path:
+        asked = [json.loads(body)["inputs"] for body in json.loads(bodies.read_text())]
+        own = bodies.with_suffix(f".{type(self).__name__}.json")
+        own.write_text(json.dumps([self.body([texts] if isinstance(texts, str) else texts) for texts in asked]))
+        return own
+
+
+class OpenInference(_Other):
     """One that speaks the Open Inference Protocol alone."""
 
     path = "/v2/models/reviews/infer"
 
-    def bodies(self, bodies: Path) -> Path:
-        asked = [json.loads(body)["inputs"] for body in json.loads(bodies.read_text())]
-        own = bodies.with_suffix(".v2.json")
-        own.write_text(json.dumps([self.body([texts] if isinstance(texts, str) else texts) for texts in asked]))
-        return own
-
     def body(self, texts: list[str]) -> str:
         return json.dumps({"inputs": [{"name": "texts", "shape": [len(texts)], "datatype": "BYTES", "data": texts}]})
+
+
+class Embedding(_Other):
+    """One that is asked for vectors, as OpenAI is, in the form that is quickest to write."""
+
+    path = "/embeddings"
+
+    def body(self, texts: list[str]) -> str:
+        return json.dumps({"model": "reviews", "input": texts, "encoding_format": "base64"})
+
+
+_KINDS = {"mlserver": OpenInference, "infinity": Embedding}
+"""How peers are asked that do not know `{"inputs": text}`."""
 
 
 def _family(number: int) -> list[int]:
@@ -321,7 +338,7 @@ def _peer(name: str, files: Path, variant: str, folder: Path) -> Asked:
                 (laid_out / path.name).symlink_to(path.absolute())
     port = free_port()
     command = [str(python), str(HERE / f"peer_{name}.py"), str(laid_out), file.name, str(port), str(available_cpus())]
-    return (OpenInference if name == "mlserver" else Asked)(command, {}, port, folder / f"{name}.log")
+    return _KINDS.get(name, Asked)(command, {}, port, folder / f"{name}.log")
 
 
 if __name__ == "__main__":

@@ -41,6 +41,19 @@ def mlserver() -> Path:
     return environment("mlserver", ["mlserver==1.7.1", "uvloop==0.21.0", *pins("onnxruntime", "tokenizers", "numpy")])
 
 
+def infinity() -> Path:
+    """infinity with PyTorch, and the last transformers that both it and optimum work with."""
+    own = [
+        "infinity-emb==0.0.78",
+        "sentence-transformers==5.7.0",
+        "prometheus-fastapi-instrumentator",
+        "typer",
+        "posthog",
+    ]
+    both = [pin for pin in _pinned("optimum") if pin.startswith(("torch==", "transformers=="))]
+    return environment("infinity", [*both, *own, *pins("uvicorn", "httptools"), "fastapi", "orjson"])
+
+
 def pins(*names: str) -> list[str]:
     """These packages at the versions that this project is developed with."""
     return [pin for pin in _pinned("dev") if pin.partition("==")[0] in names]
