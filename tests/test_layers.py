@@ -260,7 +260,6 @@ TESTED_BY = {
     "job/commands/guess/columns.py": "job/commands/guess/test_task.py",
     "job/data/doctor/finding.py": "job/steps/test_diagnose.py",
     "job/data/doctor/side.py": "job/data/doctor/test_duplicates.py",
-    "job/commands/doctor.py": "job/test_program.py",
     "job/commands/guess/facts.py": "job/commands/guess/test_sample.py",
     "job/commands/guess/filling.py": "job/commands/guess/test_task.py",
     "job/commands/guess/names.py": "job/commands/guess/test_task.py",

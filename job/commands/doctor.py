@@ -67,7 +67,7 @@ def _with_columns(diagnosis: Diagnosis, plan: Plan, cache: Path) -> Diagnosis:
     role_of = {name: role for role, name in prepared.roles.inputs.items()} | {
         prepared.roles.target: prepared.roles.target_role
     }
-    facts = [_facts(column, role_of.get(column.name, "")) for column in found]
+    facts = [column_facts(column, role_of.get(column.name, "")) for column in found]
     rows = max((column.rows for column in found), default=0)
     try:
         likeliest = guess(Sample(layout, found, rows), Asked(plan.settings.task)).columns
@@ -76,8 +76,11 @@ def _with_columns(diagnosis: Diagnosis, plan: Plan, cache: Path) -> Diagnosis:
     return replace(diagnosis, columns=facts, likeliest={role: masked(name) for role, name in likeliest.items()})
 
 
-def _facts(column: Column, role: str) -> ColumnFacts:
-    return ColumnFacts(masked(column.name), role, column.holds, column.empty / max(column.rows, 1))
+def column_facts(column: Column, role: str) -> ColumnFacts:
+    """What a column holds. `role`: what the task reads it as, or nothing."""
+    # That lists of texts have to be joined is for tasks that do not read them.
+    holds = "lists of texts" if role and column.kind == "texts" else column.holds
+    return ColumnFacts(masked(column.name), role, holds, column.empty / max(column.rows, 1))
 
 
 def _tell_columns(found: Diagnosis) -> None:
