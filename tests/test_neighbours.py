@@ -260,9 +260,8 @@ Path("told.json").write_text(json.dumps({
 """
 
 
-@pytest.mark.slow
 @with_kubectl
-@pytest.mark.skipif(not AIRFLOW, reason="TUNEWRIGHT_AIRFLOW names no Python with Airflow")
+@pytest.mark.skipif(not AIRFLOW, reason="TUNEWRIGHT_AIRFLOW names no Python with Airflow, which .ci/run brings")
 def test_airflow_makes_the_pod_of_the_overlay_and_takes_its_exit_code_as_a_verdict(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PATH", f"{Path(chart.kubectl()).parent}:{os.environ['PATH']}")
     assert main(["submit", "--overlay", str(ROOT / "k8s/overlays/gpu/job"), "--dry-run"]) == 0
