@@ -53,7 +53,10 @@ def test_two_processes_share_a_study(store):
     command = [sys.executable, "-c", WORKER, store.uri]
     workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for worker in workers:
-        worker.communicate("go\n", timeout=120)
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
+    for worker in workers:
+        worker.communicate(timeout=120)
     assert [worker.returncode for worker in workers] == [0, 0]
     lines = list(StoreJournal(store).read_logs(0))
     created = [line["worker_id"] for line in lines if line["op_code"] == 4]
