@@ -171,7 +171,7 @@ def _remarks(found: Evidence, opened: _Opened, *, has_weights: bool) -> Iterator
         named = zip(listed(model.get("labels")), thresholds, strict=False)
         yield f"a label is predicted from its own threshold on ({', '.join(f'{one} {at}' for one, at in named)})"
     if opened.ort and "int8" in mapping(model.get("variants")):
-        yield "the int8 graph is exact everywhere with the session option session.x64quantprecision=1 alone"
+        yield "without VNNI the int8 graph is exact with the session option session.x64quantprecision=1 alone"
 
 
 def _how(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -103,26 +104,36 @@ class Session:
 
 def _opened(path: Path, threads: int, provider: Provider) -> ort.InferenceSession:
     """The graph, exact where it can be; ONNX Runtime has no common class for a file it refuses."""
-    try:
-        return ort.InferenceSession(str(path), _options(threads, exact=True), providers=_PROVIDERS[provider])
-    except Exception as error:
-        refused = error
-    try:
-        # In versions that are older than this, products may share a weight, and then it can't make that unsigned.
-        return ort.InferenceSession(str(path), _options(threads, exact=False), providers=_PROVIDERS[provider])
-    except Exception:
-        raise BundleError(f"ONNX Runtime refuses {path}: {refused}") from refused
+    refusals = []
+    # In versions that are older than this, products may share a weight, and then it can't be made unsigned.
+    for unsigned in (False,) if has_vnni() else (True, False):
+        try:
+            return ort.InferenceSession(str(path), _options(threads, unsigned), providers=_PROVIDERS[provider])
+        except Exception as error:
+            refusals.append(error)
+    raise BundleError(f"ONNX Runtime refuses {path}: {refusals[0]}") from refusals[0]
 
 
-def _options(threads: int, *, exact: bool) -> ort.SessionOptions:
+@cache
+def has_vnni() -> bool:
+    """Whether this processor, as Linux tells it, adds products of bytes in 32 bits."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    flags = next((line.split() for line in told.splitlines() if line.startswith("flags")), [])
+    return not {"avx512_vnni", "avx_vnni"}.isdisjoint(flags)
+
+
+def _options(threads: int, unsigned: bool) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     # A plan of the memory for each shape that was seen is kept for ever, and saves nothing where shapes differ.
     options.enable_mem_pattern = False
-    # Processors without VNNI cut 16-bit sums of unsigned and signed bytes; with this ONNX Runtime makes the weights
-    # unsigned there, and there alone, which is exact (docs/decisions/0021-int8-by-rows.md).
-    options.add_session_config_entry("session.x64quantprecision", "1" if exact else "0")
+    # Processors without VNNI cut 16-bit sums of unsigned and signed bytes, but not of unsigned ones. With VNNI none are
+    # cut, and a run takes half as long as with unsigned weights (docs/decisions/0021-int8-by-rows.md).
+    options.add_session_config_entry("session.x64quantprecision", "1" if unsigned else "0")
     if threads > 1:
         # Threads that spin between two runs take twice the processor for the same time of a step.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

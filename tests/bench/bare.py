@@ -15,6 +15,8 @@ import numpy as np
 import onnxruntime as ort
 from tokenizers import Tokenizer
 
+from tunewright.serving.runtime.session import has_vnni
+
 
 def encoded(folder, texts):
     """Texts to the tensors of a run each, by the tokenizer of a version."""
@@ -36,7 +38,7 @@ def encoded(folder, texts):
 def open_session(path):
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    options.add_session_config_entry("session.x64quantprecision", "0" if has_vnni() else "1")
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 

@@ -23,6 +23,8 @@ import numpy as np
 import onnxruntime as ort
 import peers
 
+from tunewright.serving.runtime.session import has_vnni
+
 HERE = Path("var/bench/export")
 VARIANTS = ("fp32", "int8")
 GOALS = {("minilm", "fp32"): 1.0, ("minilm", "int8"): 0.85, ("gpt2", "fp32"): 0.92, ("gpt2", "int8"): 0.92}
@@ -148,7 +150,7 @@ def take_turns(sessions: dict[str, ort.InferenceSession], case: Case, runs: int)
 def open_session(file: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    options.add_session_config_entry("session.x64quantprecision", "0" if has_vnni() else "1")
     options.log_severity_level = 4
     return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 

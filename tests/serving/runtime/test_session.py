@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from tunewright.serving.bundle.model_file import read_model_file
 from tunewright.serving.errors import BundleError, DeadlineExceeded, SettingsError
@@ -47,6 +48,36 @@ def test_an_error_of_the_graph_is_not_mistaken_for_the_limit(reviews):
     batch = {name: np.full((1, 3), 999_999, np.int64) for name in session.inputs}
     with TimeLimit(60) as limit, pytest.raises(Exception, match="indices element out of data bounds"):
         session.run(batch, limit=limit)
+
+
+def sums(tmp_path):
+    """What a product of the largest bytes gives: two of them together are more than 16 bits hold."""
+    weights = helper.make_tensor(
+        "weights", TensorProto.INT8, [256, 32], np.full((256, 32), 127, np.int8).tobytes(), raw=True
+    )
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["given"], ["bytes"], to=TensorProto.UINT8),
+            helper.make_node("MatMulInteger", ["bytes", "weights"], ["sums"]),
+            helper.make_node("Cast", ["sums"], ["logits"], to=TensorProto.FLOAT),
+        ],
+        "sums",
+        [helper.make_tensor_value_info("given", TensorProto.INT64, [None, 256])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
+    return Session(tmp_path / "model.onnx").run({"given": np.full((8, 256), 255)})[0]
+
+
+def test_no_sum_of_bytes_is_cut(tmp_path):
+    assert (sums(tmp_path) == 255 * 127 * 256).all()
+
+
+def test_no_sum_of_bytes_is_cut_where_nothing_is_known_of_the_processor(tmp_path, monkeypatch):
+    monkeypatch.setattr("tunewright.serving.runtime.session.has_vnni", lambda: False)
+    assert (sums(tmp_path) == 255 * 127 * 256).all()
 
 
 def test_a_file_that_is_no_graph_is_named(tmp_path):
