@@ -95,7 +95,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _is_of(item, part, parts):
-    if not item.get_closest_marker("slow"):
+    if not item.get_closest_marker("slow") or item.get_closest_marker("always"):
         return True
     # Of each kind of store all are wanted.
     if hasattr(item, "callspec") and "store" not in item.callspec.params:

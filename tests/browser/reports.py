@@ -23,7 +23,7 @@ EACH = (
     "image-text-classification",
     "audio-classification",
 )
-"""Tasks of which `make test` leaves a report; those of others are left by slow tests, where these ran."""
+"""Tasks of which each run of CI leaves a report; those of others are left by slow tests, where these ran."""
 
 
 def main() -> None:

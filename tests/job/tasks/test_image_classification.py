@@ -198,6 +198,7 @@ def test_a_family_is_taught_registered_and_answers_as_the_pipeline(taught, famil
     predictor.close()
 
 
+@pytest.mark.always
 @pytest.mark.slow
 def test_a_table_may_hold_the_bytes_of_the_files(make_base, settings, registry, tmp_path, picture):
     colours = [COLOURS[number % 3] for number in range(60)]

@@ -66,6 +66,7 @@ def settings(base, tmp_path_factory, picture):
     )
 
 
+@pytest.mark.always
 @pytest.mark.slow
 def test_a_version_is_registered_and_answers_as_torch(settings, registry, tmp_path, picture):
     made = run(settings, registry)
