@@ -90,7 +90,8 @@ class Mark:
         return [version for version in versions if version.number not in gone], len(gone), going
 
     def _pointed_at(self, name: str, aliases: Iterable[Stat], canaries: Iterable[Stat]) -> set[int]:
-        found = {entry.number for entry in last_entries(self._store, name, aliases, on_fault=self._refuse)}
+        last = last_entries(self._store, name, aliases, on_fault=self._refuse)
+        found = {entry.number for entry in last if entry.points}
         for alias in {stat.key.split("/")[3] for stat in canaries}:
             trial = last_trial(self._store, name, alias)
             found |= {trial.number, trial.beside} if trial and trial.number else set()

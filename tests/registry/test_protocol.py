@@ -254,7 +254,7 @@ class Protocol(RuleBasedStateMachine):
             first.step(dies)
             if not first.ended:
                 first.kill()
-            if self.damaged & self.needed(version):
+            if self.damaged & (self.needed(version) - {read_manifest(self.backup, version).config_digest}):
                 with pytest.raises((CorruptObject, NotFound)):
                     pull(self.store, version, cache=cache)
             else:
@@ -356,8 +356,10 @@ class Protocol(RuleBasedStateMachine):
         return told
 
     def back_up(self, version):
-        """Keep what a version needs, as it was when it was whole."""
-        if not self.backup.exists(blob_key(version.digest)) and not (self.collections or self.broken_off):
+        """Keep what a version needs, as it was when it was whole; of one that is deleted nothing need be there."""
+        if (version.name, version.number) in self.deleted or self.collections or self.broken_off:
+            return
+        if not self.backup.exists(blob_key(version.digest)):
             for digest in self.needed(version) - self.damaged:
                 self.backup.create(blob_key(digest), self.store.read(blob_key(digest)))
 

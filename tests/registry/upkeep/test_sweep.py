@@ -14,7 +14,7 @@ from tunewright.registry.errors import CorruptObject, NotFound
 from tunewright.registry.stores.store import open_store
 from tunewright.registry.upkeep.sweep import collect, would_collect
 from tunewright.registry.upkeep.verify import verify
-from tunewright.registry.versions.alias import move
+from tunewright.registry.versions.alias import move, remove
 from tunewright.registry.versions.canary import begin
 from tunewright.registry.versions.layout import TRASH, blob_key, collection_key, trash_key, version_key
 from tunewright.registry.versions.manifest import digest_of
@@ -85,6 +85,16 @@ def test_what_an_alias_or_a_trial_points_at_stays(local, write):
     age(local, 30, "")
     assert len(collect(local, grace=WEEK).blobs) == 3
     assert [bool(verify(local, str(version)).problems) for version in versions] == [False, False, True]
+
+
+def test_what_an_alias_that_is_removed_had_pointed_at_goes(local, publish_version):
+    version = publish_version(local, "run-1")
+    move(local, "reviews", "production", 1)
+    delete_version(local, version)
+    remove(local, "reviews", "production")
+    age(local, 30, "")
+    assert collect(local, grace=WEEK).blobs
+    assert not local.exists(blob_key(version.digest))
 
 
 def test_a_registry_that_is_not_understood_is_left_alone(local, publish_version):
