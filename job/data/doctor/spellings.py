@@ -3,7 +3,8 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 from tunewright.job.data.doctor.finding import Finding
 from tunewright.job.data.doctor.personal import quoted
@@ -43,25 +44,24 @@ def alike(counts: Mapping[str, int], others: Mapping[str, str]) -> str:
 
 def spellings(side: Side) -> Iterator[Finding]:
     """Rows whose label differs from a commoner one of the side only in how it is written."""
-    counts = Counter(label for _, target in side.rows() for label in side.labels_of(target))
+    counts = Counter(chain.from_iterable(_labels(side)))
     others = respelled(counts)
     if not others:
         return
-
-    def places() -> Iterator[int]:
-        for at, (_, target) in enumerate(side.rows()):
-            if not others.keys().isdisjoint(side.labels_of(target)):
-                yield at
-
-    rows = sum(1 for _ in places())
+    rows = [at for at, labels in enumerate(_labels(side)) if not others.keys().isdisjoint(labels)]
     yield Finding(
         "spellings",
         "warning",
         side.name,
-        rows,
-        rows / len(side),
+        len(rows),
+        len(rows) / len(side),
         alike(counts, others),
         "if they mean the same, give them one name in data.label_names or write them alike",
-        side.examples(places()),
+        side.examples(rows),
         said=side.name == "train",
     )
+
+
+def _labels(side: Side) -> Iterator[Sequence[str]]:
+    """The labels of each row, without its texts."""
+    return map(side.labels_of, chain.from_iterable(side.data.target_parts()))
