@@ -19,7 +19,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 from fault_proxy import FaultProxy
-from processes import end, free_port, wait_for_port
+from processes import free_port, listening
 
 from tunewright.registry.stores.store import open_store
 
@@ -149,12 +149,8 @@ def s3_endpoint():
     """The address of a real moto server."""
     port = free_port()
     command = [sys.executable, str(Path(__file__).parent / "registry/stores/moto_server.py"), str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for_port(port, server)
+    with listening(command, port):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        end(server)
 
 
 @pytest.fixture
@@ -218,12 +214,8 @@ def rclone_endpoint(tmp_path_factory):
     program = shutil.which("rclone", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     options = ["--config", os.devnull, "--addr", f"127.0.0.1:{port}", "--auth-key", "key,secretsecret"]
     command = [program or "rclone", "serve", "s3", *options, str(folder)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for_port(port, server)
+    with listening(command, port):
         yield f"http://127.0.0.1:{port}"
-    finally:
-        end(server)
 
 
 @pytest.fixture

@@ -4,11 +4,10 @@ import base64
 import hashlib
 import json
 import shutil
-import subprocess
 from contextlib import contextmanager
 
 import pytest
-from processes import end, free_port, wait_for_port
+from processes import free_port, listening
 
 from tunewright.registry.trust.keys import Signer
 
@@ -31,12 +30,8 @@ def docker_registry(folder, htpasswd=None):
         config["auth"] = {"htpasswd": {"realm": "models", "path": str(folder / "htpasswd")}}
     (folder / "config.yml").write_text(json.dumps(config))  # JSON is YAML
     command = [program, "serve", str(folder / "config.yml")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for_port(port, process)
+    with listening(command, port):
         yield f"127.0.0.1:{port}"
-    finally:
-        end(process)
 
 
 def write_key(folder, name):

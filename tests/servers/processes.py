@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import time
+from contextlib import contextmanager
 
 
 def free_port():
@@ -21,6 +22,17 @@ def wait_for_port(port, process, seconds=60):
                 return
         time.sleep(0.05)
     raise RuntimeError(f"{process.args} does not listen on port {port} after {seconds} s")
+
+
+@contextmanager
+def listening(command, port):
+    """A server, whose output is of no interest, from when it listens on the port to its end."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for_port(port, process)
+        yield
+    finally:
+        end(process)
 
 
 def wait_until(happened, process=None, seconds=60):
