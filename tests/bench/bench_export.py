@@ -22,8 +22,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 import peers
-
-from tunewright.serving.runtime.session import has_vnni
+from bare import open_session
 
 HERE = Path("var/bench/export")
 VARIANTS = ("fp32", "int8")
@@ -145,14 +144,6 @@ def take_turns(sessions: dict[str, ort.InferenceSession], case: Case, runs: int)
                 costs[when].append(1000 * (time.thread_time() - started))
     apart = float(np.abs(logits[0] - logits[1]).max())
     return {**{when: statistics.median(values) for when, values in costs.items()}, "apart": apart}
-
-
-def open_session(file: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.x64quantprecision", "0" if has_vnni() else "1")
-    options.log_severity_level = 4
-    return ort.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
 
 
 def feed(session: ort.InferenceSession, case: Case) -> dict[str, np.ndarray]:
